@@ -1,0 +1,30 @@
+# Every target makes .venv first where it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: quickstart test test-engines lint clean
+
+quickstart: $(INSTALLED)
+	$(BIN)/python -m resnet_sweep.train experiment=quickstart
+
+# One thread a process: the workers of pytest-xdist already use every core.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+test-engines: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m engines
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

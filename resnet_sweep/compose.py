@@ -1,0 +1,167 @@
+"""From command-line overrides to a checked Config, and back from config.json.
+
+The only place that knows which dataclass a group's option has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_sweep.config import Config
+from resnet_sweep.config import data as data_schemas
+from resnet_sweep.config import model as model_schemas
+from resnet_sweep.config import optim as optim_schemas
+from resnet_sweep.config import train as train_schemas
+from resnet_sweep.errors import ConfigError, UserError, require
+
+SCHEMAS: dict[str, dict[str, type]] = {
+    "model": {
+        "resnet": model_schemas.ResNetConfig,
+        "custom": model_schemas.CustomModelConfig,
+    },
+    "optimizer": {
+        "sgd": optim_schemas.SgdConfig,
+        "adam": optim_schemas.AdamConfig,
+        "adamw": optim_schemas.AdamWConfig,
+        "rmsprop": optim_schemas.RmspropConfig,
+    },
+    "scheduler": {
+        "cosine": optim_schemas.CosineConfig,
+        "one_cycle": optim_schemas.OneCycleConfig,
+        "multistep": optim_schemas.MultistepConfig,
+        "step": optim_schemas.StepConfig,
+        "exponential": optim_schemas.ExponentialConfig,
+        "plateau": optim_schemas.PlateauConfig,
+        "linear": optim_schemas.LinearConfig,
+        "constant": optim_schemas.ConstantConfig,
+    },
+    "regularization": {"regularization": train_schemas.RegularizationConfig},
+    "init": {"init": model_schemas.InitConfig},
+    "data": {
+        "cifar": data_schemas.CifarConfig,
+        "digits": data_schemas.DigitsConfig,
+        "image_folder": data_schemas.ImageFolderConfig,
+        "arrays": data_schemas.ArraysConfig,
+    },
+    "train": {"train": train_schemas.TrainConfig},
+}
+
+# Groups whose `name` decides the schema; several names may share one.
+SHARED_SCHEMAS = {
+    "model": {"custom": "custom", "": "resnet"},
+    "data": {"cifar10": "cifar", "cifar100": "cifar"},
+}
+
+
+def conf_dir() -> Path:
+    """Return the folder of the YAML files: the wheel's copy or the checkout's."""
+    package = Path(__file__).parent
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+def register_schemas() -> None:
+    """Store every schema under schema/, apart from the options that users choose."""
+    store = ConfigStore.instance()
+    root = OmegaConf.structured(Config)
+    for group in SCHEMAS:
+        root[group] = MISSING  # each option brings its own dataclass
+    store.store(group="schema", name="config", node=root, package="_global_")
+    for group, variants in SCHEMAS.items():
+        for name, schema in variants.items():
+            store.store(group=f"schema/{group}", name=name, node=schema)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Return the checked Config of a composed configuration.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value that is not allowed.
+    """
+    composed = composed.copy()
+    OmegaConf.set_struct(composed, False)
+    composed.pop("hydra", None)
+    reject_unknown_keys(composed)
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise user_error(error) from error
+    assert isinstance(config, Config)
+    _check_names(config)
+    return config
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Return the Config that `asdict` turned into `values`.
+
+    Raises:
+        UserError: a key or a value that this version does not know.
+    """
+    try:
+        base = OmegaConf.structured(Config)
+        for group in SCHEMAS:
+            base[group] = OmegaConf.structured(schema_of(group, values[group]["name"]))
+        return to_config(OmegaConf.merge(base, values))  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the configuration lacks {error}") from error
+    except OmegaConfBaseException as error:
+        raise user_error(error) from error
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return plain values, as config.json holds them."""
+    return asdict(config)
+
+
+def schema_of(group: str, name: str) -> type:
+    """Return the dataclass of one option of a group."""
+    variants = SCHEMAS[group]
+    if len(variants) == 1:
+        return next(iter(variants.values()))
+    shared = SHARED_SCHEMAS.get(group, {})
+    key = shared.get(name, shared.get("", name))
+    require(key in variants, f"{group}.name", name, f"must be one of {', '.join(variants)}")
+    return variants[key]
+
+
+def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
+    """Refuse what `+key=value` smuggled past the schema; Hydra's own hint suggests it."""
+    schema = OmegaConf.get_type(node)
+    if not (isinstance(schema, type) and is_dataclass(schema)):
+        return
+    known = {field.name for field in fields(schema)}
+    for key in node:
+        if str(key) not in known:
+            raise ConfigError(f"{path}{key}", node[key], suggestion(str(key), known))
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            reject_unknown_keys(child, f"{path}{key}.")
+
+
+def suggestion(key: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"there is no such field; {hint}"
+
+
+def user_error(error: Exception) -> UserError:
+    """Return the first line of a Hydra or OmegaConf error, with the field's full path."""
+    message = str(error).strip().splitlines()[0]
+    key = getattr(error, "full_key", None)
+    return UserError(f"{key}: {message}" if key and key not in message else message)
+
+
+def _check_names(config: Config) -> None:
+    for group in SCHEMAS:
+        node = getattr(config, group)
+        expected = schema_of(group, node.name)
+        if type(node) is not expected:
+            allowed = f"comes with the group: write {group}={node.name}"
+            raise ConfigError(f"{group}.name", node.name, allowed)

@@ -1,0 +1,63 @@
+"""The configuration of a run: dataclass schemas and the checks across their fields.
+
+Free of torch, so that help, sweeps and analysis start at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from resnet_sweep.config.data import AugmentationConfig, CifarConfig, DataConfig
+from resnet_sweep.config.model import InitConfig, ModelConfig, ResNetConfig
+from resnet_sweep.config.optim import (
+    CosineConfig,
+    OneCycleConfig,
+    OptimizerConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    SgdConfig,
+)
+from resnet_sweep.config.train import RegularizationConfig, TrainConfig
+from resnet_sweep.errors import require, require_int
+
+__all__ = ["Config"]
+
+
+@dataclass
+class Config:
+    """One run, completely.
+
+    Args:
+        seed: of the weights, the order of the images and all random draws in training.
+        resume: run folder to go on with.
+        evaluate_test: read the test set once, after training.
+    """
+
+    seed: int = 0
+    resume: Optional[str] = None
+    evaluate_test: bool = True
+    model: ModelConfig = field(default_factory=ResNetConfig)
+    optimizer: OptimizerConfig = field(default_factory=SgdConfig)
+    scheduler: SchedulerConfig = field(default_factory=CosineConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    data: DataConfig = field(default_factory=CifarConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        require_int("seed", self.seed, 0, 2**63 - 1)
+        if isinstance(self.scheduler, SchedulerConfig):  # a raw node while Hydra composes
+            self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        warmup, epochs = self.scheduler.warmup_epochs, self.train.epochs
+        given = warmup is not None or isinstance(self.scheduler, OneCycleConfig)
+        require(given, "scheduler.warmup_epochs", warmup, "must be a number")
+        short = warmup is None or warmup < epochs
+        allowed = f"must be less than train.epochs={epochs}"
+        require(short, "scheduler.warmup_epochs", warmup, allowed)
+        needs_val = isinstance(self.scheduler, PlateauConfig) and self.data.val_size == 0
+        allowed = "needs a validation loss: set data.val_size above 0 or take another scheduler"
+        require(not needs_val, "scheduler", self.scheduler.name, allowed)

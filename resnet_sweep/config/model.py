@@ -1,0 +1,207 @@
+"""Schemas of the `model` and `init` groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from resnet_sweep.errors import (
+    require,
+    require_int,
+    require_ints,
+    require_number,
+    require_one_of,
+)
+
+BLOCKS = ("basic", "preact")
+SHORTCUTS = ("conv", "pad")
+ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
+INITS = (
+    "kaiming_normal",
+    "kaiming_uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "orthogonal",
+    "normal",
+)
+
+
+@dataclass
+class ModelConfig:
+    """What every network has: a name and a budget.
+
+    Args:
+        name: stem of the YAML file that the configuration started from.
+        max_params: the budget; a larger net is refused.
+        max_multiply_adds: cap on the multiply-adds of one image's forward pass; null: no cap.
+    """
+
+    name: str = "custom"
+    max_params: int = 5_000_000
+    max_multiply_adds: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        require_int("model.max_params", self.max_params, 1)
+        if self.max_multiply_adds is not None:
+            require_int("model.max_multiply_adds", self.max_multiply_adds, 1)
+
+
+@dataclass
+class ResNetConfig(ModelConfig):
+    """A residual network; stage i has blocks[i] blocks of widths[i] channels.
+
+    Args:
+        widths: C_i, channels of each stage; ignored when base_width is set.
+        base_width: channels of the first stage (of the second, where first_width is set);
+            the later ones grow by width_factor and are rounded to a multiple of 8.
+        first_width: channels of the first stage, ahead of base_width.
+        stem_width: channels of the first convolution; null: those of the first stage.
+        blocks: B_i, blocks of each stage.
+        kernel_size: F_i, one odd number for all stages or a list.
+        shortcut_kernel_size: K_i of the convolutions in the shortcuts, likewise.
+        strides: of each stage's first block; null: 1, then 2 for each later stage.
+        pool_size: P, kernel and stride of the last average pooling; null: the whole map.
+            What is left of the map is flattened.
+        block: `basic` (He et al. 2015, arXiv:1512.03385) or `preact` (arXiv:1603.05027).
+        shortcut: where the shape changes, a convolution or subsampling padded with zeros.
+        squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
+        squeeze_ratio: channels over the width of the squeezed layer.
+    """
+
+    widths: Optional[list[int]] = field(default_factory=lambda: [16, 64, 128, 256])
+    base_width: Optional[int] = None
+    width_factor: float = 2.0
+    first_width: Optional[int] = None
+    stem_width: Optional[int] = None
+    stem_kernel_size: int = 3
+    blocks: list[int] = field(default_factory=lambda: [2, 3, 4, 3])
+    kernel_size: Any = 3
+    shortcut_kernel_size: Any = 1
+    strides: Optional[list[int]] = None
+    pool_size: Optional[int] = None
+    block: str = "basic"
+    shortcut: str = "conv"
+    squeeze_excitation: bool = False
+    squeeze_ratio: int = 16
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_ints("model.blocks", self.blocks, 1, 1000)
+        self._check_widths()
+        self._check_kernels()
+        self._check_strides()
+        require_one_of("model.block", self.block, BLOCKS)
+        require_one_of("model.shortcut", self.shortcut, SHORTCUTS)
+        require_one_of("model.activation", self.activation, ACTIVATIONS)
+        require_int("model.squeeze_ratio", self.squeeze_ratio, 1)
+        if self.pool_size is not None:
+            require_int("model.pool_size", self.pool_size, 1)
+
+    def stage_widths(self) -> list[int]:
+        """Return the channels of each stage."""
+        if self.base_width is None:
+            assert self.widths is not None
+            return list(self.widths)
+        first = [] if self.first_width is None else [self.first_width]
+        grown = [
+            self.base_width if i == 0 else _round_to_8(self.base_width * self.width_factor**i)
+            for i in range(len(self.blocks) - len(first))
+        ]
+        return first + grown
+
+    def stage_kernel_sizes(self) -> list[int]:
+        return self._per_stage(self.kernel_size)
+
+    def stage_shortcut_kernel_sizes(self) -> list[int]:
+        return self._per_stage(self.shortcut_kernel_size)
+
+    def stage_strides(self) -> list[int]:
+        return list(self.strides) if self.strides else [1] + [2] * (len(self.blocks) - 1)
+
+    def _per_stage(self, value: Any) -> list[int]:
+        return list(value) if isinstance(value, list) else [value] * len(self.blocks)
+
+    def _check_widths(self) -> None:
+        for name in ("base_width", "first_width", "stem_width"):
+            value = getattr(self, name)
+            if value is not None:
+                require_int(f"model.{name}", value, 1, 65536)
+        require_number("model.width_factor", self.width_factor, 0, 16, open_low=True)
+        if self.base_width is None:
+            require(
+                self.first_width is None,
+                "model.first_width",
+                self.first_width,
+                "needs model.base_width; without it model.widths counts",
+            )
+            require_ints("model.widths", self.widths, 1, 65536)
+            self._check_length("widths", self.widths)
+
+    def _check_kernels(self) -> None:
+        for name in ("kernel_size", "shortcut_kernel_size"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                self._check_length(name, value)
+            for size in self._per_stage(value):
+                _check_odd(f"model.{name}", size, value)
+        _check_odd("model.stem_kernel_size", self.stem_kernel_size, self.stem_kernel_size)
+
+    def _check_strides(self) -> None:
+        if self.strides is not None:
+            require_ints("model.strides", self.strides, 1)
+            self._check_length("strides", self.strides)
+
+    def _check_length(self, name: str, value: Any) -> None:
+        stages = len(self.blocks)
+        allowed = f"must have {stages} entries, one for each stage of model.blocks={self.blocks}"
+        require(len(value) == stages, f"model.{name}", value, allowed)
+
+
+@dataclass
+class CustomModelConfig(ModelConfig):
+    """A network of the user's own.
+
+    Args:
+        target: dotted path of a torch.nn.Module class or function; called with
+            `num_classes` and `kwargs`, it maps float images [N, 3, H, W] to logits [N, classes].
+    """
+
+    target: Optional[str] = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parts = (self.target or "").split(".")
+        allowed = "must be the dotted path of your network, such as package.module.Net"
+        named = len(parts) > 1 and all(part.isidentifier() for part in parts)
+        require(named, "model.target", self.target, allowed)
+
+
+@dataclass
+class InitConfig:
+    """How the weights of convolutions and of the classifier start.
+
+    Args:
+        name: scheme, as in torch.nn.init.
+        std: standard deviation; of `normal` alone.
+        zero_init_residual: start the last normalisation of each block at zero, so that each
+            block starts as its shortcut (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
+    """
+
+    name: str = "kaiming_normal"
+    std: float = 0.01
+    zero_init_residual: bool = False
+
+    def __post_init__(self) -> None:
+        require_one_of("init.name", self.name, INITS)
+        require_number("init.std", self.std, 0, open_low=True)
+
+
+def _round_to_8(width: float) -> int:
+    return max(8, 8 * round(width / 8))
+
+
+def _check_odd(name: str, size: Any, value: Any) -> None:
+    is_int = isinstance(size, int) and not isinstance(size, bool)
+    require(is_int and size > 0 and size % 2 == 1, name, value, "must be odd and positive")

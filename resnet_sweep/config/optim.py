@@ -1,0 +1,232 @@
+"""Schemas of the `optimizer` and `scheduler` groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from resnet_sweep.errors import (
+    require,
+    require_int,
+    require_number,
+    require_one_of,
+)
+
+LR_SCALINGS = ("none", "linear", "sqrt")
+IMPLEMENTATIONS = ("auto", "fused", "foreach")
+
+
+@dataclass
+class OptimizerConfig:
+    """What every optimizer has.
+
+    Args:
+        lr: peak learning rate, before lr_scaling.
+        lr_scaling: multiply lr by (batch_size / 256) to the power 0, 1 or 1/2.
+        exclude_norm_and_bias: no weight decay on normalisation layers and biases.
+        implementation: torch's fused or foreach kernels; `auto`: fused where there is one.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.1
+    lr_scaling: str = "none"
+    exclude_norm_and_bias: bool = True
+    implementation: str = "auto"
+
+    def __post_init__(self) -> None:
+        require_number("optimizer.lr", self.lr, 0, open_low=True)
+        require_one_of("optimizer.lr_scaling", self.lr_scaling, LR_SCALINGS)
+        require_one_of("optimizer.implementation", self.implementation, IMPLEMENTATIONS)
+
+    def peak_lr(self, batch_size: int) -> float:
+        """Return the learning rate after lr_scaling."""
+        power = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[self.lr_scaling]
+        return float(self.lr * (batch_size / 256) ** power)
+
+
+@dataclass
+class SgdConfig(OptimizerConfig):
+    """Stochastic gradient descent with momentum (torch.optim.SGD)."""
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("optimizer.momentum", self.momentum, 0, 1, open_high=True)
+        ok = self.momentum > 0 or not self.nesterov
+        require(ok, "optimizer.nesterov", self.nesterov, "needs optimizer.momentum above 0")
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    """Adam (arXiv:1412.6980; torch.optim.Adam); weight decay is an L2 term of the gradient."""
+
+    name: str = "adam"
+    lr: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(len(self.betas) == 2, "optimizer.betas", self.betas, "must be two numbers")
+        for beta in self.betas:
+            require_number("optimizer.betas", beta, 0, 1, open_high=True)
+        require_number("optimizer.eps", self.eps, 0, open_low=True)
+
+
+@dataclass
+class AdamWConfig(AdamConfig):
+    """Adam with decoupled weight decay (arXiv:1711.05101; torch.optim.AdamW)."""
+
+    name: str = "adamw"
+
+
+@dataclass
+class RmspropConfig(OptimizerConfig):
+    """RMSprop (torch.optim.RMSprop)."""
+
+    name: str = "rmsprop"
+    lr: float = 1e-3
+    alpha: float = 0.99
+    momentum: float = 0.9
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("optimizer.alpha", self.alpha, 0, 1, open_high=True)
+        require_number("optimizer.momentum", self.momentum, 0, 1, open_high=True)
+        require_number("optimizer.eps", self.eps, 0, open_low=True)
+        ok = self.implementation != "fused"
+        allowed = "must be auto or foreach: torch has no fused RMSprop"
+        require(ok, "optimizer.implementation", self.implementation, allowed)
+
+
+@dataclass
+class SchedulerConfig:
+    """What every schedule has: a name and a linear warm-up from zero, in epochs."""
+
+    name: str = "constant"
+    warmup_epochs: Optional[float] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs is not None:
+            require_number("scheduler.warmup_epochs", self.warmup_epochs, 0)
+
+
+@dataclass
+class CosineConfig(SchedulerConfig):
+    """Half a cosine from the peak to final_fraction of it (arXiv:1608.03983), step by step."""
+
+    name: str = "cosine"
+    final_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("scheduler.final_fraction", self.final_fraction, 0, 1)
+
+
+@dataclass
+class LinearConfig(CosineConfig):
+    """A straight line from the peak to final_fraction of it, step by step."""
+
+    name: str = "linear"
+
+
+@dataclass
+class OneCycleConfig(SchedulerConfig):
+    """Up from peak/div_factor and down to peak/(div_factor*final_div_factor), both cosines.
+
+    Smith and Topin 2017 (arXiv:1708.07120), as torch's OneCycleLR with a constant momentum.
+
+    Args:
+        warmup_epochs: length of the way up; null: 0.3 of the run.
+    """
+
+    name: str = "one_cycle"
+    warmup_epochs: Optional[float] = None
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("scheduler.div_factor", self.div_factor, 1)
+        require_number("scheduler.final_div_factor", self.final_div_factor, 1)
+
+
+@dataclass
+class ConstantConfig(SchedulerConfig):
+    """The peak throughout."""
+
+
+@dataclass
+class MultistepConfig(SchedulerConfig):
+    """Times gamma at each milestone.
+
+    Args:
+        milestones: fractions of the run, so that the shape holds for any train.epochs
+            (He et al. 2015, section 4.2: a half and three quarters).
+    """
+
+    name: str = "multistep"
+    milestones: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for milestone in self.milestones:
+            require_number("scheduler.milestones", milestone, 0, 1, open_low=True, open_high=True)
+        rising = self.milestones == sorted(set(self.milestones))
+        require(rising, "scheduler.milestones", self.milestones, "must rise")
+        require_number("scheduler.gamma", self.gamma, 0, 1, open_low=True)
+
+
+@dataclass
+class StepConfig(SchedulerConfig):
+    """Times gamma every step_epochs epochs."""
+
+    name: str = "step"
+    step_epochs: int = 30
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("scheduler.step_epochs", self.step_epochs, 1)
+        require_number("scheduler.gamma", self.gamma, 0, 1, open_low=True)
+
+
+@dataclass
+class ExponentialConfig(SchedulerConfig):
+    """Times gamma after every epoch."""
+
+    name: str = "exponential"
+    gamma: float = 0.95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("scheduler.gamma", self.gamma, 0, 1, open_low=True)
+
+
+@dataclass
+class PlateauConfig(SchedulerConfig):
+    """Times factor when the validation loss has not fallen for `patience` epochs.
+
+    As torch's ReduceLROnPlateau.
+
+    Args:
+        threshold: relative fall that counts.
+        min_fraction: floor, as a fraction of the peak.
+    """
+
+    name: str = "plateau"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    min_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("scheduler.factor", self.factor, 0, 1, open_low=True, open_high=True)
+        require_int("scheduler.patience", self.patience, 0)
+        require_number("scheduler.threshold", self.threshold, 0, 1)
+        require_number("scheduler.min_fraction", self.min_fraction, 0, 1)

@@ -1,0 +1,83 @@
+"""Schemas of the `train` and `regularization` groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from resnet_sweep.errors import require_int, require_number, require_one_of
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+COMPILE_MODES = ("auto", "none", "graph", "inductor")
+
+
+@dataclass
+class RegularizationConfig:
+    """What keeps the net from fitting the training images alone.
+
+    Args:
+        weight_decay: as the optimizer means it: an L2 term, decoupled in adamw.
+        dropout: between the two convolutions of a block (arXiv:1605.07146, section 2.4).
+        stochastic_depth: probability of skipping the last block; earlier ones less, in
+            proportion to their depth (arXiv:1603.09382, equation 4).
+        clip_grad_norm: largest 2-norm of all gradients together; null: no clipping.
+        ema_half_life_epochs: exponential moving average of the weights, which are then the
+            ones that are evaluated and kept; null: none.
+    """
+
+    name: str = "standard"
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    clip_grad_norm: Optional[float] = None
+    ema_half_life_epochs: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        require_number("regularization.weight_decay", self.weight_decay, 0)
+        for name in ("label_smoothing", "dropout", "stochastic_depth"):
+            require_number(f"regularization.{name}", getattr(self, name), 0, 1, open_high=True)
+        for name in ("clip_grad_norm", "ema_half_life_epochs"):
+            value = getattr(self, name)
+            if value is not None:
+                require_number(f"regularization.{name}", value, 0, open_low=True)
+
+
+@dataclass
+class TrainConfig:
+    """How the run is carried out.
+
+    Args:
+        precision: `auto`: bf16 on a GPU of compute capability 8.0 or more, fp16 on one of
+            7.0 or more, otherwise fp32.
+        device: `auto`: the first of cuda, mps, cpu that works.
+        compile: `none`; `graph`: the step as a CUDA graph; `inductor`: torch.compile;
+            `auto`: graph on a CUDA device, otherwise none.
+        deterministic: only deterministic kernels; slower on a GPU.
+        checkpoint_interval_seconds: least time between two checkpoints.
+        num_threads: CPU threads; null: torch's choice.
+        progress: show a progress bar.
+    """
+
+    name: str = "default"
+    epochs: int = 100
+    batch_size: int = 128
+    precision: str = "auto"
+    device: str = "auto"
+    compile: str = "auto"
+    channels_last: bool = True
+    deterministic: bool = False
+    checkpoint_interval_seconds: float = 30.0
+    num_threads: Optional[int] = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        require_int("train.epochs", self.epochs, 1)
+        require_int("train.batch_size", self.batch_size, 1)
+        require_one_of("train.precision", self.precision, PRECISIONS)
+        require_one_of("train.device", self.device, DEVICES)
+        require_one_of("train.compile", self.compile, COMPILE_MODES)
+        require_number("train.checkpoint_interval_seconds", self.checkpoint_interval_seconds, 0)
+        if self.num_threads is not None:
+            require_int("train.num_threads", self.num_threads, 1, 1024)

@@ -1,0 +1,75 @@
+"""The errors that a user can cause, and the checks that raise them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend: printed as one line, exit status 2."""
+
+
+class ConfigError(UserError):
+    """A field with a value that is not allowed.
+
+    Args:
+        field: dotted path of the field, as on the command line.
+        value: what was given.
+        allowed: what would have been right.
+    """
+
+    def __init__(self, field: str, value: Any, allowed: str) -> None:
+        super().__init__(f"{field}={_shown(value)}: {allowed}")
+        self.field = field
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def require(condition: bool, field: str, value: Any, allowed: str) -> None:
+    """Raise ConfigError unless `condition` holds."""
+    if not condition:
+        raise ConfigError(field, value, allowed)
+
+
+def require_one_of(field: str, value: Any, allowed: Collection[Any]) -> None:
+    require(value in allowed, field, value, f"must be one of {', '.join(map(str, allowed))}")
+
+
+def require_int(field: str, value: Any, low: int, high: int | None = None) -> None:
+    """Raise ConfigError unless `value` is an integer in [low, high]."""
+    bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    inside = is_int and value >= low and (high is None or value <= high)
+    require(inside, field, value, f"must be an integer, {bounds}")
+
+
+def require_number(
+    field: str,
+    value: Any,
+    low: float,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise ConfigError unless `value` is a finite number between `low` and `high`."""
+    low_text = f"more than {low:g}" if open_low else f"at least {low:g}"
+    high_text = f" and less than {high:g}" if open_high else f" and at most {high:g}"
+    allowed = f"must be a finite number, {low_text}{high_text if high < math.inf else ''}"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise ConfigError(field, value, allowed)
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    require(above and below, field, value, allowed)
+
+
+def require_ints(field: str, value: Any, low: int, high: int | None = None) -> None:
+    """Raise ConfigError unless `value` is a non-empty list of integers in [low, high]."""
+    require(isinstance(value, list) and len(value) > 0, field, value, "must be a list of integers")
+    for item in value:
+        require_int(field, item, low, high)
