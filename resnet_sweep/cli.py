@@ -1,0 +1,85 @@
+"""What the command lines have in common: one line and exit status 2 for a user's mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_sweep.compose import suggestion
+from resnet_sweep.errors import UserError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn a user's mistake into one line on stderr and exit status 2.
+
+    HYDRA_FULL_ERROR=1 leaves the traceback.
+    """
+    full = os.environ.get(FULL_ERROR) == "1"
+    os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints and exits with status 1 by itself
+    try:
+        yield
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if full:
+            raise
+        sys.exit(fail(describe(error)))
+    except SystemExit as error:
+        mistake = error.__cause__
+        if not isinstance(mistake, UserError):
+            raise
+        if full:
+            raise mistake from None
+        sys.exit(fail(describe(mistake)))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def fail(message: str) -> int:
+    """Print the line of a user's mistake and return its exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line: field, value and what is allowed, where it tells them."""
+    message = str(error)
+    cause = error.__cause__
+    unknown = re.match(r"Could not override '([^']+)'", message)
+    if unknown:
+        return f"{unknown[1]}: {_no_such_field(unknown[1], cause)}"
+    merged = re.match(r"Error merging override (\S+)", message)
+    if merged and cause is not None:
+        return f"{merged[1]}: {_first_line(cause)}"
+    missing = re.search(r"Could not find '(.+)/([^/']+)'", message)
+    if missing:
+        options = _one_line(message.partition("Available options in")[2].partition(":")[2])
+        options = options.partition("Config search path")[0]
+        return f"{missing[1]}={missing[2]}: there is no such option; there are {options.strip()}"
+    return _one_line(message)
+
+
+def _no_such_field(path: str, cause: BaseException | None) -> str:
+    schema = getattr(cause, "object_type", None)
+    if isinstance(schema, type) and is_dataclass(schema):
+        return suggestion(path.rsplit(".", 1)[-1], {field.name for field in fields(schema)})
+    return "there is no such field"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

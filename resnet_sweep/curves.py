@@ -1,0 +1,41 @@
+"""Curves of accuracy and loss over the epochs of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from resnet_sweep.records.atomic import replacing
+from resnet_sweep.records.run_folder import EpochMetrics
+
+# Okabe and Ito's blue and vermilion: apart for every kind of colour vision, and in grey.
+TRAIN_COLOR, VAL_COLOR = "#0072B2", "#D55E00"
+
+
+def draw_curves(history: Sequence[EpochMetrics], run_dir: Path) -> None:
+    """Write accuracies.png and losses.png: training against validation over the epochs."""
+    _draw(history, "accuracy", "accuracy (fraction)", run_dir / "accuracies.png")
+    _draw(history, "loss", "cross-entropy (nats)", run_dir / "losses.png")
+
+
+def _draw(history: Sequence[EpochMetrics], name: str, label: str, path: Path) -> None:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    epochs = [row.epoch for row in history]
+    marker = "o" if len(epochs) < 30 else ""
+    train = [getattr(row, f"train_{name}") for row in history]
+    axes.plot(epochs, train, color=TRAIN_COLOR, marker=marker, ms=3, label="training")
+    val = [getattr(row, f"val_{name}") for row in history]
+    if any(value is not None for value in val):
+        axes.plot(
+            epochs, val, color=VAL_COLOR, marker=marker, ms=3, ls="--", label="validation"
+        )
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)

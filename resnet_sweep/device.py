@@ -1,0 +1,120 @@
+"""Which device, precision and compile mode a run gets."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.errors import ConfigError, require
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What `auto` came to.
+
+    Args:
+        dtype: of the matrix products; the weights are always float32.
+        compile: none, graph or inductor.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    compile: str
+    channels_last: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def choose_execution(config: TrainConfig) -> Execution:
+    """Resolve device, precision and compile mode.
+
+    Raises:
+        ConfigError: what was asked for is not on this machine.
+    """
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.precision, device)
+    mode = choose_compile_mode(config.compile, device, dtype)
+    return Execution(device, dtype, mode, config.channels_last)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device; never a CPU quietly where a GPU lies idle."""
+    if name in ("auto", "cuda"):
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        reason = why_no_cuda()
+        if reason is not None:
+            raise ConfigError("train.device", name, f"{reason}; train.device=cpu uses the CPU")
+    if name in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    require(name != "cuda", "train.device", name, "this machine has no NVIDIA GPU; take cpu")
+    require(name != "mps", "train.device", name, "this machine has no Apple GPU; take cpu")
+    return torch.device("cpu")
+
+
+def why_no_cuda() -> str | None:
+    """Say why torch cannot use a GPU that nvidia-smi sees; None where it sees none."""
+    driver = _nvidia_driver()
+    if driver is None:
+        return None
+    if torch.version.cuda is None:
+        return f"nvidia-smi sees a GPU but torch {torch.__version__} was built for CPUs alone"
+    return (
+        f"nvidia-smi sees a GPU (driver {driver}) but torch {torch.__version__}, built for "
+        f"CUDA {torch.version.cuda}, cannot use it: the driver may be too old for it, "
+        "or CUDA_VISIBLE_DEVICES hides the GPU"
+    )
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type of the matrix products; `auto` asks the compute capability."""
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision in named:
+        return named[precision]
+    if device.type != "cuda":
+        return torch.float32
+    capability = torch.cuda.get_device_capability(device)
+    if capability >= (8, 0):
+        return torch.bfloat16
+    # Older chips emulate bf16 slowly; from 7.0 on they have fast fp16.
+    return torch.float16 if capability >= (7, 0) else torch.float32
+
+
+def choose_compile_mode(mode: str, device: torch.device, dtype: torch.dtype) -> str:
+    """Return none, graph or inductor.
+
+    Raises:
+        ConfigError: a CUDA graph without a CUDA device, or with fp16's gradient scaler.
+    """
+    can_graph = device.type == "cuda" and dtype != torch.float16
+    if mode == "auto":
+        return "graph" if can_graph else "none"
+    allowed = "needs a CUDA device and a precision other than fp16; take none or inductor"
+    require(mode != "graph" or can_graph, "train.compile", mode, allowed)
+    return mode
+
+
+def _nvidia_driver() -> str | None:
+    """Return the driver's version where nvidia-smi lists a GPU."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = answer.stdout.strip().splitlines()
+    return lines[0] if answer.returncode == 0 and lines else None

@@ -1,0 +1,70 @@
+"""Loss, accuracy and probabilities of a net on a part of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resnet_sweep.data.device import Part
+from resnet_sweep.device import Execution
+
+# Large enough to fill a GPU, small enough for a CPU's cache.
+BATCH_SIZES = {"cuda": 2500, "mps": 1000}
+CPU_BATCH_SIZE = 250
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy (without label smoothing), accuracy in [0, 1].
+
+    Args:
+        probabilities: float32 [N, classes] on the device.
+    """
+
+    loss: float
+    accuracy: float
+    probabilities: torch.Tensor
+
+
+class Normalizer:
+    """Pixels to zero mean and unit deviation in each channel.
+
+    Args:
+        mean, std: float32 [3], of pixels scaled to [0, 1].
+    """
+
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        self.scale = (1 / (255 * std)).view(1, -1, 1, 1)
+        self.shift = (-mean / std).view(1, -1, 1, 1)
+
+    def __call__(self, images: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
+        """Map uint8 [N, 3, S, S] to float32 of the same shape."""
+        scaled = images.to(torch.float32, memory_format=memory_format)
+        return scaled.mul_(self.scale).add_(self.shift)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, part: Part, normalize: Normalizer, execution: Execution
+) -> Evaluation:
+    """Evaluate `model` on all images of `part`; leaves it in training mode."""
+    model.eval()
+    size = BATCH_SIZES.get(execution.device.type, CPU_BATCH_SIZE)
+    logits = []
+    for images in part.images.split(size):
+        with execution.autocast():
+            output = model(normalize(images, execution.memory_format))
+        logits.append(output.float())
+    model.train()
+    return _score(torch.cat(logits), part.labels)
+
+
+def _score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
+    loss = F.cross_entropy(logits, labels)
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    # One read from the device for both.
+    loss_value, accuracy_value = torch.stack([loss, accuracy]).tolist()
+    return Evaluation(loss_value, accuracy_value, logits.softmax(1))

@@ -1,0 +1,79 @@
+"""torch's own optimizers, built from the `optimizer` group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet_sweep.config.optim import (
+    AdamConfig,
+    AdamWConfig,
+    OptimizerConfig,
+    RmspropConfig,
+    SgdConfig,
+)
+
+
+def build_optimizer(
+    config: OptimizerConfig, model: nn.Module, weight_decay: float, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """Return the optimizer over all parameters of `model`; its lr is set before each step.
+
+    Args:
+        capturable: keep lr and step counts on the device, for a CUDA graph.
+    """
+    groups = parameter_groups(model, weight_decay, config.exclude_norm_and_bias)
+    device = next(model.parameters()).device
+    lr: Any = torch.tensor(config.lr, device=device) if capturable else config.lr
+    options: dict[str, Any] = {"lr": lr, **_kernels(config, device)}
+    if capturable and not isinstance(config, SgdConfig):
+        options["capturable"] = True
+    match config:
+        case SgdConfig():
+            return torch.optim.SGD(
+                groups, momentum=config.momentum, nesterov=config.nesterov, **options
+            )
+        case AdamConfig():
+            kind = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
+            first, second = config.betas
+            return kind(groups, betas=(first, second), eps=config.eps, **options)
+        case RmspropConfig():
+            return torch.optim.RMSprop(
+                groups, alpha=config.alpha, momentum=config.momentum, eps=config.eps, **options
+            )
+    raise AssertionError(f"no optimizer for {config}")
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, exclude_norm_and_bias: bool
+) -> list[dict[str, Any]]:
+    """Return the decayed parameters and, apart where asked for, norms and biases undecayed."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not exclude_norm_and_bias:
+        return [{"params": parameters, "weight_decay": weight_decay}]
+    # Norm weights and all biases are the parameters of fewer than two dimensions.
+    decayed = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every group, in place where it lives on the device."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def _kernels(config: OptimizerConfig, device: torch.device) -> dict[str, bool]:
+    """Return torch's `fused` or `foreach` option."""
+    has_fused = not isinstance(config, RmspropConfig) and device.type in ("cpu", "cuda", "mps")
+    fused = config.implementation == "fused" or (config.implementation == "auto" and has_fused)
+    return {"fused": True} if fused else {"foreach": True}

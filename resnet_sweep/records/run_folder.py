@@ -1,0 +1,236 @@
+"""The files of a run folder that need no torch: configuration, metrics, result, predictions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_sweep.compose import from_dict, to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.atomic import write_atomically, write_text
+
+SCHEMA_VERSION = 1
+STATUSES = ("completed", "pruned", "interrupted", "diverged", "out_of_memory", "failed")
+
+CONFIG = "config.json"
+METRICS = "metrics.csv"
+RESULT = "result.json"
+PREDICTIONS = "val_predictions.npz"
+LOG = "train.log"
+TENSORBOARD = "tensorboard"
+
+
+class RecordError(UserError):
+    """A file of a run folder that is missing or cannot be read; the message names it."""
+
+
+@dataclass
+class EpochMetrics:
+    """One row of metrics.csv.
+
+    Args:
+        epoch: from 1.
+        lr: of the last step.
+        train_loss, train_accuracy: over the epoch's augmented images, as they were trained on.
+        val_loss, val_accuracy: of the weights that are kept (averaged ones where EMA is on);
+            null without a validation part.
+        epoch_seconds: training and evaluation.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: Optional[float]
+    val_accuracy: Optional[float]
+    epoch_seconds: float
+
+
+METRIC_NAMES = tuple(f.name for f in fields(EpochMetrics))
+
+
+@dataclass
+class TrialResult:
+    """The content of result.json.
+
+    Args:
+        status: one of STATUSES.
+        epochs: finished ones.
+        multiply_adds: of one image's forward pass.
+        objective: validation accuracy of the last epoch; null without a validation part.
+        train_seconds: training and evaluation, over all sittings of the run.
+        images_per_second: training images over the time of the training steps alone.
+        peak_memory_bytes: of the device; on a CPU, of the process.
+        error: what ended a run that did not complete.
+    """
+
+    status: str
+    num_params: int
+    multiply_adds: int
+    epochs: int
+    val_accuracy: Optional[float]
+    val_loss: Optional[float]
+    test_accuracy: Optional[float]
+    test_loss: Optional[float]
+    objective: Optional[float]
+    train_seconds: float
+    images_per_second: Optional[float]
+    peak_memory_bytes: int
+    seed: int
+    device: str
+    versions: dict[str, str]
+    git_commit: Optional[str]
+    data_fingerprint: str
+    error: Optional[str] = None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+
+def write_config(run_dir: Path, config: Config) -> None:
+    values = {"schema_version": SCHEMA_VERSION, **to_dict(config)}
+    write_text(run_dir / CONFIG, json.dumps(values, indent=2) + "\n")
+
+
+def read_config(run_dir: Path) -> Config:
+    """Return the run's configuration.
+
+    Raises:
+        RecordError: the file is missing, damaged or of another schema version.
+    """
+    path = run_dir / CONFIG
+    values = read_config_values(run_dir)
+    try:
+        return from_dict(values)
+    except UserError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def read_config_values(run_dir: Path) -> dict[str, Any]:
+    """Return the run's configuration as plain values: many times faster than read_config."""
+    values = _read_json(run_dir / CONFIG)
+    del values["schema_version"]
+    return values
+
+
+def write_metrics(run_dir: Path, rows: list[EpochMetrics]) -> None:
+    """Replace metrics.csv; null becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, METRIC_NAMES, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(run_dir / METRICS, text.getvalue())
+
+
+def read_metrics(run_dir: Path) -> list[EpochMetrics]:
+    """Return the rows of metrics.csv.
+
+    Raises:
+        RecordError: the file is missing, cut off or not of this form.
+    """
+    path = run_dir / METRICS
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            if tuple(reader.fieldnames or ()) != METRIC_NAMES:
+                raise RecordError(f"{path}: the header is not {','.join(METRIC_NAMES)}")
+            return [_epoch_metrics(row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def write_result(run_dir: Path, result: TrialResult) -> None:
+    """Replace result.json; numbers that are not finite become null, as JSON has none."""
+    values = {key: _json_number(value) for key, value in asdict(result).items()}
+    write_text(run_dir / RESULT, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def read_result(run_dir: Path) -> TrialResult:
+    """Return the content of result.json.
+
+    Raises:
+        RecordError: the file is missing (a run that is under way or was killed), damaged or of
+            another schema version.
+    """
+    path = run_dir / RESULT
+    values = _read_json(path)
+    try:
+        result = TrialResult(**values)
+    except TypeError as error:
+        raise _unreadable(path, error) from error
+    if result.status not in STATUSES:
+        raise RecordError(f"{path}: unknown status {result.status!r}")
+    return result
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The content of val_predictions.npz.
+
+    Args:
+        indices: int64 [N], places of the validation images in the data set's training part.
+        labels: int64 [N].
+        probabilities: float16 [N, classes].
+        class_names: text [classes].
+    """
+
+    indices: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float16]
+    class_names: npt.NDArray[np.str_]
+
+
+def write_predictions(run_dir: Path, predictions: Predictions) -> None:
+    write_atomically(
+        run_dir / PREDICTIONS, lambda file: np.savez_compressed(file, **vars(predictions))
+    )
+
+
+def read_predictions(run_dir: Path) -> Predictions:
+    """Return the validation predictions.
+
+    Raises:
+        RecordError: the file is missing or damaged.
+    """
+    path = run_dir / PREDICTIONS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Predictions(**{name: arrays[name] for name in arrays.files})
+    except Exception as error:  # a damaged archive raises almost anything
+        raise _unreadable(path, error) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
+    assert isinstance(values, dict)
+    return values
+
+
+def _unreadable(path: Path, error: Exception) -> RecordError:
+    if isinstance(error, RecordError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return RecordError(f"{path}: there is no such file")
+    return RecordError(f"{path}: cannot be read: {error}")
+
+
+def _epoch_metrics(row: dict[str, str]) -> EpochMetrics:
+    numbers = {name: None if row[name] == "" else float(row[name]) for name in METRIC_NAMES[1:]}
+    return EpochMetrics(epoch=int(row["epoch"]), **numbers)  # type: ignore[arg-type]
+
+
+def _json_number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,36 @@
+"""A Hydra callback that refuses a bad run before its folder exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from resnet_sweep.cli import USAGE_ERROR
+from resnet_sweep.compose import to_config
+from resnet_sweep.config import Config
+from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.records.run_folder import CONFIG
+
+
+class RefuseBadRuns(Callback):
+    """Ends the program with one line and exit status 2; Hydra would swallow an exception."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            run_dir = Path(config.hydra.run.dir)
+            if (run_dir / CONFIG).exists():
+                raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")
+            _prepare(to_config(config))
+        except UserError as error:
+            raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
+
+
+def _prepare(config: Config) -> None:
+    from resnet_sweep.progress import log_to_console  # these bring torch
+    from resnet_sweep.trial import prepare
+
+    log_to_console()
+    prepare(config)

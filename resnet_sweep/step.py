@@ -1,0 +1,145 @@
+"""One training step, from image indices to updated weights, without a word to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resnet_sweep.config import Config
+from resnet_sweep.data.augmentation import Augmentation
+from resnet_sweep.data.device import Part
+from resnet_sweep.device import Execution
+from resnet_sweep.evaluation import Normalizer
+from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.optimizer import set_lr
+
+GRAPH_WARMUP_STEPS = 3
+
+
+class TrainStep:
+    """Gather, augment, forward, backward, update, average, count.
+
+    Everything a step reads (indices, learning rate) or adds up (loss, correct) is a tensor
+    that stays in its place, so that the step can be recorded once as a CUDA graph.
+
+    Args:
+        part: the training part, on the device.
+        ema: averaged weights to update after each step, if any.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        execution: Execution,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ema: AveragedWeights | None,
+        part: Part,
+        normalize: Normalizer,
+        augmentation: Augmentation,
+    ) -> None:
+        self.execution = execution
+        self.model = model
+        self.optimizer = optimizer
+        self.ema = ema
+        self.part = part
+        self.normalize = normalize
+        self.augmentation = augmentation
+        self.label_smoothing = config.regularization.label_smoothing
+        self.clip_grad_norm = config.regularization.clip_grad_norm
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        device = execution.device
+        self.indices = torch.zeros(config.train.batch_size, dtype=torch.int64, device=device)
+        self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=execution.dtype == torch.float16
+        )
+        inductor = execution.compile == "inductor"
+        self.forward: Any = torch.compile(model) if inductor else model
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
+        """Train on the images at `indices`, int64 [batch_size] on the device."""
+        self.indices.copy_(indices)
+        set_lr(self.optimizer, lr)
+        if self.ema is not None:
+            self.ema.set_step(step)
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self._step()
+
+    def record_graph(self) -> None:
+        """Record the step as a CUDA graph; weights and states are left as they were."""
+        before = self._state_tensors()
+        copies = [tensor.clone() for tensor in before]
+        rng_state = torch.cuda.get_rng_state()
+        self._warm_up()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        known = {id(tensor) for tensor in before}
+        for tensor, copy in zip(before, copies, strict=True):
+            tensor.copy_(copy)
+        for tensor in self._state_tensors():
+            if id(tensor) not in known:
+                tensor.zero_()  # momentum, moments and step counts all start at zero
+        torch.cuda.set_rng_state(rng_state)
+        self.graph = graph
+
+    @torch.no_grad()
+    def _state_tensors(self) -> list[torch.Tensor]:
+        """Return every tensor that a step changes."""
+        states = [v for state in self.optimizer.state.values() for v in state.values()]
+        averages = [] if self.ema is None else list(self.ema.model.state_dict().values())
+        tensors = [*self.model.state_dict().values(), *averages, *states]
+        return [t for t in tensors if isinstance(t, torch.Tensor)] + [self.loss_sum, self.correct]
+
+    def _warm_up(self) -> None:
+        """Run a few steps beside the default stream, as capturing asks for."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(GRAPH_WARMUP_STEPS):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def take_sums(self, images: int) -> tuple[float, float]:
+        """Return mean loss and accuracy over `images` images and start counting anew."""
+        loss, correct = torch.stack([self.loss_sum, self.correct.float()]).tolist()
+        self.loss_sum.zero_()
+        self.correct.zero_()
+        return loss / images, correct / images
+
+    def _step(self) -> None:
+        labels = self.part.labels[self.indices]
+        images, targets = self._batch(labels)
+        with self.execution.autocast():
+            logits = self.forward(images)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        self.scaler.scale(loss).backward()
+        self._update()
+        self.loss_sum += loss.detach() * len(labels)
+        self.correct += (logits.detach().argmax(1) == labels).sum()
+
+    def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            images = self.augmentation.transform(self.part.images[self.indices])
+            floats = self.normalize(images, self.execution.memory_format)
+            floats = self.augmentation.erase(floats)
+            floats, targets = self.augmentation.mix(floats, labels)
+            return floats.contiguous(memory_format=self.execution.memory_format), targets
+
+    def _update(self) -> None:
+        if self.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm, foreach=True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update()

@@ -1,0 +1,51 @@
+"""SIGINT and SIGTERM as a wish to stop after the step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Whether to stop, and the signal that asked for it.
+
+    Args:
+        signal_number: None while nothing has asked.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    @property
+    def exit_status(self) -> int:
+        return 128 + (self.signal_number or 0)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Catch the first SIGINT or SIGTERM; a second one acts at once, as usual."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        restore()

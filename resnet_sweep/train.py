@@ -1,0 +1,60 @@
+"""The entry point: command line -> composed configuration -> checked Config -> run -> result.
+
+    python -m resnet_sweep.train model=wrn_2343 optimizer=sgd
+    python -m resnet_sweep.train resume=outputs/runs/2026-11-22_10-00-00
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from resnet_sweep.cli import one_line_errors
+from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config import Config
+from resnet_sweep.resume import is_resume, resumed_config
+
+
+@hydra.main(
+    config_path=str(conf_dir().resolve()),
+    config_name="config",
+    execution_whitelist=("resnet_sweep.*", "hydra_plugins.*", "optuna.*"),
+)
+def _run(composed: DictConfig) -> float | None:
+    hydra_config = HydraConfig.get()
+    objective, status = _train(to_config(composed), Path(hydra_config.runtime.output_dir))
+    # In a multirun one run that fails must not end the others; an interruption ends all.
+    if status >= 128 or (status and hydra_config.mode == RunMode.RUN):
+        sys.exit(status)
+    return objective
+
+
+def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
+    """Train and return the objective and the exit status."""
+    from resnet_sweep.progress import log_to_console  # these bring torch
+    from resnet_sweep.report import report
+    from resnet_sweep.trial import run_trial
+
+    log_to_console()
+    result = run_trial(config, run_dir)
+    return result.objective, report(result, run_dir)
+
+
+def main() -> None:
+    """Train one configuration, or several with -m; see --help."""
+    register_schemas()
+    with one_line_errors():
+        arguments = sys.argv[1:]
+        if is_resume(arguments):
+            config, run_dir = resumed_config(arguments)
+            sys.exit(_train(config, run_dir)[1])
+        _run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""The loop: epochs of steps, evaluations and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from resnet_sweep.config import Config
+from resnet_sweep.data.augmentation import build_augmentation
+from resnet_sweep.data.device import DeviceData
+from resnet_sweep.device import Execution
+from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
+from resnet_sweep.model.build import build_model
+from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.optimizer import build_optimizer
+from resnet_sweep.optim.scheduler import Schedule
+from resnet_sweep.progress import RunProgress
+from resnet_sweep.records.checkpoint import read_checkpoint, write_checkpoint
+from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
+from resnet_sweep.run_state import Position, capture, image_order, kept_model, restore, seed_draws
+from resnet_sweep.step import TrainStep
+from resnet_sweep.stopping import StopRequest
+
+
+class Diverged(Exception):
+    """The training loss is not finite."""
+
+
+class PrunedTrial(Exception):
+    """Whoever watches the run wants no more of it; raised by `on_epoch`."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; its checkpoint is written."""
+
+
+OnEpoch = Callable[[EpochMetrics], None]
+
+
+@dataclass
+class Training:
+    """A run's moving parts.
+
+    Args:
+        next_checkpoint: when one is due, on the clock of time.monotonic.
+        evaluation: of the last finished epoch's weights; None without a validation part.
+    """
+
+    config: Config
+    run_dir: Path
+    data: DeviceData
+    execution: Execution
+    model: nn.Module
+    ema: AveragedWeights | None
+    schedule: Schedule
+    normalize: Normalizer
+    step: TrainStep
+    position: Position
+    next_checkpoint: float
+    evaluation: Evaluation | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        # A last, smaller batch is left out: the order is new in every epoch.
+        return len(self.data.train.labels) // self.config.train.batch_size
+
+    @property
+    def train_seconds(self) -> float:
+        return self.position.train_seconds + self.position.epoch_seconds
+
+    @property
+    def images_per_second(self) -> float | None:
+        done = self.position.epoch * self.steps_per_epoch + self.position.step
+        seconds = self.position.step_seconds
+        return done * self.config.train.batch_size / seconds if seconds > 0 else None
+
+    def evaluate_kept(self) -> Evaluation | None:
+        """Evaluate the weights that are kept on the validation part, if there is one."""
+        if len(self.data.val.labels) == 0:
+            return None
+        model = kept_model(self.model, self.ema)
+        return evaluate(model, self.data.val, self.normalize, self.execution)
+
+
+def start_training(
+    config: Config, run_dir: Path, data: DeviceData, execution: Execution
+) -> Training:
+    """Build the net and all that trains it; go on from the folder's checkpoint if it has one."""
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(data.class_names), data.train.images.shape[-1])
+    model = model.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
+    batch_size = config.train.batch_size
+    steps_per_epoch = len(data.train.labels) // batch_size
+    half_life = config.regularization.ema_half_life_epochs
+    ema = None if half_life is None else AveragedWeights(model, half_life * steps_per_epoch)
+    peak_lr = config.optimizer.peak_lr(batch_size)
+    schedule = Schedule(config.scheduler, peak_lr, steps_per_epoch, config.train.epochs)
+    normalize = Normalizer(data.mean, data.std)
+    on_cuda_graph = execution.device.type == "cuda" and execution.compile != "none"
+    weight_decay = config.regularization.weight_decay
+    step = TrainStep(
+        config,
+        execution,
+        model,
+        build_optimizer(config.optimizer, model, weight_decay, capturable=on_cuda_graph),
+        ema,
+        data.train,
+        normalize,
+        build_augmentation(config.augmentation, len(data.class_names)),
+    )
+    state = read_checkpoint(run_dir)
+    position = Position() if state is None else restore(state, step, schedule, ema)
+    if on_cuda_graph:
+        step.record_graph()
+    return Training(
+        config=config,
+        run_dir=run_dir,
+        data=data,
+        execution=execution,
+        model=model,
+        ema=ema,
+        schedule=schedule,
+        normalize=normalize,
+        step=step,
+        position=position,
+        next_checkpoint=time.monotonic() + config.train.checkpoint_interval_seconds,
+    )
+
+
+def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> None:
+    """Train to the last epoch.
+
+    Raises:
+        Diverged, PrunedTrial, Interrupted: what ended it before.
+        OSError: a file could not be written; the checkpoints are as they were.
+    """
+    settings, position = training.config.train, training.position
+    progress = RunProgress(
+        training.run_dir,
+        training.steps_per_epoch,
+        settings.epochs,
+        position.epoch,
+        position.step,
+        settings.progress,
+        settings.tensorboard,
+    )
+    with progress:
+        while position.epoch < settings.epochs:
+            metrics = _epoch(training, progress, stop)
+            progress.end_epoch(metrics, training.images_per_second or math.nan)
+            if on_epoch is not None:
+                on_epoch(metrics)
+    training.model.train()
+
+
+def save_checkpoint(training: Training) -> None:
+    state = capture(training.position, training.step, training.schedule, training.ema)
+    write_checkpoint(training.run_dir, state)
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        last, self._last = self._last, time.perf_counter()
+        return self._last - last
+
+
+def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> EpochMetrics:
+    """Finish the epoch that is under way and record it."""
+    watch = _Stopwatch()
+    position = training.position
+    lr = _train_steps(training, progress, stop, watch)
+    loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
+    _count_step_time(position, watch)
+    if not math.isfinite(loss):
+        raise Diverged(f"the training loss of epoch {position.epoch + 1} is {loss}")
+    training.evaluation = training.evaluate_kept()
+    val = training.evaluation
+    training.schedule.end_epoch(None if val is None else val.loss)
+    position.epoch_seconds += watch.lap()
+    metrics = EpochMetrics(
+        epoch=position.epoch + 1,
+        lr=lr,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        val_loss=None if val is None else val.loss,
+        val_accuracy=None if val is None else val.accuracy,
+        epoch_seconds=position.epoch_seconds,
+    )
+    _close_epoch(training, metrics)
+    return metrics
+
+
+def _close_epoch(training: Training, metrics: EpochMetrics) -> None:
+    position = training.position
+    position.history.append(metrics)
+    position.epoch += 1
+    position.step = 0
+    position.train_seconds += position.epoch_seconds
+    position.epoch_seconds = 0.0
+    write_metrics(training.run_dir, position.history)
+    if position.epoch == training.config.train.epochs:
+        save_checkpoint(training)
+
+
+def _train_steps(
+    training: Training, progress: RunProgress, stop: StopRequest, watch: _Stopwatch
+) -> float:
+    """Run the epoch's remaining steps and return the last learning rate."""
+    config, position, schedule = training.config, training.position, training.schedule
+    batch_size, steps = config.train.batch_size, training.steps_per_epoch
+    order = image_order(config.seed, position.epoch, len(training.data.train.labels))
+    order = order.to(training.execution.device)
+    if position.step == 0:
+        seed_draws(config.seed, position.epoch)
+    first = position.epoch * steps
+    for i in range(position.step, steps):
+        indices = order[i * batch_size : (i + 1) * batch_size]
+        training.step(indices, schedule.lr(first + i), first + i)
+        position.step = i + 1
+        progress.end_step()
+        _checkpoint_if_due(training, stop, watch)
+    return schedule.lr(first + steps - 1)
+
+
+def _checkpoint_if_due(training: Training, stop: StopRequest, watch: _Stopwatch) -> None:
+    due = time.monotonic() >= training.next_checkpoint
+    if not due and stop.signal_number is None:
+        return
+    _count_step_time(training.position, watch)
+    save_checkpoint(training)
+    interval = training.config.train.checkpoint_interval_seconds
+    training.next_checkpoint = time.monotonic() + interval
+    if stop.signal_number is not None:
+        raise Interrupted
+    watch.lap()  # writing the checkpoint is not training
+
+
+def _count_step_time(position: Position, watch: _Stopwatch) -> None:
+    seconds = watch.lap()
+    position.step_seconds += seconds
+    position.epoch_seconds += seconds
