@@ -1,0 +1,57 @@
+"""What most tests start from: the smallest run on the bundled digits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.data import DigitsConfig
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.config.train import TrainConfig
+
+ROOT = Path(__file__).parent.parent
+TINY_OVERRIDES = [
+    "data=digits",
+    "data.train_subset=200",
+    "model.widths=[4,8]",
+    "model.blocks=[1,1]",
+    "model.strides=[2,2]",
+    "train.epochs=2",
+    "train.batch_size=64",
+    "train.device=cpu",
+    "train.figures=false",
+    "train.tensorboard=false",
+]
+
+
+def make_tiny_config() -> Config:
+    """Return a run of two epochs of three steps that takes a fraction of a second."""
+    return Config(
+        model=ResNetConfig(name="tiny", widths=[4, 8], blocks=[1, 1], strides=[2, 2]),
+        data=DigitsConfig(val_size=0.2, train_subset=200),
+        train=TrainConfig(
+            epochs=2, batch_size=64, device="cpu", figures=False, tensorboard=False, progress=False
+        ),
+    )
+
+
+@pytest.fixture
+def tiny_config() -> Config:
+    return make_tiny_config()
+
+
+def run_train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m resnet_sweep.train` in `cwd` and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-m", "resnet_sweep.train", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )

@@ -1,0 +1,196 @@
+"""The files of a run folder: what is written is read, what is damaged is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_sweep.compose import SCHEMAS, from_dict, to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records import checkpoint, run_folder
+from resnet_sweep.records.atomic import replacing, write_text
+from resnet_sweep.records.run_folder import EpochMetrics, Predictions, RecordError, TrialResult
+
+ROWS = [
+    EpochMetrics(1, 0.1, 2.3, 0.1, 2.2, 0.2, 1.5),
+    EpochMetrics(2, 0.05, float("nan"), 0.3, None, None, 1.25),
+]
+
+
+def make_result(**changes: object) -> TrialResult:
+    values: dict[str, object] = dict(
+        status="completed",
+        num_params=10,
+        multiply_adds=20,
+        epochs=2,
+        val_accuracy=0.5,
+        val_loss=1.0,
+        test_accuracy=None,
+        test_loss=None,
+        objective=0.5,
+        train_seconds=3.0,
+        images_per_second=100.0,
+        peak_memory_bytes=5,
+        seed=0,
+        device="cpu",
+        versions={"python": "3"},
+        git_commit=None,
+        data_fingerprint="00",
+    )
+    return TrialResult(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_config_comes_back(tmp_path: Path, tiny_config: Config) -> None:
+    run_folder.write_config(tmp_path, tiny_config)
+    assert run_folder.read_config(tmp_path) == tiny_config
+    assert run_folder.read_config_values(tmp_path) == to_dict(tiny_config)
+
+
+@pytest.mark.parametrize("group", ["optimizer", "scheduler", "data"])
+def test_every_variant_comes_back(group: str, tiny_config: Config) -> None:
+    for schema in SCHEMAS[group].values():
+        setattr(tiny_config, group, schema())
+        assert from_dict(to_dict(tiny_config)) == tiny_config
+
+
+def test_metrics_come_back(tmp_path: Path) -> None:
+    run_folder.write_metrics(tmp_path, ROWS)
+    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert header == "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,epoch_seconds"
+    first, second = run_folder.read_metrics(tmp_path)
+    assert first == ROWS[0]
+    assert np.isnan(second.train_loss) and second.val_loss is None
+
+
+def test_result_comes_back_and_is_strict_json(tmp_path: Path) -> None:
+    run_folder.write_result(tmp_path, make_result(val_loss=float("inf")))
+    text = (tmp_path / "result.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["val_loss"] is None
+    assert run_folder.read_result(tmp_path) == make_result(val_loss=None)
+
+
+def test_predictions_come_back(tmp_path: Path) -> None:
+    predictions = Predictions(
+        indices=np.array([3, 1]),
+        labels=np.array([0, 1]),
+        probabilities=np.array([[0.25, 0.75], [1, 0]], dtype=np.float16),
+        class_names=np.array(["cat", "żaba"]),
+    )
+    run_folder.write_predictions(tmp_path, predictions)
+    read = run_folder.read_predictions(tmp_path)
+    for name, expected in vars(predictions).items():
+        np.testing.assert_array_equal(getattr(read, name), expected)
+
+
+READERS = {
+    "config.json": run_folder.read_config,
+    "metrics.csv": run_folder.read_metrics,
+    "result.json": run_folder.read_result,
+    "val_predictions.npz": run_folder.read_predictions,
+    "model.pt": checkpoint.read_model,
+}
+DAMAGE = [None, b"", b"\x00\xff\x80", b"[1, 2]", b'{"schema_version": 99}', b"epoch,lr\n1,2\n"]
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("content", DAMAGE)
+def test_a_missing_or_damaged_file_is_named(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecordError, match=name):
+        READERS[name](tmp_path)
+
+
+def test_a_row_cut_off_is_refused(tmp_path: Path) -> None:
+    run_folder.write_metrics(tmp_path, ROWS)
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(RecordError, match=r"metrics\.csv"):
+        run_folder.read_metrics(tmp_path)
+
+
+def test_an_unknown_field_of_the_config_is_refused(tmp_path: Path, tiny_config: Config) -> None:
+    values = {"schema_version": 1, **to_dict(tiny_config), "surprise": 1}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="surprise"):
+        run_folder.read_config(tmp_path)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for epoch in (1, 2):
+        checkpoint.write_checkpoint(tmp_path, {"epoch": epoch, "weights": torch.ones(3)})
+    path = tmp_path / checkpoint.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:100])
+    state = checkpoint.read_checkpoint(tmp_path)
+    assert state is not None and state["epoch"] == 1
+    assert "falling back" in caplog.text
+    (tmp_path / checkpoint.PREVIOUS_CHECKPOINT).write_bytes(b"")
+    with pytest.raises(RecordError, match="no checkpoint can be read"):
+        checkpoint.read_checkpoint(tmp_path)
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert checkpoint.read_checkpoint(tmp_path) is None
+
+
+class _RunsCode:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch executed",)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "checkpoint.pt"])
+def test_loading_never_runs_code(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = checkpoint.read_model if name == "model.pt" else checkpoint.read_checkpoint
+    for save in (torch.save, lambda x, path: Path(path).write_bytes(pickle.dumps(x))):
+        save({"schema_version": 1, "x": _RunsCode()}, tmp_path / name)
+        with pytest.raises(RecordError, match=str(tmp_path)):
+            read(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_a_full_disk_keeps_both_checkpoints(tmp_path: Path) -> None:
+    checkpoint.write_checkpoint(tmp_path, {"epoch": 1})
+    checkpoint.write_checkpoint(tmp_path, {"epoch": 2})
+    # A limit on file sizes is a full disk that needs no root.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            checkpoint.write_checkpoint(tmp_path, {"weights": torch.ones(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    state = checkpoint.read_checkpoint(tmp_path)
+    assert state is not None and state["epoch"] == 2
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.previous.pt", "checkpoint.pt"]
+
+
+def test_reading_runs_needs_no_torch() -> None:
+    code = "import sys, resnet_sweep.records.run_folder; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
