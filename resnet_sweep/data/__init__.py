@@ -1,0 +1,1 @@
+"""Data sets, their split, and their way onto the device."""

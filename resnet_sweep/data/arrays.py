@@ -1,0 +1,126 @@
+"""NumPy arrays of images and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.errors import ConfigError, UserError, require
+
+_ALLOWED_IMAGES = "images must be uint8 [N, S, S, 3], [N, 3, S, S] or grey [N, S, S], S at least 4"
+_MIN_SIDE = 4  # also keeps [N, S, S, 3] and [N, 3, S, S] apart
+
+
+def load_arrays(config: ArraysConfig) -> Dataset:
+    """Read `{train,test}.npz`, or else `{train,test}_{images,labels}.npy`.
+
+    Raises:
+        UserError: names the file that is wrong and what is allowed.
+    """
+    root = _find_root(config)
+    num_classes = count_label_classes(config)
+    train_images, test_images = (_read_images(root, part) for part in ("train", "test"))
+    side, test_side = train_images.shape[-1], test_images.shape[-1]
+    if test_side != side:
+        found = f"has images of {test_side}x{test_side} pixels"
+        raise UserError(f"{_describe(root, 'test', 'images')}: {found}, must be {side} as in train")
+    train_labels = _read_labels(root, "train", len(train_images), num_classes)
+    test_labels = _read_labels(root, "test", len(test_images), num_classes)
+    names = [str(label) for label in range(num_classes)]
+    return make_dataset((train_images, train_labels), (test_images, test_labels), names)
+
+
+def count_label_classes(config: ArraysConfig) -> int:
+    """Return config.num_classes, or one more than the largest training label."""
+    root = _find_root(config)
+    if config.num_classes is not None:
+        return config.num_classes
+    num_classes = int(_read_labels(root, "train").max()) + 1
+    if num_classes < 2:
+        where = _describe(root, "train", "labels")
+        raise UserError(f"{where}: must hold at least 2 classes, all labels are 0")
+    return num_classes
+
+
+def _find_root(config: ArraysConfig) -> Path:
+    allowed = "must be a folder with train.npz and test.npz, or train_images.npy and so on"
+    if config.root is None:
+        raise ConfigError("data.root", None, allowed)
+    root = Path(config.root).expanduser()
+    require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
+    return root
+
+
+def _read_images(root: Path, part: str) -> NDArray[np.uint8]:
+    """Return images as uint8 [N, 3, S, S]."""
+    array = _read(root, part, "images")
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or len(array) == 0:
+        raise _images_error(root, part, array)
+    if array.ndim == 3:
+        array = np.repeat(array[:, np.newaxis], 3, axis=1)
+    elif array.shape[1] != 3 and array.shape[3] == 3:
+        array = array.transpose(0, 3, 1, 2)
+    _, channels, height, width = array.shape
+    if channels != 3 or height != width or height < _MIN_SIDE:
+        raise _images_error(root, part, _read(root, part, "images"))
+    return np.ascontiguousarray(array)
+
+
+def _images_error(root: Path, part: str, array: NDArray[Any]) -> UserError:
+    where = _describe(root, part, "images")
+    return UserError(f"{where}: {_ALLOWED_IMAGES}; found {array.dtype} {list(array.shape)}")
+
+
+def _read_labels(
+    root: Path, part: str, num_images: int | None = None, num_classes: int | None = None
+) -> NDArray[np.int64]:
+    """Return labels as int64 [N], checked against what is given."""
+    labels, where = _read(root, part, "labels"), _describe(root, part, "labels")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
+        found = f"found {labels.dtype} {list(labels.shape)}"
+        raise UserError(f"{where}: labels must be integers [N]; {found}")
+    if num_images is not None and len(labels) != num_images:
+        raise UserError(f"{where}: must have {num_images} labels, one an image; has {len(labels)}")
+    low, high = int(labels.min()), int(labels.max())
+    top = 2**31 - 1 if num_classes is None else num_classes - 1
+    if low < 0 or high > top:
+        bad = low if low < 0 else high
+        raise UserError(f"{where}: labels must be from 0 to {top}; found {bad}")
+    return labels.astype(np.int64)
+
+
+def _describe(root: Path, part: str, field: str) -> str:
+    """Return the file that holds a part's images or labels."""
+    npz = root / f"{part}.npz"
+    return str(npz if npz.exists() else root / f"{part}_{field}.npy")
+
+
+def _read(root: Path, part: str, field: str) -> NDArray[Any]:
+    path = Path(_describe(root, part, field))
+    if not path.exists():
+        raise UserError(f"{path}: no such file, nor {part}.npz")
+    try:
+        array = _load(path, field)
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as a NumPy file ({reason})") from None
+    if array is None:
+        allowed = f"an .npz with `{field}`" if path.suffix == ".npz" else "a single array"
+        raise UserError(f"{path}: must be {allowed}")
+    return array
+
+
+def _load(path: Path, field: str) -> NDArray[Any] | None:
+    """Return the array, or None where an .npz lacks the field or stands for an .npy or so."""
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        is_single = isinstance(loaded, np.ndarray)
+        if is_single != (path.suffix == ".npy"):
+            return None
+        array: NDArray[Any] | None = loaded if is_single else loaded.get(field)
+        return array

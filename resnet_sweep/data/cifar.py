@@ -1,0 +1,190 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), as published for Python."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_sweep.config.data import CifarConfig
+from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.data.unpickle import load_pickle
+from resnet_sweep.errors import ConfigError, UserError, require, require_one_of
+
+logger = logging.getLogger(__name__)
+
+NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
+_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a data set comes from, as torchvision knows it; files are (name, md5)."""
+
+    url: str
+    filename: str
+    md5: str
+    folder: str
+    train: list[tuple[str, str]]
+    test: list[tuple[str, str]]
+    meta: tuple[str, str]
+    names_key: str
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        return [*self.train, *self.test, self.meta]
+
+
+def load_cifar(config: CifarConfig) -> Dataset:
+    """Read config.name from config.root, downloading it there first if it is missing.
+
+    Raises:
+        UserError: if the download fails, or a file is damaged or missing.
+    """
+    source = _find_source(check_name(config))
+    allowed = f"must be the folder that holds {source.filename} or takes its download"
+    if config.root is None:
+        raise ConfigError("data.root", None, allowed)
+    root = Path(config.root).expanduser()
+    require(not root.exists() or root.is_dir(), "data.root", config.root, allowed)
+    if _find_bad_file(source, root) is not None:
+        _restore(source, root, config.download)
+    folder = root / source.folder
+    train = _read_batches(folder, source.train)
+    test = _read_batches(folder, source.test)
+    meta: Any = load_pickle(folder / source.meta[0])
+    return make_dataset(train, test, meta[source.names_key])
+
+
+def check_name(config: CifarConfig) -> str:
+    """Return config.name, one of NUM_CLASSES."""
+    require_one_of("data.name", config.name, NUM_CLASSES)
+    return config.name
+
+
+def _find_source(name: str) -> _Source:
+    from torchvision import datasets  # type: ignore[import-untyped]
+
+    source = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    return _Source(
+        url=source.url,
+        filename=source.filename,
+        md5=source.tgz_md5,
+        folder=source.base_folder,
+        train=[(name, md5) for name, md5 in source.train_list],
+        test=[(name, md5) for name, md5 in source.test_list],
+        meta=(source.meta["filename"], source.meta["md5"]),
+        names_key=source.meta["key"],
+    )
+
+
+def _read_batches(
+    folder: Path, files: list[tuple[str, str]]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    batches: list[Any] = [load_pickle(folder / name) for name, _ in files]
+    images = np.concatenate([np.asarray(batch["data"]) for batch in batches])
+    key = "labels" if "labels" in batches[0] else "fine_labels"
+    labels = np.concatenate([np.asarray(batch[key], dtype=np.int64) for batch in batches])
+    return images.reshape(-1, 3, 32, 32), labels
+
+
+def _find_bad_file(source: _Source, root: Path) -> Path | None:
+    for name, md5 in source.files:
+        path = root / source.folder / name
+        if not _is_intact(path, md5):
+            return path
+    return None
+
+
+def _is_intact(path: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity  # type: ignore[import-untyped]
+
+    return bool(check_integrity(path, md5))
+
+
+def _restore(source: _Source, root: Path, download: bool) -> None:
+    """Bring all files into place: from the archive, downloaded if it is missing and allowed."""
+    archive = root / source.filename
+    if not archive.exists():
+        if not download:
+            bad = _find_bad_file(source, root)
+            problem = f"{bad} is missing or damaged and data.download=false"
+            raise UserError(f"{problem}: {_advise(source, root)}")
+        _download(source, root)
+    if not _is_intact(archive, source.md5):
+        problem = f"{archive}: damaged archive (its md5 is not {source.md5})"
+        raise UserError(f"{problem}: delete it, then {_advise(source, root)}")
+    _unpack(source, archive)
+    bad = _find_bad_file(source, root)
+    if bad is not None:
+        raise UserError(f"{bad}: damaged (its md5 is not the published one)")
+
+
+def _advise(source: _Source, root: Path) -> str:
+    target = f"put {source.filename} from {_PAGE} into {root.resolve()}"
+    return f"{target}, or take data=digits, which needs no download"
+
+
+def _download(source: _Source, root: Path) -> None:
+    from torchvision.datasets.utils import download_url
+
+    logger.info("downloading %s into %s", source.url, root)
+    try:
+        with _staging_folder(root) as staging, _socket_timeout():
+            download_url(source.url, staging, source.filename, source.md5)
+            os.replace(staging / source.filename, root / source.filename)
+    except Exception as error:  # torchvision passes on whatever urllib and http raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        problem = f"the download of {source.url} failed ({reason})"
+        raise UserError(f"{problem}: {_advise(source, root)}") from None
+
+
+def _unpack(source: _Source, archive: Path) -> None:
+    folder = archive.parent / source.folder
+    try:
+        with _staging_folder(archive.parent) as staging, tarfile.open(archive) as tar:
+            folder.mkdir(exist_ok=True)
+            for name, _ in source.files:
+                _copy_member(tar, f"{source.folder}/{name}", staging / name)
+                os.replace(staging / name, folder / name)
+    except (OSError, KeyError, tarfile.TarError) as error:
+        raise UserError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
+
+
+def _copy_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
+    packed = tar.extractfile(member)
+    if packed is None:
+        raise KeyError(f"{member} is not a file")
+    with packed, path.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+
+
+@contextmanager
+def _staging_folder(root: Path) -> Iterator[Path]:
+    """A folder of this process alone, from which whole files are moved into place."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def _socket_timeout() -> Iterator[None]:
+    """Let a silent server fail: torchvision's download has no timeout of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
