@@ -1,0 +1,133 @@
+"""The data of a run as uint8 tensors on its device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_sweep.config.data import DataConfig
+from resnet_sweep.data.dataset import Dataset, load_dataset
+from resnet_sweep.data.split import split_train_val
+
+_Frozen = tuple[type[DataConfig], tuple[tuple[str, Any], ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images uint8 [N, 3, S, S] and labels int64 [N] on the device."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceData:
+    """A divided data set on the device.
+
+    Args:
+        val_indices: of the val part in the whole training part, int64, rising.
+        mean: per channel over the training part after split and subset, of pixels scaled to
+            [0, 1]; float32 [3] on the device.
+        std: likewise, at least 1/255.
+        class_names: in the order of the labels.
+        fingerprint: of the whole data set.
+    """
+
+    train: Part
+    val: Part
+    test: Part | None
+    val_indices: NDArray[np.int64]
+    mean: torch.Tensor
+    std: torch.Tensor
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+def place_data(config: DataConfig, device: torch.device, with_test: bool) -> DeviceData:
+    """Read, divide and place a data set; the test part only on request.
+
+    The last data set and the last placement are remembered, so a worker that trains many trials
+    on the same data reads it once, and does not see files that change meanwhile.
+
+    Raises:
+        UserError: names the field or the file that is wrong.
+    """
+    placed = _place_train_val(_freeze(config), device)
+    if not with_test:
+        return placed
+    return replace(placed, test=_place_test(_freeze_source(config), device))
+
+
+def measure_mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the exact mean and population standard deviation of each channel.
+
+    Args:
+        images: uint8 [N, 3, S, S], N at least 1.
+
+    Returns:
+        mean and std of the pixels scaled to [0, 1], float32 [3]; std at least 1/255, so that a
+        constant channel can be divided by it.
+    """
+    channels = [images[:, channel].flatten() for channel in range(images.shape[1])]
+    counts = torch.stack([torch.bincount(pixels, minlength=256) for pixels in channels])
+    weights = counts.double() / counts.sum(dim=1, keepdim=True)
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean = weights @ values
+    variance = (weights * (values - mean[:, None]) ** 2).sum(dim=1)
+    return mean.float(), variance.sqrt().clamp(min=1 / 255).float()
+
+
+@lru_cache(maxsize=1)
+def _read(source: _Frozen) -> Dataset:
+    return load_dataset(_thaw(source))
+
+
+@lru_cache(maxsize=1)
+def _place_train_val(frozen: _Frozen, device: torch.device) -> DeviceData:
+    config = _thaw(frozen)
+    data = _read(_freeze_source(config))
+    split = split_train_val(data.train_labels.numpy(), config)
+    train = data.train_images[torch.from_numpy(split.train_indices)]
+    mean, std = measure_mean_std(train)
+    return DeviceData(
+        train=Part(train.to(device), _pick(data.train_labels, split.train_indices, device)),
+        val=Part(
+            _pick(data.train_images, split.val_indices, device),
+            _pick(data.train_labels, split.val_indices, device),
+        ),
+        test=None,
+        val_indices=split.val_indices,
+        mean=mean.to(device),
+        std=std.to(device),
+        class_names=data.class_names,
+        fingerprint=data.fingerprint,
+    )
+
+
+@lru_cache(maxsize=1)
+def _place_test(source: _Frozen, device: torch.device) -> Part:
+    data = _read(source)
+    return Part(data.test_images.to(device), data.test_labels.to(device))
+
+
+def _pick(rows: torch.Tensor, indices: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    return rows[torch.from_numpy(indices)].to(device)
+
+
+def _freeze(config: DataConfig) -> _Frozen:
+    return type(config), tuple((f.name, getattr(config, f.name)) for f in fields(config))
+
+
+def _freeze_source(config: DataConfig) -> _Frozen:
+    """What decides on the data set read: all but the split."""
+    return _freeze(replace(config, val_size=0, split_seed=0, train_subset=None))
+
+
+def _thaw(frozen: _Frozen) -> DataConfig:
+    config_type, items = frozen
+    return config_type(**dict(items))
