@@ -196,19 +196,12 @@ def test_a_damaged_cache_is_rebuilt(
     assert decoder.count == 15
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '{"format": 1}', "{}", "\x00"])
-def test_a_strange_manifest_is_rebuilt(root: Path, decoder: _Decoder, content: str) -> None:
-    before = _load(root)
-    _cache_file(root, ".json").write_text(content)
-    assert _load(root).fingerprint == before.fingerprint
-    assert decoder.count == 30
-
-
-def test_a_changed_fingerprint_is_not_trusted(root: Path, decoder: _Decoder) -> None:
+@pytest.mark.parametrize("content", ["[]", "null", '{"format": 1}', "{}", "\x00", None])
+def test_a_strange_manifest_is_rebuilt(root: Path, decoder: _Decoder, content: str | None) -> None:
     before = _load(root)
     path = _cache_file(root, ".json")
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "fingerprint": "0" * 32}))
+    other_fingerprint = json.dumps({**json.loads(path.read_text()), "fingerprint": "0" * 32})
+    path.write_text(content or other_fingerprint)
     assert _load(root).fingerprint == before.fingerprint
     assert decoder.count == 30
 
@@ -253,33 +246,22 @@ def test_two_processes_at_once_leave_a_whole_cache(root: Path, decoder: _Decoder
     assert decoder.count == 0
 
 
-def _truncate(path: Path) -> None:
-    _save(path, (64, 64))
-    path.write_bytes(path.read_bytes()[:2000])
-
-
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _fill_with_text(path: Path) -> None:
-    path.write_text("not an image")
-
-
-def _cut_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("nowhere.png")
-
-
-@pytest.mark.parametrize("damage", [_truncate, _empty, _fill_with_text, _cut_link])
-def test_a_damaged_image_is_named(root: Path, damage: object) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_a_damaged_image_is_named(root: Path, damage: str) -> None:
     path = root / "test" / "cat" / "0.png"
-    assert callable(damage)
-    damage(path)
-    with pytest.raises(UserError, match=f"^{path}: (damaged|cannot be read)") as raised:
+    _save(path, (64, 64))
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[:2000], "empty": b"", "text": b"no image"}[damage])
+    with pytest.raises(UserError, match=f"^{path}: damaged, not an image") as raised:
         _load(root)
     assert "\n" not in str(raised.value)
     assert not (root.parent / "cache").exists()
+
+
+def test_a_cut_link_is_named(root: Path) -> None:
+    (root / "test" / "cat" / "9.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"cat/9.png: cannot be read \(No such file"):
+        _load(root)
 
 
 def test_more_than_8_bits_are_refused(root: Path) -> None:
