@@ -73,10 +73,10 @@ def register_schemas() -> None:
     root = OmegaConf.structured(Config)
     for group in SCHEMAS:
         root[group] = MISSING  # each option brings its own dataclass
-    store.store(group="schema", name="config", node=root, package="_global_")
+    store.store(group="schema", name="config", node=root, package="_global_", replace=True)
     for group, variants in SCHEMAS.items():
         for name, schema in variants.items():
-            store.store(group=f"schema/{group}", name=name, node=schema)
+            store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -137,9 +137,9 @@ def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
     if not (isinstance(schema, type) and is_dataclass(schema)):
         return
     known = {field.name for field in fields(schema)}
-    for key in node:
-        if str(key) not in known:
-            raise ConfigError(f"{path}{key}", node[key], suggestion(str(key), known))
+    for key in map(str, node):
+        if key not in known:
+            raise ConfigError(f"{path}{key}", node[key], suggestion(key, known))
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             reject_unknown_keys(child, f"{path}{key}.")

@@ -30,9 +30,7 @@ def _draw(history: Sequence[EpochMetrics], name: str, label: str, path: Path) ->
     axes.plot(epochs, train, color=TRAIN_COLOR, marker=marker, ms=3, label="training")
     val = [getattr(row, f"val_{name}") for row in history]
     if any(value is not None for value in val):
-        axes.plot(
-            epochs, val, color=VAL_COLOR, marker=marker, ms=3, ls="--", label="validation"
-        )
+        axes.plot(epochs, val, color=VAL_COLOR, marker=marker, ms=3, ls="--", label="validation")
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

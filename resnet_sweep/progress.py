@@ -40,6 +40,7 @@ def log_to_console() -> None:
     """Show the package's log lines on standard output, once."""
     PACKAGE_LOGGER.setLevel(logging.INFO)
     PACKAGE_LOGGER.propagate = False
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it announces its font cache
     if not any(isinstance(handler, ConsoleHandler) for handler in PACKAGE_LOGGER.handlers):
         PACKAGE_LOGGER.addHandler(ConsoleHandler())
 
@@ -120,7 +121,8 @@ class RunProgress:
 
 def describe_epoch(metrics: EpochMetrics, epochs: int, images_per_second: float) -> str:
     """Return one line about a finished epoch."""
-    line = f"epoch {metrics.epoch}/{epochs}  train {_pair(metrics.train_loss, metrics.train_accuracy)}"
+    train = _pair(metrics.train_loss, metrics.train_accuracy)
+    line = f"epoch {metrics.epoch}/{epochs}  train {train}"
     if metrics.val_loss is not None and metrics.val_accuracy is not None:
         line += f"  val {_pair(metrics.val_loss, metrics.val_accuracy)}"
     return f"{line}  {images_per_second:,.0f} images/s"

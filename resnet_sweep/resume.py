@@ -6,14 +6,19 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
 from resnet_sweep.compose import SCHEMAS, from_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import ConfigError, UserError, require
-from resnet_sweep.records.run_folder import read_config_values
+from resnet_sweep.records.run_folder import (
+    RecordError,
+    TrialResult,
+    read_config_values,
+    read_result,
+)
 
 # What may differ from the run's own configuration.
 FREE_FIELDS = ("train.device", "evaluate_test", "train.progress")
@@ -48,14 +53,28 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
     return from_dict(changed), run_dir
 
 
+def finished_result(run_dir: Path) -> TrialResult | None:
+    """Return the result of a run that has completed; None for any other."""
+    try:
+        result = read_result(run_dir)
+    except RecordError:
+        return None
+    return result if result.status == "completed" else None
+
+
 def _value_of(overrides: list[Override], key: str) -> Any:
     return next(o.value() for o in reversed(overrides) if o.key_or_group == key)
+
+
+def _plain_value(override: Override) -> Any:
+    text = override.get_value_element_as_str()
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload,index]
 
 
 def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     """Set a free field; refuse any other override that would change the run."""
     key = override.key_or_group
-    given = yaml.safe_load(override.get_value_element_as_str())
+    given = _plain_value(override)
     *parents, name = key.split(".")
     node = values
     for parent in parents:

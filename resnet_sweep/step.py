@@ -55,9 +55,7 @@ class TrainStep:
         self.indices = torch.zeros(config.train.batch_size, dtype=torch.int64, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.scaler = torch.amp.GradScaler(
-            device.type, enabled=execution.dtype == torch.float16
-        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
         inductor = execution.compile == "inductor"
         self.forward: Any = torch.compile(model) if inductor else model
         self.graph: torch.cuda.CUDAGraph | None = None

@@ -1,7 +1,7 @@
 """The entry point: command line -> composed configuration -> checked Config -> run -> result.
 
-    python -m resnet_sweep.train model=wrn_2343 optimizer=sgd
-    python -m resnet_sweep.train resume=outputs/runs/2026-11-22_10-00-00
+python -m resnet_sweep.train model=wrn_2343 optimizer=sgd
+python -m resnet_sweep.train resume=outputs/runs/2026-11-22_10-00-00
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
-from resnet_sweep.resume import is_resume, resumed_config
+from resnet_sweep.resume import finished_result, is_resume, resumed_config
 
 
 @hydra.main(
@@ -27,7 +27,7 @@ from resnet_sweep.resume import is_resume, resumed_config
 )
 def _run(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
-    objective, status = _train(to_config(composed), Path(hydra_config.runtime.output_dir))
+    objective, status = _train(to_config(composed), _shown(hydra_config.runtime.output_dir))
     # In a multirun one run that fails must not end the others; an interruption ends all.
     if status >= 128 or (status and hydra_config.mode == RunMode.RUN):
         sys.exit(status)
@@ -41,8 +41,18 @@ def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
     from resnet_sweep.trial import run_trial
 
     log_to_console()
-    result = run_trial(config, run_dir)
+    result = finished_result(run_dir)
+    if result is not None:
+        print("the run is complete: nothing to do")
+    else:
+        result = run_trial(config, run_dir)
     return result.objective, report(result, run_dir)
+
+
+def _shown(folder: str) -> Path:
+    """Return a path as a person would type it."""
+    path = Path(folder)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def main() -> None:

@@ -75,9 +75,7 @@ def test_set_lr_reaches_every_group_in_place() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [0.025, 0.025]
 
 
-@pytest.mark.parametrize(
-    ("scaling", "expected"), [("none", 0.1), ("linear", 0.4), ("sqrt", 0.2)]
-)
+@pytest.mark.parametrize(("scaling", "expected"), [("none", 0.1), ("linear", 0.4), ("sqrt", 0.2)])
 def test_lr_scales_with_the_batch(scaling: str, expected: float) -> None:
     assert SgdConfig(lr=0.1, lr_scaling=scaling).peak_lr(1024) == pytest.approx(expected)
 

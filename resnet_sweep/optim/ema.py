@@ -21,7 +21,7 @@ class AveragedWeights:
 
     def __init__(self, model: nn.Module, half_life_steps: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
-        self.target_decay = 0.5 ** (1 / half_life_steps)
+        self.target_decay: float = 0.5 ** (1 / half_life_steps)
         self._averages = _floating_state(self.model)
         self._sources = _floating_state(model)
         self.weight = torch.zeros((), device=self._averages[0].device)

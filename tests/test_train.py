@@ -1,0 +1,263 @@
+"""The command line from end to end, on the smallest run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, TINY_OVERRIDES, run_train
+
+from resnet_sweep.records.checkpoint import read_model
+from resnet_sweep.records.run_folder import (
+    METRIC_NAMES,
+    read_config,
+    read_metrics,
+    read_predictions,
+    read_result,
+)
+
+RUN = "hydra.run.dir=run"
+
+
+def test_a_run_leaves_its_whole_folder(tmp_path: Path) -> None:
+    done = run_train(
+        *TINY_OVERRIDES, RUN, "train.figures=true", "train.tensorboard=true", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    run = tmp_path / "run"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        ".hydra",
+        "accuracies.png",
+        "architecture.png",
+        "architecture.txt",
+        "checkpoint.pt",
+        "config.json",
+        "losses.png",
+        "metrics.csv",
+        "model.pt",
+        "result.json",
+        "tensorboard",
+        "train.log",
+        "val_predictions.npz",
+    }
+    result, metrics = read_result(run), read_metrics(run)
+    assert [row.epoch for row in metrics] == [1, 2]
+    assert result.status == "completed" and result.epochs == 2 and result.error is None
+    assert result.objective == result.val_accuracy == metrics[-1].val_accuracy
+    assert result.test_accuracy is not None and 0 <= result.test_accuracy <= 1
+    assert result.versions["torch"] == torch.__version__
+    assert read_config(run).train.epochs == 2
+    assert "run folder: run\n" in done.stdout
+    assert f"{result.test_accuracy:.4f}" in done.stdout
+    _check_predictions(run, result.val_accuracy, result.val_loss)
+
+
+def _check_predictions(run: Path, accuracy: float | None, loss: float | None) -> None:
+    predictions = read_predictions(run)
+    assert predictions.probabilities.dtype == np.float16
+    hits = predictions.probabilities.argmax(1) == predictions.labels
+    assert hits.mean() == pytest.approx(accuracy)
+    own = predictions.probabilities[np.arange(len(hits)), predictions.labels].astype(float)
+    assert -np.log(own).mean() == pytest.approx(loss, rel=1e-2)
+    content = read_model(run)
+    assert content["class_names"] == list(predictions.class_names)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    done = run_train(*TINY_OVERRIDES, RUN, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def _without_timings(run: Path) -> list[tuple[object, ...]]:
+    names = [name for name in METRIC_NAMES if name != "epoch_seconds"]
+    return [tuple(getattr(row, name) for name in names) for row in read_metrics(run)]
+
+
+def test_the_same_seed_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    for name, seed in (("again", 0), ("other", 1)):
+        done = run_train(*TINY_OVERRIDES, f"hydra.run.dir={name}", f"seed={seed}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert _without_timings(tmp_path / "again") == _without_timings(finished)
+    assert _without_timings(tmp_path / "other") != _without_timings(finished)
+
+
+def test_a_folder_that_holds_a_run_is_refused(finished: Path) -> None:
+    before = (finished / ".hydra" / "overrides.yaml").read_text()
+    done = run_train(*TINY_OVERRIDES, RUN, "seed=5", cwd=finished.parent)
+    assert done.returncode == 2
+    assert "hydra.run.dir" in done.stderr and "resume=run" in done.stderr
+    assert (finished / ".hydra" / "overrides.yaml").read_text() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before = read_result(finished)
+    done = run_train("resume=run", cwd=finished.parent)
+    assert done.returncode == 0, done.stderr
+    assert "complete" in done.stdout
+    assert read_result(finished) == before
+
+
+def test_resuming_with_another_configuration_shows_the_difference(finished: Path) -> None:
+    done = run_train("resume=run", "optimizer.lr=0.5", cwd=finished.parent)
+    assert done.returncode == 2
+    assert "optimizer.lr=0.1" in done.stderr and "0.5" in done.stderr
+    same = run_train("resume=run", "optimizer.lr=0.1", "optimizer=sgd", cwd=finished.parent)
+    assert same.returncode == 0, same.stderr
+
+
+LONG = ["train.epochs=400", "train.checkpoint_interval_seconds=0.2"]
+
+
+def _start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "resnet_sweep.train", *TINY_OVERRIDES, RUN, *overrides]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "run" / "checkpoint.pt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_checkpoint_and_its_exit_status(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    process = _start(tmp_path, *LONG)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    assert "resume=run" in output
+    assert read_result(tmp_path / "run").status == "interrupted"
+
+
+def test_a_killed_run_reads_and_resumes(tmp_path: Path) -> None:
+    process = _start(tmp_path, *LONG)
+    time.sleep(0.5)
+    process.kill()
+    process.communicate()
+    run = tmp_path / "run"
+    config = json.loads((run / "config.json").read_text())
+    done_before = len(read_metrics(run))
+    config["train"]["epochs"] = done_before + 2  # enough to see it go on
+    (run / "config.json").write_text(json.dumps(config))
+    done = run_train("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row.epoch for row in read_metrics(run)] == list(range(1, done_before + 3))
+    assert not list(run.glob("*.partial"))
+
+
+def test_help_and_cfg_import_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['train', '--cfg', 'job']\n"
+        "from resnet_sweep.train import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_multirun_trains_each(tmp_path: Path) -> None:
+    done = run_train(*TINY_OVERRIDES, "-m", "seed=1,2", "hydra.sweep.dir=many", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [read_result(tmp_path / "many" / n).seed for n in ("0", "1")] == [1, 2]
+
+
+def test_divergence_is_told_and_keeps_what_there_was(tmp_path: Path) -> None:
+    done = run_train(
+        *TINY_OVERRIDES, RUN, "optimizer.lr=1e30", "optimizer.momentum=0.99", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    result = read_result(tmp_path / "run")
+    assert result.status == "diverged" and result.objective is None
+    assert result.error is not None and "loss" in result.error
+
+
+def test_training_on_everything_has_no_objective(tmp_path: Path) -> None:
+    done = run_train(*TINY_OVERRIDES, RUN, "data.val_size=0", "evaluate_test=false", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = read_result(tmp_path / "run")
+    assert result.status == "completed"
+    assert result.objective is None and result.test_accuracy is None
+    assert not (tmp_path / "run" / "val_predictions.npz").exists()
+    assert all(row.val_loss is None for row in read_metrics(tmp_path / "run"))
+
+
+BAD_INPUT = {
+    "model=nothing": "model=nothing",
+    "modell=wrn_2343": "did you mean model?",
+    "optimizer.momentun=0.9": "did you mean momentum?",
+    "+optimizer.momentun=0.9": "did you mean momentum?",
+    "train.epochs=many": "train.epochs",
+    "train.epochs=0": "train.epochs=0",
+    "train.batch_size=-1": "train.batch_size=-1",
+    "train.batch_size=100000": "train.batch_size=100000",
+    "optimizer.lr=nan": "optimizer.lr=nan",
+    "optimizer.lr=-.inf": "optimizer.lr",
+    "regularization.weight_decay=inf": "regularization.weight_decay=inf",
+    "regularization.dropout=1": "regularization.dropout=1",
+    "scheduler.warmup_epochs=9": "train.epochs=2",
+    "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
+    "model.strides=[1]": "model.strides=[1]",
+    "model.kernel_size=4": "model.kernel_size=4",
+    "model.kernel_size=[3,5,7]": "model.kernel_size=[3, 5, 7]",
+    "model.kernel_size=99": "model.kernel_size",
+    "model.pool_size=50": "model.pool_size=50",
+    "model.strides=[8,8]": "model.strides",
+    "model.widths=[2000,2000]": "5,000,000; the largest of this shape that fits: model.widths=",
+    "model.max_multiply_adds=10": "model.max_multiply_adds=10",
+    "train.device=cuda": "train.device=cuda",
+    "train.precision=fp8": "train.precision=fp8",
+    "train.compile=graph": "train.compile=graph",
+    "data.val_size=5000": "data.val_size=5000",
+    "data.val_size=1.5": "data.val_size=1.5",
+    "data.train_subset=0": "data.train_subset=0",
+    "data=image_folder": "data.root=null",
+    "data=cifar10 data.download=false data.root=nowhere": "nowhere",
+    "scheduler=plateau data.val_size=0": "plateau",
+    "model=custom": "model.target=null",
+    "model=custom model.target=no.such.Net": "model.target=no.such.Net",
+    "resume=nowhere": "resume=nowhere",
+}
+
+
+@pytest.mark.parametrize("overrides", BAD_INPUT)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, overrides: str) -> None:
+    given = overrides.split()
+    kept = [o for o in TINY_OVERRIDES if not any(_replaces(g, o) for g in given)]
+    if given[0].startswith("resume="):
+        kept = []
+    done = run_train(*kept, *given, cwd=tmp_path)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    assert BAD_INPUT[overrides] in lines[0]
+    assert os.listdir(tmp_path) == []
+
+
+def _replaces(given: str, tiny: str) -> bool:
+    """Whether an override takes the place of a tiny one (a group replaces its fields)."""
+    key = given.lstrip("+").partition("=")[0]
+    tiny_key = tiny.partition("=")[0]
+    return tiny_key == key or ("." not in key and tiny_key.startswith(f"{key}."))
+
+
+def test_full_errors_on_request(tmp_path: Path) -> None:
+    done = run_train("seed=-1", *TINY_OVERRIDES, cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr

@@ -1,0 +1,237 @@
+"""run_trial in process: resuming bit for bit, pruning, every option of every group."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY_OVERRIDES, make_tiny_config
+from hydra import compose, initialize_config_dir
+
+from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config import Config
+from resnet_sweep.config.data import (
+    AugmentationConfig,
+    CropFlipConfig,
+    CutmixConfig,
+    MixupConfig,
+    RandAugmentConfig,
+)
+from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.atomic import write_text
+from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
+from resnet_sweep.records.run_folder import METRIC_NAMES, EpochMetrics, read_metrics, read_result
+from resnet_sweep.training import PrunedTrial
+from resnet_sweep.trial import run_trial
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "adamw": {"optimizer": AdamWConfig()},
+    "everything": {
+        "scheduler": OneCycleConfig(),
+        "augmentation": AugmentationConfig(
+            crop_flip=CropFlipConfig(),
+            randaugment=RandAugmentConfig(),
+            mixup=MixupConfig(),
+            cutmix=CutmixConfig(),
+        ),
+        "regularization": RegularizationConfig(
+            dropout=0.1,
+            stochastic_depth=0.2,
+            label_smoothing=0.1,
+            clip_grad_norm=1.0,
+            ema_half_life_epochs=0.5,
+        ),
+    },
+    "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
+}
+
+
+def numbers(run_dir: Path) -> list[tuple[object, ...]]:
+    """Return the metrics without timings."""
+    names = [name for name in METRIC_NAMES if name != "epoch_seconds"]
+    return [tuple(getattr(row, name) for name in names) for row in read_metrics(run_dir)]
+
+
+class _InterruptAt:
+    """Sends SIGINT when a step of the run begins."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+        from resnet_sweep import training
+
+        self.left = step
+        original = training.Schedule.lr
+
+        def lr(schedule: training.Schedule, step_number: int) -> float:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(schedule, step_number)
+
+        monkeypatch.setattr(training.Schedule, "lr", lr)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("step", [2, 3, 5])  # within an epoch, at its end, in the next
+def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
+    recipe: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(make_tiny_config(), **RECIPES[recipe])
+    config.train.epochs = 3
+    whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        _InterruptAt(patch, step)
+        assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
+    resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
+    assert resumed.status == whole.status == "completed"
+    assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
+    assert (resumed.test_loss, resumed.val_loss) == (whole.test_loss, whole.val_loss)
+    first, second = (read_model(tmp_path / n)["state_dict"] for n in ("whole", "parts"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_damaged_checkpoint_resumes_from_the_one_before(
+    tmp_path: Path, tiny_config: Config
+) -> None:
+    tiny_config.train.checkpoint_interval_seconds = 0
+    whole = run_trial(tiny_config, tmp_path / "run")
+    damaged = (tmp_path / "run" / CHECKPOINT).read_bytes()[:-500]
+    (tmp_path / "run" / CHECKPOINT).write_bytes(damaged)
+    again = run_trial(tiny_config, tmp_path / "run")
+    assert (again.status, again.val_loss) == ("completed", whole.val_loss)
+    assert "falling back" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_on_epoch_prunes(tmp_path: Path, tiny_config: Config) -> None:
+    seen: list[EpochMetrics] = []
+
+    def on_epoch(metrics: EpochMetrics) -> None:
+        seen.append(metrics)
+        raise PrunedTrial("below the rung")
+
+    result = run_trial(tiny_config, tmp_path / "run", on_epoch)
+    assert (result.status, result.epochs, result.objective) == ("pruned", 1, None)
+    assert read_metrics(tmp_path / "run") == seen
+
+
+def test_the_test_set_is_not_placed_unless_asked_for(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet_sweep.data import device
+
+    def touched(*_: object) -> None:
+        raise AssertionError("the test set was touched")
+
+    monkeypatch.setattr(device, "_place_test", touched)
+    tiny_config.evaluate_test = False
+    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+
+
+def test_a_full_disk_ends_the_run_with_its_reason(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet_sweep import training
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "write_checkpoint", full)
+    result = run_trial(tiny_config, tmp_path / "run")
+    assert result.status == "failed"
+    assert read_result(tmp_path / "run").error is not None
+    assert "No space left on device" in (result.error or "")
+
+
+def test_running_out_of_memory_is_told(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet_sweep.step import TrainStep
+
+    def exhausted(*_: object) -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr(TrainStep, "_step", exhausted)
+    result = run_trial(tiny_config, tmp_path / "run")
+    assert result.status == "out_of_memory"
+
+
+def test_a_user_error_writes_nothing(tmp_path: Path, tiny_config: Config) -> None:
+    tiny_config.train.batch_size = 10_000
+    with pytest.raises(UserError, match="batch_size"):
+        run_trial(tiny_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_custom_network_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(
+        tmp_path / "mine_for_test.py",
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, num_classes, width=4):\n"
+        "        super().__init__(nn.Conv2d(3, width, 3, stride=4), nn.ReLU(),\n"
+        "                         nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "                         nn.Linear(width, num_classes))\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = composed(
+        "model=custom", "model.target=mine_for_test.Net", "+model.kwargs.width=6", tiny=False
+    )
+    result = run_trial(config, tmp_path / "run")
+    assert result.status == "completed"
+    assert result.num_params == 6 * 27 + 6 + 60 + 10
+
+
+def composed(*overrides: str, tiny: bool = True) -> Config:
+    register_schemas()
+    base = [o for o in TINY_OVERRIDES if tiny or not o.startswith("model.")]
+    with initialize_config_dir(str(conf_dir().resolve())):
+        return to_config(compose("config", [*base, "train.epochs=1", *overrides]))
+
+
+def _options() -> list[str]:
+    groups = ("optimizer", "scheduler", "augmentation", "regularization", "init", "train")
+    return [
+        f"{group}={path.stem}" for group in groups for path in (conf_dir() / group).glob("*.yaml")
+    ]
+
+
+@pytest.mark.parametrize("option", sorted(_options()))
+def test_every_option_composes_and_trains(option: str, tmp_path: Path) -> None:
+    group, name = option.split("=")
+    override = f"augmentation=[{name}]" if group == "augmentation" else option
+    config = composed(override, "evaluate_test=false")
+    # The options of `train` bring their own length; one epoch is enough here.
+    config.train.epochs = 1
+    result = run_trial(config, tmp_path / "run")
+    assert result.status == "completed", result.error
+
+
+@pytest.mark.parametrize(
+    "name", sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem != "custom")
+)
+def test_every_model_composes_and_trains_a_step(name: str, tmp_path: Path) -> None:
+    config = composed(
+        f"model={name}",
+        "data.train_subset=10",
+        "data.val_size=10",
+        "train.batch_size=5",
+        "evaluate_test=false",
+        tiny=False,
+    )
+    result = run_trial(config, tmp_path / "run")
+    assert result.status == "completed", result.error
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml")))
+def test_every_experiment_composes(name: str) -> None:
+    register_schemas()
+    with initialize_config_dir(str(conf_dir().resolve())):
+        assert to_config(compose("config", [f"experiment={name}"])).train.epochs > 0
