@@ -1,0 +1,1 @@
+"""Networks: their plan (free of torch), the modules, the budget and the drawings."""

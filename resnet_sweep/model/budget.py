@@ -1,0 +1,146 @@
+"""Refuse networks over the budget, and say which one of the same shape fits.
+
+Free of torch for ResNets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.model.plan import plan_resnet
+
+CostOf = Callable[[ResNetConfig], "Cost"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters of a network and multiply-adds of one image's forward pass."""
+
+    num_params: int
+    multiply_adds: int
+
+
+def check_budget(config: Config, num_classes: int, image_size: int = 32) -> Cost:
+    """Return the cost of the network.
+
+    Raises:
+        ConfigError: it exceeds model.max_params or model.max_multiply_adds; the message names
+            the largest width of the same shape that fits. Or it cannot be built at all.
+    """
+
+    def cost_of(model: ResNetConfig) -> Cost:
+        plan = plan_resnet(model, num_classes, image_size)
+        return Cost(plan.num_params, plan.multiply_adds)
+
+    if isinstance(config.model, ResNetConfig):
+        cost = cost_of(config.model)
+        if not _fits(cost, config.model):
+            _refuse(config.model, cost, f"; {_advice(config.model, cost_of)}")
+        return cost
+    cost = _measure_custom(config, num_classes, image_size)
+    if not _fits(cost, config.model):
+        _refuse(config.model, cost, "")
+    return cost
+
+
+def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
+    from resnet_sweep.model.build import build_model
+    from resnet_sweep.model.summary import measure_layers
+
+    assert isinstance(config.model, CustomModelConfig)
+    layers = measure_layers(build_model(config, num_classes, image_size), image_size)
+    num_params = sum(layer.num_params for layer in layers)
+    return Cost(num_params, sum(layer.multiply_adds for layer in layers))
+
+
+def _fits(cost: Cost, budget: ModelConfig) -> bool:
+    cap = budget.max_multiply_adds
+    return cost.num_params <= budget.max_params and (cap is None or cost.multiply_adds <= cap)
+
+
+def _refuse(budget: ModelConfig, cost: Cost, advice: str) -> None:
+    if cost.num_params > budget.max_params:
+        over = f"this net has {cost.num_params:,} parameters, over the budget of"
+        text = f"{over} {budget.max_params:,}{advice}"
+        raise ConfigError("model.max_params", budget.max_params, text)
+    over = f"this net takes {cost.multiply_adds:,} multiply-adds an image, over the cap of"
+    text = f"{over} {budget.max_multiply_adds:,}{advice}"
+    raise ConfigError("model.max_multiply_adds", budget.max_multiply_adds, text)
+
+
+def _advice(config: ResNetConfig, cost_of: CostOf) -> str:
+    smaller = _largest_that_fits(config, cost_of)
+    if smaller is not None:
+        cost = _shown_cost(cost_of(smaller), config)
+        return f"the largest of this shape that fits: {_override(smaller)} ({cost})"
+    smallest = _smallest(config, cost_of)
+    cost = _shown_cost(cost_of(smallest), config)
+    fixed = [name for name in ("stem_width", "first_width") if getattr(config, name) is not None]
+    others = "".join(f" or a smaller model.{name}" for name in fixed)
+    return f"no width fits, not even {_override(smallest)} ({cost}): use fewer blocks{others}"
+
+
+def _largest_that_fits(config: ResNetConfig, cost_of: CostOf) -> ResNetConfig | None:
+    """Bisect over the width, then step down to the first that fits.
+
+    Stepping starts a little above: where two widths become equal a shortcut falls away, so
+    the cost can dip.
+    """
+    fits, over = 0, _full_width(config)
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        cost = _cost_if_buildable(_scaled(config, middle), cost_of)
+        if cost is None or _fits(cost, config):
+            fits = middle
+        else:
+            over = middle
+    for width in range(min(fits + 8, _full_width(config) - 1), 0, -1):
+        candidate = _scaled(config, width)
+        cost = _cost_if_buildable(candidate, cost_of)
+        if cost is not None and _fits(cost, config):
+            return candidate
+    return None
+
+
+def _smallest(config: ResNetConfig, cost_of: CostOf) -> ResNetConfig:
+    candidates = (_scaled(config, width) for width in range(1, _full_width(config) + 1))
+    return next(each for each in candidates if _cost_if_buildable(each, cost_of) is not None)
+
+
+def _cost_if_buildable(config: ResNetConfig, cost_of: CostOf) -> Cost | None:
+    try:
+        return cost_of(config)
+    except ConfigError:  # `pad` shortcuts from a fixed stem_width or first_width
+        return None
+
+
+def _full_width(config: ResNetConfig) -> int:
+    return config.base_width or max(config.stage_widths())
+
+
+def _scaled(config: ResNetConfig, width: int) -> ResNetConfig:
+    """Return the shape with this base_width, or with this as the largest of its widths.
+
+    stem_width and first_width stay: wide networks widen the stages behind them.
+    """
+    if config.base_width is not None:
+        return replace(config, base_width=width)
+    widths, full = config.stage_widths(), _full_width(config)
+    return replace(config, widths=[max(1, round(each * width / full)) for each in widths])
+
+
+def _override(config: ResNetConfig) -> str:
+    if config.base_width is not None:
+        return f"model.base_width={config.base_width}"
+    return f"model.widths=[{','.join(map(str, config.stage_widths()))}]"
+
+
+def _shown_cost(cost: Cost, budget: ModelConfig) -> str:
+    text = f"{cost.num_params:,} parameters"
+    if budget.max_multiply_adds is None:
+        return text
+    return f"{text}, {cost.multiply_adds:,} multiply-adds"

@@ -1,0 +1,91 @@
+"""From the configuration to the network."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.model.init import initialize
+from resnet_sweep.model.resnet import ResNet
+from resnet_sweep.model.summary import evaluation_mode
+
+
+def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
+    """Return the network, on the CPU, its weights drawn from torch's global generator.
+
+    A custom network keeps the weights that its constructor gave it, and is tried on a batch
+    of two images.
+
+    Raises:
+        ConfigError: the network cannot be built, or does not give logits [N, num_classes].
+    """
+    match config.model:
+        case ResNetConfig() as model:
+            rates = (config.regularization.dropout, config.regularization.stochastic_depth)
+            net = ResNet(model, num_classes, *rates, image_size=image_size)
+            initialize(net, config.init)
+            return net
+        case CustomModelConfig() as model:
+            return _build_custom(model, num_classes, image_size)
+    raise AssertionError(config.model)
+
+
+def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) -> nn.Module:
+    target = _import_target(config)
+    try:
+        net = target(num_classes=num_classes, **config.kwargs)
+    except Exception as error:
+        call = f"num_classes={num_classes} and model.kwargs={config.kwargs}"
+        _refuse(config, f"calling it with {call} failed", error)
+    if not isinstance(net, nn.Module):
+        _refuse(config, f"must give a torch.nn.Module, but gave {type(net).__name__}")
+    _check_logits(config, net, num_classes, image_size)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        _refuse(config, "has no parameters to train")
+    return net
+
+
+def _import_target(config: CustomModelConfig) -> Any:
+    assert config.target is not None
+    module_name, _, attribute = config.target.rpartition(".")
+    folder = os.getcwd()
+    if not {"", folder} & set(sys.path):
+        sys.path.insert(0, folder)  # as `python -m` does, for the installed command too
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        _refuse(config, f"importing {module_name} from {folder} failed", error)
+    if not hasattr(module, attribute):
+        _refuse(config, f"module {module_name} has no {attribute}")
+    return getattr(module, attribute)
+
+
+def _check_logits(
+    config: CustomModelConfig, net: nn.Module, num_classes: int, image_size: int
+) -> None:
+    images = torch.zeros(2, 3, image_size, image_size)
+    try:
+        with evaluation_mode(net), torch.no_grad():
+            logits = net(images)
+    except Exception as error:
+        _refuse(config, f"its forward pass on images {list(images.shape)} failed", error)
+    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != [2, num_classes]:
+        want = f"must give logits [2, {num_classes}] for images {list(images.shape)}"
+        _refuse(config, f"{want}, but gave {shape}")
+
+
+def _refuse(config: CustomModelConfig, problem: str, cause: Exception | None = None) -> NoReturn:
+    """Raise ConfigError in one line, whatever the cause's own message looks like."""
+    if cause is not None:
+        first_line = str(cause).strip().split("\n")[0]
+        problem = f"{problem}: {type(cause).__name__}: {first_line}"
+    raise ConfigError("model.target", config.target, problem) from cause

@@ -1,0 +1,103 @@
+"""The layers of a residual block that torch does not have."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_sweep.model.plan import BlockPlan
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias, padded so that stride 1 keeps the map."""
+    padding = kernel_size // 2
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation, in place where its backward pass needs only the output."""
+    match name:
+        case "relu":
+            return nn.ReLU(inplace=True)
+        case "leaky_relu":
+            return nn.LeakyReLU(0.01, inplace=True)
+        case "silu":
+            return nn.SiLU()
+        case "gelu":
+            return nn.GELU()
+    raise AssertionError(name)
+
+
+def shortcut(block: BlockPlan) -> nn.Module:
+    """Return what carries a block's input to its output, past the convolutions."""
+    match block.shortcut:
+        case "identity":
+            return nn.Identity()
+        case "pad":
+            return PadShortcut(block.stride, block.out_channels - block.in_channels)
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = (block.in_channels, block.out_channels)
+    parts["conv"] = conv(*channels, block.shortcut_kernel_size, block.stride)
+    if block.kind == "basic":
+        parts["norm"] = nn.BatchNorm2d(block.out_channels)
+    return nn.Sequential(parts)
+
+
+class PadShortcut(nn.Module):
+    """Every stride-th pixel from the first, and new channels of zeros behind the old ones.
+
+    Option A of He et al. 2015 (arXiv:1512.03385, section 3.3).
+    """
+
+    def __init__(self, stride: int, new_channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.new_channels = new_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(kept, (0, 0, 0, 0, 0, self.new_channels))
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, new_channels={self.new_channels}"
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by a gate in (0, 1) computed from the means of all channels.
+
+    Hu et al. 2017 (arXiv:1709.01507, section 3).
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(channels, squeezed)
+        self.expand = nn.Linear(squeezed, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(x.mean((2, 3))))))
+        return x * gate[:, :, None, None]
+
+
+class StochasticDepth(nn.Module):
+    """Drop the whole branch of an image with this probability, and scale up those kept.
+
+    Huang et al. 2016 (arXiv:1603.09382), per image. The draw stays on the device, so a CUDA
+    graph can capture it.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        survival = 1.0 - self.probability
+        kept = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(survival)
+        return x * kept.div_(survival)
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability:g}"

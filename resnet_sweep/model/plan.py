@@ -1,0 +1,272 @@
+"""Shapes, parameters and multiply-adds of a ResNet, counted without building it.
+
+Free of torch: a sweep refuses a proposal in less than a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.errors import ConfigError, require
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer of the network.
+
+    Args:
+        name: dotted name of the torch module.
+        kind: `conv`, `norm`, `squeeze` (the two linear layers of squeeze-and-excitation),
+            `pool` or `linear`.
+        map_size: side of the output's feature map.
+        multiply_adds: of one image's forward pass; 0 for norm and pool.
+    """
+
+    name: str
+    kind: str
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    map_size: int
+    num_params: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """One residual block.
+
+    Args:
+        kind: `basic` or `preact`.
+        shortcut: `identity`, `pad` or `conv`.
+        squeeze_width: width of the squeezed layer; null: no squeeze-and-excitation.
+        in_map_size: side of the feature map that the block gets.
+        map_size: side of the one that it gives.
+    """
+
+    name: str
+    kind: str
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    shortcut: str
+    shortcut_kernel_size: int
+    squeeze_width: int | None
+    in_map_size: int
+    map_size: int
+
+    def layers(self) -> list[LayerPlan]:
+        return [*self._branch_layers(), *self._squeeze_layers(), *self._shortcut_layers()]
+
+    def _branch_layers(self) -> list[LayerPlan]:
+        name, width, kernel, side = self.name, self.out_channels, self.kernel_size, self.map_size
+        conv1 = _conv(f"{name}.conv1", self.in_channels, width, kernel, self.stride, side)
+        conv2 = _conv(f"{name}.conv2", width, width, kernel, 1, side)
+        norm2 = _norm(f"{name}.norm2", width, side)
+        if self.kind == "preact":
+            return [_norm(f"{name}.norm1", self.in_channels, self.in_map_size), conv1, norm2, conv2]
+        return [conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
+
+    def _squeeze_layers(self) -> list[LayerPlan]:
+        if self.squeeze_width is None:
+            return []
+        wide, narrow = self.out_channels, self.squeeze_width
+        return [
+            _linear(f"{self.name}.squeeze.reduce", "squeeze", wide, narrow),
+            _linear(f"{self.name}.squeeze.expand", "squeeze", narrow, wide),
+        ]
+
+    def _shortcut_layers(self) -> list[LayerPlan]:
+        if self.shortcut != "conv":
+            return []
+        name, kernel, side = f"{self.name}.shortcut", self.shortcut_kernel_size, self.map_size
+        channels = (self.in_channels, self.out_channels)
+        conv = _conv(f"{name}.conv", *channels, kernel, self.stride, side)
+        norms = [] if self.kind == "preact" else [_norm(f"{name}.norm", channels[1], side)]
+        return [conv, *norms]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """Blocks of one width; only the first can change the shape."""
+
+    blocks: tuple[BlockPlan, ...]
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def width(self) -> int:
+        return self.blocks[0].out_channels
+
+    @property
+    def map_size(self) -> int:
+        return self.blocks[0].map_size
+
+    @property
+    def num_params(self) -> int:
+        return _count_params(self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        return _count_multiply_adds(self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A whole network: stem, stages and head, each with its layers in the order of their use."""
+
+    stem: tuple[LayerPlan, ...]
+    stages: tuple[StagePlan, ...]
+    head: tuple[LayerPlan, ...]
+
+    @property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        return (*self.stem, *(x for stage in self.stages for x in stage.layers), *self.head)
+
+    @property
+    def num_params(self) -> int:
+        return _count_params(self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one image's forward pass: convolutions and linear layers."""
+        return _count_multiply_adds(self.layers)
+
+
+def plan_resnet(config: ResNetConfig, num_classes: int, image_size: int = 32) -> ModelPlan:
+    """Lay out the network.
+
+    A kernel of size k may work on a feature map of side m where k <= 2m - 1: each of its
+    weights then meets a pixel somewhere; in a larger one the outermost see padding only.
+
+    Args:
+        image_size: side of the square images, in pixels.
+
+    Raises:
+        ConfigError: a kernel, stride or pool that does not fit its feature map, or `pad`
+            shortcuts where the channels become fewer.
+    """
+    stem_kernel = config.stem_kernel_size
+    _check_kernel("stem_kernel_size", stem_kernel, stem_kernel, "the stem", image_size)
+    stem = _plan_stem(config, image_size)
+    stages = tuple(_plan_stages(config, stem[0].out_channels, image_size))
+    head = _plan_head(config, stages[-1], num_classes)
+    return ModelPlan(stem, stages, head)
+
+
+def _plan_stem(config: ResNetConfig, image_size: int) -> tuple[LayerPlan, ...]:
+    width = config.stem_width or config.stage_widths()[0]
+    conv = _conv("stem.conv", 3, width, config.stem_kernel_size, 1, image_size)
+    if config.block == "preact":
+        return (conv,)
+    return conv, _norm("stem.norm", width, image_size)
+
+
+def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator[StagePlan]:
+    for index, width in enumerate(config.stage_widths()):
+        first = _first_block(config, index, channels, width, map_size)
+        _check_block(config, index, first)
+        channels, map_size = width, first.map_size
+        count = config.blocks[index]
+        blocks = (first, *(_later_block(first, f"stages.{index}.{j}") for j in range(1, count)))
+        yield StagePlan(blocks, tuple(layer for block in blocks for layer in block.layers()))
+
+
+def _first_block(
+    config: ResNetConfig, index: int, in_channels: int, width: int, in_map_size: int
+) -> BlockPlan:
+    stride = config.stage_strides()[index]
+    squeezed = max(1, width // config.squeeze_ratio) if config.squeeze_excitation else None
+    return BlockPlan(
+        name=f"stages.{index}.0",
+        kind=config.block,
+        in_channels=in_channels,
+        out_channels=width,
+        kernel_size=config.stage_kernel_sizes()[index],
+        stride=stride,
+        shortcut="identity" if (stride, in_channels) == (1, width) else config.shortcut,
+        shortcut_kernel_size=config.stage_shortcut_kernel_sizes()[index],
+        squeeze_width=squeezed,
+        in_map_size=in_map_size,
+        map_size=-(-in_map_size // stride),
+    )
+
+
+def _later_block(first: BlockPlan, name: str) -> BlockPlan:
+    return BlockPlan(
+        name=name,
+        kind=first.kind,
+        in_channels=first.out_channels,
+        out_channels=first.out_channels,
+        kernel_size=first.kernel_size,
+        stride=1,
+        shortcut="identity",
+        shortcut_kernel_size=first.shortcut_kernel_size,
+        squeeze_width=first.squeeze_width,
+        in_map_size=first.map_size,
+        map_size=first.map_size,
+    )
+
+
+def _plan_head(config: ResNetConfig, last: StagePlan, num_classes: int) -> tuple[LayerPlan, ...]:
+    width, side, pool = last.width, last.map_size, config.pool_size or last.map_size
+    allowed = f"must be at most {side}, the side of the last feature map"
+    require(pool <= side, "model.pool_size", config.pool_size, allowed)
+    left = side // pool
+    layers = (
+        LayerPlan("head.pool", "pool", width, width, pool, pool, left, 0, 0),
+        _linear("head.linear", "linear", width * left**2, num_classes),
+    )
+    if config.block == "preact":
+        return (_norm("head.norm", width, side), *layers)
+    return layers
+
+
+def _check_block(config: ResNetConfig, index: int, block: BlockPlan) -> None:
+    stage, side = f"stage {index + 1}", block.in_map_size
+    allowed = f"{stage} gets a {side}x{side} map, so its stride must be at most {side}"
+    require(block.stride <= side, "model.strides", config.stage_strides(), allowed)
+    _check_kernel("kernel_size", config.kernel_size, block.kernel_size, stage, block.map_size)
+    if block.shortcut == "conv":
+        name, given = "shortcut_kernel_size", config.shortcut_kernel_size
+        where = f"the shortcut of {stage}"
+        _check_kernel(name, given, block.shortcut_kernel_size, where, side)
+    if block.shortcut == "pad" and block.in_channels > block.out_channels:
+        change = f"{stage} goes from {block.in_channels} to {block.out_channels} channels"
+        raise ConfigError("model.shortcut", "pad", f"cannot drop channels, but {change}; use conv")
+
+
+def _check_kernel(name: str, value: object, size: int, where: str, side: int) -> None:
+    """Raise ConfigError unless a kernel of this size fits a map of this side."""
+    largest = 2 * side - 1
+    allowed = f"must be at most {largest} where {where} works on a {side}x{side} map"
+    require(size <= largest, f"model.{name}", value, allowed)
+
+
+def _conv(
+    name: str, in_channels: int, out_channels: int, kernel_size: int, stride: int, map_size: int
+) -> LayerPlan:
+    weights = kernel_size**2 * in_channels * out_channels
+    shape = (in_channels, out_channels, kernel_size, stride, map_size)
+    return LayerPlan(name, "conv", *shape, weights, weights * map_size**2)
+
+
+def _norm(name: str, channels: int, map_size: int) -> LayerPlan:
+    return LayerPlan(name, "norm", channels, channels, 1, 1, map_size, 2 * channels, 0)
+
+
+def _linear(name: str, kind: str, in_features: int, out_features: int) -> LayerPlan:
+    weights = in_features * out_features
+    shape = (in_features, out_features, 1, 1, 1)
+    return LayerPlan(name, kind, *shape, weights + out_features, weights)
+
+
+def _count_params(layers: Iterable[LayerPlan]) -> int:
+    return sum(layer.num_params for layer in layers)
+
+
+def _count_multiply_adds(layers: Iterable[LayerPlan]) -> int:
+    return sum(layer.multiply_adds for layer in layers)

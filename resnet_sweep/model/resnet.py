@@ -1,0 +1,160 @@
+"""The residual network: a stem, stages of blocks, and a head.
+
+He et al. 2015 (arXiv:1512.03385) with `basic` blocks, He et al. 2016 (arXiv:1603.05027) and
+Zagoruyko and Komodakis 2016 (arXiv:1605.07146) with `preact` blocks.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.model.layers import (
+    SqueezeExcitation,
+    StochasticDepth,
+    activation,
+    conv,
+    shortcut,
+)
+from resnet_sweep.model.plan import BlockPlan, ModelPlan, StagePlan, plan_resnet
+
+
+class ResNet(nn.Module):
+    """Map float images [N, 3, image_size, image_size] to logits [N, num_classes].
+
+    Where the pooling is global, images of other sizes work too.
+
+    Args:
+        dropout: probability of zeroing a value ahead of the second convolution of a block.
+        stochastic_depth: probability p of skipping the last of L blocks; block l has p * l / L.
+
+    Raises:
+        ConfigError: the network cannot be built for this image size.
+    """
+
+    def __init__(
+        self,
+        config: ResNetConfig,
+        num_classes: int,
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+        image_size: int = 32,
+    ) -> None:
+        super().__init__()
+        self.plan = plan = plan_resnet(config, num_classes, image_size)
+        drops = _linear_rule(stochastic_depth, sum(config.blocks))
+        self.stem = _stem(plan, config)
+        stages = (_stage(stage, config.activation, dropout, drops) for stage in plan.stages)
+        self.stages = nn.Sequential(*stages)
+        self.head = _head(plan, config)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.stages(self.stem(images)))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """What both kinds of block have: two convolutions, past which a shortcut leads.
+
+    Args:
+        drop: probability of skipping the convolutions (stochastic depth).
+    """
+
+    def __init__(self, plan: BlockPlan, act: str, dropout: float, drop: float) -> None:
+        super().__init__()
+        width, kernel, preact = plan.out_channels, plan.kernel_size, plan.kind == "preact"
+        self.norm1 = nn.BatchNorm2d(plan.in_channels if preact else width)
+        self.act1 = activation(act)
+        self.conv1 = conv(plan.in_channels, width, kernel, plan.stride)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.act2 = activation(act)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.conv2 = conv(width, width, kernel)
+        self.squeeze = _squeeze(plan)
+        self.drop = StochasticDepth(drop) if drop else nn.Identity()
+        self.shortcut = shortcut(plan)
+
+    @property
+    def last_layer(self) -> nn.BatchNorm2d | nn.Conv2d:
+        """The last layer with weights on the branch: at zero, the block is its shortcut."""
+        raise NotImplementedError
+
+
+class BasicBlock(ResidualBlock):
+    """act(shortcut(x) + norm(conv(act(norm(conv(x))))))."""
+
+    @property
+    def last_layer(self) -> nn.BatchNorm2d:
+        return self.norm2
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.dropout(self.act1(self.norm1(self.conv1(x))))
+        out = self.drop(self.squeeze(self.norm2(self.conv2(hidden))))
+        out += self.shortcut(x)  # in place: no backward pass needs the value before
+        result: Tensor = self.act2(out)
+        return result
+
+
+class PreactBlock(ResidualBlock):
+    """shortcut(x) + conv(act(norm(conv(act(norm(x)))))).
+
+    A convolution in the shortcut takes the normalised, activated input and has no norm of its
+    own, as in wide residual networks; the other shortcuts take x itself.
+    """
+
+    def __init__(self, plan: BlockPlan, act: str, dropout: float, drop: float) -> None:
+        super().__init__(plan, act, dropout, drop)
+        self.shortcut_is_conv = plan.shortcut == "conv"
+
+    @property
+    def last_layer(self) -> nn.Conv2d:
+        return self.conv2
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.act1(self.norm1(x))
+        hidden = self.dropout(self.act2(self.norm2(self.conv1(activated))))
+        out: Tensor = self.drop(self.squeeze(self.conv2(hidden)))
+        out += self.shortcut(activated if self.shortcut_is_conv else x)
+        return out
+
+
+def _stem(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
+    first = plan.stem[0]
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts["conv"] = conv(first.in_channels, first.out_channels, first.kernel_size)
+    if config.block == "basic":
+        parts["norm"] = nn.BatchNorm2d(first.out_channels)
+        parts["act"] = activation(config.activation)
+    return nn.Sequential(parts)
+
+
+def _stage(plan: StagePlan, act: str, dropout: float, drops: Iterator[float]) -> nn.Sequential:
+    block_type = {"basic": BasicBlock, "preact": PreactBlock}[plan.blocks[0].kind]
+    return nn.Sequential(*(block_type(block, act, dropout, next(drops)) for block in plan.blocks))
+
+
+def _head(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
+    linear = plan.head[-1]
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if config.block == "preact":
+        parts["norm"] = nn.BatchNorm2d(plan.stages[-1].width)
+        parts["act"] = activation(config.activation)
+    whole = config.pool_size is None
+    parts["pool"] = nn.AdaptiveAvgPool2d(1) if whole else nn.AvgPool2d(plan.head[-2].kernel_size)
+    parts["flatten"] = nn.Flatten()
+    parts["linear"] = nn.Linear(linear.in_channels, linear.out_channels)
+    return nn.Sequential(parts)
+
+
+def _squeeze(plan: BlockPlan) -> nn.Module:
+    if plan.squeeze_width is None:
+        return nn.Identity()
+    return SqueezeExcitation(plan.out_channels, plan.squeeze_width)
+
+
+def _linear_rule(last: float, num_blocks: int) -> Iterator[float]:
+    """Huang et al. 2016 (arXiv:1603.09382), equation 4."""
+    return (last * block / num_blocks for block in range(1, num_blocks + 1))

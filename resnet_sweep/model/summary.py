@@ -1,0 +1,165 @@
+"""What a network consists of, layer by layer, measured on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+ELSEWHERE = "(elsewhere)"
+
+
+@dataclass
+class LayerCost:
+    """One layer as measured.
+
+    Args:
+        output_shape: without the batch axis.
+        multiply_adds: of one image's forward pass, in convolutions and matrix products.
+    """
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    num_params: int
+    multiply_adds: int
+
+
+def measure_layers(model: nn.Module, image_size: int) -> list[LayerCost]:
+    """Return the layers, which are the innermost modules that run, in the order of their use.
+
+    Parameters and multiply-adds outside all of them come last, as `(elsewhere)`. The sums are
+    those of the whole network.
+    """
+    modules = dict(model.named_modules())
+    active = {name: each for name, each in modules.items() if not isinstance(each, nn.Identity)}
+    return measure_modules(model, active, image_size)
+
+
+def measure_modules(
+    model: nn.Module, modules: Mapping[str, nn.Module], image_size: int
+) -> list[LayerCost]:
+    """Return what measure_layers does, for the innermost of these modules."""
+    costs: dict[str, LayerCost] = {}
+    counter = FlopCounterMode(display=False)
+    # With gradients and plain attention, since torch's fused kernels go uncounted.
+    with (
+        evaluation_mode(model),
+        _hooks(modules, costs, counter),
+        torch.enable_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        counter,
+    ):
+        model(_blank_image(model, image_size))
+    layers = [cost for name, cost in costs.items() if not _holds_another(name, costs)]
+    rest_params = _num_params([model]) - _num_params(modules[layer.name] for layer in layers)
+    rest = counter.get_total_flops() // 2 - sum(layer.multiply_adds for layer in layers)
+    outside = [LayerCost(ELSEWHERE, "", (), rest_params, rest)] if rest_params or rest else []
+    return layers + outside
+
+
+def write_architecture_text(model: nn.Module, image_size: int, path: Path) -> None:
+    """Write a plain-text table of the layers with totals.
+
+    Batch statistics and training flags stay as they are.
+    """
+    layers = measure_layers(model, image_size)
+    header = ("layer", "type", "output", "parameters", "multiply-adds")
+    rows = [header, *(_row(layer) for layer in layers), _total_row(layers)]
+    path.write_text(_table(rows), encoding="utf-8")
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put all modules into evaluation mode, and each back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _hooks(
+    modules: Mapping[str, nn.Module], costs: dict[str, LayerCost], counter: FlopCounterMode
+) -> Iterator[None]:
+    handles = []
+    for name, module in modules.items():
+        before, after = _cost_hooks(name, costs, counter, _num_params([module]))
+        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cost_hooks(
+    name: str, costs: dict[str, LayerCost], counter: FlopCounterMode, num_params: int
+) -> tuple[Any, Any]:
+    """Return hooks that book what the counter counts in between; several calls add up."""
+    start = 0
+
+    def before(module: nn.Module, args: Any) -> None:
+        nonlocal start
+        start = counter.get_total_flops()
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        first = LayerCost(name, type(module).__name__, shape, num_params, 0)
+        cost = costs.setdefault(name, first)
+        cost.output_shape = shape
+        cost.multiply_adds += (counter.get_total_flops() - start) // 2
+
+    return before, after
+
+
+def _holds_another(name: str, names: Iterable[str]) -> bool:
+    prefix = f"{name}." if name else ""
+    return any(other != name and other.startswith(prefix) for other in names)
+
+
+def _num_params(modules: Iterable[nn.Module]) -> int:
+    """Count each parameter once, even where modules share it."""
+    distinct = {id(p): p.numel() for module in modules for p in module.parameters()}
+    return sum(distinct.values())
+
+
+def _blank_image(model: nn.Module, image_size: int) -> Tensor:
+    device = next((parameter.device for parameter in model.parameters()), None)
+    return torch.zeros(1, 3, image_size, image_size, device=device)
+
+
+def _row(layer: LayerCost) -> tuple[str, ...]:
+    shape = " x ".join(map(str, layer.output_shape))
+    counts = (f"{layer.num_params:,}", f"{layer.multiply_adds:,}")
+    return (layer.name or "(model)", layer.type, shape, *counts)
+
+
+def _total_row(layers: list[LayerCost]) -> tuple[str, ...]:
+    num_params = sum(layer.num_params for layer in layers)
+    multiply_adds = sum(layer.multiply_adds for layer in layers)
+    return ("total", "", "", f"{num_params:,}", f"{multiply_adds:,}")
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    """Align text to the left and counts to the right, between rules."""
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells))
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], ""])
