@@ -1,0 +1,208 @@
+"""The record of a sweep: what was asked for, and what became of every trial.
+
+sweep.json holds the study, trials.jsonl one line a trial: numbers may repeat, the last line
+counts, and a last line without its newline was cut off by a kill. Free of Optuna and torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional, TypeVar
+
+from resnet_sweep.records.atomic import write_text
+from resnet_sweep.records.run_folder import RecordError
+
+SCHEMA_VERSION = 1
+SWEEP = "sweep.json"
+TRIALS = "trials.jsonl"
+RUNS = "runs"
+
+# The first three count towards n_trials, and so do those that are running.
+TRAINED_STATES = ("completed", "pruned", "failed")
+STATES = (*TRAINED_STATES, "rejected", "duplicate", "running", "waiting")
+
+_Record = TypeVar("_Record", "SweepTrial", "SweepRecord")
+
+
+@dataclass(frozen=True)
+class SweepTrial:
+    """One trial of a sweep.
+
+    Args:
+        state: one of STATES.
+        reason: of a rejected trial: over_budget, over_multiply_adds, unbuildable; of a failed
+            one: out_of_memory, diverged, timeout, failed, killed.
+        error: what the failure said; of a duplicate, the trial that it repeats.
+        params: study parameter -> value; `optimizer.lr@sgd` where a range depends on a choice.
+        values: one for each objective of the sweep, of a completed trial.
+        intermediate_values: epoch -> objective.
+        seed: of the run; null where none was trained.
+        worker: index of the worker.
+        started, ended: seconds since 1970, UTC.
+        epochs, train_seconds: of the run, over all sittings.
+        run_dir: relative to the sweep folder; null where none was trained.
+        repeat_of: the trial whose configuration this one repeats with a fresh seed.
+    """
+
+    number: int
+    state: str
+    reason: Optional[str] = None
+    error: Optional[str] = None
+    params: dict[str, Any] = field(default_factory=dict)
+    values: Optional[list[float]] = None
+    intermediate_values: dict[int, float] = field(default_factory=dict)
+    num_params: Optional[int] = None
+    multiply_adds: Optional[int] = None
+    seed: Optional[int] = None
+    worker: Optional[int] = None
+    started: Optional[float] = None
+    ended: Optional[float] = None
+    epochs: Optional[int] = None
+    train_seconds: Optional[float] = None
+    run_dir: Optional[str] = None
+    repeat_of: Optional[int] = None
+
+    @property
+    def is_trained(self) -> bool:
+        return self.state in TRAINED_STATES
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """The content of sweep.json.
+
+    Args:
+        objectives: names as in result.json.
+        directions: maximize or minimize, one for each objective.
+        n_trials: that are to be trained.
+        epochs: of a trial that is not pruned.
+        space: study parameter -> its range, as text.
+        overrides: what was fixed, as on a command line.
+        sampler, pruner: the name of each.
+        n_startup_trials: drawn at random before the sampler learns; null: it has no such number.
+    """
+
+    study_name: str
+    objectives: list[str]
+    directions: list[str]
+    n_trials: int
+    epochs: int
+    space: dict[str, str]
+    overrides: list[str]
+    sampler: str
+    pruner: str
+    n_startup_trials: Optional[int] = None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep folder's record and its trials, by number."""
+
+    folder: Path
+    record: SweepRecord
+    trials: list[SweepTrial]
+
+    def run_dir(self, trial: SweepTrial) -> Path | None:
+        return None if trial.run_dir is None else self.folder / trial.run_dir
+
+    def trained(self) -> list[SweepTrial]:
+        return [trial for trial in self.trials if trial.is_trained]
+
+
+def is_sweep(folder: Path) -> bool:
+    return (folder / SWEEP).is_file()
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Return what a sweep folder records, also while the sweep runs.
+
+    Raises:
+        RecordError: the folder holds no sweep, or a file of it is damaged.
+    """
+    return Sweep(folder, read_sweep_record(folder), read_sweep_trials(folder))
+
+
+def read_sweep_record(folder: Path) -> SweepRecord:
+    """Return the content of sweep.json.
+
+    Raises:
+        RecordError: it is missing or damaged.
+    """
+    path = folder / SWEEP
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: there is no such file; is this a sweep folder?") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
+    return _record(SweepRecord, values, path)
+
+
+def write_sweep_record(folder: Path, record: SweepRecord) -> None:
+    write_text(folder / SWEEP, json.dumps(asdict(record), indent=2) + "\n")
+
+
+def read_sweep_trials(folder: Path) -> list[SweepTrial]:
+    """Return the trials by number; none where the sweep has only begun.
+
+    Raises:
+        RecordError: a whole line is damaged.
+    """
+    path = folder / TRIALS
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    trials = {trial.number: trial for trial in (_trial(line, path) for line in lines)}
+    return [trials[number] for number in sorted(trials)]
+
+
+def write_sweep_trials(folder: Path, trials: Iterable[SweepTrial]) -> None:
+    """Replace trials.jsonl."""
+    write_text(folder / TRIALS, "".join(map(_line, trials)))
+
+
+def append_sweep_trials(folder: Path, trials: Iterable[SweepTrial]) -> None:
+    """Add lines; only one process writes, and it has replaced the file first."""
+    with open(folder / TRIALS, "ab") as file:
+        before = file.tell()
+        try:
+            file.write("".join(map(_line, trials)).encode())
+            file.flush()
+        except OSError:  # a full disk must not leave half a line for the next one to follow
+            os.truncate(file.fileno(), before)
+            raise
+
+
+def _line(trial: SweepTrial) -> str:
+    return json.dumps(asdict(trial)) + "\n"
+
+
+def _trial(line: bytes, path: Path) -> SweepTrial:
+    try:
+        values = json.loads(line)
+        steps = values["intermediate_values"].items()
+        values["intermediate_values"] = {int(step): value for step, value in steps}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecordError(f"{path}: a line cannot be read: {error}") from error
+    return _record(SweepTrial, values, path)
+
+
+def _record(kind: type[_Record], values: dict[str, Any], path: Path) -> _Record:
+    unknown = values.keys() - {f.name for f in fields(kind)}
+    try:
+        if unknown:
+            raise TypeError(f"unknown entries {', '.join(sorted(unknown))}")
+        return kind(**values)
+    except TypeError as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
