@@ -1,0 +1,122 @@
+"""Mixup and CutMix: each image shares its frame and its label with a partner of the batch."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from resnet_sweep.config.data import CutmixConfig, MixupConfig
+from resnet_sweep.data.augmentation.geometry import rectangles
+
+# A power of two, so that scaling a draw below 1 cannot round up to the end of the table.
+INTERVALS = 4096
+
+
+@cache
+def _beta_quantiles(alpha: float, device: torch.device) -> Tensor:
+    values = betaincinv(alpha, alpha, np.linspace(0, 1, INTERVALS + 1))
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def draw_beta(
+    alpha: float, count: int, device: torch.device, generator: torch.Generator | None
+) -> Tensor:
+    """Draw float32 [count] from Beta(alpha, alpha) by its inverse distribution function.
+
+    torch's own Beta takes no generator. Between 4,097 exact quantiles they are interpolated.
+    """
+    quantiles = _beta_quantiles(alpha, device)
+    places = torch.rand(count, generator=generator, device=device) * INTERVALS
+    index = places.long()
+    return torch.lerp(quantiles[index], quantiles[index + 1], places - index)
+
+
+def mixup_shares(lambdas: Tensor, size: int) -> Tensor:
+    """Share of the image's own pixels, the same all over: [N] to [N, 1, size, size]."""
+    return lambdas[:, None, None, None].expand(-1, 1, size, size)
+
+
+def cutmix_shares(lambdas: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
+    """Share of the image's own pixels: 0 within a box of about 1 - lambda of the area, else 1.
+
+    Args:
+        lambdas: float [N].
+        rows, columns: [N], centre of the box, which is cut off at the border.
+
+    Returns:
+        float [N, 1, size, size]; its mean is lambda corrected for what was cut off.
+    """
+    half = (0.5 * (1 - lambdas).sqrt() * size).floor()
+    box = rectangles(rows - half, columns - half, 2 * half, 2 * half, size)
+    return 1 - box.to(lambdas.dtype)
+
+
+def combine(
+    images: Tensor, labels: Tensor, partners: Tensor, shares: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Mix each image and its label with its partner's.
+
+    Args:
+        images: float [N, C, S, S].
+        labels: int64 [N].
+        partners: int64 [N], index into the batch.
+        shares: float32 [N, 1, S, S] in [0, 1], of the image itself.
+
+    Returns:
+        images like those given, and float32 [N, num_classes] targets that sum to 1.
+    """
+    own = shares.to(images.dtype)
+    mixed = images * own + images[partners] * (1 - own)
+    share = shares.mean(dim=(1, 2, 3))[:, None]
+    one_hot = (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
+    return mixed, one_hot * share + one_hot[partners] * (1 - share)
+
+
+def _random_mixup(images: Tensor, config: MixupConfig, generator: torch.Generator | None) -> Tensor:
+    lambdas = draw_beta(config.alpha, len(images), images.device, generator)
+    return mixup_shares(lambdas, images.shape[-1])
+
+
+def _random_cutmix(
+    images: Tensor, config: CutmixConfig, generator: torch.Generator | None
+) -> Tensor:
+    count, size, device = len(images), images.shape[-1], images.device
+    lambdas = draw_beta(config.alpha, count, device, generator)
+    used = torch.rand(count, generator=generator, device=device) < config.probability
+    rows, columns = torch.randint(size, (2, count), generator=generator, device=device).unbind()
+    return cutmix_shares(torch.where(used, lambdas, 1), rows, columns, size)
+
+
+def _random_shares(
+    images: Tensor,
+    mixup: MixupConfig | None,
+    cutmix: CutmixConfig | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    shares = [_random_mixup(images, mixup, generator)] if mixup else []
+    shares += [_random_cutmix(images, cutmix, generator)] if cutmix else []
+    if len(shares) == 1:
+        return shares[0]
+    coins = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
+    return torch.where(coins < 0.5, shares[0], shares[1])
+
+
+def mix(
+    images: Tensor,
+    labels: Tensor,
+    mixup: MixupConfig | None,
+    cutmix: CutmixConfig | None,
+    num_classes: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Mix by Mixup (arXiv:1710.09412), CutMix (arXiv:1905.04899) or one of them per image.
+
+    At least one must be given. Partners are a permutation of the batch; see `combine`.
+    """
+    shares = _random_shares(images, mixup, cutmix, generator)
+    partners = torch.rand(len(images), generator=generator, device=images.device).argsort()
+    return combine(images, labels, partners, shares, num_classes)

@@ -1,0 +1,76 @@
+"""The augmentation of a batch, in three parts: before, after and beyond normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resnet_sweep.config.data import AugmentationConfig
+from resnet_sweep.data.augmentation.color import color_jitter
+from resnet_sweep.data.augmentation.erasing import cutout, random_erasing
+from resnet_sweep.data.augmentation.geometry import random_crop_flip
+from resnet_sweep.data.augmentation.mixing import mix
+from resnet_sweep.data.augmentation.spaces import autoaugment, randaugment, trivialaugment
+
+
+class Augmentation:
+    """Random changes of training batches, drawn and applied on the device of the images.
+
+    No call waits for the device and all shapes are static, so a CUDA graph can hold them. The
+    first call copies constants to the device: run a step before the capture. Every method takes
+    the generator of the device of the images; None is the default one.
+    """
+
+    def __init__(self, config: AugmentationConfig, num_classes: int) -> None:
+        self._config = config
+        self._num_classes = num_classes
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `mix` gives soft targets."""
+        return self._config.mixup is not None or self._config.cutmix is not None
+
+    def transform(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Change the pixels of uint8 [N, 3, S, S]."""
+        config = self._config
+        if config.crop_flip is not None:
+            images = random_crop_flip(images, config.crop_flip, generator)
+        if config.autoaugment is not None:
+            images = autoaugment(images, config.autoaugment, generator)
+        if config.randaugment is not None:
+            images = randaugment(images, config.randaugment, generator)
+        if config.trivialaugment is not None:
+            images = trivialaugment(images, generator)
+        if config.color_jitter is not None:
+            images = color_jitter(images, config.color_jitter, generator)
+        return images
+
+    def erase(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Set parts of normalised float [N, 3, S, S] to 0, the mean colour."""
+        if self._config.cutout is not None:
+            images = cutout(images, self._config.cutout, generator)
+        if self._config.random_erasing is not None:
+            images = random_erasing(images, self._config.random_erasing, generator)
+        return images
+
+    def mix(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mix pairs of images and of labels.
+
+        Args:
+            images: float [N, 3, S, S].
+            labels: int64 [N].
+
+        Returns:
+            images, and float32 [N, classes] targets where `mixes`, else the labels.
+        """
+        if not self.mixes:
+            return images, labels
+        mixup, cutmix = self._config.mixup, self._config.cutmix
+        return mix(images, labels, mixup, cutmix, self._num_classes, generator)
+
+
+def build_augmentation(config: AugmentationConfig, num_classes: int) -> Augmentation:
+    """Build the augmentation of a configuration for labels below `num_classes`."""
+    return Augmentation(config, num_classes)
