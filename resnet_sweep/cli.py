@@ -27,9 +27,9 @@ def one_line_errors() -> Iterator[None]:
     HYDRA_FULL_ERROR=1 leaves the traceback.
     """
     full = os.environ.get(FULL_ERROR) == "1"
-    os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints and exits with status 1 by itself
     try:
-        yield
+        with _environment(FULL_ERROR, "1"):  # else Hydra prints and exits with 1 by itself
+            yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full:
             raise
@@ -44,6 +44,19 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def fail(message: str) -> int:
