@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import (
@@ -17,6 +17,9 @@ from resnet_sweep.config.data import (
     DigitsConfig,
     ImageFolderConfig,
 )
+
+if TYPE_CHECKING:
+    import torch  # count_classes must not pay for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,8 @@ def make_dataset(
     fingerprint: str | None = None,
 ) -> Dataset:
     """Wrap (images [N, 3, S, S], labels [N]) of both parts; null: compute the fingerprint."""
+    import torch
+
     names = tuple(class_names)
     return Dataset(
         train_images=torch.from_numpy(train[0]),
