@@ -180,10 +180,12 @@ def test_recorder_sees_what_waits() -> None:
     assert {"aten::nonzero", "aten::_local_scalar_dense"} <= recorder.names & WAITING
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode:UserWarning")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_cuda_graph_holds_it_and_replays_fresh_draws() -> None:
     augmentation = build_augmentation(EVERYTHING, 10)
     given = tuple(part.cuda() for part in batch())
+    run(augmentation, *given)
     torch.cuda.set_sync_debug_mode("error")
     try:
         run(augmentation, *given)
