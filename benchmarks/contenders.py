@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,23 +86,46 @@ def ours(config: Config, images: Images) -> Run:
 
 
 def bare(config: Config, images: Images) -> Run:
-    """Forward, backward and optimizer step on one batch that is ready: the limit."""
+    """Forward, backward and optimizer step on one batch that is ready: the limit.
+
+    In the compile mode of the configuration, as the full step.
+    """
     execution = choose_execution(config.train)
     device = execution.device
     torch.manual_seed(0)
-    model = build_model(config, NUM_CLASSES, 32)
-    model = model.to(device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-    optimizer = build_optimizer(config.optimizer, model, 5e-4, capturable=False)
+    model: Any = build_model(config, NUM_CLASSES, 32)
+    model = model.to(device, memory_format=execution.memory_format)
+    capturable = device.type == "cuda" and execution.compile != "none"
+    optimizer = build_optimizer(config.optimizer, model, 5e-4, capturable=capturable)
     batch = images.images[: config.train.batch_size].to(device).float().div_(255)
     batch = batch.contiguous(memory_format=execution.memory_format)
     labels = images.labels[: config.train.batch_size].to(device)
+    forward = torch.compile(model) if execution.compile == "inductor" else model
+
+    def step() -> None:
+        _plain_step(forward, optimizer, execution, batch, labels)
+
+    once = _captured(step) if capturable else step
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            _plain_step(model, optimizer, execution, batch, labels)
+            once()
         synchronize(device)
 
     return run
+
+
+def _captured(step: Callable[[], None]) -> Callable[[], None]:
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def usual_loop(config: Config, images: Images, num_workers: int) -> Run:

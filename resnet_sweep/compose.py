@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
@@ -73,6 +73,8 @@ def register_schemas() -> None:
     root = OmegaConf.structured(Config)
     for group in SCHEMAS:
         root[group] = MISSING  # each option brings its own dataclass
+    with open_dict(root):
+        root.search_space = {}  # a sweep's alone, so no field of Config
     store.store(group="schema", name="config", node=root, package="_global_", replace=True)
     for group, variants in SCHEMAS.items():
         for name, schema in variants.items():
@@ -88,6 +90,7 @@ def to_config(composed: DictConfig) -> Config:
     composed = composed.copy()
     OmegaConf.set_struct(composed, False)
     composed.pop("hydra", None)
+    composed.pop("search_space", None)
     reject_unknown_keys(composed)
     try:
         config = OmegaConf.to_object(composed)

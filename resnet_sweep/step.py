@@ -52,7 +52,7 @@ class TrainStep:
         self.clip_grad_norm = config.regularization.clip_grad_norm
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
-        self.indices = torch.zeros(config.train.batch_size, dtype=torch.int64, device=device)
+        self.indices = torch.arange(config.train.batch_size, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
