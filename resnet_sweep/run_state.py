@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.scheduler import Schedule
+from resnet_sweep.random_state import get_rng_state, set_rng_state
 from resnet_sweep.records.run_folder import EpochMetrics
 from resnet_sweep.step import TrainStep
 
@@ -36,23 +36,6 @@ class Position:
     epoch_seconds: float = 0.0
 
 
-def epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return an independent seed for each run seed, epoch and use (0: order, 1: draws)."""
-    words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint32)
-    return int(words[0]) << 31 | int(words[1]) >> 1
-
-
-def image_order(seed: int, epoch: int, images: int) -> torch.Tensor:
-    """Return the order of the training images in one epoch, int64 [images], on the CPU."""
-    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch, 0))
-    return torch.randperm(images, generator=generator)
-
-
-def seed_draws(seed: int, epoch: int) -> None:
-    """Seed what an epoch draws: augmentation, dropout, stochastic depth."""
-    torch.manual_seed(epoch_seed(seed, epoch, 1))
-
-
 def capture(
     position: Position, step: TrainStep, schedule: Schedule, ema: AveragedWeights | None
 ) -> dict[str, Any]:
@@ -66,7 +49,7 @@ def capture(
         "ema": None if ema is None else ema.model.state_dict(),
         "scaler": step.scaler.state_dict(),
         "sums": {"loss": step.loss_sum, "correct": step.correct},
-        "rng": _rng_state(),
+        "rng": get_rng_state(),
     }
 
 
@@ -82,7 +65,7 @@ def restore(
     step.scaler.load_state_dict(state["scaler"])
     step.loss_sum.copy_(state["sums"]["loss"])
     step.correct.copy_(state["sums"]["correct"])
-    _set_rng_state(state["rng"])
+    set_rng_state(state["rng"])
     values = state["position"]
     history = [EpochMetrics(**row) for row in values["history"]]
     return Position(**{**values, "history": history})
@@ -99,14 +82,3 @@ def _load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[Any, Any
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     for group, lr in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = lr
-
-
-def _rng_state() -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_rng_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])

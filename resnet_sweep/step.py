@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import set_lr
+from resnet_sweep.random_state import get_rng_state, set_rng_state
 
 GRAPH_WARMUP_STEPS = 3
 
@@ -73,38 +76,55 @@ class TrainStep:
 
     def record_graph(self) -> None:
         """Record the step as a CUDA graph; weights and states are left as they were."""
-        before = self._state_tensors()
-        copies = [tensor.clone() for tensor in before]
-        rng_state = torch.cuda.get_rng_state()
-        self._warm_up()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
-        known = {id(tensor) for tensor in before}
-        for tensor, copy in zip(before, copies, strict=True):
-            tensor.copy_(copy)
-        for tensor in self._state_tensors():
-            if id(tensor) not in known:
-                tensor.zero_()  # momentum, moments and step counts all start at zero
-        torch.cuda.set_rng_state(rng_state)
+        with self.preserved():
+            self._warm_up()
+            with torch.cuda.graph(graph):
+                self._step()
         self.graph = graph
 
-    @torch.no_grad()
-    def _state_tensors(self) -> list[torch.Tensor]:
-        """Return every tensor that a step changes."""
-        states = [v for state in self.optimizer.state.values() for v in state.values()]
-        averages = [] if self.ema is None else list(self.ema.model.state_dict().values())
-        tensors = [*self.model.state_dict().values(), *averages, *states]
-        return [t for t in tensors if isinstance(t, torch.Tensor)] + [self.loss_sum, self.correct]
+    @contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Undo, in place, whatever the steps within the block change.
+
+        The optimizer's state, which comes to be in the first step, is left as zeros: momentum,
+        moments and step counts all start there.
+        """
+        moments = self._moments()
+        before = [*self._weights(), *moments]
+        copies = [tensor.clone() for tensor in before]
+        rng_state = get_rng_state()
+        yield
+        for tensor, copy in zip(before, copies, strict=True):
+            tensor.copy_(copy)
+        known = set(map(id, moments))
+        for tensor in self._moments():
+            if id(tensor) not in known:
+                tensor.zero_()
+        set_rng_state(rng_state)
+
+    def _weights(self) -> list[torch.Tensor]:
+        """Return what a step changes beside the optimizer's state."""
+        nets = [self.model] if self.ema is None else [self.model, self.ema.model]
+        tensors = [tensor for net in nets for tensor in net.state_dict().values()]
+        return [*tensors, self.loss_sum, self.correct]
+
+    def _moments(self) -> list[torch.Tensor]:
+        """Return the optimizer's state; it comes to be in the first step."""
+        values = [v for state in self.optimizer.state.values() for v in state.values()]
+        return [value for value in values if isinstance(value, torch.Tensor)]
 
     def _warm_up(self) -> None:
         """Run a few steps beside the default stream, as capturing asks for."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(GRAPH_WARMUP_STEPS):
-                self._step()
+            self._warm_up_steps()
         torch.cuda.current_stream().wait_stream(stream)
+
+    def _warm_up_steps(self) -> None:
+        for _ in range(GRAPH_WARMUP_STEPS):
+            self._step()
 
     def take_sums(self, images: int) -> tuple[float, float]:
         """Return mean loss and accuracy over `images` images and start counting anew."""

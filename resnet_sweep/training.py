@@ -21,9 +21,10 @@ from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.scheduler import Schedule
 from resnet_sweep.progress import RunProgress
+from resnet_sweep.random_state import image_order, seed_draws
 from resnet_sweep.records.checkpoint import read_checkpoint, write_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
-from resnet_sweep.run_state import Position, capture, image_order, kept_model, restore, seed_draws
+from resnet_sweep.run_state import Position, capture, kept_model, restore
 from resnet_sweep.step import TrainStep
 from resnet_sweep.stopping import StopRequest
 

@@ -1,0 +1,118 @@
+"""The training step: what it changes, and that recording it changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import make_tiny_config
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.data.augmentation import build_augmentation
+from resnet_sweep.data.device import Part
+from resnet_sweep.device import Execution
+from resnet_sweep.evaluation import Normalizer, evaluate
+from resnet_sweep.model.build import build_model
+from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.optimizer import build_optimizer
+from resnet_sweep.step import TrainStep
+
+EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
+
+
+def make_step(config: Config) -> TrainStep:
+    torch.manual_seed(0)
+    model = build_model(config, 10, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    part = Part(torch.randint(0, 256, (80, 3, 32, 32), dtype=torch.uint8), torch.arange(80) % 10)
+    half_life = config.regularization.ema_half_life_epochs
+    return TrainStep(
+        config,
+        EXECUTION,
+        model,
+        build_optimizer(config.optimizer, model, config.regularization.weight_decay),
+        None if half_life is None else AveragedWeights(model, half_life),
+        part,
+        Normalizer(torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])),
+        build_augmentation(config.augmentation, 10),
+    )
+
+
+def state_of(step: TrainStep) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in [*step._weights(), *step._moments()]]
+
+
+@pytest.mark.parametrize("optimizer", [SgdConfig(), AdamWConfig()])
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_recording_leaves_the_next_step_as_it_would_have_been(
+    optimizer: OptimizerConfig, steps_before: int
+) -> None:
+    config = make_tiny_config()
+    config.optimizer = optimizer
+    config.regularization = RegularizationConfig(dropout=0.2, ema_half_life_epochs=3.0)
+    plain, recorded = make_step(config), make_step(config)
+    for step in (plain, recorded):
+        torch.manual_seed(3)
+        for i in range(steps_before):
+            step(torch.arange(64), 0.1, i)
+        if step is recorded:
+            with step.preserved():
+                step._warm_up_steps()
+        step(torch.arange(10, 74), 0.1, steps_before)
+    for a, b in zip(state_of(plain), state_of(recorded), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_step_is_the_usual_loops_step() -> None:
+    config = make_tiny_config()
+    config.regularization = RegularizationConfig(label_smoothing=0.1, clip_grad_norm=0.5)
+    step, reference = make_step(config), make_step(config)
+    model = reference.model
+    optimizer = torch.optim.SGD(
+        [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 5e-4},
+            {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=0.1,
+        momentum=0.9,
+        nesterov=True,
+    )
+    mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])
+    for i in range(3):
+        indices = torch.arange(5 * i, 5 * i + 64)
+        step(indices, 0.1, i)
+        images = reference.part.images[indices].float() / 255
+        images = (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        loss = F.cross_entropy(model(images), reference.part.labels[indices], label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+    for a, b in zip(step.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_sums_are_means_over_the_images() -> None:
+    step = make_step(make_tiny_config())
+    step(torch.arange(64), 0.0, 0)
+    images = step.normalize(step.part.images[:64], torch.channels_last)
+    step.model.train()
+    logits = step.model(images)
+    labels = step.part.labels[:64]
+    loss, accuracy = step.take_sums(64)
+    assert loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert step.take_sums(64) == (0, 0)
+
+
+def test_evaluation_is_a_plain_forward_pass() -> None:
+    step = make_step(make_tiny_config())
+    found = evaluate(step.model, step.part, step.normalize, EXECUTION)
+    step.model.eval()
+    with torch.no_grad():
+        logits = step.model(step.normalize(step.part.images, torch.contiguous_format))
+    assert found.loss == pytest.approx(F.cross_entropy(logits, step.part.labels).item(), rel=1e-5)
+    expected = (logits.argmax(1) == step.part.labels).float().mean().item()
+    assert found.accuracy == pytest.approx(expected)
+    torch.testing.assert_close(found.probabilities, logits.softmax(1))
