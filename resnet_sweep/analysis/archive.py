@@ -1,0 +1,198 @@
+"""Everything below a folder as two tables in memory, read anew only where files changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
+from resnet_sweep.analysis.reading import read_record, shorten
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.atomic import write_atomically
+from resnet_sweep.records.metrics_batch import read_metrics_batch
+from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.sweep_folder import Sweep, read_sweep
+
+CACHE_VERSION = b"1"
+BATCH = 500
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What stands in the run folders below a folder.
+
+    Args:
+        found: runs sorted by name.
+        sweeps: by name of the sweep folder.
+        sweep_errors: why a sweep folder cannot be read, by name.
+        records: by name of the run; see `read_record`.
+        epochs: columns `run` (dictionary-coded names) and those of metrics.csv; the rows of a
+            run lie together.
+        num_read: runs whose files were opened, the others being unchanged.
+    """
+
+    root: Path
+    found: list[FoundRun]
+    sweeps: dict[str, Sweep]
+    sweep_errors: dict[str, str]
+    records: dict[str, dict[str, Any]]
+    epochs: pa.Table
+    num_read: int
+
+
+def read_archive(
+    root: Path, cache_dir: Path | None = None, on_progress: OnProgress | None = None
+) -> Archive:
+    """Read every run below `root`; with a `cache_dir`, only what is new or changed.
+
+    Args:
+        on_progress: called with the number of runs read and the number to read.
+
+    Raises:
+        UserError: there is no such folder, or no run in it.
+    """
+    return read_found(root, find_runs(root), cache_dir, on_progress)
+
+
+def read_found(
+    root: Path, found: Found, cache_dir: Path | None, on_progress: OnProgress | None = None
+) -> Archive:
+    """Read what `find_runs` found, as `read_archive` does."""
+    if not found.runs and not found.sweeps:
+        raise UserError(f"{root}: there are no runs in it")
+    runs = found.runs
+    records, epochs = _read_cache(cache_dir, runs)
+    to_read = [each for each in runs if each.run not in records]
+    tables = [epochs]
+    for start in range(0, len(to_read), BATCH):
+        batch = to_read[start : start + BATCH]
+        tables.append(_read_batch(batch, records))
+        if on_progress is not None:
+            on_progress(start + len(batch), len(to_read))
+    joined = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    sweeps, sweep_errors = _read_sweeps(found.sweeps)
+    archive = Archive(root, runs, sweeps, sweep_errors, records, joined, len(to_read))
+    if cache_dir is not None and (to_read or _num_cached(cache_dir) != len(runs)):
+        _write_cache(cache_dir, archive)
+    return archive
+
+
+def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, str]]:
+    sweeps, errors = {}, {}
+    for each in found:
+        try:
+            sweeps[each.sweep] = read_sweep(each.path)
+        except RecordError as error:
+            errors[each.sweep] = shorten(error, each.path)
+    return sweeps, errors
+
+
+def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa.Table:
+    """Add the records of a batch and return its epochs."""
+    metrics = read_metrics_batch([each.path for each in batch])
+    rows = _count_rows(metrics.table, len(batch))
+    unreadable = []
+    for place, each in enumerate(batch):
+        record = _refused(each) if each.reason else read_record(each.path)
+        error = metrics.errors.get(place)
+        _check_epochs(record, rows[place], None if error is None else shorten(error, each.path))
+        records[each.run] = record
+        if record["status"] == "unreadable":
+            unreadable.append(place)
+    keep = pc.invert(pc.is_in(metrics.table["run"], pa.array(unreadable, pa.int32())))
+    return _named(metrics.table.filter(keep), [each.run for each in batch])
+
+
+def _check_epochs(record: dict[str, Any], rows: int, problem: str | None) -> None:
+    """Mark a run as unreadable whose metrics are damaged or not of the length it claims."""
+    if record["status"] == "unreadable":
+        return
+    epochs = record["result"]["epochs"]
+    if problem is None and rows != epochs:
+        problem = f"metrics.csv has {rows} epochs, result.json says {epochs}"
+    if problem is not None and (epochs or rows):
+        record["status"], record["reason"] = "unreadable", problem
+
+
+def _refused(found: FoundRun) -> dict[str, Any]:
+    return {
+        "status": "unreadable",
+        "reason": found.reason,
+        "settings": {},
+        "result": {},
+        "configuration": None,
+    }
+
+
+def _count_rows(table: pa.Table, num_runs: int) -> list[int]:
+    counts = [0] * num_runs
+    for entry in table["run"].value_counts().to_pylist():
+        counts[entry["values"]] = entry["counts"]
+    return counts
+
+
+def _named(table: pa.Table, names: list[str]) -> pa.Table:
+    codes = table["run"].combine_chunks()
+    column = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
+    return table.set_column(0, "run", column)
+
+
+def _paths(cache_dir: Path) -> tuple[Path, Path]:
+    return cache_dir / "records.parquet", cache_dir / "epochs.parquet"
+
+
+def _num_cached(cache_dir: Path) -> int:
+    try:
+        return int(pq.read_metadata(_paths(cache_dir)[0]).num_rows)
+    except (OSError, pa.ArrowException):
+        return 0
+
+
+def _read_cache(
+    cache_dir: Path | None, found: Iterable[FoundRun]
+) -> tuple[dict[str, dict[str, Any]], pa.Table]:
+    """Return records and epochs of the runs that are as they were; a bad cache is no cache."""
+    empty = _named(read_metrics_batch([]).table, [])
+    if cache_dir is None:
+        return {}, empty
+    records_path, epochs_path = _paths(cache_dir)
+    try:
+        table = pq.read_table(records_path, memory_map=False)
+        if (table.schema.metadata or {}).get(b"cache_version") != CACHE_VERSION:
+            return {}, empty
+        stamps = {each.run: each.stamp for each in found}
+        rows = zip(*(table[name].to_pylist() for name in ("run", "stamp", "record")), strict=True)
+        records = {run: json.loads(text) for run, stamp, text in rows if stamps.get(run) == stamp}
+        epochs = pq.read_table(epochs_path, read_dictionary=["run"])
+    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return {}, empty
+    if len(records) < table.num_rows:
+        known = pa.array(list(records), pa.string())
+        epochs = epochs.filter(pc.is_in(epochs["run"], known))
+    return records, epochs.cast(empty.schema)
+
+
+def _write_cache(cache_dir: Path, archive: Archive) -> None:
+    """Write both files; the records last, since they vouch for the epochs."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    records_path, epochs_path = _paths(cache_dir)
+    records_path.unlink(missing_ok=True)
+    write_atomically(
+        epochs_path, lambda file: pq.write_table(archive.epochs, file, compression="lz4")
+    )
+    table = pa.table(
+        {
+            "run": [each.run for each in archive.found],
+            "stamp": [each.stamp for each in archive.found],
+            "record": [json.dumps(archive.records[each.run]) for each in archive.found],
+        }
+    ).replace_schema_metadata({b"cache_version": CACHE_VERSION})
+    write_atomically(records_path, lambda file: pq.write_table(table, file, compression="zstd"))

@@ -1,0 +1,89 @@
+"""Runs grouped into configurations: what remains when the seed is averaged out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.statistics import Noise, mean_interval, pooled_noise
+
+CARRIED = ("num_params", "multiply_adds", "epochs")
+
+
+@dataclass(frozen=True)
+class Configurations:
+    """Configurations from the best, and the noise between seeds.
+
+    Args:
+        table: columns `configuration`, `run` (the best seed's), `n`, `mean`, `sd`, `low`, `high`
+            (95% t interval over seeds), `test_mean`, `gap` (validation minus test),
+            `train_seconds` (mean), CARRIED, `difference` from the first row's mean (0 or
+            worse by that much) and `within_noise`: chance alone passes it once in twenty
+            (missing where no configuration has two seeds).
+        noise: pooled over all configurations with two or more seeds.
+    """
+
+    table: pd.DataFrame
+    noise: Noise
+
+
+def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
+    """Group the completed runs; a seed that was trained twice counts once, with its mean."""
+    done = completed(runs, objective)
+    seeds = done.groupby(["configuration", "seed"], dropna=False, sort=False)[objective.column]
+    by_seed = seeds.mean()
+    groups = by_seed.groupby(level="configuration", sort=False)
+    noise = pooled_noise([group.to_numpy() for _, group in groups if len(group) > 1])
+    table = _intervals(by_seed)
+    table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
+    table = objective.best_first(table, "mean").reset_index(drop=True)
+    return Configurations(_against_best(table, noise, objective), noise)
+
+
+def completed(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Return the completed runs that have a finite objective."""
+    finite = np.isfinite(runs[objective.column].astype("float64"))
+    return runs[(runs["status"] == "completed") & finite]
+
+
+def seed_values(runs: pd.DataFrame, configuration: str, objective: Objective) -> pd.Series[float]:
+    """Return a configuration's objective by seed."""
+    done = completed(runs, objective)
+    rows = done[done["configuration"] == configuration]
+    return rows.groupby("seed", dropna=False)[objective.column].mean().astype("float64")
+
+
+def _intervals(by_seed: pd.Series[float]) -> pd.DataFrame:
+    groups = by_seed.astype("float64").groupby(level="configuration", sort=False)
+    table = groups.agg(n="size", mean="mean", sd="std").reset_index()
+    table[["low", "high"]] = np.nan
+    for place in np.flatnonzero(table["n"] > 1):
+        name = table.at[place, "configuration"]
+        interval = mean_interval(groups.get_group(name).to_numpy())
+        table.loc[place, ["low", "high"]] = interval.low, interval.high
+    return table
+
+
+def _carried(done: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Return what a configuration shows of its runs: those of the best, and means."""
+    ordered = objective.best_first(done)
+    first = ordered.groupby("configuration", sort=False)[["run", *CARRIED]].first()
+    means = ordered.groupby("configuration", sort=False)[["test_accuracy", "train_seconds"]].mean()
+    both = ordered.assign(gap=ordered["val_accuracy"] - ordered["test_accuracy"])
+    gap = both.groupby("configuration", sort=False)["gap"].mean()
+    joined = first.join(means.rename(columns={"test_accuracy": "test_mean"})).join(gap)
+    return joined.reset_index()
+
+
+def _against_best(table: pd.DataFrame, noise: Noise, objective: Objective) -> pd.DataFrame:
+    if table.empty:
+        return table.assign(difference=[], within_noise=[])
+    best = table.iloc[0]
+    difference = table["mean"] - best["mean"]
+    limits = [noise.least_difference(int(best["n"]), int(n)) for n in table["n"]]
+    within = pd.Series(difference.abs() <= limits, dtype="boolean")
+    within[0 if noise.degrees else slice(None)] = pd.NA
+    return table.assign(difference=difference, within_noise=within)

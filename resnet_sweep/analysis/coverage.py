@@ -1,0 +1,57 @@
+"""Was a hyperparameter varied enough, and evenly enough, to say anything about it?"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_sweep.analysis.parameters import Parameter, Population
+
+MIN_PER_LEVEL = 5
+CENTRAL_SHARE = 0.8
+NARROW = 0.3
+LATE_TRIALS = 20
+
+
+def coverage_remarks(population: Population) -> dict[str, list[str]]:
+    """Return, by name of the parameter, what to doubt about the values that were tried."""
+    remarks: dict[str, list[str]] = {}
+    for parameter in population.parameters:
+        found = [*_thin(parameter), *_liked(parameter, population)]
+        if found:
+            remarks[parameter.name] = found
+    return remarks
+
+
+def _thin(parameter: Parameter) -> list[str]:
+    """Say where a parameter was varied too little."""
+    values = parameter.values.dropna()
+    if parameter.is_numeric and values.nunique() > 2:
+        few = len(values) < 2 * MIN_PER_LEVEL
+        return [f"only {len(values)} configurations vary it"] if few else []
+    counts = values.value_counts()
+    thin = counts[counts < MIN_PER_LEVEL]
+    return [f"{level} was tried only {count} times" for level, count in list(thin.items())[:3]]
+
+
+def _liked(parameter: Parameter, population: Population) -> list[str]:
+    """Say where a sampler that learns has stayed with what it liked."""
+    learnt = population.sampler is not None and population.sampler not in ("random", "grid", "qmc")
+    late = parameter.present() & (population.order >= population.num_random)
+    if not learnt or late.sum() < LATE_TRIALS:
+        return []
+    if parameter.is_numeric and parameter.values.nunique() > 2:
+        share = _central_width(parameter, late.to_numpy(bool))
+        text = f"the sampler stayed in {share:.0%} of its range for {CENTRAL_SHARE:.0%} of trials"
+        return [text] if share < NARROW else []
+    top = parameter.values[late].value_counts(normalize=True)
+    if top.iloc[0] < CENTRAL_SHARE:
+        return []
+    return [f"the sampler chose {top.index[0]} in {top.iloc[0]:.0%} of trials"]
+
+
+def _central_width(parameter: Parameter, late: npt.NDArray[np.bool_]) -> float:
+    """Return the width of the central trials over the whole width, on the parameter's scale."""
+    scaled = parameter.scaled().to_numpy()
+    low, high = np.quantile(scaled[late], [(1 - CENTRAL_SHARE) / 2, (1 + CENTRAL_SHARE) / 2])
+    return float((high - low) / np.ptp(scaled[~np.isnan(scaled)]))

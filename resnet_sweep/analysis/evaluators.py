@@ -1,0 +1,155 @@
+"""Optuna's importance measures, shown beside the F-tests with the floor of chance.
+
+Both are shares that add up to one, so an objective that is seed noise alone and a permuted
+one give the same values: one floor stands for both.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
+from optuna.trial import FrozenTrial
+
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.parameters import Parameter, Population
+from resnet_sweep.analysis.statistics import Array
+from resnet_sweep.errors import UserError
+
+PED_ANOVA_TRIALS = 1000
+FANOVA_TRIALS = 300
+PERMUTATIONS = 20
+FANOVA_PERMUTATIONS = 5
+MIN_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Shares:
+    """An evaluator's importance of each parameter, from the largest.
+
+    Args:
+        values: by name of the parameter; they add up to one.
+        floor: 95% quantile over permutations of the objective of the largest share.
+        dropped: conditional parameters that the evaluator cannot judge.
+    """
+
+    method: str
+    values: dict[str, float]
+    floor: float
+    num_trials: int
+    dropped: tuple[str, ...] = ()
+
+
+def ped_anova(population: Population, objective: Objective, seed: int = 0) -> Shares | None:
+    """Return PED-ANOVA's importance (arXiv:2304.10255), of at most 1,000 random trials."""
+    n = len(population.objective)
+    chosen = np.random.default_rng(seed).permutation(n)[:PED_ANOVA_TRIALS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = PedAnovaImportanceEvaluator()
+    names = [each.name for each in population.parameters]
+    return _measure("PED-ANOVA", evaluator, population, objective, chosen, names, PERMUTATIONS)
+
+
+def fanova(population: Population, objective: Objective, seed: int = 0) -> Shares | None:
+    """Return fANOVA's importance (Hutter et al. 2014); conditional parameters are dropped.
+
+    Raises:
+        UserError: there are more than 300 trials: it would take minutes.
+    """
+    n = len(population.objective)
+    if n > FANOVA_TRIALS:
+        raise UserError(f"fanova: takes at most {FANOVA_TRIALS} trials, there are {n}")
+    names = [each.name for each in population.parameters if each.present().all()]
+    evaluator = FanovaImportanceEvaluator(seed=seed)
+    chosen = np.arange(n)
+    return _measure("fANOVA", evaluator, population, objective, chosen, names, FANOVA_PERMUTATIONS)
+
+
+def _measure(
+    method: str,
+    evaluator: BaseImportanceEvaluator,
+    population: Population,
+    objective: Objective,
+    chosen: npt.NDArray[np.int64],
+    names: list[str],
+    permutations: int,
+) -> Shares | None:
+    """Return nothing where there are fewer than 20 trials or two parameters."""
+    if len(chosen) < MIN_TRIALS or len(names) < 2:
+        return None
+    y = objective.sign * population.objective.to_numpy(np.float64)[chosen]
+    study = _study([p for p in population.parameters if p.name in names], y, chosen)
+    values = _evaluate(evaluator, study, names, y)
+    generator = np.random.default_rng(0)
+    largest = [
+        max(_evaluate(evaluator, study, names, generator.permutation(y)).values())
+        for _ in range(permutations)
+    ]
+    dropped = tuple(p.name for p in population.parameters if p.name not in names)
+    ordered = dict(sorted(values.items(), key=lambda item: -item[1]))
+    return Shares(method, ordered, float(np.quantile(largest, 0.95)), len(y), dropped)
+
+
+def _evaluate(
+    evaluator: BaseImportanceEvaluator,
+    study: optuna.Study,
+    names: list[str],
+    y: Array,
+) -> dict[str, float]:
+    def target(trial: FrozenTrial) -> float:
+        return float(y[trial.number])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on constant parameters of a branch
+        found = evaluator.evaluate(study, names, target=target)
+    total = sum(found.values())
+    return {name: float(value / total) if total > 0 else 0.0 for name, value in found.items()}
+
+
+def _study(parameters: list[Parameter], y: Array, chosen: npt.NDArray[np.int64]) -> optuna.Study:
+    """Return an in-memory study of these configurations, to be maximized."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="maximize")
+        distributions = {each.name: _distribution(each) for each in parameters}
+        columns = {each.name: each.values.to_numpy(object)[chosen] for each in parameters}
+        present = {each.name: each.present().to_numpy(bool)[chosen] for each in parameters}
+        study.add_trials(
+            [
+                _trial(
+                    {name: columns[name][i] for name in columns if present[name][i]},
+                    distributions,
+                    float(y[i]),
+                )
+                for i in range(len(y))
+            ]
+        )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return study
+
+
+def _trial(
+    params: dict[str, object], distributions: dict[str, BaseDistribution], value: float
+) -> FrozenTrial:
+    chosen = {name: distributions[name] for name in params}
+    return optuna.trial.create_trial(value=value, params=params, distributions=chosen)
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    values = parameter.values.dropna()
+    if parameter.is_numeric:
+        is_log = parameter.is_log and float(values.min()) > 0
+        return FloatDistribution(float(values.min()), float(values.max()), log=is_log)
+    return CategoricalDistribution(sorted(values.unique()))

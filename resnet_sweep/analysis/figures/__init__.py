@@ -1,0 +1,162 @@
+"""Every figure of a summary: its file, its title and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from resnet_sweep.analysis.figures.confusion import draw_confusion
+from resnet_sweep.analysis.figures.contour import draw_contour
+from resnet_sweep.analysis.figures.curves import (
+    draw_accuracy_curves,
+    draw_loss_curves,
+    draw_pruned_curves,
+)
+from resnet_sweep.analysis.figures.effects import draw_effects
+from resnet_sweep.analysis.figures.history import draw_history
+from resnet_sweep.analysis.figures.importance import draw_importance
+from resnet_sweep.analysis.figures.parallel import draw_parallel
+from resnet_sweep.analysis.figures.tradeoffs import draw_params, draw_seeds, draw_time
+from resnet_sweep.analysis.figures.workers import draw_workers
+from resnet_sweep.analysis.style import NotDrawnError, figure_style, save_figure
+from resnet_sweep.analysis.view import View
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure that a summary holds.
+
+    Args:
+        draw: raises NotDrawnError where these runs cannot fill it.
+    """
+
+    stem: str
+    title: str
+    caption: str
+    draw: Callable[[View], Figure]
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A figure's files, PNG first; none where there is a `reason`."""
+
+    spec: FigureSpec
+    paths: tuple[Path, ...]
+    reason: str | None = None
+
+
+FIGURES = (
+    FigureSpec(
+        "seeds",
+        "The best configurations over their seeds",
+        "Configurations trained with two or more seeds. Where the intervals overlap widely, "
+        "the order is chance.",
+        draw_seeds,
+    ),
+    FigureSpec(
+        "accuracy_over_params",
+        "Accuracy against parameters",
+        "Each point is a configuration (mean over its seeds), the line the Pareto front: the "
+        "best that can be had up to that size. Few points far below are left out.",
+        draw_params,
+    ),
+    FigureSpec(
+        "accuracy_over_time",
+        "Accuracy against training time",
+        "As above, against the mean time of a run. Times compare only on the same device.",
+        draw_time,
+    ),
+    FigureSpec(
+        "importance",
+        "Which hyperparameters matter",
+        "Blue: significant (Holm-corrected) and above both floors. Grey: cannot tell. Black "
+        "line: what the luckiest hyperparameter reaches by permutation in 1 of 20 cases. "
+        "Vermilion line: what seed noise alone reaches. name@choice is judged inside that "
+        "choice only. PED-ANOVA and fANOVA are shares of a whole: seed noise alone gives the "
+        "same floor as permutation. After a sampler that learns, they favour what it liked.",
+        draw_importance,
+    ),
+    FigureSpec(
+        "effects",
+        "The effect of each hyperparameter",
+        "Grey: configurations. Vermilion: marginal means, other hyperparameters left to vary, "
+        "with 95% t intervals, over equal shares of the values or each level.",
+        draw_effects,
+    ),
+    FigureSpec(
+        "contour",
+        "The two most important numbers together",
+        "A quadratic surface fitted to the configurations shown; blank where none is near.",
+        draw_contour,
+    ),
+    FigureSpec(
+        "parallel",
+        "Every configuration at a glance",
+        "One line a configuration, at most 400 with the best hundred; light is good for an "
+        "accuracy. The hyperparameters stand in the order of their effect.",
+        draw_parallel,
+    ),
+    FigureSpec(
+        "history",
+        "The course of the sweep",
+        "Each trial in order, the best so far as a line; without a value, at the lower edge.",
+        draw_history,
+    ),
+    FigureSpec(
+        "accuracy_curves",
+        "Accuracy of the best runs over epochs",
+        "Solid: validation. Dotted: training, on the augmented images, hence often lower.",
+        draw_accuracy_curves,
+    ),
+    FigureSpec(
+        "loss_curves",
+        "Loss of the best runs over epochs",
+        "Solid: validation. Dotted: training.",
+        draw_loss_curves,
+    ),
+    FigureSpec(
+        "pruned_curves",
+        "Pruned against completed trials",
+        "Pruned curves that lie among completed ones could have won.",
+        draw_pruned_curves,
+    ),
+    FigureSpec(
+        "workers",
+        "What the workers did",
+        "One row a worker; gaps are idle time.",
+        draw_workers,
+    ),
+    FigureSpec(
+        "confusion",
+        "What the best run confuses",
+        "Numbers are percent of the true class; the arrow names the most frequent mistake.",
+        draw_confusion,
+    ),
+)
+
+
+def write_figures(
+    view: View, folder: Path, on_progress: Callable[[int, int], None] | None = None
+) -> list[DrawnFigure]:
+    """Write every figure that the runs can fill, as PNG and SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for place, spec in enumerate(FIGURES):
+        drawn.append(_write(spec, view, folder))
+        if on_progress is not None:
+            on_progress(place + 1, len(FIGURES))
+    return drawn
+
+
+def _write(spec: FigureSpec, view: View, folder: Path) -> DrawnFigure:
+    with figure_style():
+        try:
+            figure = spec.draw(view)
+        except NotDrawnError as reason:
+            for suffix in ("png", "svg"):  # an older summary's figure would mislead
+                (folder / f"{spec.stem}.{suffix}").unlink(missing_ok=True)
+            return DrawnFigure(spec, (), str(reason))
+        return DrawnFigure(spec, tuple(save_figure(figure, folder, spec.stem)))

@@ -1,0 +1,107 @@
+"""The effect of each hyperparameter: marginal means with intervals, the points behind them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resnet_sweep.analysis.parameters import Parameter
+from resnet_sweep.analysis.statistics import Array, mean_interval
+from resnet_sweep.analysis.style import (
+    GREY,
+    VERMILION,
+    NotDrawnError,
+    is_many,
+    limit_objective,
+    new_figure,
+    plain,
+)
+from resnet_sweep.analysis.view import View
+
+MAX_PANELS = 12
+COLUMNS = 3
+BINS = 6
+MAX_LEVELS_SHOWN = 10
+
+
+def draw_effects(view: View) -> Figure:
+    """Draw the twelve hyperparameters with the largest effects, one panel each."""
+    parameters = ordered_parameters(view)[:MAX_PANELS]
+    if not parameters:
+        raise NotDrawnError("no hyperparameter was varied among completed runs")
+    rows = math.ceil(len(parameters) / COLUMNS)
+    figure = new_figure(0.5 + 2.2 * rows)
+    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
+    matter = {test.parameter.name for test in view.importance.tests if test.matters}
+    for axes, parameter in zip(panels, parameters, strict=False):
+        _draw_effect(axes, parameter, view)
+        verdict = "matters" if parameter.name in matter else "cannot tell"
+        axes.set_title(f"{plain(parameter.name, 34)}\n({verdict})")
+    for axes in panels[len(parameters) :]:
+        axes.set_visible(False)
+    figure.supylabel(view.objective.label, fontsize=9)
+    return figure
+
+
+def ordered_parameters(view: View) -> list[Parameter]:
+    """Return the hyperparameters that were tested, by effect, then the others."""
+    tested = [test.parameter for test in view.importance.tests]
+    names = {each.name for each in tested}
+    return [*tested, *(each for each in view.population.parameters if each.name not in names)]
+
+
+def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
+    y = view.population.objective.to_numpy()
+    present = parameter.present().to_numpy(bool)
+    if parameter.is_numeric:
+        x = parameter.values.to_numpy(np.float64)
+        groups = _bins(parameter)
+        if parameter.is_log:
+            axes.set_xscale("log")
+    else:
+        x, groups = _level_places(parameter, axes)
+    jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(x))
+    shown = x if parameter.is_numeric else x + jitter
+    size = 8 if len(x) < 300 else 3
+    axes.scatter(
+        shown[present], y[present], s=size, color=GREY, alpha=0.5, lw=0, rasterized=is_many(len(x))
+    )
+    _draw_means(axes, x, y, groups, parameter.is_log)
+    limit_objective(axes, y, view.objective)
+
+
+def _bins(parameter: Parameter) -> Array:
+    """Return the bin of each configuration: a value, or a sixth of the values; NaN: absent."""
+    values = parameter.values.astype("float64")
+    if values.nunique() <= BINS:
+        return values.to_numpy()
+    bins = pd.qcut(values, BINS, labels=False, duplicates="drop")
+    return np.asarray(bins, np.float64)
+
+
+def _level_places(parameter: Parameter, axes: Axes) -> tuple[Array, Array]:
+    levels = parameter.values.value_counts().index[:MAX_LEVELS_SHOWN].sort_values()
+    places = parameter.values.map({level: float(i) for i, level in enumerate(levels)})
+    length = 14 if len(levels) < 4 else 24
+    rotation = 0 if len(levels) < 4 and max(map(len, levels)) < 12 else 60
+    labels = [plain(str(level), length) for level in levels]
+    axes.set_xticks(range(len(levels)), labels, rotation=rotation, fontsize=7)
+    axes.set_xlim(-0.5, len(levels) - 0.5)
+    x = places.to_numpy(np.float64)
+    return x, x
+
+
+def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, is_log: bool) -> None:
+    centres, means, halves = [], [], []
+    for group in np.unique(groups[~np.isnan(groups)]):
+        inside = groups == group
+        interval = mean_interval(y[inside])
+        centre = np.exp(np.log(x[inside]).mean()) if is_log else x[inside].mean()
+        centres.append(float(centre))
+        means.append(interval.mean)
+        halves.append(0.0 if interval.n < 2 else interval.high - interval.mean)
+    axes.errorbar(centres, means, halves, fmt="o-", color=VERMILION, ms=4, lw=1, capsize=3)

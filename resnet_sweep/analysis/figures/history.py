@@ -1,0 +1,92 @@
+"""The course of a sweep: every trial and the best so far."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resnet_sweep.analysis.style import (
+    BLACK,
+    STATUS_COLORS,
+    STATUS_MARKERS,
+    NotDrawnError,
+    is_many,
+    limit_objective,
+    new_figure,
+)
+from resnet_sweep.analysis.view import View
+
+MAX_REJECTED = 5000
+ENDED_EARLY = ("failed", "diverged", "out_of_memory", "interrupted")
+
+
+def draw_history(view: View) -> Figure:
+    """Draw the objective by trial number (by name, without a sweep) and the best so far."""
+    runs = _in_order(view)
+    done = runs[runs["status"] == "completed"]
+    if done.empty:
+        raise NotDrawnError("no run has completed")
+    figure = new_figure()
+    axes = figure.subplots()
+    _points(axes, done, view.objective.column, "completed")
+    pruned = runs[runs["status"] == "pruned"]
+    if len(pruned):
+        _points(axes, pruned, view.objective.column, "pruned")
+    y = done[view.objective.column].astype("float64")
+    best = y.cummax() if view.objective.sign > 0 else y.cummin()
+    axes.step(done["place"], best, where="post", color=BLACK, lw=1.3, label="best so far")
+    limit_objective(axes, y.to_numpy(), view.objective)
+    _mark_at_edge(axes, runs, view)
+    axes.set(xlabel="run, by name" if view.sweep is None else "trial number")
+    axes.set_ylabel(view.objective.label)
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+def _in_order(view: View) -> pd.DataFrame:
+    if view.sweep is None:
+        return view.ranked.assign(place=np.arange(len(view.ranked)))
+    runs = view.ranked[view.ranked["sweep"] == view.sweep.record.study_name]
+    return runs.assign(place=runs["trial"].astype("int64")).sort_values("place")
+
+
+def _points(axes: Axes, runs: pd.DataFrame, column: str, status: str) -> None:
+    axes.scatter(
+        runs["place"],
+        runs[column].astype("float64"),
+        s=14 if len(runs) < 500 else 5,
+        color=STATUS_COLORS[status],
+        marker=STATUS_MARKERS[status],
+        alpha=0.75,
+        lw=0,
+        rasterized=is_many(len(runs)),
+        label=f"{status} ({len(runs)})" + (", last epoch's value" if status == "pruned" else ""),
+    )
+
+
+def _mark_at_edge(axes: Axes, runs: pd.DataFrame, view: View) -> None:
+    """Mark along the lower edge what has no value: failures and rejected proposals."""
+    edge = axes.get_xaxis_transform()
+    for status in ENDED_EARLY:
+        places = runs.loc[runs["status"] == status, "place"]
+        if len(places):
+            marker = STATUS_MARKERS.get(status, "s")
+            axes.scatter(
+                places,
+                np.full(len(places), 0.05),
+                s=18,
+                transform=edge,
+                marker=marker,
+                color=STATUS_COLORS[status],
+                label=f"{status} ({len(places)})",
+            )
+    trials = [] if view.sweep is None else view.sweep.trials
+    rejected = [trial.number for trial in trials if trial.state == "rejected"]
+    if rejected:
+        shown = rejected[:: 1 + len(rejected) // MAX_REJECTED]
+        label = f"rejected before training ({len(rejected)})"
+        axes.vlines(
+            shown, 0, 0.02, transform=edge, color=STATUS_COLORS["rejected"], lw=0.7, label=label
+        )

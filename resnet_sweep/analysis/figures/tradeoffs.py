@@ -1,0 +1,120 @@
+"""What accuracy costs: parameters and time; and how sure the best configurations are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from resnet_sweep.analysis.configurations import seed_values
+from resnet_sweep.analysis.objective import UNITS, Objective
+from resnet_sweep.analysis.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILION,
+    NotDrawnError,
+    is_many,
+    limit_objective,
+    new_figure,
+    plain,
+)
+from resnet_sweep.analysis.view import View
+
+NUM_INTERVALS = 15
+
+
+def draw_params(view: View) -> Figure:
+    """Draw the objective against parameters, with the budget and the Pareto front."""
+    figure = _scatter(view, "num_params", UNITS["num_params"])
+    axes = figure.axes[0]
+    axes.axvline(view.budget, color=VERMILION, ls="--", lw=1.2)
+    axes.text(
+        view.budget,
+        0.02,
+        f" budget {view.budget / 1e6:g} M",
+        transform=axes.get_xaxis_transform(),
+        color=VERMILION,
+        rotation=90,
+        ha="right",
+        va="bottom",
+    )
+    return figure
+
+
+def draw_time(view: View) -> Figure:
+    """Draw the objective against training time, with the Pareto front."""
+    return _scatter(view, "train_seconds", "training and evaluation time of a run (s)")
+
+
+def pareto_front(table: pd.DataFrame, cost: str, objective: Objective) -> pd.DataFrame:
+    """Return the configurations that none beats at equal or lower cost, by cost."""
+    ordered = table.assign(signed=objective.sign * table["mean"])
+    ordered = ordered.sort_values([cost, "signed"], ascending=[True, False], kind="stable")
+    best_before = ordered["signed"].cummax().shift(fill_value=-np.inf)
+    return ordered[ordered["signed"] > best_before]
+
+
+def _scatter(view: View, cost: str, label: str) -> Figure:
+    table = view.configurations.table.dropna(subset=[cost])
+    if table.empty:
+        raise NotDrawnError("no run has completed")
+    figure = new_figure()
+    axes = figure.subplots()
+    x, y = table[cost].astype("float64"), table["mean"]
+    size = 14 if len(table) < 300 else 5
+    name = f"configurations ({len(table)})"
+    axes.scatter(
+        x, y, s=size, color=BLUE, alpha=0.6, lw=0, rasterized=is_many(len(table)), label=name
+    )
+    front = pareto_front(table, cost, view.objective)
+    front_x = front[cost].astype("float64")
+    axes.step(front_x, front["mean"], where="post", color=BLACK, lw=1.2, label="Pareto front")
+    axes.scatter(front_x, front["mean"], s=18, color=BLACK, zorder=3)
+    _scale_cost(axes, x)
+    limit_objective(axes, y.to_numpy(), view.objective)
+    axes.set(xlabel=label, ylabel=view.objective.label)
+    axes.legend(loc="lower right" if view.objective.sign > 0 else "upper right")
+    return figure
+
+
+def _scale_cost(axes: Axes, x: pd.Series[float]) -> None:
+    if x.min() > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def short_number(value: float) -> str:
+    """Return 2500000 as 2.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def draw_seeds(view: View) -> Figure:
+    """Draw the best configurations with every seed and the interval of the mean."""
+    table = view.configurations.table
+    if table.empty or table["n"].max() < 2:
+        raise NotDrawnError("no configuration was trained with two seeds")
+    shown = table[table["n"] > 1].head(NUM_INTERVALS)
+    figure = new_figure(1.2 + 0.32 * len(shown))
+    axes = figure.subplots()
+    names = []
+    for place, row in enumerate(shown.to_dict("records")):
+        seeds = seed_values(view.ranked, row["configuration"], view.objective)
+        axes.plot(seeds, np.full(len(seeds), place), "o", color=GREY, ms=4, alpha=0.8)
+        axes.plot([row["low"], row["high"]], [place, place], color=BLUE, lw=2)
+        axes.plot([row["mean"]], [place], "D", color=BLUE, ms=5)
+        names.append(f"{plain(row['run'], 30)} (n={row['n']})")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.plot([], [], "o", color=GREY, label="one seed")
+    axes.plot([], [], "D-", color=BLUE, label="mean, 95% t interval")
+    axes.set_xlabel(view.objective.label)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure

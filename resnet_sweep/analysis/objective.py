@@ -1,0 +1,62 @@
+"""What runs are ordered by, and in which direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from resnet_sweep.analysis.filters import TEST_COLUMNS
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.sweep_folder import SweepRecord
+
+DEFAULT_OBJECTIVE = "val_accuracy"
+UNITS = {
+    "val_accuracy": "validation accuracy (fraction)",
+    "objective": "objective (fraction)",
+    "val_loss": "validation cross-entropy (nats)",
+    "num_params": "parameters",
+    "multiply_adds": "multiply-adds of one image's forward pass",
+    "train_seconds": "training time (s)",
+    "images_per_second": "training speed (images/s)",
+    "peak_memory_bytes": "peak memory (bytes)",
+}
+MAXIMIZED = frozenset({"val_accuracy", "objective", "images_per_second"})
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A column of the runs table that is to be large (`sign` 1) or small (-1)."""
+
+    column: str
+    sign: int
+
+    @property
+    def label(self) -> str:
+        return UNITS[self.column]
+
+    @property
+    def is_accuracy(self) -> bool:
+        return self.column in ("val_accuracy", "objective")
+
+    def best_first(self, table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+        """Return the rows ordered from the best; missing values last."""
+        return table.sort_values(column or self.column, ascending=self.sign < 0, kind="stable")
+
+
+def choose_objective(name: str | None, sweeps: Iterable[SweepRecord]) -> Objective:
+    """Return the objective asked for, the one that all sweeps share, or validation accuracy.
+
+    Raises:
+        UserError: an unknown one, or one that would select on the test set.
+    """
+    if name is None:
+        firsts = {record.objectives[0] for record in sweeps if record.objectives}
+        name = firsts.pop() if len(firsts) == 1 else DEFAULT_OBJECTIVE
+        name = name if name in UNITS else DEFAULT_OBJECTIVE
+    if name in TEST_COLUMNS:
+        raise UserError(f"objective={name}: the test set is only reported, it never selects")
+    if name not in UNITS:
+        raise UserError(f"objective={name}: must be one of {', '.join(UNITS)}")
+    return Objective(name, 1 if name in MAXIMIZED else -1)

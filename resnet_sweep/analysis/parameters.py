@@ -1,0 +1,230 @@
+"""The hyperparameters that were varied: their values over configurations, scale and branch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from resnet_sweep.analysis.configurations import completed
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
+from resnet_sweep.analysis.table import setting_names, text_of
+from resnet_sweep.records.sweep_folder import Sweep
+
+MAX_LEVELS = 8
+LOG_RATIO = 20.0
+NO_VALUE = "null"
+# Groups whose option brings its own meaning and range of a setting of the same name.
+BRANCHES = {"optimizer": "optimizer", "scheduler": "scheduler"}
+BRANCHED_SETTINGS = {"regularization.weight_decay": "optimizer"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A hyperparameter over the configurations of a population.
+
+    Args:
+        name: as in the sweep's space, or the setting's; `optimizer.lr@sgd` within a branch.
+        values: numbers or texts, one for each configuration; missing outside its branch.
+        is_numeric: numbers, with an order; otherwise texts.
+        is_log: numbers that are compared by their ratio.
+        aliases: others that tell the configurations apart in the same way.
+    """
+
+    name: str
+    values: pd.Series[Any]
+    is_numeric: bool
+    is_log: bool = False
+    aliases: tuple[str, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        return " = ".join((self.name, *self.aliases))
+
+    def scaled(self) -> pd.Series[float]:
+        """Return numbers as they are compared: logarithms where that is the scale."""
+        values: pd.Series[float] = self.values.astype("float64")
+        return pd.Series(np.log10(values), values.index) if self.is_log else values
+
+    def present(self) -> pd.Series[bool]:
+        return self.values.notna()
+
+
+@dataclass(frozen=True)
+class Population:
+    """Configurations to learn from, one row each.
+
+    Args:
+        description: whose they are, for captions.
+        objective: mean over seeds.
+        parameters: those with at least two values.
+        order: of the configurations in time; a trial's number, or the run's place.
+        sampler: that proposed them; null: not one sweep.
+        num_random: the first ones, drawn at random.
+    """
+
+    description: str
+    objective: pd.Series[float]
+    parameters: list[Parameter]
+    order: pd.Series[int]
+    sampler: str | None = None
+    num_random: int = 0
+
+
+def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
+    """Return the configurations of the completed runs, told apart by their settings."""
+    done = completed(runs, objective).reset_index(drop=True)
+    groups = done.groupby("configuration", sort=False)
+    first = groups.head(1).set_index("configuration")
+    means = groups[objective.column].mean().astype("float64")
+    names = [n for n in setting_names(runs) if n not in IRRELEVANT_SETTINGS]
+    parameters = _merge_aliases(_vary(_from_settings(first, names)))
+    order = pd.Series(range(len(first)), index=first.index)
+    return Population("all completed runs", means[first.index], parameters, order)
+
+
+def population_of_sweep(runs: pd.DataFrame, sweep: Sweep, objective: Objective) -> Population:
+    """Return a sweep's completed configurations, told apart by the parameters of its space."""
+    name = sweep.record.study_name
+    done = completed(runs[runs["sweep"] == name], objective)
+    first = done.sort_values("trial").groupby("configuration", sort=False).head(1)
+    means = done.groupby("configuration")[objective.column].mean().astype("float64")
+    by_number = {trial.number: trial.params for trial in sweep.trials}
+    rows = [by_number.get(int(number), {}) for number in first["trial"]]
+    index = pd.Index(first["configuration"])
+    parameters = [
+        make_parameter(key, pd.Series([row.get(key) for row in rows], index), "log" in text, rows)
+        for key, text in sweep.record.space.items()
+    ]
+    return Population(
+        f"sweep {name}",
+        means[index],
+        _merge_aliases(_vary(parameters)),
+        pd.Series(first["trial"].to_numpy(int), index),
+        sweep.record.sampler,
+        sweep.record.n_startup_trials or 0,
+    )
+
+
+def make_parameter(
+    name: str, values: pd.Series[Any], is_log: bool, rows: list[dict[str, Any]]
+) -> Parameter:
+    """Return a parameter of a sweep; a drawn null is a level, an absent name is no value."""
+    drawn = pd.Series([name in row for row in rows], values.index)
+    given = [v for v, was in zip(values, drawn, strict=True) if was]
+    if given and all(_is_number(v) for v in given):
+        return Parameter(name, values.astype("float64"), True, is_log)
+    texts = [_level(v) if was else None for v, was in zip(values, drawn, strict=True)]
+    return Parameter(name, pd.Series(texts, values.index, dtype="str"), False)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _level(value: Any) -> str:
+    if value is None:
+        return NO_VALUE
+    return json.dumps(value) if isinstance(value, (list, dict, bool)) else str(value)
+
+
+def _from_settings(table: pd.DataFrame, names: list[str]) -> list[Parameter]:
+    varied = [name for name in names if table[name].nunique(dropna=False) > 1]
+    parameters: list[Parameter] = []
+    for name in varied:
+        parent = BRANCHED_SETTINGS.get(name, BRANCHES.get(name.split(".")[0]))
+        if parent in varied and name != parent:
+            parameters += _per_branch(table, name, str(parent))
+        else:
+            parameters += _of_setting(name, table[name], table)
+    return parameters
+
+
+def _per_branch(table: pd.DataFrame, name: str, parent: str) -> list[Parameter]:
+    """Return one parameter for each choice of the parent in which the setting varies."""
+    found: list[Parameter] = []
+    for choice, rows in table.groupby(parent):
+        for each in _of_setting(f"{name}@{choice}", rows[name], rows):
+            found.append(replace(each, values=each.values.reindex(table.index)))
+    return found
+
+
+def _of_setting(name: str, values: pd.Series[Any], table: pd.DataFrame) -> list[Parameter]:
+    if is_numeric_dtype(values) and not is_bool_dtype(values):
+        return _numeric(name, values.astype("float64"), table)
+    texts = values.map(lambda v: NO_VALUE if pd.isna(v) else text_of(v))
+    expanded = _expand_list(name, texts) if texts.nunique() > MAX_LEVELS else None
+    return expanded or [Parameter(name, texts, False)]
+
+
+def _numeric(name: str, values: pd.Series[float], table: pd.DataFrame) -> list[Parameter]:
+    """Return the numbers, and beside them whether there is one, unless a choice decides that."""
+    parameter = Parameter(name, values, True, _looks_logarithmic(values))
+    present = values.notna()
+    if present.all() or _decided_elsewhere(present, table):
+        return [parameter]
+    switch = present.map({True: "set", False: NO_VALUE})
+    return [Parameter(f"{name} (set)", switch, False), parameter]
+
+
+def _looks_logarithmic(values: pd.Series[float]) -> bool:
+    known = values.dropna()
+    return bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
+
+
+def _decided_elsewhere(present: pd.Series[bool], table: pd.DataFrame) -> bool:
+    """Return whether a choice of augmentation brings the setting."""
+    return bool((present.groupby(table["augmentation"]).nunique() == 1).all())
+
+
+def _expand_list(name: str, texts: pd.Series[str]) -> list[Parameter] | None:
+    """Return the length of a list and each of its places, where all are lists of numbers."""
+    lists = texts.map(_numbers)
+    if lists.isna().any():
+        return None
+    lengths = lists.map(len)
+    place: Callable[[int], pd.Series[float]] = lambda i: lists.map(  # noqa: E731
+        lambda numbers: numbers[i] if i < len(numbers) else np.nan
+    ).astype("float64")
+    length = Parameter(f"length of {name}", lengths.astype("float64"), True)
+    return [length, *(Parameter(f"{name}[{i}]", place(i), True) for i in range(lengths.max()))]
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    return values if isinstance(values, list) and all(map(_is_number, values)) else None
+
+
+def _vary(parameters: list[Parameter]) -> list[Parameter]:
+    return [each for each in parameters if each.values.nunique() > 1]
+
+
+def _merge_aliases(parameters: list[Parameter]) -> list[Parameter]:
+    """Join parameters that cut the configurations into the same groups."""
+    kept: dict[tuple[int, bytes], Parameter] = {}
+    for each in parameters:
+        key = _partition(each)
+        if key in kept:
+            first = kept[key]
+            kept[key] = replace(first, aliases=(*first.aliases, each.name))
+        else:
+            kept[key] = each
+    return list(kept.values())
+
+
+def _partition(parameter: Parameter) -> tuple[int, bytes]:
+    """Return what is equal where groups are equal; many numbers must have the same order."""
+    levels = int(parameter.values.nunique())
+    by_order = parameter.is_numeric and levels > MAX_LEVELS
+    codes, _ = pd.factorize(parameter.values, sort=by_order)
+    return (levels if by_order else 0, codes.tobytes())

@@ -1,0 +1,140 @@
+"""One run folder as flat values that fit a table row and a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.records.run_folder import (
+    RESULT,
+    RecordError,
+    TrialResult,
+    read_config_values,
+    read_result,
+)
+
+# Settings that say where and how a run is carried out, or only name a set of others: they
+# never make two runs different configurations.
+IRRELEVANT_SETTINGS = frozenset(
+    {
+        "seed",
+        "resume",
+        "evaluate_test",
+        "model",
+        "model.max_params",
+        "model.max_multiply_adds",
+        "regularization",
+        "data.root",
+        "data.cache_dir",
+        "data.download",
+        "train",
+        "train.device",
+        "train.progress",
+        "train.tensorboard",
+        "train.figures",
+        "train.num_threads",
+        "train.checkpoint_interval_seconds",
+    }
+)
+NUMBERS = (
+    "num_params",
+    "multiply_adds",
+    "epochs",
+    "val_accuracy",
+    "val_loss",
+    "test_accuracy",
+    "test_loss",
+    "objective",
+    "train_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+)
+TEXTS = ("device", "data_fingerprint", "git_commit")
+
+
+def read_record(run_dir: Path) -> dict[str, Any]:
+    """Return a run's `status`, `reason`, `settings` (flat) and `result`; never raises.
+
+    What cannot be read gives the status `unreadable` and the reason.
+    """
+    reasons = []
+    settings: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    try:
+        settings = flatten(read_config_values(run_dir))
+    except RecordError as error:
+        reasons.append(shorten(error, run_dir))
+    try:
+        result = _result_values(read_result(run_dir))
+    except RecordError as error:
+        reasons.append(_result_reason(error, run_dir))
+    status = "unreadable" if reasons else result.pop("status")
+    reason = "; ".join(reasons) or result.pop("error", None)
+    fingerprint = result.get("data_fingerprint")
+    return {
+        "status": status,
+        "reason": reason,
+        "settings": settings,
+        "result": result,
+        "configuration": configuration_id(settings, fingerprint) if settings else None,
+    }
+
+
+def flatten(config: dict[str, Any]) -> dict[str, Any]:
+    """Return dotted names and values; a group's `name` stands under the group itself.
+
+    `augmentation` becomes the names of those in use, joined by +.
+    """
+    flat: dict[str, Any] = {}
+    _flatten_into(flat, "", config)
+    augmentation = config.get("augmentation")
+    if isinstance(augmentation, dict):
+        used = [name for name, options in augmentation.items() if options is not None]
+        unused = [f"augmentation.{name}" for name in augmentation if name not in used]
+        for name in unused:
+            flat.pop(name, None)
+        flat["augmentation"] = "+".join(used) or "none"
+    return flat
+
+
+def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            _flatten_into(flat, f"{prefix}{key}.", value)
+        else:
+            name = prefix[:-1] if key == "name" and prefix else f"{prefix}{key}"
+            flat[name] = json.dumps(value) if isinstance(value, list) else value
+
+
+def configuration_id(settings: dict[str, Any], fingerprint: str | None) -> str:
+    """Return eight hex digits that two runs share when only the seed tells them apart."""
+    relevant = {k: v for k, v in settings.items() if k not in IRRELEVANT_SETTINGS}
+    text = json.dumps([relevant, fingerprint], sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
+
+
+def shorten(error: Exception, run_dir: Path) -> str:
+    """Return an error's text without the folder that it happened in, in valid UTF-8."""
+    text = str(error).replace(f"{run_dir}/", "")
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def _result_reason(error: RecordError, run_dir: Path) -> str:
+    text = shorten(error, run_dir)
+    missing = isinstance(error.__cause__, FileNotFoundError)
+    return f"{text} (still running, or killed)" if missing else text
+
+
+def _result_values(result: TrialResult) -> dict[str, Any]:
+    values = asdict(result)
+    for name in NUMBERS:
+        value = values[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            raise RecordError(f"{RESULT}: {name} is {value!r}, not a number")
+    kept = ("status", "error", *NUMBERS, *TEXTS)
+    numbers = {name: values[name] for name in kept}
+    versions = values["versions"]
+    return {**numbers, "versions": json.dumps(versions) if versions else None}

@@ -1,0 +1,186 @@
+"""Intervals and tests on plain arrays; nothing here knows what a run is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtr, stdtr, stdtrit
+
+LEVEL = 0.95
+BOOTSTRAP_DRAWS = 10_000
+Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with Student's t interval (two-sided, 95%); NaN bounds where n is 1.
+
+    Args:
+        sd: sample standard deviation, with n - 1.
+    """
+
+    mean: float
+    sd: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviation between seeds, pooled over configurations with several.
+
+    Args:
+        sd: NaN where no configuration has two seeds.
+        degrees: of freedom, the sum of n - 1.
+    """
+
+    sd: float
+    degrees: int
+
+    def least_difference(self, n_first: int, n_second: int) -> float:
+        """Return the difference of two means that chance passes once in twenty (t, two-sided)."""
+        if self.degrees == 0:
+            return math.nan
+        spread = self.sd * math.sqrt(1 / n_first + 1 / n_second)
+        return _t_quantile(self.degrees) * spread
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """First minus second, with a 95% interval.
+
+    Args:
+        test: the name of the test that gave the p value (two-sided).
+        effect: standardised difference; NaN where the test has none.
+        effect_name: which standardisation.
+        n: pairs, or the smaller group.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    effect: float
+    effect_name: str
+    n: int
+
+
+def mean_interval(values: Sequence[float] | Array) -> Interval:
+    """Return mean, standard deviation and 95% t interval."""
+    data = np.asarray(values, np.float64)
+    n, mean = len(data), float(data.mean())
+    if n < 2:
+        return Interval(mean, math.nan, n, math.nan, math.nan)
+    sd = float(data.std(ddof=1))
+    half = _t_quantile(n - 1) * sd / math.sqrt(n)
+    return Interval(mean, sd, n, mean - half, mean + half)
+
+
+def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
+    """Return the standard deviation within groups, each with its own mean."""
+    squares, degrees = 0.0, 0
+    for group in groups:
+        data = np.asarray(group, np.float64)
+        squares += float(((data - data.mean()) ** 2).sum())
+        degrees += len(data) - 1
+    return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees)
+
+
+def paired_t_test(first: Array, second: Array) -> Comparison:
+    """Compare values that belong together pair by pair; effect: Cohen's d of the differences."""
+    differences = first - second
+    interval = mean_interval(differences)
+    degrees = len(differences) - 1
+    effect = interval.mean / interval.sd if interval.sd > 0 else math.nan
+    error = interval.sd / math.sqrt(len(differences))
+    p_value = _two_sided(interval.mean, error, degrees)
+    return Comparison(
+        interval.mean,
+        interval.low,
+        interval.high,
+        p_value,
+        "paired t test over seeds",
+        effect,
+        "Cohen's d of the differences",
+        len(differences),
+    )
+
+
+def welch_test(first: Array, second: Array) -> Comparison:
+    """Compare two independent groups of unequal variance; effect: Hedges' g."""
+    n1, n2 = len(first), len(second)
+    v1, v2 = float(first.var(ddof=1)) / n1, float(second.var(ddof=1)) / n2
+    difference, error = float(first.mean() - second.mean()), math.sqrt(v1 + v2)
+    degrees = (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1)) if error > 0 else n1 + n2 - 2
+    half = _t_quantile(degrees) * error
+    pooled = pooled_noise([first, second]).sd
+    correction = 1 - 3 / (4 * (n1 + n2) - 9)
+    return Comparison(
+        difference,
+        difference - half,
+        difference + half,
+        _two_sided(difference, error, degrees),
+        "Welch's t test over seeds",
+        correction * difference / pooled if pooled > 0 else math.nan,
+        "Hedges' g",
+        min(n1, n2),
+    )
+
+
+def mcnemar_test(
+    first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], seed: int = 0
+) -> Comparison:
+    """Compare which of the same images two nets get right (McNemar's exact test).
+
+    The interval is the paired bootstrap's over images (percentiles of 10,000 draws).
+
+    Args:
+        first, second: [N], true where the net is right.
+    """
+    n = len(first)
+    only_first = int((first & ~second).sum())
+    only_second = int((second & ~first).sum())
+    draws = np.random.default_rng(seed).multinomial(
+        n, [only_first / n, only_second / n, (n - only_first - only_second) / n], BOOTSTRAP_DRAWS
+    )
+    low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
+    discordant = only_first + only_second
+    tail = float(bdtr(min(only_first, only_second), discordant, 0.5)) if discordant else 1.0
+    return Comparison(
+        (only_first - only_second) / n,
+        float(low),
+        float(high),
+        min(1.0, 2 * tail),
+        "McNemar's exact test over validation images",
+        math.nan,
+        "",
+        n,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted for many tests (Holm 1979), in the order given."""
+    order = np.argsort(p_values)
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, (len(p_values) - rank) * p_values[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
+
+
+def _t_quantile(degrees: float) -> float:
+    return float(stdtrit(degrees, 0.5 + LEVEL / 2))
+
+
+def _two_sided(difference: float, error: float, degrees: float) -> float:
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * stdtr(degrees, -abs(difference / error)))

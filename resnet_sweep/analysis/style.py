@@ -1,0 +1,103 @@
+"""How every figure looks: sizes, colours that colour-blind readers tell apart, PNG and SVG."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.statistics import Array
+from resnet_sweep.records.atomic import replacing
+
+# Okabe and Ito (2008).
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, SKY, PURPLE, BLACK = "#E69F00", "#56B4E9", "#CC79A7", "#000000"
+GREY = "#8A8A8A"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+# Readable in every kind of colour vision and in grey.
+COLORMAP = "cividis"
+STATUS_COLORS = {
+    "completed": BLUE,
+    "pruned": ORANGE,
+    "rejected": GREY,
+    "failed": VERMILION,
+    "diverged": PURPLE,
+    "out_of_memory": BLACK,
+    "interrupted": SKY,
+}
+STATUS_MARKERS = {"completed": "o", "pruned": "v", "rejected": "|", "failed": "X", "diverged": "D"}
+WIDTH = 7.2
+DPI = 150
+# Beyond this many points an SVG holds them as an image.
+MAX_VECTOR_POINTS = 2000
+RC: Any = {  # matplotlib types the keys one by one
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "resnet_sweep",
+}
+
+
+class NotDrawnError(Exception):
+    """A figure that these runs cannot fill; the message says why."""
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Apply the style to figures made and saved inside; a glyph no font has is no alarm."""
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def new_figure(height: float = 4.2, width: float = WIDTH) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Write `stem`.png and `stem`.svg."""
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
+    with replacing(paths[0]) as file:
+        figure.savefig(file, format="png", dpi=DPI)
+    with replacing(paths[1]) as file:
+        figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None})
+    return paths
+
+
+def plain(text: str, length: int = 40) -> str:
+    """Return text of a config as a label: no formulas, no hidden legend entry, not too long."""
+    if len(text) > length:
+        text = f"{text[: length // 2 - 1]}…{text[-(length // 2) :]}"
+    text = text.replace("\\", "/").replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
+    """Show where most values lie; a few very bad ones must not squeeze the rest flat."""
+    finite = y[np.isfinite(y)]
+    if not len(finite):
+        return
+    best, typical = (float(v) for v in np.quantile(objective.sign * finite, [1, 0.25]))
+    worst = max(float((objective.sign * finite).min()), typical - 2 * (best - typical))
+    margin = 0.05 * (best - worst) or 0.01
+    bounds = sorted([objective.sign * (worst - margin), objective.sign * (best + margin)])
+    axes.set_ylim(*bounds)
+
+
+def is_many(count: int) -> bool:
+    return count > MAX_VECTOR_POINTS

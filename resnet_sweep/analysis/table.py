@@ -1,0 +1,157 @@
+"""Tables of runs and epochs for whoever wants to go on with pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from resnet_sweep.analysis.archive import Archive, read_archive
+from resnet_sweep.analysis.reading import NUMBERS, TEXTS
+from resnet_sweep.records.sweep_folder import SweepTrial
+
+INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
+SWEEP_COLUMNS = ("sweep", "trial", "worker", "started", "ended")
+RESULT_COLUMNS = (
+    "run",
+    "status",
+    "reason",
+    "configuration",
+    *SWEEP_COLUMNS,
+    *NUMBERS,
+    *TEXTS,
+    "versions",
+)
+
+
+def load_runs(path: str | Path, cache_dir: str | Path | None = None) -> pd.DataFrame:
+    """Return one row per run found at or below `path`.
+
+    Columns: RESULT_COLUMNS, as result.json has them, and every setting of config.json under
+    its dotted name (`optimizer.lr`); a group's choice stands under the group (`optimizer`),
+    lists are JSON text, what a run does not have is missing. `status` is one of the run
+    folder's or `unreadable`, with the `reason`. `configuration` is shared by runs that only
+    the seed tells apart. Accuracies are fractions, times seconds.
+
+    Args:
+        cache_dir: where to keep what was read; only new and changed runs are read again.
+
+    Raises:
+        UserError: there is no such folder, or no run in it.
+    """
+    return runs_table(read_archive(Path(path), None if cache_dir is None else Path(cache_dir)))
+
+
+def load_epochs(path: str | Path, cache_dir: str | Path | None = None) -> pd.DataFrame:
+    """Return one row per run and epoch: `run` and the columns of metrics.csv.
+
+    Raises:
+        UserError: there is no such folder, or no run in it.
+    """
+    archive = read_archive(Path(path), None if cache_dir is None else Path(cache_dir))
+    epochs: pd.DataFrame = archive.epochs.to_pandas()
+    return epochs
+
+
+def runs_table(archive: Archive) -> pd.DataFrame:
+    """Return the runs of an archive as `load_runs` does."""
+    records = [archive.records[each.run] for each in archive.found]
+    columns: dict[str, Any] = {
+        "run": pd.Series([each.run for each in archive.found], dtype="str"),
+        **{
+            name: pd.Series([record.get(name) for record in records], dtype="str")
+            for name in ("status", "reason", "configuration")
+        },
+    }
+    for name in (*NUMBERS, *TEXTS, "versions"):
+        values = [record["result"].get(name) for record in records]
+        columns[name] = _result_column(name, values)
+    columns |= _sweep_columns(archive)
+    columns |= _setting_columns([record["settings"] for record in records])
+    runs = pd.DataFrame(columns)
+    return runs[[*RESULT_COLUMNS, *(name for name in columns if name not in RESULT_COLUMNS)]]
+
+
+def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
+    """Return which trial of which sweep each run was, where it was one."""
+    trials: dict[str, tuple[str, SweepTrial]] = {}
+    for name, sweep in archive.sweeps.items():
+        for trial in sweep.trials:
+            if trial.run_dir is not None:
+                trials[run_of_trial(archive, name, trial)] = (sweep.record.study_name, trial)
+    rows = [trials.get(each.run, (None, None)) for each in archive.found]
+    kinds = {"trial": "Int64", "worker": "Int64", "started": "float64", "ended": "float64"}
+    columns: dict[str, pd.Series[Any]] = {
+        "sweep": pd.Series([study for study, _ in rows], dtype="str")
+    }
+    for name, kind in kinds.items():
+        field = "number" if name == "trial" else name
+        values = [None if trial is None else getattr(trial, field) for _, trial in rows]
+        columns[name] = pd.Series(values, dtype=kind)
+    return columns
+
+
+def run_of_trial(archive: Archive, sweep: str, trial: SweepTrial) -> str:
+    """Return the name of a trial's run; the sweep may be the root itself."""
+    is_root = archive.sweeps[sweep].folder == archive.root
+    return str(trial.run_dir) if is_root else f"{sweep}/{trial.run_dir}"
+
+
+def setting_names(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that are settings."""
+    return [str(name) for name in runs.columns if name not in RESULT_COLUMNS]
+
+
+def differing_settings(runs: pd.DataFrame) -> list[str]:
+    """Return the settings that have at least two values among these runs, absence included."""
+    readable = runs[runs["configuration"].notna()]
+    return [name for name in setting_names(runs) if readable[name].nunique(dropna=False) > 1]
+
+
+def text_of(value: Any) -> str:
+    """Return a table cell as text: six significant digits; nothing where there is no value."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _result_column(name: str, values: list[Any]) -> pd.Series[Any]:
+    if name in TEXTS or name == "versions":
+        return pd.Series([None if v is None else str(v) for v in values], dtype="str")
+    if name in INTEGERS and all(v is None or isinstance(v, int) for v in values):
+        return pd.Series(values, dtype="Int64")
+    return pd.Series(values, dtype="float64")
+
+
+def _setting_columns(settings: Sequence[dict[str, Any]]) -> dict[str, pd.Series[Any]]:
+    names = dict.fromkeys(name for each in settings for name in each)
+    taken = set(RESULT_COLUMNS)
+    return {
+        name: setting_column([each.get(name) for each in settings])
+        for name in names
+        if name not in taken
+    }
+
+
+def setting_column(values: list[Any]) -> pd.Series[Any]:
+    """Return a column of the narrowest type that holds the values: boolean, number or text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pd.Series(values, dtype="boolean")
+    if kinds == {int} and all(v is None or abs(v) < 2**63 for v in values):
+        return pd.Series(values, dtype="Int64")
+    if kinds and kinds <= {int, float}:
+        return pd.Series([None if v is None else float(v) for v in values], dtype="float64")
+    return pd.Series([None if v is None else _as_text(v) for v in values], dtype="str")
+
+
+def _as_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "backslashreplace").decode()
