@@ -1,0 +1,200 @@
+"""Who trains what: claims, adoptions and verdicts, each under one lock.
+
+The lock lies in the sweep folder, whatever the storage: two workers that both count n - 1
+trials must not both start another. It is held for milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Optional
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, REJECTED, REPEAT_OF, SEED, WORKER, Ledger
+from resnet_sweep.sweep.locks import FileLock, held_if_free
+from resnet_sweep.sweep.searching import is_exhausted
+from resnet_sweep.sweep.telling import tell_rejection
+
+CLAIMS = "claims.lock"
+WORKERS = "workers"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a training.
+
+    Args:
+        state: completed, pruned or failed.
+        values: of the objectives, of a completed one.
+        reason, error: as in records.sweep_folder.
+    """
+
+    state: str
+    values: Optional[list[float]] = None
+    reason: Optional[str] = None
+    error: Optional[str] = None
+    epochs: Optional[int] = None
+    train_seconds: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a proposal was not trained.
+
+    Args:
+        reason: as in records.sweep_folder, or duplicate.
+    """
+
+    reason: str
+    error: Optional[str] = None
+    num_params: Optional[int] = None
+    multiply_adds: Optional[int] = None
+
+
+@contextmanager
+def _unstopped() -> Iterator[None]:
+    """Let pass that GridSampler stops the study, which is Study.optimize's; the trial is told."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Study.stop" not in str(error):
+            raise
+
+
+def worker_lock(folder: Path, worker: int) -> Path:
+    return folder / WORKERS / f"{worker}.lock"
+
+
+class Book:
+    """One worker's access to the study."""
+
+    def __init__(self, study: optuna.Study, folder: Path, n_trials: int, worker: int) -> None:
+        self.study = study
+        self.ledger = Ledger(study)
+        self._folder = folder
+        self._n_trials = n_trials
+        self._worker = worker
+        self._lock = FileLock(folder / CLAIMS)
+
+    def claim(self) -> Trial | None:
+        """Return a trial to carry out: one that was broken off, one that waits, or a new one.
+
+        None once n_trials are trained or in other workers' hands.
+        """
+        with self._lock:
+            self.ledger.refresh()
+            mine = [t for t in self.ledger.running if t.user_attrs.get(WORKER) == self._worker]
+            if mine:
+                return self._take(mine[0])
+            if self.ledger.trained + len(self.ledger.running) < self._n_trials:
+                return self._next()
+            orphan = self._find_orphan()
+            return None if orphan is None else self._take(orphan)
+
+    def accept(self, trial: Trial, verdict: dict[str, Any]) -> int | None:
+        """Record that a trial is going to be trained, unless the same was trained already.
+
+        Args:
+            verdict: signature, seed, num_params, multiply_adds.
+
+        Returns:
+            the number of the trial that it repeats, or None.
+        """
+        with self._lock:
+            self.ledger.refresh()
+            earlier = self.ledger.signatures.get(verdict["signature"], trial.number)
+            if earlier != trial.number:
+                return earlier
+            trial.set_user_attr(ACCEPTED, verdict)
+            self.ledger.signatures[verdict["signature"]] = trial.number
+            return None
+
+    def reject(
+        self, trial: Trial, rejection: Rejection, size: int | None, limit: int, nth: int
+    ) -> None:
+        """Tell the study of a proposal that is not trained.
+
+        Args:
+            size, limit: what is over its budget, and the budget; size None: it has no size.
+            nth: 1 for the first rejection after a trial that was trained.
+        """
+        trial.set_user_attr(REJECTED, asdict(rejection))
+        with _unstopped():
+            tell_rejection(self.study, trial, size, limit, nth)
+
+    def finish(self, trial: Trial, outcome: Outcome) -> None:
+        """Tell the study what became of a training."""
+        if OUTCOME not in trial.user_attrs:
+            trial.set_user_attr(OUTCOME, asdict(outcome))
+        states = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+        self.tell(trial, states.get(outcome.state, TrialState.FAIL), outcome.values)
+
+    def finish_interrupted_tell(self, trial: Trial) -> bool:
+        """Tell what a killed worker had decided but not told; say whether there was anything."""
+        attributes = trial.user_attrs
+        if REJECTED in attributes:
+            self.tell(trial, TrialState.FAIL)
+        elif OUTCOME in attributes:
+            self.finish(trial, Outcome(**attributes[OUTCOME]))
+        else:
+            return False
+        return True
+
+    def tell(self, trial: Trial, state: TrialState, values: list[float] | None = None) -> None:
+        with _unstopped():
+            self.study.tell(trial, values, state)
+
+    def enqueue_repeats(self, trial: Trial, seeds: list[int]) -> None:
+        """Let the first configuration be trained again with other seeds, once in a study."""
+        if trial.number != min(self.ledger.signatures.values(), default=trial.number):
+            return
+        with self._lock:
+            trials = self.study.get_trials(deepcopy=False)
+            planned = [each for each in trials if REPEAT_OF in each.user_attrs]
+            for seed in seeds[len(planned) :]:
+                attributes = {REPEAT_OF: trial.number, SEED: seed}
+                self.study.enqueue_trial(trial.params, user_attrs=attributes)
+
+    def _next(self) -> Trial | None:
+        storage = self.study._storage
+        for waiting in self.ledger.waiting:
+            if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
+                return self._take(waiting)
+        if is_exhausted(self.study):
+            return None
+        template = FrozenTrial(
+            number=-1,  # the storage numbers it
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(UTC),
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={WORKER: self._worker},
+            system_attrs={},
+            intermediate_values={},
+        )
+        return Trial(self.study, storage.create_new_trial(self.study._study_id, template))
+
+    def _take(self, frozen: FrozenTrial) -> Trial:
+        if frozen.user_attrs.get(WORKER) != self._worker:
+            self.study._storage.set_trial_user_attr(frozen._trial_id, WORKER, self._worker)
+        return Trial(self.study, frozen._trial_id)
+
+    def _find_orphan(self) -> FrozenTrial | None:
+        """Return a running trial whose worker is gone: the kernel has freed its lock."""
+        for trial in self.ledger.running:
+            worker = trial.user_attrs.get(WORKER)
+            if worker is None:
+                return trial  # killed between two writes
+            with held_if_free(worker_lock(self._folder, worker)) as gone:
+                if gone:
+                    return trial
+        return None

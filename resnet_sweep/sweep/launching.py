@@ -1,0 +1,190 @@
+"""Workers as processes of this machine, or as jobs of a Hydra launcher (Slurm, Ray)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from resnet_sweep.sweep.endings import WORKERS, worker_log
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+CORES_PER_WORKER = 4
+
+
+class RunningWorker(Protocol):
+    """A worker that was started."""
+
+    def is_running(self) -> bool: ...
+
+    def stop(self) -> None:
+        """Ask it to write a checkpoint and end; the stop file asks as well."""
+
+    def kill(self) -> None: ...
+
+    def last_words(self) -> str:
+        """Return what may explain that it died."""
+
+
+class Launcher(Protocol):
+    def start(self, index: int) -> RunningWorker: ...
+
+
+def num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Return the ids of the NVIDIA GPUs, without torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [gpu for gpu in chosen.split(",") if gpu not in ("", "-1")]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=60)
+    lines = listing.stdout.splitlines() if listing.returncode == 0 else []
+    return [str(i) for i, line in enumerate(lines) if line.startswith("GPU ")]
+
+
+def default_n_jobs() -> int:
+    """One worker for each GPU; without one, one for each four cores."""
+    return len(visible_gpus()) or max(1, num_cores() // CORES_PER_WORKER)
+
+
+class LocalLauncher:
+    """Starts worker processes that share the cores and take turns at the GPUs.
+
+    Args:
+        module: run as `python -m module folder index`.
+    """
+
+    def __init__(
+        self, folder: Path, n_jobs: int, module: str = "resnet_sweep.sweep.worker"
+    ) -> None:
+        self._folder = folder
+        self._threads = max(1, num_cores() // n_jobs)
+        self._gpus = visible_gpus()
+        self._module = module
+
+    def start(self, index: int) -> LocalWorker:
+        environment = {"OMP_NUM_THREADS": str(self._threads), **os.environ}
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[index % len(self._gpus)]
+        command = [sys.executable, "-m", self._module, str(self._folder), str(index)]
+        return LocalWorker(command, environment, worker_log(self._folder, index))
+
+
+class LocalWorker:
+    """A worker process; it ends by itself when this process is gone."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        log.parent.mkdir(exist_ok=True)
+        with open(log, "ab") as output:
+            # A session of its own: Ctrl-C reaches the sweep, which lets its workers finish.
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        if self.is_running():
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.is_running():
+            self._process.kill()
+
+    def last_words(self) -> str:
+        status = self._process.poll()
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+        return f"{how}; {self._log}: {lines[-1] if lines else '(empty)'}"
+
+
+class HydraLauncher:
+    """Starts each worker as a job of its own through the chosen Hydra launcher.
+
+    All in one launch() would end together: one that is killed takes the others with it.
+    """
+
+    def __init__(self, folder: Path, config: DictConfig, context: HydraContext) -> None:
+        self._folder = folder.resolve()
+        self._context = context
+        self._config = config.copy()
+        with open_dict(self._config):
+            self._config.hydra.sweep.dir = str(self._folder / WORKERS)
+            self._config.hydra.sweep.subdir = "jobs"
+            self._config.hydra.output_subdir = None
+
+    def start(self, index: int) -> LaunchedWorker:
+        task = functools.partial(work_as_job, str(self._folder), index, os.getcwd())
+        launcher = Plugins.instance().instantiate_launcher(self._context, task, self._config)
+        return LaunchedWorker(launcher, index)
+
+
+class LaunchedWorker:
+    """A thread that waits for a launcher's job."""
+
+    def __init__(self, launcher: Any, index: int) -> None:
+        self._error = ""
+        self._thread = threading.Thread(target=self._run, args=(launcher, index), daemon=True)
+        self._thread.start()
+
+    def _run(self, launcher: Any, index: int) -> None:
+        try:
+            for job in launcher.launch([[]], initial_job_idx=index):
+                _ = job.return_value  # raises what the job raised
+        except BaseException as error:  # a launcher's job may end in anything
+            self._error = " ".join(f"{type(error).__name__}: {error}".split())
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Nothing beyond the stop file: the job may run anywhere."""
+
+    def kill(self) -> None:
+        """Nothing: the job ends with its stop file, or by the cluster's own command."""
+
+    def last_words(self) -> str:
+        return self._error or "it left no word"
+
+
+def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) -> str:
+    """Work where a launcher has put this process; relative paths stay those of the sweep."""
+    from resnet_sweep.sweep.worker import run_worker
+
+    os.chdir(working_dir)
+    return run_worker(Path(folder), index)
+
+
+def choose_launcher(
+    folder: Path, n_jobs: int, config: DictConfig, context: HydraContext
+) -> Launcher:
+    """Return the local launcher unless hydra/launcher names another than Hydra's own."""
+    if OmegaConf.select(config, "hydra.launcher._target_") == BASIC_LAUNCHER:
+        return LocalLauncher(folder, n_jobs)
+    return HydraLauncher(folder, config, context)

@@ -1,0 +1,63 @@
+"""What a sweep leaves at its end: optimization_results.yaml and how to train the best again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial, TrialState
+
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.space import SearchSpace
+
+# What a sweep switches off for all of its trials, and a single run wants.
+QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")
+RESULTS = "optimization_results.yaml"
+
+
+def best_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the best trial, or the Pareto set of several objectives; empty: none completed."""
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        return []
+    return [study.best_trial] if len(study.directions) == 1 else study.best_trials
+
+
+def write_results(folder: Path, study: optuna.Study, best: list[FrozenTrial]) -> None:
+    """Write the best parameters in the form of the packaged sweeper."""
+    content: dict[str, Any]
+    if len(study.directions) == 1:
+        content = {"name": "optuna", "best_params": best[0].params, "best_value": best[0].value}
+    else:
+        solutions = [{"params": trial.params, "values": trial.values} for trial in best]
+        content = {"name": "optuna", "solutions": solutions}
+    OmegaConf.save(OmegaConf.create(content), folder / RESULTS)
+
+
+def describe_best(
+    folder: Path, best: Iterable[FrozenTrial], objectives: list[str], retrain: list[str]
+) -> str:
+    """Return a line for each of the best trials, with the command that trains it again."""
+    lines = []
+    for trial, command in zip(best, retrain, strict=True):
+        pairs = zip(objectives, trial.values or [], strict=True)
+        values = ", ".join(f"{name} {value:.6g}" for name, value in pairs)
+        lines += [f"best: trial {trial.number} in {folder / RUNS / str(trial.number)}: {values}"]
+        lines += [f"  again: {command}"]
+    return "\n".join(lines)
+
+
+def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) -> str:
+    """Return the single run that repeats a trial and reads the test set."""
+    try:
+        overrides = composer.overrides(space.assignments(trial.params))
+    except UserError:  # custom_search_space has drawn what the space does not know
+        return f"see {RUNS}/{trial.number}/config.json"
+    last = {override.partition("=")[0]: override for override in overrides}
+    kept = [override for key, override in last.items() if key not in QUIET]
+    return shlex.join(["python", "-m", "resnet_sweep.train", *kept])

@@ -1,0 +1,209 @@
+"""Schemas of `hydra/sweeper=optuna` and its pruners; names as in hydra-optuna-sweeper.
+
+Free of torch and of Optuna: Hydra loads this module in every program of the environment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Optional
+
+from hydra.core.config_store import ConfigStore
+from hydra_plugins.hydra_optuna_sweeper.config import SamplerConfig, TPESamplerConfig
+from omegaconf import MISSING
+
+from resnet_sweep.errors import require, require_int, require_number, require_one_of
+
+Direction = Literal["minimize", "maximize"]
+
+# name -> direction; each is a field of TrialResult.
+OBJECTIVES: dict[str, Direction] = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "num_params": "minimize",
+    "multiply_adds": "minimize",
+    "train_seconds": "minimize",
+}
+
+
+@dataclass
+class PrunerConfig:
+    """Which trials end before their last epoch; fractions are of train.epochs."""
+
+    name: str = "none"
+
+
+@dataclass
+class MedianConfig(PrunerConfig):
+    """Below the median of the earlier trials at the same epoch.
+
+    Args:
+        startup_trials: that complete before the first is pruned.
+        warmup: no trial is pruned before this fraction.
+    """
+
+    name: str = "median"
+    startup_trials: int = 10
+    warmup: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_int("hydra.sweeper.pruner.startup_trials", self.startup_trials, 0)
+        require_number("hydra.sweeper.pruner.warmup", self.warmup, 0, 1)
+
+
+@dataclass
+class AshaConfig(PrunerConfig):
+    """Asynchronous successive halving (arXiv:1810.05934).
+
+    Args:
+        first_rung: fraction at which trials are compared for the first time.
+        factor: one in `factor` goes on; the next rung lies `factor` times later.
+    """
+
+    name: str = "asha"
+    first_rung: float = 1 / 3
+    factor: int = 3
+
+    def __post_init__(self) -> None:
+        require_number("hydra.sweeper.pruner.first_rung", self.first_rung, 0, 1, open_low=True)
+        require_int("hydra.sweeper.pruner.factor", self.factor, 2)
+
+
+@dataclass
+class HyperbandConfig(AshaConfig):
+    """Several ASHA brackets (arXiv:1603.06560), the earliest from `first_rung` on."""
+
+    name: str = "hyperband"
+
+
+@dataclass
+class PatientConfig(AshaConfig):
+    """ASHA, but only trials without improvement over `patience` epochs end."""
+
+    name: str = "patient"
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("hydra.sweeper.pruner.patience", self.patience, 0)
+
+
+PRUNERS: dict[str, type[PrunerConfig]] = {
+    "none": PrunerConfig,
+    "median": MedianConfig,
+    "asha": AshaConfig,
+    "hyperband": HyperbandConfig,
+    "patient": PatientConfig,
+}
+
+
+@dataclass
+class SweeperConfig:
+    """A sweep.
+
+    Args:
+        objectives: of OBJECTIVES; the directions follow from the names.
+        direction: the packaged sweeper's option; null: from the objectives.
+        storage: null: a journal file in the sweep folder; postgresql+psycopg://..., or
+            grpc://host:port for Optuna's proxy.
+        study_name: null: the time; the same name goes on with its sweep.
+        folder: the sweep lies in folder/study_name.
+        n_trials: completed, pruned and failed ones; rejected ones do not count.
+        n_jobs: workers; null: one for each GPU, without one for each four CPU cores.
+        max_failure_rate: a larger share of n_trials that failed ends the sweep.
+        max_rejections: proposals in a row that one worker turns away before it gives up.
+        params: overrides, plain or sweeping; the command line wins over them.
+        custom_search_space: dotted path of a function (config, trial) that suggests more.
+        timeout_seconds: the sweep stops then, and can be resumed.
+        trial_timeout_seconds: a trial that trains longer has failed.
+        hours: plan n_trials and train.epochs for this time, and start no trial that exceeds it.
+        noise_repeats: of the first configuration with fresh seeds, counted in n_trials; null:
+            five from fifty trials on.
+        rungs: epochs of shorter trainings, each with the whole schedule, that come before the
+            one of train.epochs; the pruner compares at their ends.
+        start_from: experiments that are trained first.
+        extend_from: sweep folder whose trials join this study.
+        dry_run: draw proposals, print what they would cost, store nothing.
+        status_seconds: between two status lines where there is no terminal.
+    """
+
+    _target_: str = "resnet_sweep.sweep.plugin.OptunaSweeper"
+    sampler: SamplerConfig = MISSING
+    pruner: PrunerConfig = MISSING
+    objectives: list[str] = field(default_factory=lambda: ["val_accuracy"])
+    direction: Any = None
+    storage: Optional[str] = None
+    study_name: Optional[str] = None
+    folder: str = "outputs/sweeps"
+    n_trials: int = 100
+    n_jobs: Optional[int] = None
+    max_failure_rate: float = 1.0
+    max_rejections: int = 5000
+    params: dict[str, Any] = field(default_factory=dict)
+    custom_search_space: Optional[str] = None
+    timeout_seconds: Optional[float] = None
+    trial_timeout_seconds: Optional[float] = None
+    hours: Optional[float] = None
+    noise_repeats: Optional[int] = None
+    rungs: list[int] = field(default_factory=list)
+    start_from: list[str] = field(default_factory=list)
+    extend_from: Optional[str] = None
+    dry_run: bool = False
+    status_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_objectives()
+        if not isinstance(self.pruner, PrunerConfig):  # a raw node while Hydra composes
+            return
+        several = len(self.objectives) > 1 and self.pruner.name != "none"
+        allowed = "Optuna cannot prune with several objectives: add hydra/sweeper/pruner=none"
+        require(not several, "hydra/sweeper/pruner", self.pruner.name, allowed)
+        unused = bool(self.rungs) and self.pruner.name == "none"
+        allowed = "need a pruner that compares trials at their ends"
+        require(not unused, "hydra.sweeper.rungs", self.rungs, allowed)
+
+    def _check_numbers(self) -> None:
+        require_int("hydra.sweeper.n_trials", self.n_trials, 1)
+        require_int("hydra.sweeper.max_rejections", self.max_rejections, 1)
+        require_number("hydra.sweeper.max_failure_rate", self.max_failure_rate, 0, 1)
+        require_number("hydra.sweeper.status_seconds", self.status_seconds, 0, open_low=True)
+        if self.n_jobs is not None:
+            require_int("hydra.sweeper.n_jobs", self.n_jobs, 1)
+        if self.noise_repeats is not None:
+            require_int("hydra.sweeper.noise_repeats", self.noise_repeats, 0)
+        for name in ("timeout_seconds", "trial_timeout_seconds", "hours"):
+            value = getattr(self, name)
+            if value is not None:
+                require_number(f"hydra.sweeper.{name}", value, 0, open_low=True)
+        rising = all(a < b for a, b in zip(self.rungs, self.rungs[1:], strict=False))
+        allowed = "must rise, from 1 epoch on"
+        first = min(self.rungs, default=1)
+        require(rising and first >= 1, "hydra.sweeper.rungs", self.rungs, allowed)
+
+    def _check_objectives(self) -> None:
+        key = "hydra.sweeper.objectives"
+        require(bool(self.objectives), key, self.objectives, "must name at least one")
+        for name in self.objectives:
+            require_one_of(key, name, OBJECTIVES)
+        twice = len(set(self.objectives)) < len(self.objectives)
+        require(not twice, key, self.objectives, "must name each once")
+
+    @property
+    def directions(self) -> list[Direction]:
+        return [OBJECTIVES[name] for name in self.objectives]
+
+    @property
+    def repeats(self) -> int:
+        if self.noise_repeats is None:
+            return 5 if self.n_trials >= 50 else 0
+        return self.noise_repeats
+
+
+def register_sweeper_schemas() -> None:
+    """Store the schemas under schema/, apart from the options that users choose."""
+    store = ConfigStore.instance()
+    store.store(group="schema/sweeper", name="optuna", node=SweeperConfig)
+    store.store(group="schema/sampler", name="tpe", node=TPESamplerConfig)
+    for name, schema in PRUNERS.items():
+        store.store(group="schema/pruner", name=name, node=schema)

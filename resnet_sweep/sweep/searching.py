@@ -1,0 +1,125 @@
+"""Optuna's samplers and pruners from their configuration groups."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from typing import Any
+
+import numpy as np
+import optuna
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
+
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.sweep.schema import (
+    PRUNERS,
+    AshaConfig,
+    HyperbandConfig,
+    MedianConfig,
+    PatientConfig,
+    PrunerConfig,
+)
+from resnet_sweep.sweep.space import SearchSpace
+
+_WHITELIST = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+
+
+def build_sampler(
+    node: dict[str, Any], space: SearchSpace, worker: int, trials: int
+) -> BaseSampler:
+    """Return the sampler of one worker.
+
+    Args:
+        node: hydra.sweeper.sampler; its seed is mixed with the next two, so that no worker
+            repeats another's draws and none those from before a restart.
+        trials: in the study when the worker starts.
+
+    Raises:
+        ConfigError: it lacks a package, or a value is wrong.
+    """
+    node = dict(node)
+    if node.get("seed") is not None and (worker or trials):
+        mixed = np.random.SeedSequence([node["seed"], worker, trials])
+        node["seed"] = int(mixed.generate_state(1)[0])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental options
+            sampler = instantiate(node, _execution_whitelist_=_WHITELIST)
+            if isinstance(sampler, functools.partial) and sampler.func is GridSampler:
+                sampler = sampler(_grid(space))
+            if isinstance(sampler, CmaEsSampler):
+                importlib.import_module("cmaes")  # Optuna misses it only later
+    except (HydraException, ImportError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError("hydra/sweeper/sampler", node.get("_target_"), reason) from error
+    assert isinstance(sampler, BaseSampler)
+    return sampler
+
+
+def is_exhausted(study: optuna.Study) -> bool:
+    return isinstance(study.sampler, GridSampler) and study.sampler.is_exhausted(study)
+
+
+def _grid(space: SearchSpace) -> dict[str, Any]:
+    """Return the values of each parameter."""
+    grid: dict[str, Any] = {}
+    for parameter in space.parameters:
+        match parameter.distribution:
+            case CategoricalDistribution(choices=choices):
+                grid[parameter.name] = list(choices)
+            case IntDistribution(low=low, high=high, step=step):
+                grid[parameter.name] = list(range(low, high + 1, step))
+            case FloatDistribution(low=low, high=high, step=float(step)):
+                count = round((high - low) / step) + 1
+                grid[parameter.name] = [low + i * step for i in range(count)]
+            case _:
+                allowed = "the grid needs steps: a choice or a range, not an interval"
+                raise ConfigError(parameter.name, parameter.distribution, allowed)
+    return grid
+
+
+def read_pruner(node: dict[str, Any]) -> PrunerConfig:
+    """Return the checked configuration of a pruner."""
+    return PRUNERS[node["name"]](**node)
+
+
+def build_pruner(config: PrunerConfig, epochs: int, rungs: list[int]) -> BasePruner:
+    """Return the pruner for trials that report after epochs 1, 2, ..., or at rungs.
+
+    Args:
+        rungs: epochs of the shorter trainings; empty: one training, compared on its way.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls some of them experimental
+        match config:
+            case PatientConfig(patience=patience):
+                return PatientPruner(_halving(config, epochs, rungs), patience)
+            case HyperbandConfig():
+                first = rungs[0] if rungs else _first_rung(config, epochs)
+                return HyperbandPruner(first, epochs, config.factor)
+            case AshaConfig():
+                return _halving(config, epochs, rungs)
+            case MedianConfig(startup_trials=startup_trials, warmup=warmup):
+                return MedianPruner(startup_trials, 0 if rungs else round(warmup * epochs))
+    return NopPruner()
+
+
+def _halving(config: AshaConfig, epochs: int, rungs: list[int]) -> SuccessiveHalvingPruner:
+    first = rungs[0] if rungs else _first_rung(config, epochs)
+    return SuccessiveHalvingPruner(min_resource=first, reduction_factor=config.factor)
+
+
+def _first_rung(config: AshaConfig, epochs: int) -> int:
+    return max(1, round(config.first_rung * epochs))

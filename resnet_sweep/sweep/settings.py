@@ -1,0 +1,154 @@
+"""What a sweep folder freezes, so that nothing edited later changes a sweep that is running."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.compose import to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.atomic import write_text
+from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.space import SearchSpace
+
+SETTINGS = "settings.json"
+CONF = "conf"
+
+# What may differ when a sweep goes on: it decides on no result.
+FREE_FIELDS = (
+    "train.device",
+    "train.progress",
+    "train.tensorboard",
+    "train.figures",
+    "train.num_threads",
+    "train.checkpoint_interval_seconds",
+)
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What the workers of a sweep need to know, as settings.json holds it.
+
+    Args:
+        space: as SearchSpace.to_json gives it.
+        base: the configuration without any draw, as plain values.
+        sampler: the node hydra.sweeper.sampler.
+        pruner: the node hydra.sweeper.pruner.
+        workers: that share the sweep.
+        last_start: no trial starts after this time, in seconds since 1970; null: any time.
+    """
+
+    study_name: str
+    storage: str | None
+    space: str
+    base: dict[str, Any]
+    objectives: list[str]
+    rungs: list[int]
+    sampler: dict[str, Any]
+    pruner: dict[str, Any]
+    custom_search_space: str | None
+    n_trials: int
+    noise_repeats: int
+    max_rejections: int
+    trial_timeout_seconds: float | None
+    workers: int
+    last_start: float | None
+
+    @property
+    def epochs(self) -> int:
+        return int(self.base["train"]["epochs"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.base["seed"])
+
+
+def write_settings(folder: Path, settings: SweepSettings) -> None:
+    write_text(folder / SETTINGS, json.dumps(asdict(settings), indent=2) + "\n")
+
+
+def read_settings(folder: Path) -> SweepSettings:
+    """Return the settings of a sweep.
+
+    Raises:
+        RecordError: the folder holds none, or those of another version.
+    """
+    path = folder / SETTINGS
+    try:
+        values = json.loads(path.read_bytes())
+        return SweepSettings(**{f.name: values[f.name] for f in fields(SweepSettings)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: cannot be read: {error!r}") from error
+
+
+def freeze_conf(folder: Path, source: Path) -> None:
+    """Copy the configuration into the sweep folder, once, whole or not at all."""
+    frozen, partial = folder / CONF, folder / f"{CONF}.partial"
+    if frozen.exists():
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    partial.rename(frozen)
+
+
+def frozen_composer(folder: Path, space: SearchSpace) -> Composer:
+    return Composer(folder / CONF, space.fixed_overrides)
+
+
+def base_values(config: Config) -> dict[str, Any]:
+    """Return a configuration as JSON knows it, to compare with a frozen one."""
+    return json.loads(json.dumps(to_dict(config)))  # type: ignore[no-any-return]
+
+
+def refuse_changes(folder: Path, old: SweepSettings, new: SweepSettings) -> None:
+    """Raise UserError, with the differences, where the same study cannot go on."""
+    changes = [
+        *_differences(_described(old), _described(new)),
+        *_differences(_flat(old.base), _flat(new.base)),
+        *_differences(_questions(old), _questions(new)),
+    ]
+    if not changes:
+        return
+    name = new.study_name
+    raise UserError(
+        f"hydra.sweeper.study_name={name}: the sweep in {folder} differs: {'; '.join(changes)}. "
+        f"Take another study_name, and hydra.sweeper.extend_from={folder} to keep its trials"
+    )
+
+
+def _described(settings: SweepSettings) -> dict[str, Any]:
+    return dict(SearchSpace.from_json(settings.space).describe())
+
+
+def _questions(settings: SweepSettings) -> dict[str, Any]:
+    return {
+        "hydra.sweeper.objectives": settings.objectives,
+        "hydra.sweeper.rungs": settings.rungs,
+        "hydra.sweeper.storage": settings.storage,
+        "hydra.sweeper.custom_search_space": settings.custom_search_space,
+    }
+
+
+def _flat(values: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{path}{key}.")
+        elif f"{path}{key}" not in FREE_FIELDS:
+            found[f"{path}{key}"] = value
+    return found
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    keys = sorted(old.keys() | new.keys())
+    none = "(none)"
+    return [
+        f"{key} was {old.get(key, none)}, is {new.get(key, none)}"
+        for key in keys
+        if old.get(key, none) != new.get(key, none)
+    ]

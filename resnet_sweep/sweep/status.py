@@ -1,0 +1,148 @@
+"""What a sweep shows while it runs: a live table, or lines that read well in a log file."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
+
+
+class Status:
+    """Counts, best trial and time left.
+
+    Args:
+        every_seconds: between two lines where there is no terminal.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        objectives: list[str],
+        n_trials: int,
+        every_seconds: float,
+        console: Console | None = None,
+    ) -> None:
+        self._directions = study.directions
+        self._objectives = objectives
+        self._n_trials = n_trials
+        self._every = every_seconds
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._live = Live(console=self._console, refresh_per_second=2, transient=True)
+        self._started = self._shown = time.monotonic()
+        self._last_line = ""
+        self._trained_before: int | None = None
+        self.best: FrozenTrial | None = None
+
+    def __enter__(self) -> Status:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def update(self, ledger: Ledger, finished: list[FrozenTrial]) -> None:
+        """Tell of trials that have finished and refresh the table."""
+        first = self._trained_before is None
+        if first:
+            self._trained_before = ledger.trained
+        for trial in finished:
+            self._note_best(trial)
+            if not first:
+                self._tell(trial)
+        if self._console.is_terminal:
+            self._live.update(self._table(ledger))
+        elif time.monotonic() - self._shown >= self._every:
+            self._say_line(ledger)
+
+    def line(self, ledger: Ledger) -> str:
+        """Return the whole table as one line."""
+        return ", ".join(f"{name} {value}" for name, value in self._rows(ledger))
+
+    def _say_line(self, ledger: Ledger) -> None:
+        line = self.line(ledger)
+        self._shown = time.monotonic()
+        if line != self._last_line:
+            self.say(line)
+        self._last_line = line
+
+    def _rows(self, ledger: Ledger) -> list[tuple[str, str]]:
+        counts = ledger.counts
+        rejected = f"{counts['rejected']} ({ledger.rejection_rate:.0%} of the proposals)"
+        return [
+            ("trained", f"{ledger.trained} of {self._n_trials}"),
+            ("running", str(len(ledger.running))),
+            ("pruned", str(counts["pruned"])),
+            ("failed", str(counts["failed"])),
+            ("rejected", rejected),
+            ("duplicates", str(counts["duplicate"])),
+            ("best", self._best()),
+            ("left", self._time_left(ledger)),
+        ]
+
+    def _table(self, ledger: Ledger) -> Table:
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for name, value in self._rows(ledger):
+            table.add_row(name, value)
+        return table
+
+    def _time_left(self, ledger: Ledger) -> str:
+        done = ledger.trained - (self._trained_before or 0)
+        if done == 0:
+            return "unknown"
+        elapsed = time.monotonic() - self._started
+        return duration(elapsed / done * max(0, self._n_trials - ledger.trained))
+
+    def _value(self, trial: FrozenTrial) -> str:
+        pairs = zip(self._objectives, trial.values or [], strict=False)
+        return ", ".join(f"{name} {shown_value(value)}" for name, value in pairs)
+
+    def _best(self) -> str:
+        best = self.best
+        return "none yet" if best is None else f"{self._value(best)} (trial {best.number})"
+
+    def _note_best(self, trial: FrozenTrial) -> None:
+        """Keep the best by the first objective; the Pareto set comes at the end."""
+        if state_of(trial) != "completed" or trial.values is None:
+            return
+        maximize = self._directions[0] == optuna.study.StudyDirection.MAXIMIZE
+        sign = 1 if maximize else -1
+        best = self.best
+        if best is None or sign * trial.values[0] > sign * best.values[0]:
+            self.best = trial
+
+    def _tell(self, trial: FrozenTrial) -> None:
+        outcome = trial.user_attrs.get(OUTCOME, {})
+        if trial.state == TrialState.COMPLETE:
+            self.say(f"trial {trial.number} completed: {self._value(trial)}")
+        elif state_of(trial) == "pruned":
+            self.say(f"trial {trial.number} pruned after {outcome.get('epochs')} epochs")
+        elif state_of(trial) == "failed":
+            reason, error = outcome.get("reason", "failed"), outcome.get("error")
+            self.say(f"trial {trial.number} failed: {reason}{f': {error}' if error else ''}")
+
+
+def shown_value(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds as 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

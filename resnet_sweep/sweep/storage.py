@@ -1,0 +1,156 @@
+"""Where the study lies: a journal in the sweep folder, a database, or Optuna's gRPC proxy."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage
+
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.sweep.journal import JOURNAL, JournalFile
+
+PATIENCE_SECONDS = 600.0
+PAUSE_SECONDS = 2.0
+KEY = "hydra.sweeper.storage"
+CONNECT_SECONDS = 10
+
+log = logging.getLogger(__name__)
+
+
+def open_storage(url: str | None, folder: Path) -> BaseStorage:
+    """Return the study's storage; each of its operations waits out an interruption.
+
+    Raises:
+        ConfigError: it cannot be reached, or the URL is none.
+        OSError: the sweep folder is not writable.
+    """
+    storage = JournalStorage(JournalFile(folder / JOURNAL)) if url is None else connect(url)
+    return PatientStorage(storage)  # type: ignore[no-any-return] # built below
+
+
+def connect(url: str) -> BaseStorage:
+    """Return the storage of a URL.
+
+    Raises:
+        ConfigError: it cannot be reached, or the URL is none.
+    """
+    try:
+        return _grpc(url) if url.startswith("grpc://") else _database(url)
+    except ConfigError:
+        raise
+    except ImportError as error:
+        allowed = f"its driver is missing ({_reason(error)}): pip install 'resnet_sweep[postgres]'"
+        raise ConfigError(KEY, shown(url), allowed) from error
+    except Exception as error:  # SQLAlchemy, its drivers and gRPC each have their own
+        raise ConfigError(KEY, shown(url), f"cannot be reached: {_reason(error)}") from error
+
+
+def shown(url: str) -> str:
+    """Return the URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _grpc(url: str) -> BaseStorage:
+    address = re.fullmatch(r"grpc://([^:/]+):(\d+)/?", url)
+    if address is None:
+        raise ConfigError(KEY, url, "must be grpc://host:port")
+    from optuna.storages import GrpcStorageProxy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=address[1], port=int(address[2]))
+    proxy.wait_server_ready(timeout=CONNECT_SECONDS)
+    return proxy
+
+
+def _database(url: str) -> BaseStorage:
+    if "://" not in url:
+        allowed = "must be a URL such as postgresql+psycopg://user@host/database"
+        raise ConfigError(KEY, url, allowed)
+    from optuna.storages import RDBStorage, get_storage
+
+    # One connection a worker and one for its clock: thousands of workers share a server.
+    engine: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("postgresql"):
+        engine |= {"pool_size": 1, "max_overflow": 1}
+        engine["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
+    return get_storage(RDBStorage(url, engine_kwargs=engine))
+
+
+def _interruptions() -> tuple[type[Exception], ...]:
+    """Return what a storage raises that cannot be reached or written for the moment."""
+    found: list[type[Exception]] = [OSError, StorageInternalError]
+    try:
+        from sqlalchemy.exc import DBAPIError
+
+        found.append(DBAPIError)
+    except ImportError:
+        pass
+    try:
+        from grpc import RpcError  # type: ignore[import-untyped] # ships no types
+
+        found.append(RpcError)
+    except ImportError:
+        pass
+    return tuple(found)
+
+
+class Patience:
+    """Repeats what an interruption broke, for PATIENCE_SECONDS."""
+
+    def __init__(self, storage: BaseStorage, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._storage = storage
+        self._patience = patience_seconds
+        self._interruptions = _interruptions()
+
+    def wait_out(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call one operation of the storage until it works."""
+        since: float | None = None
+        while True:
+            try:
+                result = getattr(self._storage, name)(*args, **kwargs)
+            except UpdateFinishedTrialError:
+                # The first attempt went through and only its answer was lost.
+                if since is not None and name == "set_trial_state_values":
+                    return True
+                raise
+            except self._interruptions as error:
+                since = since or time.monotonic()
+                self._pause(error, since)
+                continue
+            if since is not None:
+                log.warning("the storage answers again")
+            return result
+
+    def _pause(self, error: Exception, since: float) -> None:
+        waited = time.monotonic() - since
+        if waited > self._patience:
+            raise error
+        log.warning("the storage cannot be used for %.0f s: %s", waited, _reason(error))
+        time.sleep(PAUSE_SECONDS)
+
+
+def _operation(name: str) -> Callable[..., Any]:
+    def call(self: Patience, *args: Any, **kwargs: Any) -> Any:
+        return self.wait_out(name, args, kwargs)
+
+    call.__name__ = name
+    return call
+
+
+_operations = {name: _operation(name) for name in BaseStorage.__abstractmethods__}
+# Optuna asks for a BaseStorage; its operations are the same fifteen lines of delegation.
+PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operations)

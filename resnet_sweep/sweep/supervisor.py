@@ -1,0 +1,194 @@
+"""Keeps the workers of a sweep going and tells what happens, until all trials are trained."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
+from resnet_sweep.sweep.book import Book, Outcome
+from resnet_sweep.sweep.endings import Ending, request_stop, take_ending, withdraw_stop
+from resnet_sweep.sweep.launching import Launcher, RunningWorker
+from resnet_sweep.sweep.ledger import WORKER, Ledger, to_record
+from resnet_sweep.sweep.status import Status
+
+POLL_SECONDS = 0.3
+STOP_SECONDS = 120.0
+MAX_DEATHS = 3  # of workers over one trial, or of one worker without any trial between
+
+
+class TooManyFailures(Exception):
+    """The share of failed trials is larger than hydra.sweeper.max_failure_rate."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a sweep ends before its last trial.
+
+    Args:
+        max_failures: more failed trials than this end it.
+        deadline: on the clock of time.monotonic; null: none.
+    """
+
+    n_trials: int
+    max_failures: float
+    deadline: float | None
+
+
+@dataclass
+class Slot:
+    """One worker's place: whoever has it bears its index.
+
+    Args:
+        deaths: in a row, without a trial finished by anyone between.
+    """
+
+    worker: RunningWorker
+    deaths: int = 0
+    trained_at_death: int = -1
+
+
+@dataclass
+class Supervisor:
+    """Runs a sweep.
+
+    Args:
+        timed_out: whether the deadline has ended it.
+    """
+
+    folder: Path
+    study: optuna.Study
+    launcher: Launcher
+    status: Status
+    limits: Limits
+    timed_out: bool = False
+    _slots: dict[int, Slot] = field(default_factory=dict)
+    _deaths: Counter[int] = field(default_factory=Counter)  # by trial
+    _unrecorded: list[FrozenTrial] = field(default_factory=list)
+    _fatal: Ending | None = None
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.study)
+
+    def run(self, n_jobs: int) -> None:
+        """Return when nothing is left to train, or the time is over.
+
+        Raises:
+            UserError: no worker can go on.
+            TooManyFailures, KeyboardInterrupt: as it says; the workers have stopped.
+        """
+        withdraw_stop(self.folder)
+        write_sweep_trials(self.folder, map(to_record, self.study.get_trials(deepcopy=False)))
+        try:
+            with self.status:
+                self._observe(is_recorded=True)
+                for index in range(min(n_jobs, self.limits.n_trials - self.ledger.trained)):
+                    take_ending(self.folder, index)
+                    self._slots[index] = Slot(self.launcher.start(index))
+                self._supervise()
+        finally:
+            self._end_workers()
+            self._observe()
+        if self._fatal is not None:
+            raise UserError(self._fatal.message)
+
+    def _supervise(self) -> None:
+        while self._slots:
+            time.sleep(POLL_SECONDS)
+            self._observe()
+            for index in list(self._slots):
+                if not self._slots[index].worker.is_running():
+                    self._look_after(index)
+            deadline = self.limits.deadline
+            if deadline is not None and time.monotonic() > deadline and not self._stopping:
+                self.timed_out = True
+                self.stop()
+
+    def stop(self) -> None:
+        """Ask all workers to write a checkpoint and end."""
+        self._stopping = True
+        request_stop(self.folder)
+        for slot in self._slots.values():
+            slot.worker.stop()
+
+    def _observe(self, is_recorded: bool = False) -> None:
+        finished = self.ledger.refresh()
+        if not is_recorded:
+            self._record(finished)
+        self.status.update(self.ledger, finished)
+        failed = self.ledger.counts["failed"]
+        if failed > self.limits.max_failures and not self._stopping:
+            raise TooManyFailures(f"{failed} of {self.limits.n_trials} trials have failed")
+
+    def _record(self, finished: list[FrozenTrial]) -> None:
+        """Add to trials.jsonl, later where the disk is full: the study has it all."""
+        self._unrecorded += finished
+        if not self._unrecorded:
+            return
+        try:
+            append_sweep_trials(self.folder, map(to_record, self._unrecorded))
+        except OSError as error:
+            self.status.say(f"{self.folder}: trials.jsonl cannot be written: {error}")
+            return
+        self._unrecorded = []
+
+    def _look_after(self, index: int) -> None:
+        """Replace a worker that has ended where there is still something to do."""
+        ending = take_ending(self.folder, index)
+        if ending is not None and ending.kind in ("user_error", "broken_folder"):
+            self._fatal = self._fatal or ending
+            self.stop()
+        if self._stopping or (ending is not None and ending.kind == "done"):
+            del self._slots[index]
+            return
+        slot = self._slots[index]
+        if ending is None:
+            self._note_death(index, slot)
+        if index in self._slots:
+            slot.worker = self.launcher.start(index)
+
+    def _note_death(self, index: int, slot: Slot) -> None:
+        words = slot.worker.last_words()
+        self._observe()
+        slot.deaths = slot.deaths + 1 if slot.trained_at_death == self.ledger.trained else 1
+        slot.trained_at_death = self.ledger.trained
+        self._charge_trial(index, words)
+        if slot.deaths > MAX_DEATHS:
+            text = f"worker {index} has died {slot.deaths} times in a row ({words})"
+            self._fatal = Ending("user_error", text)
+            self.stop()
+            del self._slots[index]
+            return
+        self.status.say(f"worker {index} has died ({words}); another takes its trial up again")
+
+    def _charge_trial(self, index: int, words: str) -> None:
+        """Give a trial up over which too many workers have died."""
+        for trial in self.ledger.running:
+            if trial.user_attrs.get(WORKER) != index:
+                continue
+            self._deaths[trial.number] += 1
+            if self._deaths[trial.number] >= MAX_DEATHS:
+                book = Book(self.study, self.folder, self.limits.n_trials, index)
+                outcome = Outcome("failed", reason="killed", error=f"its worker died: {words}")
+                book.finish(Trial(self.study, trial._trial_id), outcome)
+
+    def _end_workers(self) -> None:
+        """Wait for the workers to stop, then end those that do not."""
+        if not self._slots:
+            return
+        self.stop()
+        workers = [slot.worker for slot in self._slots.values()]
+        until = time.monotonic() + STOP_SECONDS
+        try:
+            while any(w.is_running() for w in workers) and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+        finally:
+            for worker in workers:
+                worker.kill()

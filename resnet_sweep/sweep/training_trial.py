@@ -1,0 +1,182 @@
+"""One accepted trial from its configuration to its outcome, whatever happens on the way."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from optuna.trial import Trial
+
+from resnet_sweep.config import Config
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.resume import finished_result
+from resnet_sweep.sweep.book import Outcome
+from resnet_sweep.sweep.ledger import REPEAT_OF
+from resnet_sweep.sweep.objectives import epoch_value, objective_values
+from resnet_sweep.sweep.rungs import compressed, rung_dir
+from resnet_sweep.sweep.settings import SweepSettings
+from resnet_sweep.training import Interrupted, OnEpoch, PrunedTrial
+
+RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
+
+# errno of what every further trial would run into as well: EACCES, EIO, ENOSPC, EROFS, EDQUOT.
+_BROKEN_FOLDER = (
+    *(f"OSError: [Errno {number}]" for number in (5, 28, 30, 122)),
+    "PermissionError:",
+)
+_GRACE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The trial is to go on later from its checkpoint."""
+
+
+class BrokenFolder(Exception):
+    """The sweep folder cannot be written: no trial can be trained."""
+
+
+class TrainingTrial:
+    """Trains one trial and watches it.
+
+    Args:
+        should_stop: whether the sweep has been asked to stop.
+        give_up: called from another thread where a trial over its time does not answer.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        settings: SweepSettings,
+        run_trial: RunTrial,
+        should_stop: Callable[[], bool],
+        give_up: Callable[[Outcome], None],
+    ) -> None:
+        self._trial = trial
+        self._settings = settings
+        self._run_trial = run_trial
+        self._should_stop = should_stop
+        self._give_up = give_up
+        self._timed_out = False
+        self._reported = set(_stored_steps(trial))
+
+    def train(self, config: Config, run_dir: Path) -> Outcome:
+        """Return what became of the trial.
+
+        Raises:
+            Stopped, BrokenFolder: it is to be taken up again.
+            UserError: it cannot be trained.
+        """
+        with self._watch():
+            pruned = self._train_rungs(config, run_dir)
+            return pruned or self._outcome(self._result(config, run_dir, self._on_epoch))
+
+    def _train_rungs(self, config: Config, run_dir: Path) -> Outcome | None:
+        """Train the shorter runs; return the outcome if the trial ends at one of them."""
+        for epochs in self._settings.rungs:
+            short = compressed(config, epochs)
+            result = self._result(short, rung_dir(run_dir, epochs), self._on_rung_epoch)
+            outcome = self._outcome(result)
+            if outcome.state != "completed":
+                return outcome
+            if outcome.values and self._prune_after(epochs, outcome.values[0]):
+                return Outcome("pruned", epochs=epochs, train_seconds=result.train_seconds)
+        return None
+
+    def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
+        result = finished_result(run_dir) or self._run_trial(config, run_dir, on_epoch)
+        if result.status == "out_of_memory":
+            log.warning("trial %d is out of memory; trying once more", self._trial.number)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            result = self._run_trial(config, run_dir, on_epoch)
+        return result
+
+    def _outcome(self, result: TrialResult) -> Outcome:
+        error = result.error or ""
+        if error.startswith(_BROKEN_FOLDER):
+            raise BrokenFolder(error)
+        if result.status == "interrupted" and not self._timed_out:
+            raise Stopped
+        run = {"epochs": result.epochs, "train_seconds": result.train_seconds}
+        values = objective_values(result, self._settings.objectives)
+        if result.status == "completed" and values is not None:
+            return Outcome("completed", values, **run)  # type: ignore[arg-type] # as above
+        if result.status == "pruned":
+            return Outcome("pruned", **run)  # type: ignore[arg-type] # as above
+        return Outcome("failed", reason=self._reason(result), error=error or None, **run)  # type: ignore[arg-type] # as above
+
+    def _reason(self, result: TrialResult) -> str:
+        if self._timed_out:
+            return "timeout"
+        return "diverged" if result.status == "completed" else result.status
+
+    def _on_rung_epoch(self, metrics: EpochMetrics) -> None:
+        if self._should_stop():
+            _stop_soon()
+
+    def _on_epoch(self, metrics: EpochMetrics) -> None:
+        self._on_rung_epoch(metrics)
+        value = epoch_value(metrics, self._settings.objectives)
+        last = metrics.epoch >= self._settings.epochs
+        if value is None or self._settings.rungs:
+            return
+        if self._prune_after(metrics.epoch, value) and not last:
+            raise PrunedTrial(f"after epoch {metrics.epoch}")
+
+    def _prune_after(self, epoch: int, value: float) -> bool:
+        if epoch in self._reported:  # before a kill, after its last checkpoint
+            return False
+        self._trial.report(value, epoch)
+        self._reported.add(epoch)
+        # A repeat measures the noise of the whole training.
+        return REPEAT_OF not in self._trial.user_attrs and self._trial.should_prune()
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """End the training when its time is over."""
+        seconds = self._settings.trial_timeout_seconds
+        if seconds is None:
+            yield
+            return
+        done = threading.Event()
+        watch = threading.Thread(target=self._end_at, args=(seconds, done), daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            done.set()
+
+    def _end_at(self, seconds: float, done: threading.Event) -> None:
+        started = time.monotonic()
+        if done.wait(seconds):
+            return
+        self._timed_out = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not done.wait(_GRACE_SECONDS):
+            minutes = (time.monotonic() - started) / 60
+            error = f"no step ended for {minutes:.1f} minutes"
+            self._give_up(Outcome("failed", reason="timeout", error=error))
+
+
+def _stored_steps(trial: Trial) -> dict[int, float]:
+    """Return what was reported, without Optuna's copy of the whole study."""
+    return trial.study._storage.get_trial(trial._trial_id).intermediate_values
+
+
+def _stop_soon() -> None:
+    """Let the run write a checkpoint after its next step and end."""
+    if threading.current_thread() is threading.main_thread():
+        signal.raise_signal(signal.SIGTERM)
+    else:  # no signals there: the last periodic checkpoint counts
+        raise Interrupted

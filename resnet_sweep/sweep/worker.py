@@ -1,0 +1,254 @@
+"""A worker: one long-lived process that asks, judges, trains and tells until nothing is left.
+
+python -m resnet_sweep.sweep.worker outputs/sweeps/my_sweep 0
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial
+
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.stopping import StopRequest, stop_on_signals
+from resnet_sweep.sweep.book import Book, Outcome, Rejection, worker_lock
+from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
+from resnet_sweep.sweep.judge import Verdict, judge, signature
+from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
+from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
+from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.sweep.training_trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a net has to fit."""
+
+    num_classes: int
+    image_size: int
+
+
+Prepare = Callable[[Config], DataShape]
+
+
+def load_data(config: Config) -> DataShape:
+    """Place the data on the device, where they stay for all trials."""
+    from resnet_sweep.data.device import place_data
+    from resnet_sweep.device import choose_execution
+
+    device = choose_execution(config.train).device
+    data = place_data(config.data, device, with_test=config.evaluate_test)
+    return DataShape(len(data.class_names), data.train.images.shape[-1])
+
+
+def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_data) -> Ending:
+    """Carry out trials until the sweep is complete; return why it ended."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    worker_lock(folder, index).parent.mkdir(exist_ok=True)
+    with FileLock(worker_lock(folder, index)), stop_on_signals() as stop:
+        try:
+            return Worker(folder, index, run_trial, prepare, stop).loop()
+        except UserError as error:
+            return Ending("user_error", str(error))
+        except BrokenFolder as error:
+            return Ending("broken_folder", str(error))
+
+
+class Worker:
+    """What a worker keeps from trial to trial."""
+
+    def __init__(
+        self, folder: Path, index: int, run_trial: RunTrial, prepare: Prepare, stop: StopRequest
+    ) -> None:
+        self._folder = folder
+        self._run_trial = run_trial
+        self._stop = stop
+        self._settings = read_settings(folder)
+        self._space = SearchSpace.from_json(self._settings.space)
+        self._composer = frozen_composer(folder, self._space)
+        self._extend_space = load_function(self._settings.custom_search_space)
+        self._study = open_study(self._settings, self._space, folder, index)
+        self._book = Book(self._study, folder, self._settings.n_trials, index)
+        self._shape = prepare(self._composer.config({}, None))
+        self._rejected_in_a_row = 0
+
+    def loop(self) -> Ending:
+        while not self._should_stop():
+            if self._is_too_late():
+                return Ending("done", "no time for another trial")
+            trial = self._book.claim()
+            if trial is None:
+                return Ending("done")
+            try:
+                self._carry_out(trial)
+            except Stopped:
+                return Ending("stopped")
+        return Ending("stopped")
+
+    def _should_stop(self) -> bool:
+        return self._stop.signal_number is not None or stop_is_requested(self._folder)
+
+    def _is_too_late(self) -> bool:
+        """Whether a trial of usual length would end after the sweep's time."""
+        end = self._settings.last_start
+        if end is None:
+            return False
+        trials = self._study.get_trials(deepcopy=False)
+        seconds = [t.user_attrs.get(OUTCOME, {}).get("train_seconds") for t in trials]
+        usual: float = statistics.median([s for s in seconds if s] or [0.0])
+        return time.time() + usual > end
+
+    def _carry_out(self, trial: Trial) -> None:
+        if self._book.finish_interrupted_tell(trial):
+            return
+        seed = int(trial.user_attrs.get(SEED, self._settings.seed))
+        config, error = self._compose(trial, seed)
+        if config is None:
+            self._reject(trial, Rejection("unbuildable", error), None, 1)
+        elif ACCEPTED in trial.user_attrs or self._accept(trial, config):
+            self._train(trial, config)
+
+    def _compose(self, trial: Trial, seed: int) -> tuple[Config | None, str | None]:
+        """Return a proposal's configuration, or why it has none."""
+        assignments = self._space.suggest(trial)
+        if self._extend_space is not None:
+            self._extend_space(assignments, trial)
+        try:
+            return self._composer.config(assignments, seed), None
+        except UserError as error:
+            return None, str(error)
+
+    def _accept(self, trial: Trial, config: Config) -> bool:
+        """Judge a proposal; whatever is not trained is told at once."""
+        verdict = judge(config, self._shape.num_classes, self._shape.image_size)
+        counts = {"num_params": verdict.num_params, "multiply_adds": verdict.multiply_adds}
+        if not verdict.accepted:
+            self._reject(trial, _rejection(verdict), *_excess(verdict, config))
+            return False
+        accepted = {"signature": signature(config), "seed": config.seed, **counts}
+        earlier = self._book.accept(trial, accepted)
+        if earlier is not None:
+            same = Rejection("duplicate", f"repeats trial {earlier}", **counts)
+            self._reject(trial, same, None, 1)
+            return False
+        self._rejected_in_a_row = 0
+        return True
+
+    def _reject(self, trial: Trial, rejection: Rejection, size: int | None, limit: int) -> None:
+        self._rejected_in_a_row += 1
+        self._book.reject(trial, rejection, size, limit, self._rejected_in_a_row)
+        if self._rejected_in_a_row < self._settings.max_rejections:
+            return
+        self._book.ledger.refresh()
+        smallest = self._book.ledger.smallest_rejected
+        least = "none could be built" if smallest is None else f"the smallest had {smallest:,}"
+        raise UserError(
+            f"hydra.sweeper.max_rejections={self._settings.max_rejections}: so many proposals in "
+            f"a row were turned away, the last as {rejection.reason}; of parameters {least}"
+        )
+
+    def _train(self, trial: Trial, config: Config) -> None:
+        def give_up(outcome: Outcome) -> None:
+            self._book.finish(trial, outcome)
+            os._exit(os.EX_TEMPFAIL)  # the training does not answer
+
+        if SEED not in trial.user_attrs:
+            first = self._settings.seed + 1
+            seeds = list(range(first, first + self._settings.noise_repeats))
+            self._book.enqueue_repeats(trial, seeds)
+        run_dir = self._folder / RUNS / str(trial.number)
+        training = TrainingTrial(trial, self._settings, self._run_trial, self._should_stop, give_up)
+        try:
+            outcome = training.train(config, run_dir)
+        except UserError as error:  # what only the data can tell, such as too large a batch
+            self._reject(trial, Rejection("unbuildable", str(error)), None, 1)
+            return
+        except OSError as error:
+            raise BrokenFolder(str(error)) from error
+        self._book.finish(trial, outcome)
+
+
+def _rejection(verdict: Verdict) -> Rejection:
+    assert verdict.reason is not None
+    return Rejection(verdict.reason, None, verdict.num_params, verdict.multiply_adds)
+
+
+def _excess(verdict: Verdict, config: Config) -> tuple[int | None, int]:
+    """Return what is over its limit, and the limit."""
+    if verdict.reason == "over_multiply_adds":
+        return verdict.multiply_adds, config.model.max_multiply_adds or 1
+    return verdict.num_params, config.model.max_params
+
+
+def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] | None:
+    """Return the function of hydra.sweeper.custom_search_space."""
+    if path is None:
+        return None
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"hydra.sweeper.custom_search_space={path}: {error}") from error
+
+
+def open_study(
+    settings: SweepSettings, space: SearchSpace, folder: Path, index: int
+) -> optuna.Study:
+    """Return the study with this worker's own sampler."""
+    storage = open_storage(settings.storage, folder)
+    study = optuna.load_study(study_name=settings.study_name, storage=storage)
+    trials = len(study.get_trials(deepcopy=False))
+    study.sampler = build_sampler(settings.sampler, space, index, trials)
+    pruner = read_pruner(settings.pruner)
+    study.pruner = build_pruner(pruner, settings.epochs, settings.rungs)
+    return study
+
+
+def end_with_parent() -> None:
+    """Ask this process to stop when the sweep that started it is gone: its pipe closes."""
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # nothing is ever written: returns when it closes
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_worker(folder: Path, index: int) -> str:
+    """Work with the real training, and leave word of the end for the sweep."""
+    from resnet_sweep.trial import run_trial
+
+    ending = work(folder, index, run_trial)
+    write_ending(folder, index, ending)
+    return ending.kind
+
+
+def main() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    end_with_parent()
+    run_worker(Path(sys.argv[1]), int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
