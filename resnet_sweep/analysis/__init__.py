@@ -6,8 +6,29 @@
 Nothing else in the package imports it.
 """
 
-from resnet_sweep.analysis.compare import compare_configurations, compare_runs
-from resnet_sweep.analysis.filters import filter_runs
-from resnet_sweep.analysis.table import load_epochs, load_runs
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnet_sweep.analysis.compare import compare_configurations, compare_runs
+    from resnet_sweep.analysis.filters import filter_runs
+    from resnet_sweep.analysis.table import load_epochs, load_runs
 
 __all__ = ["compare_configurations", "compare_runs", "filter_runs", "load_epochs", "load_runs"]
+
+_MODULES = {
+    "compare_configurations": "compare",
+    "compare_runs": "compare",
+    "filter_runs": "filters",
+    "load_epochs": "table",
+    "load_runs": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: pandas takes longer than a summary of what has not changed."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

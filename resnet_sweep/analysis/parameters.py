@@ -132,6 +132,8 @@ def _is_number(value: Any) -> bool:
 def _level(value: Any) -> str:
     if value is None:
         return NO_VALUE
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return "+".join(value)
     return json.dumps(value) if isinstance(value, (list, dict, bool)) else str(value)
 
 

@@ -15,7 +15,7 @@ from resnet_sweep.analysis.view import View
 GRID = 60
 MIN_POINTS = 12
 # Farther than this share of the axes from any configuration, nothing is claimed.
-REACH = 0.15
+REACH = 0.25
 
 
 def draw_contour(view: View) -> Figure:

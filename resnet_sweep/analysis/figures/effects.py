@@ -70,7 +70,7 @@ def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
     axes.scatter(
         shown[present], y[present], s=size, color=GREY, alpha=0.5, lw=0, rasterized=is_many(len(x))
     )
-    _draw_means(axes, x, y, groups, parameter.is_log)
+    _draw_means(axes, x, y, groups, parameter)
     limit_objective(axes, y, view.objective)
 
 
@@ -86,22 +86,23 @@ def _bins(parameter: Parameter) -> Array:
 def _level_places(parameter: Parameter, axes: Axes) -> tuple[Array, Array]:
     levels = parameter.values.value_counts().index[:MAX_LEVELS_SHOWN].sort_values()
     places = parameter.values.map({level: float(i) for i, level in enumerate(levels)})
-    length = 14 if len(levels) < 4 else 24
-    rotation = 0 if len(levels) < 4 and max(map(len, levels)) < 12 else 60
-    labels = [plain(str(level), length) for level in levels]
-    axes.set_xticks(range(len(levels)), labels, rotation=rotation, fontsize=7)
+    rotation = 0 if sum(map(len, levels)) < 24 else 40
+    labels = [plain(str(level), 22) for level in levels]
+    side = "right" if rotation else "center"
+    axes.set_xticks(range(len(levels)), labels, rotation=rotation, ha=side, fontsize=7)
     axes.set_xlim(-0.5, len(levels) - 0.5)
     x = places.to_numpy(np.float64)
     return x, x
 
 
-def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, is_log: bool) -> None:
+def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parameter) -> None:
     centres, means, halves = [], [], []
     for group in np.unique(groups[~np.isnan(groups)]):
         inside = groups == group
         interval = mean_interval(y[inside])
-        centre = np.exp(np.log(x[inside]).mean()) if is_log else x[inside].mean()
+        centre = np.exp(np.log(x[inside]).mean()) if parameter.is_log else x[inside].mean()
         centres.append(float(centre))
         means.append(interval.mean)
         halves.append(0.0 if interval.n < 2 else interval.high - interval.mean)
-    axes.errorbar(centres, means, halves, fmt="o-", color=VERMILION, ms=4, lw=1, capsize=3)
+    style = "o-" if parameter.is_numeric else "o"
+    axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)

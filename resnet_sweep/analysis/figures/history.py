@@ -41,7 +41,7 @@ def draw_history(view: View) -> Figure:
     _mark_at_edge(axes, runs, view)
     axes.set(xlabel="run, by name" if view.sweep is None else "trial number")
     axes.set_ylabel(view.objective.label)
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

@@ -30,23 +30,17 @@ def draw_params(view: View) -> Figure:
     """Draw the objective against parameters, with the budget and the Pareto front."""
     figure = _scatter(view, "num_params", UNITS["num_params"])
     axes = figure.axes[0]
-    axes.axvline(view.budget, color=VERMILION, ls="--", lw=1.2)
-    axes.text(
-        view.budget,
-        0.02,
-        f" budget {view.budget / 1e6:g} M",
-        transform=axes.get_xaxis_transform(),
-        color=VERMILION,
-        rotation=90,
-        ha="right",
-        va="bottom",
-    )
+    label = f"budget, {short_number(view.budget)}"
+    axes.axvline(view.budget, color=VERMILION, ls="--", lw=1.2, label=label)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
 def draw_time(view: View) -> Figure:
     """Draw the objective against training time, with the Pareto front."""
-    return _scatter(view, "train_seconds", "training and evaluation time of a run (s)")
+    figure = _scatter(view, "train_seconds", "training and evaluation time of a run (s)")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
 
 
 def pareto_front(table: pd.DataFrame, cost: str, objective: Objective) -> pd.DataFrame:
@@ -76,7 +70,6 @@ def _scatter(view: View, cost: str, label: str) -> Figure:
     _scale_cost(axes, x)
     limit_objective(axes, y.to_numpy(), view.objective)
     axes.set(xlabel=label, ylabel=view.objective.label)
-    axes.legend(loc="lower right" if view.objective.sign > 0 else "upper right")
     return figure
 
 
@@ -112,7 +105,7 @@ def draw_seeds(view: View) -> Figure:
         axes.plot([row["mean"]], [place], "D", color=BLUE, ms=5)
         names.append(f"{plain(row['run'], 30)} (n={row['n']})")
     axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.plot([], [], "o", color=GREY, label="one seed")
     axes.plot([], [], "D-", color=BLUE, label="mean, 95% t interval")
     axes.set_xlabel(view.objective.label)

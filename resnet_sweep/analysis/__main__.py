@@ -1,0 +1,3 @@
+from resnet_sweep.analysis.command import main
+
+main()

@@ -1,0 +1,181 @@
+"""What a person asks of a folder of runs, answered in sentences that claim no more than holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
+from resnet_sweep.analysis.statistics import Comparison
+from resnet_sweep.analysis.view import View
+from resnet_sweep.errors import UserError
+
+SIGNIFICANCE = 0.05
+MAX_REMARKS = 8
+LEARNING_FREE = ("random", "grid", "qmc", "brute_force")
+
+
+def answers(view: View) -> list[str]:
+    """Return the answers, one sentence or two each."""
+    return [
+        *_data_sets(view),
+        *_best(view),
+        *_runner_up(view),
+        *_within_noise(view),
+        *_importance(view),
+        *_coverage(view),
+        *_time(view),
+        *_gap(view),
+    ]
+
+
+def compare_two(view: View, first: str, second: str) -> str:
+    """Return the comparison of two runs, or of two configurations, by name.
+
+    Raises:
+        UserError: neither two runs nor two configurations have these names.
+    """
+    paths = {each.run: each.path for each in view.archive.found}
+    if first in paths and second in paths:
+        found = compare_runs(paths[first], paths[second])
+        text = describe(found, view.objective, view.configurations.noise)
+    else:
+        known = set(view.ranked["configuration"].dropna())
+        for name in (first, second):
+            if name not in known:
+                raise UserError(f"compare: {name} is not a run, or not a configuration like both")
+        found = compare_configurations(view.ranked, first, second, view.objective)
+        text = describe(found, view.objective)
+    return f"{first} against {second}: {text}."
+
+
+def _data_sets(view: View) -> Iterator[str]:
+    left_out = len(view.runs) - len(view.ranked)
+    if left_out:
+        name = view.ranked["data"].mode().iloc[0]
+        yield (
+            f"Only runs on {name} are ranked: accuracies on different data cannot be compared. "
+            f"{left_out} runs on other data are left out of everything but the tables; choose "
+            "others with --where."
+        )
+
+
+def _best(view: View) -> Iterator[str]:
+    table = view.configurations.table
+    if table.empty:
+        yield "No run has completed, so nothing can be ranked."
+        return
+    best = table.iloc[0]
+    text = f"Best of {len(table)} configurations: {best['configuration']} ({best['run']}), "
+    text += f"{view.objective.column} {best['mean']:.4f}"
+    if best["n"] > 1:
+        text += f" over {best['n']} seeds (95% t interval {best['low']:.4f} to {best['high']:.4f})."
+    elif len(table) > 1:
+        text += (
+            " with one seed. The best of many promises too much: confirm it with fresh seeds "
+            "before believing the number."
+        )
+    yield text
+
+
+def _runner_up(view: View) -> Iterator[str]:
+    table = view.configurations.table
+    if len(table) < 2:
+        return
+    comparison = _compare_rows(view, 0, 1)
+    if comparison is None:
+        yield "The best two cannot be tested: no second seed and no stored predictions."
+        return
+    single = table["n"].head(2).min() < 2
+    noise = view.configurations.noise
+    text = describe(comparison, view.objective, noise if single else None)
+    limit = noise.least_difference(1, 1) if single else 0.0
+    sure = comparison.p_value < SIGNIFICANCE and abs(comparison.difference) > limit
+    verdict = "is better than" if sure else "cannot be told apart from"
+    yield f"It {verdict} the second, {table.loc[1, 'run']}: {text}."
+
+
+def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
+    rows = view.configurations.table.iloc[[first, second]]
+    paths = {each.run: each.path for each in view.archive.found}
+    try:
+        if rows["n"].min() > 1:
+            one, two = rows["configuration"]
+            return compare_configurations(view.ranked, one, two, view.objective)
+        if view.objective.is_accuracy:
+            return compare_runs(*(paths[run] for run in rows["run"]))
+    except UserError:
+        pass  # predictions of other images, or none
+    return None
+
+
+def _within_noise(view: View) -> Iterator[str]:
+    table, noise = view.configurations.table, view.configurations.noise
+    if len(table) < 2:
+        return
+    if noise.degrees == 0:
+        yield (
+            "No configuration was trained with two seeds, so the noise between seeds is not "
+            "known here: small differences may mean nothing."
+        )
+        return
+    close = int(table["within_noise"].fillna(False).sum())
+    yield (
+        f"Seeds differ by {noise.sd:.2g} (standard deviation, {noise.degrees} degrees of "
+        f"freedom): {close} of the other {len(table) - 1} configurations lie within the noise "
+        "of the best."
+    )
+
+
+def _importance(view: View) -> Iterator[str]:
+    found = view.importance
+    if found.reason:
+        yield f"Which hyperparameters matter cannot be told: {found.reason}."
+        return
+    matter = [f"{t.parameter.label} ({t.effect:.2f})" for t in found.tests if t.matters]
+    others = [t.parameter.label for t in found.tests if not t.matters] + list(found.untested)
+    source = f"{found.num_configurations} configurations of {view.population.description}"
+    text = f"What matters among {source}, with partial eta squared: {', '.join(matter)}."
+    yield text if matter else f"No hyperparameter stands out of the noise among {source}."
+    if others:
+        yield f"Cannot tell: {', '.join(sorted(others))}."
+
+
+def _coverage(view: View) -> Iterator[str]:
+    sampler = view.population.sampler
+    if sampler is not None and sampler not in LEARNING_FREE:
+        yield (
+            f"The sampler ({sampler}) chose most trials where it expected good ones: over such "
+            "trials PED-ANOVA and fANOVA often rank a hyperparameter that does nothing first."
+        )
+    for name, remarks in list(view.remarks.items())[:MAX_REMARKS]:
+        yield f"{name}: {'; '.join(remarks)}."
+
+
+def _time(view: View) -> Iterator[str]:
+    seconds = view.runs["train_seconds"].astype("float64").groupby(view.runs["status"]).sum()
+    total = float(seconds.sum())
+    if total > 0:
+        parts = seconds[seconds > 0].sort_values(ascending=False) / total
+        names = parts.index.astype(str).tolist()
+        shares = ", ".join(f"{part:.0%} {name}" for name, part in zip(names, parts, strict=True))
+        yield f"Training took {duration(total)} in all: {shares}."
+
+
+def _gap(view: View) -> Iterator[str]:
+    best = view.configurations.table.head(1)
+    if best.empty or math.isnan(best["gap"].iloc[0]):
+        return
+    yield (
+        f"The best configuration's test accuracy is {best['test_mean'].iloc[0]:.4f}, "
+        f"{100 * best['gap'].iloc[0]:+.2f} points between validation and test. The test set "
+        "orders nothing here."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as the largest unit that leaves a number above one."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

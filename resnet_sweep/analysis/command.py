@@ -1,0 +1,122 @@
+"""The command line of the analysis."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
+from resnet_sweep.analysis.terminal import printable, terminal_table
+from resnet_sweep.cli import one_line_errors
+
+PATIENCE_SECONDS = 2.0
+DESCRIPTION = """\
+Read every run below a folder (single runs, sweeps, confirmations, nested or not) and write
+tables, figures and a report. Runs are ordered by validation alone; the test set is only shown.
+"""
+EPILOG = """\
+conditions of --where:
+  columns are those of runs.csv: optimizer, optimizer.lr, num_params, status, sweep, ...
+  comparisons: = != < <= > >= in (a, b); values: numbers, words, "quoted text", [2,3,4,3],
+  true, false, null; joined by and, or, not and parentheses
+examples:
+  python analysis/summarize.py outputs/
+  python analysis/summarize.py outputs/ --where "optimizer=sgd and num_params<3e6" --top 20
+  python analysis/summarize.py outputs/ --compare sweeps/a/runs/3 sweeps/a/runs/8
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Summarize a folder of runs; exit status 2 for a user's mistake."""
+    options = _parse(arguments)
+    with one_line_errors():
+        with _progress() as on_step:
+            summary = summarize(options, on_step)
+        _print(summary, options)
+
+
+def _parse(arguments: list[str] | None) -> Options:
+    parser = argparse.ArgumentParser(
+        prog="summarize.py",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="folder with runs, at any depth")
+    add("--output", type=Path, help="where to write (default: FOLDER/summary)")
+    add("--where", metavar="CONDITION", help="only runs for which it holds; see below")
+    add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
+    add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
+    add("--top", type=_positive, default=10, help="rows of the leaderboard (default: 10)")
+    add("--compare", nargs=2, metavar=("A", "B"), help="test two runs or two configurations (id)")
+    add("--fanova", action="store_true", help="fANOVA too, for at most 300 trials")
+    given = parser.parse_args(arguments)
+    return Options(
+        root=given.folder,
+        output=given.output or given.folder / "summary",
+        where=given.where,
+        sort=given.sort,
+        top=given.top,
+        objective=given.objective,
+        fanova=given.fanova,
+        compare=None if given.compare is None else (given.compare[0], given.compare[1]),
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer, at least 1")
+    return int(text)
+
+
+@contextmanager
+def _progress() -> Iterator[Step]:
+    """Show a bar on stderr once the work has taken two seconds."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task: TaskID = bar.add_task("", total=None)
+    began, is_shown = time.monotonic(), False
+
+    def on_step(what: str, done: int, total: int) -> None:
+        nonlocal is_shown
+        if not is_shown and time.monotonic() - began > PATIENCE_SECONDS:
+            bar.start()
+            is_shown = True
+        bar.update(task, description=what, completed=done, total=total)
+
+    try:
+        yield on_step
+    finally:
+        bar.stop()
+
+
+def _print(summary: Summary, options: Options) -> None:
+    width = None if sys.stdout.isatty() else 200
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    counts = [f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items()]
+    console.print(", ".join(counts))
+    if summary.rejection_rate is not None:
+        console.print(f"rejected before training: {summary.rejection_rate:.1%} of proposals")
+    console.print()
+    console.print(terminal_table(summary.leaderboard))
+    console.print()
+    for answer in summary.answers:
+        console.print(f"- {printable(answer)}", soft_wrap=False)
+    console.print()
+    figures = [path for path in summary.paths if path.endswith((".png", ".svg"))]
+    for path in summary.paths:
+        if path not in figures:
+            console.print(printable(path), soft_wrap=True)
+    if figures:
+        console.print(f"{options.output / 'figures'}: {len(figures)} files", soft_wrap=True)
+    console.print(f"{summary.num_read} runs read; the others were unchanged")

@@ -1,0 +1,124 @@
+"""The best configurations as a table: on the terminal, in Markdown and in LaTeX."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from resnet_sweep.analysis.answers import duration
+from resnet_sweep.analysis.filters import TEST_COLUMNS
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.table import text_of
+from resnet_sweep.analysis.terminal import Leaderboard, printable
+from resnet_sweep.analysis.view import View
+from resnet_sweep.errors import UserError
+
+SORTS = ("num_params", "multiply_adds", "train_seconds", "epochs", "n")
+TERMINAL_SETTINGS = 6
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+} | {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def make_leaderboard(
+    view: View, top: int, sort: str | None = None, max_settings: int | None = None
+) -> Leaderboard:
+    """Return the best configurations, or the first ones by another column.
+
+    Args:
+        max_settings: the most important settings only.
+
+    Raises:
+        UserError: `sort` names no column, or the test set.
+    """
+    table = _sorted(view.configurations.table, view.objective, sort).head(top)
+    has_test = table["test_mean"].notna().any()
+    settings = _settings(view, table, max_settings)
+    columns = ["#", view.objective.column, "± 95%", "n", "behind best", "parameters", "epochs"]
+    columns += ["time", *(["test", "val - test"] if has_test else []), "run", "id", "settings"]
+    rows = []
+    for place, row in enumerate(table.to_dict("records")):
+        cells = [str(place + 1), _mean(row, view.objective), _half_width(row), str(row["n"])]
+        cells += [_behind(row, view.objective), f"{int(row['num_params']):,}", str(row["epochs"])]
+        cells.append(duration(float(row["train_seconds"])))
+        if has_test:
+            cells += [_fixed(row["test_mean"], "{:.4f}"), _fixed(row["gap"], "{:+.4f}")]
+        cells += [str(row["run"]), str(row["configuration"]), settings[str(row["run"])]]
+        rows.append([printable(cell) for cell in cells])
+    return Leaderboard(columns, rows, len(columns) - 3)
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """Return a Markdown table in which no text is markup."""
+    rules = ["---:" if place < board.numeric else "---" for place in range(len(board.columns))]
+    lines = [board.columns, *([rules]), *board.rows]
+    cells = [[_markdown(c) if line is not rules else c for c in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def to_latex(board: Leaderboard) -> str:
+    """Return a tabular with booktabs rules; needs \\usepackage{booktabs}."""
+    spec = "r" * board.numeric + "l" * (len(board.columns) - board.numeric)
+    lines = [" & ".join(map(_latex, line)) + r" \\" for line in (board.columns, *board.rows)]
+    body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
+    return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.DataFrame:
+    if sort is None or sort == objective.column:
+        return table
+    if sort in TEST_COLUMNS:
+        raise UserError(f"sort={sort}: the test set is only reported, it never orders")
+    if sort not in SORTS:
+        raise UserError(f"sort={sort}: must be one of {', '.join((objective.column, *SORTS))}")
+    return table.sort_values(sort, ascending=sort != "n", kind="stable")
+
+
+def _settings(view: View, table: pd.DataFrame, count: int | None) -> dict[str, str]:
+    """Return each run's settings, those that matter most first, as one text."""
+    order = [test.parameter.name.split("@")[0] for test in view.importance.tests]
+    ranks = {name: place for place, name in reversed(list(enumerate(order)))}
+    names = sorted(view.differing, key=lambda name: ranks.get(name, len(order)))
+    rows = view.ranked[view.ranked["run"].isin(table["run"])]
+    shown = [name for name in names if rows[name].notna().any()][:count]
+    return {row["run"]: _assignments(row, shown) for row in rows.to_dict("records")}
+
+
+def _assignments(row: dict[Any, Any], names: list[str]) -> str:
+    texts = {name: text_of(row[name]) for name in names}
+    return " ".join(f"{name}={text}" for name, text in texts.items() if text)
+
+
+def _mean(row: dict[Any, Any], objective: Objective) -> str:
+    return f"{row['mean']:.4f}" if objective.is_accuracy else f"{row['mean']:.6g}"
+
+
+def _half_width(row: dict[Any, Any]) -> str:
+    return "" if row["n"] < 2 else f"{row['high'] - row['mean']:.2g}"
+
+
+def _behind(row: dict[Any, Any], objective: Objective) -> str:
+    if row["difference"] == 0:
+        return ""
+    text = f"{row['difference']:+.4f}" if objective.is_accuracy else f"{row['difference']:+.3g}"
+    noise = row["within_noise"]
+    return text if pd.isna(noise) else f"{text} {'within noise' if noise else 'beyond noise'}"
+
+
+def _fixed(value: float, form: str) -> str:
+    return "" if pd.isna(value) else form.format(value)
+
+
+def _markdown(text: str) -> str:
+    escaped = re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", text)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)

@@ -1,0 +1,125 @@
+"""Put report.html together: text escaped, figures and data inside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from resnet_sweep.analysis.figures import DrawnFigure
+from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
+from resnet_sweep.analysis.report.table_data import embed_json, table_data
+from resnet_sweep.analysis.terminal import Leaderboard, printable
+from resnet_sweep.analysis.view import View
+from resnet_sweep.records.atomic import write_text
+
+MAX_UNREADABLE = 500
+NUMBER_CLASS = ' class="number"'
+
+
+@dataclass(frozen=True)
+class ReportTexts:
+    """What a report says besides figures and the table of runs.
+
+    Args:
+        counts: runs by status.
+        answers: sentences.
+        unreadable: name and reason.
+    """
+
+    title: str
+    subtitle: str
+    counts: dict[str, int]
+    answers: Sequence[str]
+    leaderboard: Leaderboard
+    unreadable: Sequence[tuple[str, str]]
+
+
+def write_report(
+    view: View, texts: ReportTexts, figures: Iterable[DrawnFigure], path: Path
+) -> None:
+    """Write the report; it holds all it needs, the figures as PNG."""
+    curves = encode_curves(view.curves, view.runs["run"].tolist())
+    data = {
+        **table_data(view),
+        "series": SERIES,
+        "counts": curves.counts,
+        "curveLimit": curves.limit,
+    }
+    parts = {
+        "title": escape(printable(texts.title)),
+        "subtitle": escape(printable(texts.subtitle)),
+        "counts": _counts(texts.counts),
+        "answers": "".join(f"<li>{escape(printable(answer))}</li>" for answer in texts.answers),
+        "leaderboard": _leaderboard(texts.leaderboard),
+        "figures": "".join(map(_figure, figures)),
+        "unreadable": _unreadable(texts.unreadable),
+        "style": _resource("report.css"),
+        "script": _resource("report.js"),
+        "curves": curves.text,
+        "data": embed_json(data),
+    }
+    write_text(path, _fill(_resource("report.html"), parts))
+
+
+def _resource(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _fill(template: str, parts: dict[str, str]) -> str:
+    """Replace each <!--name--> once; what is put in is never searched."""
+    pieces = template.split("<!--")
+    text = [pieces[0]]
+    for piece in pieces[1:]:
+        name, _, rest = piece.partition("-->")
+        text += [parts[name], rest]
+    return "".join(text)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "".join(
+        f"<div><dt>{escape(status.replace('_', ' '))}</dt><dd>{count:,}</dd></div>"
+        for status, count in counts.items()
+    )
+
+
+def _leaderboard(board: Leaderboard) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in board.columns)
+    rows = []
+    for row in board.rows:
+        cells = [
+            f"<td{NUMBER_CLASS if place < board.numeric else ''}>{escape(cell)}</td>"
+            for place, cell in enumerate(row)
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+
+
+def _figure(figure: DrawnFigure) -> str:
+    spec = figure.spec
+    head = f'<section class="figure" id="figure-{spec.stem}"><h3>{escape(spec.title)}</h3>'
+    if not figure.paths:
+        return f'{head}<p class="absent">Not drawn: {escape(figure.reason or "")}.</p></section>'
+    image = base64.b64encode(figure.paths[0].read_bytes()).decode()
+    return (
+        f'{head}<figure><img alt="{escape(spec.title)}" src="data:image/png;base64,{image}">'
+        f"<figcaption>{escape(spec.caption)}</figcaption></figure></section>"
+    )
+
+
+def _unreadable(unreadable: Sequence[tuple[str, str]]) -> str:
+    if not unreadable:
+        return ""
+    items = "".join(
+        f"<li><code>{escape(printable(run))}</code>: {escape(printable(reason))}</li>"
+        for run, reason in unreadable[:MAX_UNREADABLE]
+    )
+    left = len(unreadable) - MAX_UNREADABLE
+    more = f"<p>and {left:,} more: see runs.csv</p>" if left > 0 else ""
+    return (
+        f'<section id="unreadable"><h2>Unreadable ({len(unreadable):,})</h2>'
+        f"<ul>{items}</ul>{more}</section>"
+    )

@@ -1,0 +1,127 @@
+"""Read, compute and write a summary; where nothing has changed, read back what was said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_sweep import __version__
+from resnet_sweep.analysis.discover import Found, find_runs
+from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.records.atomic import write_text
+
+if TYPE_CHECKING:
+    from resnet_sweep.analysis.archive import Archive
+
+CACHE = ".cache"
+MANIFEST = "summary.json"
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a summary is asked for.
+
+    Args:
+        where: condition of `filter_runs`; null: all runs.
+        objective, sort: columns; null: the sweep's objective, and by it.
+        compare: two runs or two configurations.
+    """
+
+    root: Path
+    output: Path
+    where: str | None = None
+    sort: str | None = None
+    top: int = 10
+    objective: str | None = None
+    fanova: bool = False
+    compare: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a summary says on the terminal.
+
+    Args:
+        counts: runs and rejected proposals by status.
+        rejection_rate: of all proposals of sweeps; null: there was no sweep.
+        paths: what was written.
+        num_read: runs whose files were opened.
+    """
+
+    counts: dict[str, int]
+    rejection_rate: float | None
+    answers: list[str]
+    leaderboard: Leaderboard
+    paths: list[str]
+    num_read: int
+
+
+def summarize(options: Options, on_step: Step | None = None) -> Summary:
+    """Write tables, figures and report, and return what there is to say.
+
+    Args:
+        on_step: called with what is being done, how far it is and how far it goes.
+
+    Raises:
+        UserError: no folder, no runs, or an option that is not allowed.
+    """
+    found = find_runs(options.root)
+    fingerprint = _fingerprint(options, found)
+    known = _read_manifest(options, fingerprint)
+    if known is not None:
+        return known
+    from resnet_sweep.analysis.writing import write_summary  # these bring pandas and more
+
+    summary = write_summary(options, found, on_step or _no_step)
+    manifest = {"fingerprint": fingerprint, "summary": asdict(summary)}
+    write_text(options.output / CACHE / MANIFEST, json.dumps(manifest))
+    return summary
+
+
+def count_statuses(archive: Archive) -> tuple[dict[str, int], float | None]:
+    """Return runs by status with the sweeps' rejected proposals, and the rejection rate."""
+    counts = Counter(str(record["status"]) for record in archive.records.values())
+    trials = [trial for sweep in archive.sweeps.values() for trial in sweep.trials]
+    rejected = sum(trial.state == "rejected" for trial in trials)
+    trained = sum(trial.is_trained for trial in trials)
+    without_folder = sum(trial.state == "failed" and trial.run_dir is None for trial in trials)
+    counts["rejected"] += rejected
+    counts["failed"] += without_folder
+    order = ("completed", "pruned", "rejected", "interrupted", "diverged", "out_of_memory")
+    shown = {s: counts[s] for s in (*order, "failed", "unreadable") if counts[s]}
+    rate = rejected / (rejected + trained) if rejected + trained else None
+    return shown, rate
+
+
+def _no_step(what: str, done: int, total: int) -> None:
+    pass
+
+
+def _fingerprint(options: Options, found: Found) -> str:
+    parts = [
+        __version__,
+        repr(options),
+        [(each.run, each.stamp) for each in found.runs],
+        [(each.sweep, each.stamp) for each in found.sweeps],
+    ]
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+
+def _read_manifest(options: Options, fingerprint: str) -> Summary | None:
+    """Return the last summary where it is of the same runs and all its files are there."""
+    try:
+        manifest = json.loads((options.output / CACHE / MANIFEST).read_bytes())
+        if manifest["fingerprint"] != fingerprint:
+            return None
+        values = manifest["summary"]
+        board = Leaderboard(**values["leaderboard"])
+        summary = Summary(**{**values, "leaderboard": board, "num_read": 0})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return summary if all(Path(path).exists() for path in summary.paths) else None

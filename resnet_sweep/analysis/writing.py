@@ -1,0 +1,120 @@
+"""Everything a summary leaves on disk, in order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resnet_sweep.analysis.answers import answers, compare_two
+from resnet_sweep.analysis.archive import Archive, read_found
+from resnet_sweep.analysis.discover import Found
+from resnet_sweep.analysis.figures import write_figures
+from resnet_sweep.analysis.filters import filter_runs
+from resnet_sweep.analysis.leaderboard import (
+    TERMINAL_SETTINGS,
+    make_leaderboard,
+    to_latex,
+    to_markdown,
+)
+from resnet_sweep.analysis.objective import choose_objective
+from resnet_sweep.analysis.report.page import ReportTexts, write_report
+from resnet_sweep.analysis.spreadsheet import to_safe_csv
+from resnet_sweep.analysis.summary import (
+    CACHE,
+    Options,
+    Step,
+    Summary,
+    count_statuses,
+)
+from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
+from resnet_sweep.analysis.view import View, build_view
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.atomic import write_atomically, write_text
+
+
+def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
+    """Read what is new, then write tables, figures and report.
+
+    Raises:
+        UserError: no runs, or an option that is not allowed; nothing but the cache is written.
+    """
+    cache_dir = options.output / CACHE
+    archive = read_found(options.root, found, cache_dir, lambda *at: on_step("reading", *at))
+    runs = _chosen(runs_table(archive), options)
+    records = [sweep.record for sweep in archive.sweeps.values()]
+    objective = choose_objective(options.objective, records)
+    on_step("computing", 0, 1)
+    view = build_view(archive, runs, objective, options.fanova)
+    board = make_leaderboard(view, options.top, options.sort, TERMINAL_SETTINGS)
+    said = answers(view)
+    if options.compare is not None:
+        said.append(compare_two(view, *options.compare))
+    on_step("tables", 0, 1)
+    paths = _write_tables(view, options)
+    figures = write_figures(view, options.output / "figures", lambda *at: on_step("figures", *at))
+    on_step("report", 0, 1)
+    counts, rate = count_statuses(archive)
+    report = options.output / "report.html"
+    write_report(view, _texts(view, options, counts, said), figures, report)
+    paths += [path for figure in figures for path in figure.paths] + [report]
+    names = [str(path) for path in paths]
+    return Summary(counts, rate, said, board, names, archive.num_read)
+
+
+def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
+    if options.where is None:
+        return runs
+    chosen = filter_runs(runs, options.where).reset_index(drop=True)
+    if chosen.empty:
+        raise UserError(f"where={options.where}: holds for none of the {len(runs)} runs")
+    return chosen
+
+
+def _write_tables(view: View, options: Options) -> list[Path]:
+    output, runs = options.output, view.runs
+    settings = differing_settings(runs)
+    table = runs[[*RESULT_COLUMNS, *settings]].drop(columns="versions")
+    board = make_leaderboard(view, options.top, options.sort)
+    texts = {
+        "runs.csv": to_safe_csv(table),
+        "leaderboard.md": to_markdown(board),
+        "leaderboard.tex": to_latex(board),
+    }
+    for name, text in texts.items():
+        write_text(output / name, text)
+    write_atomically(output / "runs.parquet", lambda file: runs.to_parquet(file, index=False))
+    epochs = _epochs(view.archive, runs, options)
+    write_atomically(output / "epochs.parquet", lambda file: _write_parquet(epochs, file))
+    return [output / name for name in (*texts, "runs.parquet", "epochs.parquet")]
+
+
+def _epochs(archive: Archive, runs: pd.DataFrame, options: Options) -> pa.Table:
+    if options.where is None:
+        return archive.epochs
+    names = pa.array(runs["run"].tolist(), pa.string())
+    return archive.epochs.filter(pc.is_in(archive.epochs["run"].cast(pa.string()), names))
+
+
+def _write_parquet(table: pa.Table, file: object) -> None:
+    pq.write_table(table, file, compression="lz4", use_dictionary=["run"])
+
+
+def _texts(view: View, options: Options, counts: dict[str, int], said: list[str]) -> ReportTexts:
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    chosen = f", where {options.where}" if options.where else ""
+    unreadable = view.runs[view.runs["status"] == "unreadable"]
+    reasons = unreadable["reason"].fillna("").tolist()
+    broken = list(view.archive.sweep_errors.items())
+    return ReportTexts(
+        title=f"Runs in {options.root.resolve().name}",
+        subtitle=f"{len(view.runs):,} runs{chosen}; by {view.objective.label}; {date}",
+        counts=counts,
+        answers=said,
+        leaderboard=make_leaderboard(view, options.top, options.sort),
+        unreadable=[*broken, *zip(unreadable["run"].tolist(), reasons, strict=True)],
+    )
