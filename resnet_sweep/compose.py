@@ -87,7 +87,11 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         UserError: an unknown key, a wrong type or a value that is not allowed.
     """
-    composed = composed.copy()
+    return convert(composed.copy())
+
+
+def convert(composed: DictConfig) -> Config:
+    """Do what to_config does without its copy; leaves `composed` without its other keys."""
     OmegaConf.set_struct(composed, False)
     composed.pop("hydra", None)
     composed.pop("search_space", None)

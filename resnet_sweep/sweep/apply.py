@@ -1,0 +1,122 @@
+"""Setting the values of a proposal on a composed configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from resnet_sweep.compose import suggestion
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.sweep.derived import (
+    NUM_STAGES,
+    STAGE_LISTS,
+    WARMUP_FRACTION,
+    is_one_minus,
+    split_item,
+    target,
+)
+
+
+def apply_values(config: DictConfig, values: Mapping[str, Any]) -> list[str]:
+    """Set values in place, derived ones included, and return the fields that were set.
+
+    Raises:
+        ConfigError: there is no such field.
+        OmegaConfBaseException: a value of the wrong type.
+    """
+    touched: dict[str, None] = {}
+    for key in sorted(values, key=_rank):
+        for field in _set(config, key, values[key]):
+            touched[field] = None
+    return list(touched)
+
+
+def _rank(key: str) -> tuple[int, str]:
+    """Plain fields first, then the lengths of lists, their entries, and what reads others."""
+    if key == NUM_STAGES:
+        return 1, key
+    if key == WARMUP_FRACTION:
+        return 3, key
+    return (0 if split_item(key)[1] is None else 2), key
+
+
+def _set(config: DictConfig, key: str, value: Any) -> list[str]:
+    if key == NUM_STAGES:
+        return _set_num_stages(config, value)
+    if key == WARMUP_FRACTION:
+        return [_set_field(config, target(key), value * config.train.epochs, key)]
+    # Twelve digits: 1 - 0.1 is to be 0.9, and 0.9 to come back as 0.1.
+    amount = round(1 - value, 12) if is_one_minus(key) else value
+    field, index = split_item(target(key))
+    if index is None:
+        return [_set_field(config, field, amount, key)]
+    return [_set_item(config, field, index, amount, key)]
+
+
+def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
+    node, name = _owner(config, field, key, value)
+    node[name] = value
+    return field
+
+
+def _set_item(config: DictConfig, field: str, index: int, value: Any, key: str) -> str:
+    node, name = _owner(config, field, key, value)
+    items = _stage_list(config.model, name) if node is config.model else node[name]
+    if not isinstance(items, (list, ListConfig)):
+        raise ConfigError(key, value, f"{field} is no list")
+    if index >= len(items):
+        raise ConfigError(key, value, f"{field} has {len(items)} entries")
+    node[name] = [*items[:index], value, *items[index + 1 :]]
+    return field
+
+
+def _set_num_stages(config: DictConfig, count: int) -> list[str]:
+    model = config.model
+    if OmegaConf.get_type(model) is not ResNetConfig:
+        raise ConfigError(NUM_STAGES, count, f"model={model.name} has no stages")
+    if not isinstance(count, int) or count < 1:
+        raise ConfigError(NUM_STAGES, count, "must be an integer, at least 1")
+    touched = []
+    for name in STAGE_LISTS:
+        if name == "widths" and model.base_width is not None:
+            continue  # it has no say then
+        entries = model[name]
+        if isinstance(entries, ListConfig):
+            model[name] = [entries[min(i, len(entries) - 1)] for i in range(count)]
+            touched.append(f"model.{name}")
+    return touched
+
+
+def _stage_list(model: DictConfig, name: str) -> Any:
+    """Return a list of the model with one entry for each stage, whatever it is short for."""
+    entries, stages = model[name], len(model.blocks)
+    if name == "strides" and entries is None:
+        return [1] + [2] * (stages - 1)
+    if name in STAGE_LISTS and isinstance(entries, int):
+        return [entries] * stages
+    return entries
+
+
+def _owner(config: DictConfig, field: str, key: str, value: Any) -> tuple[DictConfig, str]:
+    """Return the node that holds a field, and the field's name in it."""
+    path = field.split(".")
+    node: Any = config
+    for depth, name in enumerate(path):
+        if not isinstance(node, DictConfig) or node._is_none():
+            raise ConfigError(key, value, f"{'.'.join(path[:depth])} is not used here")
+        if name not in node:
+            raise ConfigError(key, value, _no_such_field(node, name))
+        if depth < len(path) - 1:
+            node = node[name]
+    return node, path[-1]
+
+
+def _no_such_field(node: DictConfig, name: str) -> str:
+    schema = OmegaConf.get_type(node)
+    if isinstance(schema, type) and is_dataclass(schema):
+        return suggestion(name, {field.name for field in fields(schema)})
+    return suggestion(name, set(map(str, node)))

@@ -1,0 +1,158 @@
+"""Configurations of proposals, without a full composition for each.
+
+Free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_sweep.cli import describe
+from resnet_sweep.compose import convert, register_schemas, user_error
+from resnet_sweep.config import Config
+from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.sweep.apply import apply_values
+from resnet_sweep.sweep.space_parsing import did_you_mean, to_text, to_value
+
+Choices = tuple[tuple[str, str], ...]
+
+
+class Composer:
+    """Composes once for each option of a group, then sets plain values on copies.
+
+    Args:
+        conf_dir: folder of the YAML files; a sweep gives a frozen copy.
+        fixed_overrides: what every configuration has, as on the command line.
+
+    Raises:
+        UserError: the fixed overrides do not compose.
+    """
+
+    def __init__(self, conf_dir: Path, fixed_overrides: Iterable[str]) -> None:
+        self.conf_dir = conf_dir.resolve()
+        self.fixed_overrides = list(fixed_overrides)
+        self.groups = _find_groups(self.conf_dir)
+        self._compose = lru_cache(maxsize=None)(self._compose_uncached)
+        self._without = lru_cache(maxsize=None)(self._without_uncached)
+        self._changes_its_group_alone = lru_cache(maxsize=None)(self._compare_with_base)
+        self._compose(())
+
+    def config(self, assignments: Mapping[str, Any], seed: int | None) -> Config:
+        """Return the checked configuration of a proposal.
+
+        Args:
+            assignments: values by override key, as SearchSpace.suggest gives them.
+            seed: null: that of the fixed overrides; one that is drawn comes first.
+
+        Raises:
+            UserError: it cannot be built.
+        """
+        return convert(self._apply(assignments, seed)[0])
+
+    def value(self, assignments: Mapping[str, Any], field: str) -> Any:
+        """Return what a field has after some assignments, which need not be a whole proposal."""
+        return _plain(OmegaConf.select(self._apply(assignments, None)[0], field))
+
+    def overrides(self, assignments: Mapping[str, Any]) -> list[str]:
+        """Return what a single run needs on its command line to be this proposal.
+
+        Raises:
+            UserError: it cannot be built.
+        """
+        config, touched = self._apply(assignments, None)
+        choices = [f"{group}={option}" for group, option in self._choices(assignments)]
+        values = {field: OmegaConf.select(config, field) for field in touched}
+        return [
+            *self.fixed_overrides,
+            *choices,
+            *(f"{field}={to_text(_plain(value))}" for field, value in values.items()),
+        ]
+
+    def _apply(
+        self, assignments: Mapping[str, Any], seed: int | None
+    ) -> tuple[DictConfig, list[str]]:
+        """Return the configuration of a proposal and the fields that it sets."""
+        config = self._combine(self._choices(assignments))
+        values = {key: to_value(v) for key, v in assignments.items() if key not in self.groups}
+        if seed is not None and "seed" not in values:
+            values["seed"] = seed
+        try:
+            return config, apply_values(config, values)
+        except OmegaConfBaseException as error:
+            raise user_error(error) from error
+
+    def _choices(self, assignments: Mapping[str, Any]) -> Choices:
+        chosen = (item for item in assignments.items() if item[0] in self.groups)
+        return tuple(sorted((group, to_text(option)) for group, option in chosen))
+
+    def _combine(self, choices: Choices) -> DictConfig:
+        """Put the groups of separate compositions together, as far as they are separate."""
+        if not all(map(self._changes_its_group_alone, choices)):
+            return self._compose(choices).copy()
+        combined = self._without(tuple(group for group, _ in choices)).copy()
+        for choice in choices:
+            combined[choice[0]] = self._compose((choice,))._get_node(choice[0])
+        return combined
+
+    def _without_uncached(self, groups: tuple[str, ...]) -> DictConfig:
+        """Return the fixed configuration without some groups: they need not be copied."""
+        rest = self._compose(()).copy()
+        for group in groups:
+            rest[group] = MISSING
+        return rest
+
+    def _compose_uncached(self, choices: Choices) -> DictConfig:
+        for group, option in choices:
+            self._check_option(group, option)
+        overrides = [*self.fixed_overrides, *(f"{group}={option}" for group, option in choices)]
+        register_schemas()
+        hydra = GlobalHydra.instance()
+        outer, hydra.hydra = hydra.hydra, None  # within a sweep Hydra is at work already
+        try:
+            with initialize_config_dir(str(self.conf_dir), job_name="sweep"):
+                composed = compose("config", overrides=overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(describe(error)) from error
+        finally:
+            GlobalHydra.instance().hydra = outer
+        return _without_search_space(composed)
+
+    def _compare_with_base(self, choice: tuple[str, str]) -> bool:
+        """Return whether an option leaves the other groups alone: an experiment does not."""
+        base, part = self._compose(()), self._compose((choice,))
+        others = [key for key in part if key != choice[0]]
+        return choice[0] in part and all(part[key] == base[key] for key in others)
+
+    def _check_option(self, group: str, text: str) -> None:
+        option = to_value(text)
+        for name in option if isinstance(option, list) else [option]:
+            if name is not None and str(name) not in self.groups[group]:
+                raise ConfigError(group, text, did_you_mean(str(name), self.groups[group]))
+
+
+def _find_groups(conf_dir: Path) -> dict[str, list[str]]:
+    """Return the options of each group."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(conf_dir.glob("*/*.yaml")):
+        groups.setdefault(path.parent.name, []).append(path.stem)
+    return groups
+
+
+def _without_search_space(composed: DictConfig) -> DictConfig:
+    OmegaConf.set_struct(composed, False)
+    composed.pop("search_space", None)
+    OmegaConf.set_struct(composed, True)
+    return composed
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

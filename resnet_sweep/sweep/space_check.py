@@ -1,0 +1,87 @@
+"""What a user can get wrong in a search space, found before any trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes, possible_values
+from resnet_sweep.sweep.space_parsing import did_you_mean, members
+
+RANDOM_TRIES = 20
+
+
+def check_space(space: SearchSpace, composer: Composer) -> None:
+    """Compose every parameter's choices or both of its ends, the others as they may be.
+
+    Raises:
+        UserError: a parameter that is not in the configuration, a choice that does not exist, a
+            value that is not allowed, or a branch that no trial can take.
+    """
+    for parameter in space.parameters:
+        if parameter.condition is not None:
+            _check_condition(parameter.condition, composer)
+    for parameter in space.reachable():
+        for value in extremes(parameter.distribution):
+            _check_value(space, composer, parameter, value)
+
+
+def _check_condition(condition: Condition, composer: Composer) -> None:
+    known = composer.groups.get(condition.key)
+    for value in condition.values:
+        if known is not None and not set(members(value)) <= set(known):
+            where = f"search_space.when.{condition.key}={value}"
+            raise UserError(f"{where}: no such option; {did_you_mean(value, known)}")
+
+
+def _check_value(space: SearchSpace, composer: Composer, parameter: Parameter, value: Any) -> None:
+    """Compose this value with the first values of the other parameters, else with random ones.
+
+    A value may need others than the first: no momentum goes without nesterov=false.
+    """
+    error = _error(composer, _first_values(space, parameter, value))
+    if error is None:
+        return
+    for proposal in _random_proposals(space, parameter, value):
+        if _error(composer, proposal) is None:
+            return
+    raise UserError(f"search space: {error}") from error
+
+
+def _error(composer: Composer, assignments: Mapping[str, Any]) -> UserError | None:
+    try:
+        composer.config(assignments, seed=0)
+    except UserError as error:
+        return error
+    return None
+
+
+def _first_values(space: SearchSpace, parameter: Parameter, value: Any) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    for each in space.parameters:
+        if space.is_active(each.condition, drawn) or each is parameter:
+            drawn[each.key] = _first_value(each, parameter.condition)
+    return space.complete({**drawn, parameter.key: value})
+
+
+def _first_value(parameter: Parameter, condition: Condition | None) -> Any:
+    """Return the first value, or the first that lets a condition hold."""
+    values = possible_values(parameter.distribution)
+    if condition is None or condition.key != parameter.key:
+        return values[0]
+    return next((value for value in values if condition.allows(value)), values[0])
+
+
+def _random_proposals(space: SearchSpace, parameter: Parameter, value: Any) -> list[dict[str, Any]]:
+    condition = parameter.condition
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    decisive = [p for p in space.parameters if condition is not None and p.key == condition.key]
+    for _ in range(RANDOM_TRIES):
+        params = {p.name: _first_value(p, condition) for p in decisive} | {parameter.name: value}
+        study.enqueue_trial(params)
+    return [space.suggest(study.ask()) for _ in range(RANDOM_TRIES)]

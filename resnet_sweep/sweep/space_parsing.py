@@ -1,0 +1,119 @@
+"""Hydra's sweep syntax as Optuna distributions, each mistake in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution
+
+from resnet_sweep.errors import ConfigError, UserError
+
+SYNTAX = "must be a value or a sweep: choice(a, b), range(1, 5), interval(0.1, 1.0), tag(log, ...)"
+
+
+def parse_override(line: str) -> Override:
+    """Return one override as Hydra reads it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return OverridesParser.create().parse_override(line)
+    except HydraException as error:
+        key, _, value = line.partition("=")
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(key, value, f"{SYNTAX} ({reason})") from error
+
+
+def to_distribution(override: Override) -> BaseDistribution:
+    """Return what a sweep override draws from.
+
+    Raises:
+        UserError: nothing can be drawn from it.
+    """
+    key, text = override.key_or_group, shown_value(override)
+    _check_bounds(override, text)
+    try:
+        distribution = create_optuna_distribution_from_override(override)
+    except (ValueError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(key, text, f"{SYNTAX} ({_reason(error)})") from error
+    if not isinstance(distribution, BaseDistribution):
+        raise ConfigError(key, text, "must be a sweep, such as choice(a, b); fix values in `fixed`")
+    return distribution
+
+
+def _check_bounds(override: Override, text: str) -> None:
+    value = override.value()
+    if not isinstance(value, (IntervalSweep, RangeSweep)):
+        return
+    end = value.end if isinstance(value, IntervalSweep) else value.stop
+    assert value.start is not None and end is not None
+    low, high = float(value.start), float(end)
+    if isinstance(value, RangeSweep) and value.step < 0:
+        low, high = high, low
+    if low > high:
+        raise ConfigError(override.key_or_group, text, "has its bounds the wrong way round")
+    if "log" in value.tags and low <= 0:
+        raise ConfigError(override.key_or_group, text, "needs a lower bound above 0: it is log")
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "it is no choice, range or interval"
+
+
+def shown_value(override: Override) -> str:
+    """Return the right-hand side as it was written."""
+    return str(override.input_line).partition("=")[2].strip()
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    value = parse_override(f"value={text}").value()
+    if isinstance(value, (list, dict, type(None), bool, int, float)):
+        return value
+    return text
+
+
+def to_value(drawn: Any) -> Any:
+    """Return what a drawn value stands for: Optuna holds lists and null as text."""
+    value = _parsed(drawn) if isinstance(drawn, str) else drawn
+    return list(value) if isinstance(value, list) else value  # the cache's own stays as it is
+
+
+def to_text(value: Any) -> str:
+    """Return a value as the command line spells it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(to_text, value))}]"
+    return str(value)
+
+
+def members(choice: Any) -> list[str]:
+    """Return the entries of a choice such as `[crop_flip,cutout]`, or the choice itself."""
+    text = to_text(choice)
+    inner = text[1:-1] if text.startswith("[") else text
+    return [part.strip() for part in inner.split(",") if part.strip()]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+
+
+def require_mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: must be a mapping of parameters to what they draw from")
+    return {str(key): entry for key, entry in value.items()}
