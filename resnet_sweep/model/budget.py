@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
@@ -32,19 +33,29 @@ def check_budget(config: Config, num_classes: int, image_size: int = 32) -> Cost
             the largest width of the same shape that fits. Or it cannot be built at all.
     """
 
-    def cost_of(model: ResNetConfig) -> Cost:
-        plan = plan_resnet(model, num_classes, image_size)
-        return Cost(plan.num_params, plan.multiply_adds)
-
-    if isinstance(config.model, ResNetConfig):
-        cost = cost_of(config.model)
-        if not _fits(cost, config.model):
-            _refuse(config.model, cost, f"; {_advice(config.model, cost_of)}")
+    cost, model = measure_cost(config, num_classes, image_size), config.model
+    if _fits(cost, model):
         return cost
-    cost = _measure_custom(config, num_classes, image_size)
-    if not _fits(cost, config.model):
-        _refuse(config.model, cost, "")
-    return cost
+    advice = ""
+    if isinstance(model, ResNetConfig):
+        advice = f"; {_advice(model, lambda other: _cost_of(other, num_classes, image_size))}"
+    _refuse(model, cost, advice)
+
+
+def measure_cost(config: Config, num_classes: int, image_size: int = 32) -> Cost:
+    """Return the cost of the network, within budget or not.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    if isinstance(config.model, ResNetConfig):
+        return _cost_of(config.model, num_classes, image_size)
+    return _measure_custom(config, num_classes, image_size)
+
+
+def _cost_of(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
+    plan = plan_resnet(model, num_classes, image_size)
+    return Cost(plan.num_params, plan.multiply_adds)
 
 
 def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
@@ -62,7 +73,7 @@ def _fits(cost: Cost, budget: ModelConfig) -> bool:
     return cost.num_params <= budget.max_params and (cap is None or cost.multiply_adds <= cap)
 
 
-def _refuse(budget: ModelConfig, cost: Cost, advice: str) -> None:
+def _refuse(budget: ModelConfig, cost: Cost, advice: str) -> NoReturn:
     if cost.num_params > budget.max_params:
         over = f"this net has {cost.num_params:,} parameters, over the budget of"
         text = f"{over} {budget.max_params:,}{advice}"
