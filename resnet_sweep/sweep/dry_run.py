@@ -1,0 +1,79 @@
+"""A sweep's price before it starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean, quantiles
+
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.forecast import Proposal, draw_proposals, first_config, time_epochs
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.step_timing import StepTimer
+
+DRAWS = 1000
+TIMED_NETS = 5
+REASONS = {
+    "over_budget": "over model.max_params",
+    "over_multiply_adds": "over model.max_multiply_adds",
+    "unbuildable": "cannot be built",
+}
+
+
+def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = DRAWS) -> str:
+    """Return a report: what proposals cost, how many are turned away, hours for n_trials.
+
+    Nothing is stored.
+
+    Raises:
+        UserError: no proposal fits the budget, or data or device cannot be had.
+    """
+    base = first_config(space, composer)
+    with StepTimer(base) as timer:
+        proposals = draw_proposals(space, composer, timer.facts, draws)
+        seconds = time_epochs(proposals, timer, TIMED_NETS)
+        device = timer.facts.device
+    epochs = base.train.epochs
+    return "\n".join(
+        [
+            f"{draws:,} proposals, drawn uniformly from {len(space.reachable())} parameters",
+            *_shares(proposals),
+            *_distribution(proposals),
+            f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
+            + ", ".join(f"{each:.3g} s" for each in seconds),
+            f"estimate: {hours_text(n_trials * epochs * fmean(seconds))} for {n_trials} trials "
+            f"of {epochs} epochs, all on this device and none pruned",
+        ]
+    )
+
+
+def _shares(proposals: Sequence[Proposal]) -> list[str]:
+    counts = Counter(proposal.verdict.reason for proposal in proposals)
+    lines = [("accepted", counts[None]), *((text, counts[key]) for key, text in REASONS.items())]
+    return [f"  {text}: {count / len(proposals):.1%}" for text, count in lines]
+
+
+def _distribution(proposals: Sequence[Proposal]) -> list[str]:
+    """Return deciles of parameters (all that can be built) and of multiply-adds (accepted)."""
+    params = [p.verdict.num_params for p in proposals if p.verdict.num_params is not None]
+    work = [p.verdict.multiply_adds or 0 for p in proposals if p.verdict.accepted]
+    return [
+        f"  parameters, all: {_deciles(params)}",
+        f"  multiply-adds, accepted: {_deciles(work)}",
+    ]
+
+
+def _deciles(counts: list[int]) -> str:
+    if len(counts) < 2:
+        return ", ".join(f"{count:,}" for count in counts) or "none"
+    cuts = quantiles(counts, n=10, method="inclusive")
+    marks = [("least", min(counts)), ("10%", cuts[0]), ("half", cuts[4]), ("90%", cuts[8])]
+    return ", ".join(f"{name} {value:,.0f}" for name, value in [*marks, ("most", max(counts))])
+
+
+def hours_text(seconds: float) -> str:
+    """Return seconds in the unit that reads best."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,90 @@
+"""Proposals drawn without a study, and what training them would take.
+
+Free of torch: steps are timed in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, judge
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+
+# A forward pass is a third of forward and backward.
+EVALUATION_SHARE = 1 / 3
+MOST_TRIES = 100
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A draw; config is None where none can be built."""
+
+    config: Config | None
+    verdict: Verdict
+
+
+def first_config(space: SearchSpace, composer: Composer) -> Config:
+    """Return a proposal that can be built; without a draw many a configuration has no widths.
+
+    Raises:
+        UserError: none of many can be built.
+    """
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    for _ in range(MOST_TRIES):
+        try:
+            return composer.config(space.suggest(study.ask()), None)
+        except UserError as error:
+            reason = error
+    raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")
+
+
+def draw_proposals(
+    space: SearchSpace, composer: Composer, facts: DataFacts, count: int, seed: int = 0
+) -> list[Proposal]:
+    """Draw `count` proposals uniformly and judge them; nothing is stored."""
+    study = optuna.create_study(sampler=RandomSampler(seed=seed))
+    return [_propose(space.suggest(study.ask()), composer, facts) for _ in range(count)]
+
+
+def _propose(assignments: dict[str, object], composer: Composer, facts: DataFacts) -> Proposal:
+    try:
+        config = composer.config(assignments, None)
+    except UserError:
+        return Proposal(None, UNBUILDABLE)
+    return Proposal(config, judge(config, facts.num_classes, facts.image_size))
+
+
+def time_epochs(proposals: Sequence[Proposal], timer: StepTimer, count: int) -> list[float]:
+    """Return the seconds an epoch takes for `count` accepted nets, small to large.
+
+    They lie at equal distances in the order of multiply-adds, so that their mean is that of
+    the accepted nets.
+
+    Raises:
+        UserError: no proposal was accepted, or no step of any could be made.
+    """
+    nets = _accepted_by_size(proposals)
+    if not nets:
+        sizes = [p.verdict.num_params for p in proposals if p.verdict.num_params is not None]
+        smallest = f"the smallest has {min(sizes):,} parameters" if sizes else "none can be built"
+        raise UserError(f"search space: none of {len(proposals)} proposals is accepted; {smallest}")
+    chosen = [nets[(2 * i + 1) * len(nets) // (2 * count)] for i in range(count)]
+    images = timer.facts.train_images + EVALUATION_SHARE * timer.facts.val_images
+    return [images * timer.seconds_per_image(config) for config in chosen]
+
+
+def _accepted_by_size(proposals: Sequence[Proposal]) -> list[Config]:
+    sized = [
+        (proposal.verdict.multiply_adds or 0, index, proposal.config)
+        for index, proposal in enumerate(proposals)
+        if proposal.verdict.accepted and proposal.config is not None
+    ]
+    return [config for _, _, config in sorted(sized, key=lambda entry: entry[:2])]

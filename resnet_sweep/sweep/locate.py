@@ -1,0 +1,215 @@
+"""Where a configuration lies in a search space: the draws that would give it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.derived import (
+    NUM_STAGES,
+    WARMUP_FRACTION,
+    WIDTHS,
+    is_one_minus,
+    split_item,
+    target,
+)
+from resnet_sweep.sweep.judge import outcome_fields
+from resnet_sweep.sweep.space import Parameter, SearchSpace, describe_distribution, possible_values
+from resnet_sweep.sweep.space_parsing import members, to_text, to_value
+
+_LR_SCALING = ("optimizer", "optimizer.lr_scaling")
+ONE_CYCLE_WARMUP = 0.3  # of the run, where warmup_epochs is null
+
+
+class OutsideSpace(UserError):
+    """A configuration that the search space cannot draw."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A configuration in a search space.
+
+    Args:
+        params: study parameters and their values.
+        differences: what the space fixes otherwise: path, value there, value in the sweep.
+    """
+
+    params: dict[str, Any]
+    differences: list[tuple[str, Any, Any]]
+
+
+def locate(space: SearchSpace, composer: Composer, config: Config) -> Location:
+    """Return the draws that give a configuration.
+
+    Raises:
+        OutsideSpace: a value lies outside its range, or is no choice.
+    """
+    widths = _find_widths(space, composer, config)
+    params: dict[str, Any] = {}
+    drawn: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if space.is_active(parameter.condition, drawn):
+            key = parameter.key
+            if key == "optimizer.lr":
+                value: Any = _unscaled_lr(composer, drawn, config)
+            else:
+                value = widths[key] if key in widths else _read(config, key)
+            params[parameter.name] = drawn[key] = _fit(parameter, value)
+    return Location(params, _differences(composer, space.complete(drawn), config))
+
+
+def _differences(
+    composer: Composer, assignments: dict[str, Any], config: Config
+) -> list[tuple[str, Any, Any]]:
+    theirs = outcome_fields(config)
+    ours = outcome_fields(composer.config(assignments, config.seed))
+    paths = sorted(theirs.keys() | ours.keys())
+    return [(p, theirs.get(p), ours.get(p)) for p in paths if theirs.get(p) != ours.get(p)]
+
+
+def _read(config: Config, key: str) -> Any:
+    """Return the value that a parameter would have had to take."""
+    if key == "augmentation":
+        return [f.name for f in fields(config.augmentation) if _is_used(config, f.name)]
+    if key == NUM_STAGES:
+        return len(_model(config, key).blocks)
+    if key == WARMUP_FRACTION:
+        warmup = config.scheduler.warmup_epochs
+        return ONE_CYCLE_WARMUP if warmup is None else warmup / config.train.epochs
+    field, index = split_item(target(key))
+    value: Any = config
+    for name in field.split("."):
+        value = getattr(value, name, None)
+    if hasattr(value, "name"):  # a group, known by its option
+        return value.name
+    if index is not None:
+        value = (_stage_values(config, field) or value)[index]
+    return round(1 - value, 12) if is_one_minus(key) else value
+
+
+def _is_used(config: Config, augmentation: str) -> bool:
+    return getattr(config.augmentation, augmentation) is not None
+
+
+def _stage_values(config: Config, field: str) -> list[int] | None:
+    if not isinstance(config.model, ResNetConfig):
+        return None
+    model = config.model
+    return {
+        "model.widths": model.stage_widths(),
+        "model.kernel_size": model.stage_kernel_sizes(),
+        "model.shortcut_kernel_size": model.stage_shortcut_kernel_sizes(),
+        "model.strides": model.stage_strides(),
+    }.get(field)
+
+
+def _model(config: Config, key: str) -> ResNetConfig:
+    if not isinstance(config.model, ResNetConfig):
+        raise OutsideSpace(f"{key}: model={config.model.name} has none")
+    return config.model
+
+
+def _unscaled_lr(composer: Composer, drawn: dict[str, Any], config: Config) -> float:
+    """Return the learning rate that the sweep's lr_scaling turns into the configuration's."""
+    choices = {key: value for key, value in drawn.items() if key in _LR_SCALING}
+    scaling = composer.value(choices, "optimizer.lr_scaling")
+    batch_size = config.train.batch_size
+    scale = replace(config.optimizer, lr=1.0, lr_scaling=scaling).peak_lr(batch_size)
+    lr = config.optimizer.peak_lr(batch_size) / scale
+    return float(f"{lr:.15g}")
+
+
+def _find_widths(space: SearchSpace, composer: Composer, config: Config) -> dict[str, Any]:
+    """Return base_width, width_factor and first_width that give the same widths."""
+    swept = {p.key: p.distribution for p in space.parameters if p.key in WIDTHS}
+    if not swept:
+        return {}
+    model = _model(config, next(iter(swept)))
+    for values in _candidate_widths(swept, model, composer):
+        named = {key.partition(".")[2]: value for key, value in values.items()}
+        if replace(model, **named).stage_widths() == model.stage_widths():
+            return values
+    shown = to_text(model.stage_widths())
+    raise OutsideSpace(f"model.widths={shown}: no {', '.join(swept)} of the space gives these")
+
+
+def _candidate_widths(
+    swept: dict[str, BaseDistribution], model: ResNetConfig, composer: Composer
+) -> Iterator[dict[str, Any]]:
+    def values(name: str) -> list[Any]:
+        distribution = swept.get(f"model.{name}")
+        if distribution is None:
+            return [composer.value({}, f"model.{name}")]
+        return [getattr(model, name), *_grid(distribution)]
+
+    widths = model.stage_widths()
+    for first, factor in product(values("first_width"), values("width_factor")):
+        base_width = widths[0 if first is None else min(1, len(widths) - 1)]
+        yield dict(zip(WIDTHS, (base_width, factor, first), strict=True))
+
+
+def _grid(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        count = round((distribution.high - distribution.low) / distribution.step) + 1
+        return [distribution.low + i * distribution.step for i in range(count)]
+    return [to_value(value) for value in possible_values(distribution)]
+
+
+def _fit(parameter: Parameter, value: Any) -> Any:
+    """Return a value as the study holds it.
+
+    Raises:
+        OutsideSpace: the distribution cannot draw it.
+    """
+    distribution = parameter.distribution
+    if isinstance(value, list) and value and value.count(value[0]) == len(value):
+        alternatives = [value, value[0]]  # one kernel size for all stages
+    else:
+        alternatives = [value]
+    for each in alternatives:
+        for drawn in _drawn_as(distribution, each):
+            return drawn
+    raise OutsideSpace(
+        f"{parameter.key}={to_text(value)}: lies outside {describe_distribution(distribution)}"
+    )
+
+
+def _drawn_as(distribution: BaseDistribution, value: Any) -> Iterator[Any]:
+    """Yield the value as it would be drawn, or nothing."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            yield from (choice for choice in choices if _is_same(choice, value))
+        case IntDistribution() | FloatDistribution():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                yield from _on_grid(distribution, value)
+
+
+def _is_same(choice: Any, value: Any) -> bool:
+    meant = to_value(choice)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return set(members(choice)) - {"none"} == set(value)
+    if isinstance(meant, float) and isinstance(value, (int, float)):
+        return math.isclose(meant, value, rel_tol=1e-9)
+    return type(meant) is type(value) and bool(meant == value)
+
+
+def _on_grid(distribution: IntDistribution | FloatDistribution, value: float) -> Iterator[Any]:
+    low, high, step = distribution.low, distribution.high, distribution.step
+    near = value if step is None else low + round((value - low) / step) * step
+    near = min(max(near, low), high)
+    if math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12):
+        yield int(near) if isinstance(distribution, IntDistribution) else float(near)

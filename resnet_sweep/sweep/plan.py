@@ -1,0 +1,89 @@
+"""From hours to trials and epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.dry_run import TIMED_NETS, hours_text
+from resnet_sweep.sweep.forecast import EVALUATION_SHARE, draw_proposals, first_config, time_epochs
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+
+DRAWS = 100
+# The sweep that a day-long budget is measured by, and the least that is worth its while.
+USUAL_TRIALS, USUAL_EPOCHS = 100, 30
+FEWEST_TRIALS, FEWEST_EPOCHS = 30, 10
+MOST_EPOCHS = 200
+MANY_DAYS = 2 * 86400.0
+SMALLEST_SUBSET = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fits into the hours.
+
+    Args:
+        epoch_seconds: of an accepted net, on average.
+        text: the plan in words, with the way out where it is poor.
+    """
+
+    n_trials: int
+    epochs: int
+    epoch_seconds: float
+    text: str
+
+
+def plan_hours(space: SearchSpace, composer: Composer, hours: float) -> Plan:
+    """Measure a few steps of a few accepted nets and plan trials and epochs.
+
+    Workers that share a device share its speed, so their number does not count here.
+
+    Raises:
+        UserError: no proposal fits the budget, or data or device cannot be had.
+    """
+    with StepTimer(first_config(space, composer)) as timer:
+        proposals = draw_proposals(space, composer, timer.facts, DRAWS)
+        epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
+        return make_plan(hours, epoch_seconds, timer.facts)
+
+
+def make_plan(hours: float, epoch_seconds: float, facts: DataFacts) -> Plan:
+    """Divide the epochs that fit between trials and length."""
+    n_trials, epochs = divide(hours * 3600 / epoch_seconds)
+    lines = [
+        f"plan for {hours:g} hours: {n_trials} trials of {epochs} epochs, "
+        f"{epoch_seconds:.3g} s an epoch on this {facts.device} (measured over {TIMED_NETS} nets)"
+    ]
+    usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds
+    if usual > MANY_DAYS or n_trials < FEWEST_TRIALS:
+        lines.append(
+            f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {hours_text(usual)} here; "
+            f"a smaller sweep: data.train_subset={subset(hours, epoch_seconds, facts)} "
+            f"train.epochs={FEWEST_EPOCHS} hydra.sweeper.n_trials={FEWEST_TRIALS}"
+        )
+    return Plan(n_trials, epochs, epoch_seconds, "\n".join(lines))
+
+
+def divide(trial_epochs: float) -> tuple[int, int]:
+    """Return trials and epochs whose product is at most `trial_epochs`, at least 1 of each.
+
+    Beyond the usual sweep both grow alike; below it the trials become fewer first.
+    """
+    growth = (trial_epochs / (USUAL_TRIALS * USUAL_EPOCHS)) ** 0.5
+    if growth >= 1:
+        epochs = min(MOST_EPOCHS, round(USUAL_EPOCHS * growth))
+    else:
+        epochs = min(USUAL_EPOCHS, max(FEWEST_EPOCHS, int(trial_epochs / FEWEST_TRIALS)))
+    return max(1, int(trial_epochs / epochs)), epochs
+
+
+def subset(hours: float, epoch_seconds: float, facts: DataFacts) -> int:
+    """Return the training images with which the least worthwhile sweep fits the hours."""
+    val_share = EVALUATION_SHARE * facts.val_images
+    seconds_per_image = epoch_seconds / (facts.train_images + val_share)
+    seconds = hours * 3600 / (FEWEST_TRIALS * FEWEST_EPOCHS)
+    images = int(seconds / seconds_per_image - val_share)
+    smallest = min(SMALLEST_SUBSET, facts.train_images)
+    return min(max(images, smallest), facts.train_images)

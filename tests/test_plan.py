@@ -1,0 +1,132 @@
+"""Dry runs, step timing and planning by the hour."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.dry_run import dry_run, hours_text
+from resnet_sweep.sweep.forecast import Proposal, draw_proposals, time_epochs
+from resnet_sweep.sweep.plan import FEWEST_EPOCHS, divide, make_plan
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+
+FACTS = DataFacts(10, 32, train_images=45000, val_images=5000, device="cpu")
+SPACE = {"parameters": {"model.base_width": "range(4, 65, 4)"}}
+FIXED = [
+    "data=digits",
+    "data.train_subset=200",
+    "model.blocks=[1,1]",
+    "model.strides=[2,2]",
+    "train.epochs=2",
+    "train.batch_size=64",
+    "train.device=cpu",
+]
+
+
+def searched(*overrides: str) -> tuple[SearchSpace, Composer]:
+    space = SearchSpace.build(SPACE, [*FIXED, *overrides])
+    return space, Composer(conf_dir(), space.fixed_overrides)
+
+
+class FakeTimer:
+    """Takes a microsecond for each parameter of the width."""
+
+    facts = FACTS
+
+    def seconds_per_image(self, config: Config) -> float:
+        return float(vars(config.model)["base_width"]) * 1e-6
+
+
+def test_a_dry_run_names_shares_counts_and_hours() -> None:
+    report = dry_run(*searched("model.max_params=20000"), n_trials=10, draws=80)
+    accepted, over = (float(re.findall(rf"{name}: ([\d.]+)%", report)[0]) for name in _SHARES)
+    assert accepted + over == pytest.approx(100, abs=0.2)
+    assert 0 < over < 100
+    assert "parameters, all: least 1," in report
+    assert re.search(r"estimate: [\d.]+ \w+ for 10 trials of 2 epochs", report)
+    seconds = [float(each) for each in re.findall(r"([\d.]+) s[,\n]", report)]
+    assert len(seconds) == 5
+    assert all(0 < each < 60 for each in seconds)
+
+
+_SHARES = ("accepted", "over model.max_params")
+
+
+def test_a_space_without_any_fitting_net_names_the_smallest() -> None:
+    with pytest.raises(UserError, match=r"none of 30 proposals.*the smallest has 1,\d\d\d para"):
+        dry_run(*searched("model.max_params=100"), n_trials=10, draws=30)
+
+
+def test_missing_data_end_a_dry_run_in_one_line() -> None:
+    space, composer = searched("data=arrays", "data.root=nowhere")
+    with pytest.raises(UserError, match="nowhere"):
+        dry_run(space, composer, n_trials=10, draws=5)
+
+
+def test_the_timer_knows_the_data_and_times_steps() -> None:
+    config = searched()[1].config({"model.base_width": 8}, None)
+    with StepTimer(config) as timer:
+        assert timer.facts == DataFacts(10, 32, 200, 287, "cpu")
+        assert 0 < timer.seconds_per_image(config) < 1
+
+
+def test_timed_nets_lie_evenly_between_the_smallest_and_the_largest() -> None:
+    space, composer = searched()
+    proposals = draw_proposals(space, composer, FACTS, 60)
+    timer: Any = FakeTimer()
+    seconds = time_epochs(proposals, timer, 5)
+    images = 45000 + 5000 / 3
+    widths = sorted(vars(p.config.model)["base_width"] for p in proposals if p.config)
+    expected = [widths[i] * 1e-6 * images for i in (6, 18, 30, 42, 54)]
+    assert seconds == pytest.approx(expected)
+
+
+def test_proposals_are_the_same_for_the_same_seed() -> None:
+    space, composer = searched()
+    first, second = (draw_proposals(space, composer, FACTS, 10, seed=1) for _ in range(2))
+    assert [p.verdict for p in first] == [p.verdict for p in second]
+    assert all(isinstance(p, Proposal) and p.verdict.num_params for p in first)
+
+
+@pytest.mark.parametrize("trial_epochs", [1, 12, 300, 900, 2999, 3000, 12000, 1e6])
+def test_a_plan_uses_what_it_has_and_no_more(trial_epochs: float) -> None:
+    n_trials, epochs = divide(trial_epochs)
+    assert n_trials >= 1
+    assert epochs >= FEWEST_EPOCHS
+    if trial_epochs >= 300:
+        assert 0.9 * trial_epochs <= n_trials * epochs <= trial_epochs
+
+
+def test_the_usual_sweep_is_the_measure() -> None:
+    assert divide(3000) == (100, 30)
+    assert divide(900) == (30, 30)
+    assert divide(12000) == (200, 60)
+
+
+def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
+    plan = make_plan(4.0, 500.0, FACTS)
+    assert "100 trials of 30 epochs would take 17.4 days here" in plan.text
+    subset = int(re.findall(r"data.train_subset=(\d+)", plan.text)[0])
+    seconds_per_image = 500 / (45000 + 5000 / 3)
+    assert 300 * (subset + 5000 / 3) * seconds_per_image == pytest.approx(14400, rel=0.01)
+
+
+def test_a_plan_that_fits_says_nothing_more() -> None:
+    plan = make_plan(8.0, 2.0, FACTS)
+    assert (plan.n_trials * plan.epochs) * 2.0 <= 8 * 3600
+    assert "\n" not in plan.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(30, "30 seconds"), (600, "10.0 minutes"), (9000, "2.5 hours"), (1e6, "11.6 days")],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert hours_text(seconds) == text
