@@ -69,6 +69,7 @@ class Benchmark:
         self.nets = {"small": SMALL_NET} if small else NETS
         self.batch_sizes = [64] if small else [128, 512, 1024]
         self.modes = modes if self.cuda else ["none"]
+        torch.backends.cudnn.benchmark = True  # as run_trial does
 
     def steps_per_round(self, batch_size: int) -> int:
         return 2 if self.small else max(20, 20_000 // batch_size)
