@@ -60,7 +60,8 @@ class TrainStep:
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
         inductor = execution.compile == "inductor"
-        self.forward: Any = torch.compile(model) if inductor else model
+        # With the loss inside, so that its kernels are fused as well.
+        self.loss: Any = torch.compile(self._loss) if inductor else self._loss
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
@@ -136,13 +137,20 @@ class TrainStep:
     def _step(self) -> None:
         labels = self.part.labels[self.indices]
         images, targets = self._batch(labels)
-        with self.execution.autocast():
-            logits = self.forward(images)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        loss, logits = self.loss(images, targets)
         self.scaler.scale(loss).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
+
+    def _loss(
+        self, images: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss and the logits."""
+        with self.execution.autocast():
+            logits = self.model(images)
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing), logits
 
     def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
