@@ -81,6 +81,7 @@ class Book:
         self._n_trials = n_trials
         self._worker = worker
         self._lock = FileLock(folder / CLAIMS)
+        self._is_new = True  # looks for what others left before it takes anything new
 
     def claim(self) -> Trial | None:
         """Return a trial to carry out: one that was broken off, one that waits, or a new one.
@@ -89,9 +90,12 @@ class Book:
         """
         with self._lock:
             self.ledger.refresh()
-            mine = [t for t in self.ledger.running if t.user_attrs.get(WORKER) == self._worker]
-            if mine:
-                return self._take(mine[0])
+            broken_off = self._find_own()
+            if broken_off is None and self._is_new:
+                broken_off = self._find_orphan()
+            self._is_new = broken_off is not None
+            if broken_off is not None:
+                return self._take(broken_off)
             if self.ledger.trained + len(self.ledger.running) < self._n_trials:
                 return self._next()
             orphan = self._find_orphan()
@@ -187,6 +191,10 @@ class Book:
         if frozen.user_attrs.get(WORKER) != self._worker:
             self.study._storage.set_trial_user_attr(frozen._trial_id, WORKER, self._worker)
         return Trial(self.study, frozen._trial_id)
+
+    def _find_own(self) -> FrozenTrial | None:
+        running = self.ledger.running
+        return next((t for t in running if t.user_attrs.get(WORKER) == self._worker), None)
 
     def _find_orphan(self) -> FrozenTrial | None:
         """Return a running trial whose worker is gone: the kernel has freed its lock."""

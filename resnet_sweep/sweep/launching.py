@@ -107,7 +107,11 @@ class LocalWorker:
         return self._process.pid
 
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        if self._process.poll() is None:
+            return True
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return False
 
     def stop(self) -> None:
         if self.is_running():
@@ -116,6 +120,7 @@ class LocalWorker:
     def kill(self) -> None:
         if self.is_running():
             self._process.kill()
+            self._process.wait()
 
     def last_words(self) -> str:
         status = self._process.poll()

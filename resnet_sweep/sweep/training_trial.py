@@ -1,4 +1,7 @@
-"""One accepted trial from its configuration to its outcome, whatever happens on the way."""
+"""One accepted trial from its configuration to its outcome, whatever happens on the way.
+
+Imports torch only where a training has brought it already.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from optuna.trial import Trial
 
 from resnet_sweep.config import Config
@@ -23,8 +25,8 @@ from resnet_sweep.sweep.ledger import REPEAT_OF
 from resnet_sweep.sweep.objectives import epoch_value, objective_values
 from resnet_sweep.sweep.rungs import compressed, rung_dir
 from resnet_sweep.sweep.settings import SweepSettings
-from resnet_sweep.training import Interrupted, OnEpoch, PrunedTrial
 
+OnEpoch = Callable[[EpochMetrics], None]
 RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
 
 # errno of what every further trial would run into as well: EACCES, EIO, ENOSPC, EROFS, EDQUOT.
@@ -96,9 +98,7 @@ class TrainingTrial:
         result = finished_result(run_dir) or self._run_trial(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
             log.warning("trial %d is out of memory; trying once more", self._trial.number)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            _free_memory()
             result = self._run_trial(config, run_dir, on_epoch)
         return result
 
@@ -132,6 +132,8 @@ class TrainingTrial:
         if value is None or self._settings.rungs:
             return
         if self._prune_after(metrics.epoch, value) and not last:
+            from resnet_sweep.training import PrunedTrial
+
             raise PrunedTrial(f"after epoch {metrics.epoch}")
 
     def _prune_after(self, epoch: int, value: float) -> bool:
@@ -169,6 +171,14 @@ class TrainingTrial:
             self._give_up(Outcome("failed", reason="timeout", error=error))
 
 
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _stored_steps(trial: Trial) -> dict[int, float]:
     """Return what was reported, without Optuna's copy of the whole study."""
     return trial.study._storage.get_trial(trial._trial_id).intermediate_values
@@ -179,4 +189,6 @@ def _stop_soon() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.raise_signal(signal.SIGTERM)
     else:  # no signals there: the last periodic checkpoint counts
+        from resnet_sweep.training import Interrupted
+
         raise Interrupted

@@ -1,0 +1,102 @@
+"""A worker whose trainings are stubs: python -m sweep_stub folder index. No torch.
+
+What a stub does depends on files in the sweep folder, so that tests can steer workers from
+outside: `sleep` holds seconds per epoch, `script.json` statuses by trial number.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from resnet_sweep.config import Config
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_config, write_result
+from resnet_sweep.sweep.endings import write_ending
+from resnet_sweep.sweep.worker import DataShape, end_with_parent, work
+
+TRAININGS = "trainings.log"
+
+
+def prepare(_config: Config) -> DataShape:
+    return DataShape(num_classes=10, image_size=32)
+
+
+def accuracy_of(config: Config) -> float:
+    """Return a surrogate that prefers a learning rate of 0.1."""
+    return 1 / (1 + abs(config.optimizer.lr - 0.1))
+
+
+def stub_run_trial(
+    config: Config, run_dir: Path, on_epoch: Callable[[EpochMetrics], None] | None = None
+) -> TrialResult:
+    """Count epochs in a file, as a checkpoint would, and leave a result."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    folder = run_dir.parent.parent
+    write_config(run_dir, config)
+    with open(folder / TRAININGS, "a") as file:
+        file.write(f"{run_dir.name}\n")
+    checkpoint = run_dir / "epoch"
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    status = _script(folder).get(run_dir.name, "completed")
+    for epoch in range(done + 1, config.train.epochs + 1):
+        time.sleep(_seconds(folder))
+        checkpoint.write_text(str(epoch))
+        if on_epoch is not None:
+            on_epoch(_metrics(config, epoch))
+    result = _result(config, status)
+    write_result(run_dir, result)
+    return result
+
+
+def _script(folder: Path) -> dict[str, str]:
+    path = folder / "script.json"
+    return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
+
+
+def _seconds(folder: Path) -> float:
+    path = folder / "sleep"
+    return float(path.read_text()) if path.exists() else 0.0
+
+
+def _metrics(config: Config, epoch: int) -> EpochMetrics:
+    accuracy = accuracy_of(config) * epoch / config.train.epochs
+    return EpochMetrics(epoch, 0.1, 1.0, 0.5, 1.0, accuracy, 0.0)
+
+
+def _result(config: Config, status: str) -> TrialResult:
+    value = accuracy_of(config) if status == "completed" else None
+    return TrialResult(
+        status=status,
+        num_params=1000,
+        multiply_adds=2000,
+        epochs=config.train.epochs,
+        val_accuracy=value,
+        val_loss=value,
+        test_accuracy=None,
+        test_loss=None,
+        objective=value,
+        train_seconds=0.1,
+        images_per_second=None,
+        peak_memory_bytes=0,
+        seed=config.seed,
+        device="cpu",
+        versions={},
+        git_commit=None,
+        data_fingerprint="",
+        error=None if status == "completed" else f"scripted {status}",
+    )
+
+
+def main() -> None:
+    logging.basicConfig()
+    end_with_parent()
+    folder, index = Path(sys.argv[1]), int(sys.argv[2])
+    write_ending(folder, index, work(folder, index, stub_run_trial, prepare))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Workers on stub trainings, in this process: what is trained, counted, retried, told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+from stub_sweep import RANDOM, make_sweep, open_stub_study, read_trials, trained_numbers
+from sweep_stub import TRAININGS, prepare, stub_run_trial
+
+from resnet_sweep.config import Config
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.sweep.endings import Ending, request_stop, withdraw_stop
+from resnet_sweep.sweep.ledger import Ledger, state_of, to_record
+from resnet_sweep.sweep.training_trial import RunTrial
+from resnet_sweep.sweep.worker import work
+
+OnEpoch = Callable[[EpochMetrics], None]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(recwarn: pytest.WarningsRecorder) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _work(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> Ending:
+    return work(folder, index, run_trial, prepare)
+
+
+def _with_status(*statuses: str) -> RunTrial:
+    """Return a training whose n-th call ends in the n-th status, later ones completed."""
+    left = list(statuses)
+
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        status = left.pop(0) if left else "completed"
+        result = stub_run_trial(config, run_dir, on_epoch)
+        if status != "completed":
+            result.status, result.error, result.val_accuracy = status, f"some {status}", None
+        return result
+
+    return run
+
+
+def test_all_trials_are_trained_and_told(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=8)
+    assert _work(tmp_path).kind == "done"
+    trials = read_trials(tmp_path)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
+    for trial in trials:
+        config = read_config(tmp_path / RUNS / str(trial.number))
+        assert config.optimizer.lr == trial.params["optimizer.lr"]
+        assert list(trial.intermediate_values) == [1, 2, 3]
+    assert _work(tmp_path).kind == "done"
+    assert len(read_trials(tmp_path)) == 8
+
+
+def test_rejections_do_not_count_and_keep_their_size(tmp_path: Path) -> None:
+    space = ("model.base_width=choice(8,16,400,600)", "optimizer.lr=interval(0.01,0.1)")
+    make_sweep(tmp_path, *space, n_trials=10)
+    _work(tmp_path)
+    states = Counter(state_of(trial) for trial in read_trials(tmp_path))
+    assert states["completed"] == 10 and states["rejected"] > 0
+    rejected = [to_record(t) for t in read_trials(tmp_path) if state_of(t) == "rejected"]
+    assert {trial.reason for trial in rejected} == {"over_budget"}
+    assert all(trial.num_params and trial.num_params > 5_000_000 for trial in rejected)
+    assert all(trial.run_dir is None for trial in rejected)
+    assert len(trained_numbers(tmp_path)) == 10
+
+
+def test_endless_rejections_end_with_the_smallest_count(tmp_path: Path) -> None:
+    make_sweep(tmp_path, "model.base_width=choice(1000,1008)", n_trials=3, max_rejections=15)
+    ending = _work(tmp_path)
+    assert ending.kind == "user_error"
+    sizes = [t.user_attrs["rejected"]["num_params"] for t in read_trials(tmp_path)]
+    assert len(sizes) == 15 and f"{min(sizes):,}" in ending.message
+    told = [trial.state for trial in read_trials(tmp_path)]
+    assert told.count(TrialState.PRUNED) == 1  # the tenth, as a broken constraint
+
+
+def test_no_configuration_is_trained_twice(tmp_path: Path) -> None:
+    make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=3)
+    assert _work(tmp_path).kind == "done"
+    completed = [t for t in read_trials(tmp_path) if state_of(t) == "completed"]
+    assert sorted(t.params["optimizer.lr"] for t in completed) == [0.1, 0.2, 0.3]
+    make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=4, max_rejections=20)
+    ending = _work(tmp_path)
+    assert ending.kind == "user_error" and "duplicate" in ending.message
+
+
+def test_a_grid_is_walked_once(tmp_path: Path) -> None:
+    grid = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
+    space = ("optimizer.lr=choice(0.1,0.2)", "seed=range(1,4)")
+    make_sweep(tmp_path, *space, n_trials=50, sampler=grid)
+    assert _work(tmp_path).kind == "done"
+    drawn = {tuple(t.params.values()) for t in read_trials(tmp_path)}
+    assert len(drawn) == 6 and len(trained_numbers(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "out_of_memory"])
+def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    assert _work(tmp_path, run_trial=_with_status(status, status)).kind == "done"
+    first = to_record(read_trials(tmp_path)[0])
+    assert (first.state, first.reason) == ("failed", status)
+    assert first.error == f"some {status}"
+    assert Ledger(open_stub_study(tmp_path)).refresh()[2].state == TrialState.COMPLETE
+
+
+def test_out_of_memory_is_tried_once_more(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=1)
+    _work(tmp_path, run_trial=_with_status("out_of_memory"))
+    assert read_trials(tmp_path)[0].state == TrialState.COMPLETE
+    assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"]
+
+
+def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=2)
+
+    def full(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        result = stub_run_trial(config, run_dir, on_epoch)
+        result.status, result.error = "failed", "OSError: [Errno 28] No space left on device"
+        (run_dir / "result.json").unlink()
+        return result
+
+    ending = _work(tmp_path, run_trial=full)
+    assert ending.kind == "broken_folder" and "No space" in ending.message
+    assert read_trials(tmp_path)[0].state == TrialState.RUNNING
+    _work(tmp_path)
+    assert [t.state for t in read_trials(tmp_path)] == [TrialState.COMPLETE] * 2
+
+
+def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=2)
+
+    def stop(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        request_stop(tmp_path)
+        result = stub_run_trial(config, run_dir, None)
+        (run_dir / "result.json").unlink()
+        result.status = "interrupted"
+        return result
+
+    assert _work(tmp_path, run_trial=stop).kind == "stopped"
+    before = read_trials(tmp_path)[0]
+    assert before.state == TrialState.RUNNING
+    withdraw_stop(tmp_path)
+    _work(tmp_path, index=1)  # another worker: the first one's lock is free
+    after = read_trials(tmp_path)
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 2
+    assert after[0].params == before.params
+    assert (tmp_path / TRAININGS).read_text().split() == ["0", "0", "1"]
+
+
+def test_the_first_configuration_repeats_with_fresh_seeds(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=6, noise_repeats=3)
+    _work(tmp_path)
+    records = [to_record(trial) for trial in read_trials(tmp_path)]
+    repeats = [record for record in records if record.repeat_of is not None]
+    assert len(repeats) == 3 and len(records) == 6
+    assert {record.repeat_of for record in repeats} == {0}
+    assert sorted(record.seed or 0 for record in repeats) == [1, 2, 3]
+    assert all(record.params == records[0].params for record in repeats)
+
+
+def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
+    from resnet_sweep.training import PrunedTrial
+
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        try:
+            return stub_run_trial(config, run_dir, on_epoch)
+        except PrunedTrial:
+            result = stub_run_trial(config, run_dir, None)
+            result.status = "pruned"
+            return result
+
+    pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
+    make_sweep(tmp_path, n_trials=12, pruner=pruner, noise_repeats=2)
+    _work(tmp_path, run_trial=run)
+    records = [to_record(trial) for trial in read_trials(tmp_path)]
+    states = Counter(record.state for record in records)
+    assert states["pruned"] > 0 and states["completed"] > 0 and sum(states.values()) == 12
+    assert all(list(r.intermediate_values) == [1] for r in records if r.state == "pruned")
+    assert all(r.state == "completed" for r in records if r.repeat_of is not None)
+
+
+def test_rungs_train_anew_with_the_schedule_compressed(tmp_path: Path) -> None:
+    pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
+    make_sweep(tmp_path, n_trials=9, pruner=pruner, rungs=[1])
+    _work(tmp_path)
+    records = [to_record(trial) for trial in read_trials(tmp_path)]
+    states = Counter(record.state for record in records)
+    assert states["pruned"] >= 3 and states["completed"] >= 1
+    for record in records:
+        run = tmp_path / RUNS / str(record.number)
+        assert read_config(run / "rung_1").train.epochs == 1
+        assert list(record.intermediate_values) == [1]
+        assert (run / "config.json").exists() == (record.state == "completed")
+
+
+def test_several_objectives(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=4, objectives=["val_accuracy", "num_params"])
+    _work(tmp_path)
+    values = [trial.values for trial in read_trials(tmp_path)]
+    assert all(len(v) == 2 and v[1] == 1000 for v in values)
+
+
+def test_a_trial_over_its_time_has_failed(tmp_path: Path) -> None:
+    from resnet_sweep.stopping import stop_on_signals
+
+    def slow(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        result = stub_run_trial(config, run_dir, on_epoch)
+        with stop_on_signals() as stop:
+            until = time.monotonic() + 20
+            while stop.signal_number is None and time.monotonic() < until:
+                time.sleep(0.01)
+        result.status, result.error = "interrupted", "signal 15"
+        return result
+
+    make_sweep(tmp_path, n_trials=2, trial_timeout_seconds=0.2)
+    assert _work(tmp_path, run_trial=slow).kind == "done"
+    assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
+
+
+def add_depth(assignments: dict[str, object], trial: Trial) -> None:
+    assignments["model.blocks"] = [trial.suggest_int("depth", 1, 3)] * 2
+
+
+def test_a_function_adds_to_the_space(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3, custom_search_space=f"{__name__}.add_depth")
+    _work(tmp_path)
+    for trial in read_trials(tmp_path):
+        config = read_config(tmp_path / RUNS / str(trial.number))
+        assert getattr(config.model, "blocks") == [trial.params["depth"]] * 2  # noqa: B009
+
+
+def test_workers_draw_differently_also_after_a_restart(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3, sampler=RANDOM)
+    _work(tmp_path, 0)
+    make_sweep(tmp_path, n_trials=6, sampler=RANDOM)
+    _work(tmp_path, 0)
+    make_sweep(tmp_path, n_trials=9, sampler=RANDOM)
+    _work(tmp_path, 1)
+    drawn = [trial.params["optimizer.lr"] for trial in read_trials(tmp_path)]
+    assert len(set(drawn)) == 9
+
+
+def test_no_trial_starts_when_the_time_is_over(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3, last_start=time.time() - 1)
+    assert _work(tmp_path).kind == "done"
+    assert read_trials(tmp_path) == []
