@@ -92,7 +92,8 @@ def _runner_up(view: View) -> Iterator[str]:
     limit = noise.least_difference(1, 1) if single else 0.0
     sure = comparison.p_value < SIGNIFICANCE and abs(comparison.difference) > limit
     verdict = "is better than" if sure else "cannot be told apart from"
-    yield f"It {verdict} the second, {table.loc[1, 'run']}: {text}."
+    second: str = table["run"].tolist()[1]
+    yield f"It {verdict} the second, {second}: {text}."
 
 
 def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
@@ -157,7 +158,7 @@ def _time(view: View) -> Iterator[str]:
     total = float(seconds.sum())
     if total > 0:
         parts = seconds[seconds > 0].sort_values(ascending=False) / total
-        names = parts.index.astype(str).tolist()
+        names = parts.index.tolist()
         shares = ", ".join(f"{part:.0%} {name}" for name, part in zip(names, parts, strict=True))
         yield f"Training took {duration(total)} in all: {shares}."
 

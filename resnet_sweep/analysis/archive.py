@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
 from resnet_sweep.analysis.reading import read_record, shorten
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import RecordError
@@ -66,8 +65,6 @@ def read_found(
     root: Path, found: Found, cache_dir: Path | None, on_progress: OnProgress | None = None
 ) -> Archive:
     """Read what `find_runs` found, as `read_archive` does."""
-    if not found.runs and not found.sweeps:
-        raise UserError(f"{root}: there are no runs in it")
     runs = found.runs
     records, epochs = _read_cache(cache_dir, runs)
     to_read = [each for each in runs if each.run not in records]

@@ -63,7 +63,7 @@ def find_runs(root: Path) -> Found:
     Links are followed after everything else, so that a run has its real name.
 
     Raises:
-        UserError: there is no such folder, or it cannot be opened.
+        UserError: there is no such folder, it cannot be opened, or there is no run in it.
     """
     _check_root(root)
     walk = _Walk(root, folders=deque([root]))
@@ -74,6 +74,8 @@ def find_runs(root: Path) -> Found:
             _follow(walk, walk.links.popleft())
     walk.found.runs.sort(key=lambda each: each.run)
     walk.found.sweeps.sort(key=lambda each: each.sweep)
+    if not walk.found.runs and not walk.found.sweeps:
+        raise UserError(f"{root}: there are no runs in it")
     return walk.found
 
 

@@ -74,6 +74,7 @@ def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
     paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
     with replacing(paths[0]) as file:
         figure.savefig(file, format="png", dpi=DPI)
+    figure.set_layout_engine("none")  # it is laid out; once more would double the time
     with replacing(paths[1]) as file:
         figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None})
     return paths

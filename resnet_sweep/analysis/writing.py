@@ -60,7 +60,7 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     on_step("report", 0, 1)
     counts, rate = count_statuses(archive)
     report = options.output / "report.html"
-    write_report(view, _texts(view, options, counts, said), figures, report)
+    write_report(view, _texts(view, options, counts, rate, said), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
     names = [str(path) for path in paths]
     return Summary(counts, rate, said, board, names, archive.num_read)
@@ -104,15 +104,18 @@ def _write_parquet(table: pa.Table, file: object) -> None:
     pq.write_table(table, file, compression="lz4", use_dictionary=["run"])
 
 
-def _texts(view: View, options: Options, counts: dict[str, int], said: list[str]) -> ReportTexts:
+def _texts(
+    view: View, options: Options, counts: dict[str, int], rate: float | None, said: list[str]
+) -> ReportTexts:
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = f", where {options.where}" if options.where else ""
+    rejected = "" if rate is None else f"; {rate:.1%} of proposals rejected before training"
     unreadable = view.runs[view.runs["status"] == "unreadable"]
     reasons = unreadable["reason"].fillna("").tolist()
     broken = list(view.archive.sweep_errors.items())
     return ReportTexts(
         title=f"Runs in {options.root.resolve().name}",
-        subtitle=f"{len(view.runs):,} runs{chosen}; by {view.objective.label}; {date}",
+        subtitle=f"{len(view.runs):,} runs{chosen}; by {view.objective.label}{rejected}; {date}",
         counts=counts,
         answers=said,
         leaderboard=make_leaderboard(view, options.top, options.sort),

@@ -1,0 +1,221 @@
+"""A hyperparameter that matters comes first; one that does nothing stays under the floors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from resnet_sweep.analysis.coverage import coverage_remarks
+from resnet_sweep.analysis.evaluators import fanova, ped_anova
+from resnet_sweep.analysis.importance import measure_importance
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.parameters import Parameter, Population, population_of_runs
+from resnet_sweep.analysis.statistics import Noise
+from resnet_sweep.errors import UserError
+
+UNKNOWN = Noise(float("nan"), 0)
+ACCURACY = Objective("val_accuracy", 1)
+
+
+def make_population(
+    columns: dict[str, Any], y: np.ndarray, sampler: str | None = None
+) -> Population:
+    parameters = []
+    for name, values in columns.items():
+        column = pd.Series(values)
+        is_numeric = pd.api.types.is_numeric_dtype(column)
+        parameters.append(Parameter(name, column, is_numeric))
+    order = pd.Series(range(len(y)))
+    return Population("test", pd.Series(y), parameters, order, sampler, 10)
+
+
+def draw(seed: int, n: int = 80) -> tuple[dict[str, Any], np.ndarray]:
+    """Return a choice, a number in only one branch, one in all and two that do nothing."""
+    generator = np.random.default_rng(seed)
+    choice = generator.choice(["sgd", "adamw"], n)
+    x, idle = generator.uniform(-1, 1, (2, n))
+    inside = np.where(choice == "sgd", generator.uniform(-1, 1, n), np.nan)
+    noise = generator.normal(0, 0.3, n)
+    y = 2 * (choice == "sgd") - x**2 + np.where(choice == "sgd", inside, 0) + noise
+    columns = {
+        "choice": choice,
+        "inside@sgd": inside,
+        "x": x,
+        "idle": idle,
+        "level": generator.choice(["p", "q", "r"], n),
+    }
+    return columns, y
+
+
+def test_f_tests_equal_ordinary_least_squares() -> None:
+    columns, y = draw(0)
+    found = measure_importance(make_population(columns, y), UNKNOWN)
+    inside = columns["inside@sgd"] - np.nanmean(columns["inside@sgd"])  # judged in its branch
+    inside = inside / np.nanmax(np.abs(inside))
+    blocks = {
+        "choice": [columns["choice"] == "sgd"],
+        "inside@sgd": [np.nan_to_num(inside), np.nan_to_num(inside**2 - np.nanmean(inside**2))],
+        "x": [columns["x"], columns["x"] ** 2],
+        "idle": [columns["idle"], columns["idle"] ** 2],
+        "level": [columns["level"] == "p", columns["level"] == "q"],
+    }
+
+    def residual(names: list[str]) -> tuple[float, int]:
+        matrix = np.column_stack([np.ones(len(y)), *(c for n in names for c in blocks[n])])
+        coefficients = np.linalg.lstsq(matrix.astype(float), y, rcond=None)[0]
+        return float(((y - matrix @ coefficients) ** 2).sum()), matrix.shape[1]
+
+    full, columns_of_full = residual(list(blocks))
+    degrees = len(y) - columns_of_full
+    raw = {}
+    for test in found.tests:
+        name = test.parameter.name
+        without, columns_without = residual([n for n in blocks if n != name])
+        k = columns_of_full - columns_without
+        assert test.degrees == k
+        assert test.f_value == pytest.approx((without - full) / k / (full / degrees))
+        assert test.effect == pytest.approx((without - full) / without)
+        raw[name] = stats.f.sf(test.f_value, k, degrees)
+    least = 0.0
+    adjusted = {test.parameter.name: test.p_value for test in found.tests}
+    for rank, name in enumerate(sorted(raw, key=lambda name: raw[name])):
+        least = min(1.0, max(least, (len(raw) - rank) * raw[name]))
+        assert adjusted[name] == pytest.approx(least)
+
+
+def test_what_matters_comes_first_and_what_does_nothing_stays_below() -> None:
+    for seed in range(5):
+        found = measure_importance(make_population(*draw(seed)), UNKNOWN)
+        matter = [test.parameter.name for test in found.tests if test.matters]
+        assert matter[0] == "choice" and set(matter) == {"choice", "inside@sgd", "x"}
+        for test in found.tests:
+            if test.parameter.name in ("idle", "level"):
+                assert test.effect < test.permutation_floor
+
+
+def test_false_alarms_are_as_rare_as_promised() -> None:
+    alarms = 0
+    for seed in range(60):
+        columns, _ = draw(seed, n=60)
+        y = np.random.default_rng(1000 + seed).normal(size=60)
+        found = measure_importance(make_population(columns, y), UNKNOWN)
+        alarms += any(test.matters for test in found.tests)
+    assert alarms <= 8  # expected 3; more than 8 in 0.4% of such tests
+
+
+def test_effects_below_the_seed_noise_never_matter() -> None:
+    columns, y = draw(0)
+    loud = measure_importance(make_population(columns, y), Noise(10.0, 4))
+    assert not any(test.matters for test in loud.tests)
+    quiet = measure_importance(make_population(columns, y), Noise(0.01, 4))
+    assert [t.parameter.name for t in quiet.tests if t.matters] == ["choice", "inside@sgd", "x"]
+    assert all(test.noise_floor < test.permutation_floor for test in quiet.tests)
+
+
+def test_too_few_configurations_cannot_tell() -> None:
+    columns, y = draw(0, n=14)
+    found = measure_importance(make_population(columns, y), UNKNOWN)
+    assert not found.tests and "too few" in str(found.reason)
+
+
+def test_fewer_configurations_take_the_linear_model() -> None:
+    columns, y = draw(0, n=16)
+    assert measure_importance(make_population(columns, y), UNKNOWN).model == "linear"
+
+
+@pytest.mark.parametrize("case", ["constant", "nothing varied"])
+def test_degenerate_populations_say_why(case: str) -> None:
+    columns, y = draw(0)
+    population = make_population(columns if case == "constant" else {}, y)
+    if case == "constant":
+        population = make_population(columns, np.ones(len(y)))
+    found = measure_importance(population, UNKNOWN)
+    assert not found.tests and found.reason
+
+
+def test_what_only_repeats_others_is_not_tested() -> None:
+    columns, y = draw(0)
+    columns["sum"] = columns["x"] + columns["idle"]
+    columns["square"] = columns["sum"] ** 2
+    found = measure_importance(make_population(columns, y), UNKNOWN)
+    assert all(test.degrees > 0 for test in found.tests)
+
+
+def test_optunas_measures_are_shares_with_a_floor() -> None:
+    columns, y = draw(3, n=40)
+    population = make_population(columns, y)
+    ped = ped_anova(population, ACCURACY)
+    forest = fanova(population, ACCURACY)
+    assert ped is not None and forest is not None
+    assert set(ped.values) == set(columns) and sum(ped.values.values()) == pytest.approx(1)
+    assert forest.dropped == ("inside@sgd",) and sum(forest.values.values()) == pytest.approx(1)
+    assert next(iter(forest.values)) == "choice" and forest.values["choice"] > forest.floor / 2
+    assert 0.2 < ped.floor <= 1
+
+
+def test_fanova_is_refused_where_it_would_take_minutes() -> None:
+    columns, y = draw(0, n=301)
+    with pytest.raises(UserError, match="at most 300 trials, there are 301"):
+        fanova(make_population(columns, y), ACCURACY)
+
+
+def test_few_trials_have_no_shares() -> None:
+    assert ped_anova(make_population(*draw(0, n=15)), ACCURACY) is None
+
+
+def test_a_sampler_that_stayed_where_it_liked_is_told() -> None:
+    n = 60
+    generator = np.random.default_rng(0)
+    narrow = np.concatenate([np.linspace(0, 1, 10), generator.normal(0.5, 0.02, n - 10)])
+    wide = generator.uniform(0, 1, n)
+    choice = np.array(["a"] * 55 + ["b"] * 5)
+    columns = {"narrow": narrow, "wide": wide, "choice": choice}
+    remarks = coverage_remarks(make_population(columns, wide, sampler="tpe"))
+    assert "stayed in" in remarks["narrow"][0] and "wide" not in remarks
+    assert remarks["choice"] == ["the sampler chose a in 90% of trials"]
+    assert "narrow" not in coverage_remarks(make_population(columns, wide, sampler="random"))
+
+
+def test_a_level_that_was_hardly_tried_is_told() -> None:
+    columns = {"choice": np.array(["a"] * 28 + ["b"] * 2)}
+    remarks = coverage_remarks(make_population(columns, np.arange(30.0)))
+    assert remarks == {"choice": ["b was tried only 2 times"]}
+
+
+def make_runs(settings: dict[str, list[Any]]) -> pd.DataFrame:
+    n = len(next(iter(settings.values())))
+    base = {
+        "status": ["completed"] * n,
+        "configuration": [str(i) for i in range(n)],
+        "seed": [0] * n,
+        "val_accuracy": np.linspace(0, 1, n),
+        "augmentation": ["none"] * n,
+    }
+    return pd.DataFrame({**base, **settings})
+
+
+def test_settings_become_parameters_by_branch_and_scale() -> None:
+    runs = make_runs(
+        {
+            "optimizer": ["sgd", "adamw"] * 10,
+            "optimizer.lr": [0.1 * (i + 1) if i % 2 == 0 else 1e-4 * 2**i for i in range(20)],
+            "optimizer.momentum": [0.8 + i / 100 if i % 2 == 0 else np.nan for i in range(20)],
+            "model.base_width": [16, 16, 32, 32] * 5,
+            "model.label": ["narrow", "narrow", "wide", "wide"] * 5,
+            "data.root": [f"/{i}" for i in range(20)],
+            "model.blocks": [f"[{i % 3}, {i % 4}, {i % 5}]" for i in range(20)],
+            "regularization.clip_grad_norm": [np.nan if i % 3 else 0.1 + i for i in range(20)],
+        }
+    )
+    found = {p.name: p for p in population_of_runs(runs, ACCURACY).parameters}
+    assert {"optimizer.lr@sgd", "optimizer.lr@adamw", "model.blocks[0]"} <= set(found)
+    assert found["optimizer.lr@adamw"].is_log and not found["optimizer.lr@sgd"].is_log
+    assert found["optimizer.lr@sgd"].present().sum() == 10
+    assert found["optimizer.lr@sgd"].aliases == ("optimizer.momentum@sgd",)
+    assert found["model.base_width"].aliases == ("model.label",)
+    assert "regularization.clip_grad_norm (set)" in found
+    assert not any("root" in name or name == "model.blocks" for name in found)
