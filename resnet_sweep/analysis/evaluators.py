@@ -1,7 +1,7 @@
 """Optuna's importance measures, shown beside the F-tests with the floor of chance.
 
-Both are shares that add up to one, so an objective that is seed noise alone and a permuted
-one give the same values: one floor stands for both.
+PED-ANOVA compares ranks and fANOVA explains shares of the variance: an objective that is seed
+noise alone and a permuted one give the same values, so one floor stands for both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Shares:
 
     Args:
         values: by name of the parameter; they add up to one.
-        floor: 95% quantile over permutations of the objective of the largest share.
+        floor: what the luckiest parameter reaches in 5% of permutations of the objective, on
+            the scale of the values; above 1 where all that was measured is smaller.
         dropped: conditional parameters that the evaluator cannot judge.
     """
 
@@ -84,20 +85,24 @@ def _measure(
     names: list[str],
     permutations: int,
 ) -> Shares | None:
-    """Return nothing where there are fewer than 20 trials or two parameters."""
+    """Return nothing where there are fewer than 20 trials or two parameters, or no signal."""
     if len(chosen) < MIN_TRIALS or len(names) < 2:
         return None
     y = objective.sign * population.objective.to_numpy(np.float64)[chosen]
     study = _study([p for p in population.parameters if p.name in names], y, chosen)
     values = _evaluate(evaluator, study, names, y)
+    total = sum(values.values())
+    if total <= 0:
+        return None
     generator = np.random.default_rng(0)
     largest = [
         max(_evaluate(evaluator, study, names, generator.permutation(y)).values())
         for _ in range(permutations)
     ]
     dropped = tuple(p.name for p in population.parameters if p.name not in names)
-    ordered = dict(sorted(values.items(), key=lambda item: -item[1]))
-    return Shares(method, ordered, float(np.quantile(largest, 0.95)), len(y), dropped)
+    ordered = sorted(values, key=lambda name: -values[name])
+    shares = {name: values[name] / total for name in ordered}
+    return Shares(method, shares, float(np.quantile(largest, 0.95)) / total, len(y), dropped)
 
 
 def _evaluate(
@@ -112,8 +117,7 @@ def _evaluate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on constant parameters of a branch
         found = evaluator.evaluate(study, names, target=target)
-    total = sum(found.values())
-    return {name: float(value / total) if total > 0 else 0.0 for name, value in found.items()}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _study(parameters: list[Parameter], y: Array, chosen: npt.NDArray[np.int64]) -> optuna.Study:

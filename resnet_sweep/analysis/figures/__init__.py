@@ -74,9 +74,9 @@ FIGURES = (
         "Which hyperparameters matter",
         "Blue: significant (Holm-corrected) and above both floors. Grey: cannot tell. Black "
         "line: what the luckiest hyperparameter reaches by permutation in 1 of 20 cases. "
-        "Vermilion line: what seed noise alone reaches. name@choice is judged inside that "
-        "choice only. PED-ANOVA and fANOVA are shares of a whole: seed noise alone gives the "
-        "same floor as permutation. After a sampler that learns, they favour what it liked.",
+        "Vermilion line: what seed noise alone reaches; for PED-ANOVA and fANOVA that is the "
+        "same as permutation. name@choice is judged inside that choice only. After a sampler "
+        "that learns, PED-ANOVA and fANOVA favour what it liked.",
         draw_importance,
     ),
     FigureSpec(
@@ -102,7 +102,8 @@ FIGURES = (
     FigureSpec(
         "history",
         "The course of the sweep",
-        "Each trial in order, the best so far as a line; without a value, at the lower edge.",
+        "Each trial in order, the best so far as a line; far below, or without a value, at the "
+        "edge.",
         draw_history,
     ),
     FigureSpec(

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from resnet_sweep.analysis.figures.effects import ordered_parameters
 from resnet_sweep.analysis.parameters import Parameter
 from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, is_many, new_figure, plain
+from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, new_figure, plain
 from resnet_sweep.analysis.view import View
 
 GRID = 60
 MIN_POINTS = 12
+MAX_POINTS = 300
 # Farther than this share of the axes from any configuration, nothing is claimed.
 REACH = 0.25
 
@@ -33,15 +34,7 @@ def draw_contour(view: View) -> Figure:
     axes = figure.subplots()
     x_range, y_range = (_from_unit(each, side) for each in (first, second))
     filled = axes.contourf(x_range, y_range, surface.reshape(GRID, GRID), 12, cmap=COLORMAP)
-    axes.scatter(
-        first.values.to_numpy(float)[both],
-        second.values.to_numpy(float)[both],
-        s=9,
-        color="white",
-        edgecolors="black",
-        lw=0.4,
-        rasterized=is_many(len(y)),
-    )
+    _draw_points(axes, first.values.to_numpy(float)[both], second.values.to_numpy(float)[both])
     _label(axes, first, second)
     figure.colorbar(filled, ax=axes, label=f"{view.objective.label}, fitted")
     return figure
@@ -54,6 +47,11 @@ def _choose(view: View) -> tuple[Parameter, Parameter]:
             if int((first.present() & second.present()).sum()) >= MIN_POINTS:
                 return first, second
     raise NotDrawnError("no two numeric hyperparameters were varied together often enough")
+
+
+def _draw_points(axes: Axes, x: Array, y: Array) -> None:
+    few = np.random.default_rng(0).permutation(len(x))[:MAX_POINTS]
+    axes.scatter(x[few], y[few], s=9, color="white", edgecolors="black", lw=0.4)
 
 
 def _unit(parameter: Parameter) -> Array:

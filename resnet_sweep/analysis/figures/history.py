@@ -31,13 +31,11 @@ def draw_history(view: View) -> Figure:
     figure = new_figure()
     axes = figure.subplots()
     _points(axes, done, view.objective.column, "completed")
-    pruned = runs[runs["status"] == "pruned"]
-    if len(pruned):
-        _points(axes, pruned, view.objective.column, "pruned")
     y = done[view.objective.column].astype("float64")
     best = y.cummax() if view.objective.sign > 0 else y.cummin()
     axes.step(done["place"], best, where="post", color=BLACK, lw=1.3, label="best so far")
     limit_objective(axes, y.to_numpy(), view.objective)
+    _draw_pruned(axes, runs[runs["status"] == "pruned"], view.objective.column)
     _mark_at_edge(axes, runs, view)
     axes.set(xlabel="run, by name" if view.sweep is None else "trial number")
     axes.set_ylabel(view.objective.label)
@@ -64,6 +62,16 @@ def _points(axes: Axes, runs: pd.DataFrame, column: str, status: str) -> None:
         rasterized=is_many(len(runs)),
         label=f"{status} ({len(runs)})" + (", last epoch's value" if status == "pruned" else ""),
     )
+
+
+def _draw_pruned(axes: Axes, pruned: pd.DataFrame, column: str) -> None:
+    """Draw pruned trials; those that lie outside stand at the edge."""
+    if pruned.empty:
+        return
+    low, high = axes.get_ylim()
+    margin = 0.02 * (high - low)
+    values = pruned[column].astype("float64").clip(low + margin, high - margin)
+    _points(axes, pruned.assign(**{column: values}), column, "pruned")
 
 
 def _mark_at_edge(axes: Axes, runs: pd.DataFrame, view: View) -> None:

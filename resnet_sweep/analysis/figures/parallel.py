@@ -77,7 +77,7 @@ def _label_axis(axes: Axes, place: int, parameter: Parameter) -> None:
     axes.axvline(place, color="0.6", lw=0.8, zorder=0)
     values = parameter.values.dropna()
     if parameter.is_numeric:
-        marks = {0.0: f"{values.min():.3g}", 1.0: f"{values.max():.3g}"}
+        marks = {0.0: f"{values.min():.4g}", 1.0: f"{values.max():.4g}"}
     else:
         levels = sorted(values.unique())[:MAX_LEVELS_SHOWN]
         top = max(1, values.nunique() - 1)

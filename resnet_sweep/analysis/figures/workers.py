@@ -13,6 +13,7 @@ from resnet_sweep.analysis.style import STATUS_COLORS, NotDrawnError, is_many, n
 from resnet_sweep.analysis.view import View
 
 MAX_TICKS = 30
+MAX_OUTLINED = 500
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,6 @@ def _draw_bars(axes: Axes, shifts: list[_Shift], workers: list[int], seconds: in
         height=0.7,
         color=STATUS_COLORS[shifts[0].state],
         edgecolor="white",
-        lw=0.4,
+        lw=0 if len(shifts) > MAX_OUTLINED else 0.4,
         rasterized=is_many(len(shifts)),
     )
