@@ -116,7 +116,7 @@ class Book:
             if earlier != trial.number:
                 return earlier
             trial.set_user_attr(ACCEPTED, verdict)
-            self.ledger.signatures[verdict["signature"]] = trial.number
+            self.ledger.refresh()
             return None
 
     def reject(
@@ -156,7 +156,7 @@ class Book:
 
     def enqueue_repeats(self, trial: Trial, seeds: list[int]) -> None:
         """Let the first configuration be trained again with other seeds, once in a study."""
-        if trial.number != min(self.ledger.signatures.values(), default=trial.number):
+        if trial.number != self.ledger.first:
             return
         with self._lock:
             trials = self.study.get_trials(deepcopy=False)

@@ -17,6 +17,7 @@ REJECTED = "rejected"  # why it was turned away
 OUTCOME = "outcome"  # what became of its training
 REPEAT_OF = "repeat_of"  # the trial whose configuration it repeats
 SEED = "seed"  # of a repeat
+EXTENDED_FROM = "extended_from"  # the sweep that it was taken over from
 
 _STATES = {
     TrialState.COMPLETE: "completed",
@@ -42,6 +43,7 @@ class Ledger:
         counts: finished trials by state.
         open: trials that run or wait, as of the last refresh.
         signatures: of what is or was trained -> trial number.
+        first: the first trial that was accepted for training here.
     """
 
     def __init__(self, study: optuna.Study) -> None:
@@ -50,6 +52,7 @@ class Ledger:
         self.open: list[FrozenTrial] = []
         self.signatures: dict[str, int] = {}
         self.smallest_rejected: int | None = None
+        self.first: int | None = None
         self.num_trials = 0
 
     def refresh(self) -> list[FrozenTrial]:
@@ -87,10 +90,15 @@ class Ledger:
 
     def _note_signature(self, trial: FrozenTrial) -> None:
         accepted = trial.user_attrs.get(ACCEPTED)
-        if accepted is not None:
-            self.signatures.setdefault(accepted["signature"], trial.number)
+        if accepted is None:
+            return
+        self.signatures.setdefault(accepted["signature"], trial.number)
+        if EXTENDED_FROM not in trial.user_attrs:
+            self.first = trial.number if self.first is None else min(self.first, trial.number)
 
     def _count(self, trial: FrozenTrial) -> None:
+        if EXTENDED_FROM in trial.user_attrs:
+            return
         self.counts[state_of(trial)] += 1
         num_params = trial.user_attrs.get(REJECTED, {}).get("num_params")
         if num_params is not None:
@@ -105,6 +113,7 @@ def to_record(trial: FrozenTrial) -> SweepTrial:
     rejected: dict[str, Any] = attributes.get(REJECTED, {})
     outcome: dict[str, Any] = attributes.get(OUTCOME, {})
     judged = accepted or rejected
+    is_here = accepted and not rejected and EXTENDED_FROM not in attributes
     return SweepTrial(
         number=trial.number,
         state=state_of(trial),
@@ -121,6 +130,6 @@ def to_record(trial: FrozenTrial) -> SweepTrial:
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
         epochs=outcome.get("epochs"),
         train_seconds=outcome.get("train_seconds"),
-        run_dir=f"{RUNS}/{trial.number}" if accepted and not rejected else None,
+        run_dir=f"{RUNS}/{trial.number}" if is_here else None,
         repeat_of=attributes.get(REPEAT_OF),
     )

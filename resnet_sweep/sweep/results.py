@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.ledger import EXTENDED_FROM
 from resnet_sweep.sweep.space import SearchSpace
 
 # What a sweep switches off for all of its trials, and a single run wants.
@@ -47,7 +48,8 @@ def describe_best(
     for trial, command in zip(best, retrain, strict=True):
         pairs = zip(objectives, trial.values or [], strict=True)
         values = ", ".join(f"{name} {value:.6g}" for name, value in pairs)
-        lines += [f"best: trial {trial.number} in {folder / RUNS / str(trial.number)}: {values}"]
+        where = trial.user_attrs.get(EXTENDED_FROM, folder / RUNS / str(trial.number))
+        lines += [f"best: trial {trial.number} in {where}: {values}"]
         lines += [f"  again: {command}"]
     return "\n".join(lines)
 

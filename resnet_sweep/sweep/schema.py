@@ -121,7 +121,8 @@ class SweeperConfig:
             five from fifty trials on.
         rungs: epochs of shorter trainings, each with the whole schedule, that come before the
             one of train.epochs; the pruner compares at their ends.
-        start_from: experiments that are trained first.
+        start_from: experiments or run folders that are trained first; null: the project's
+            origin, where it lies in the space.
         extend_from: sweep folder whose trials join this study.
         dry_run: draw proposals, print what they would cost, store nothing.
         status_seconds: between two status lines where there is no terminal.
@@ -146,7 +147,7 @@ class SweeperConfig:
     hours: Optional[float] = None
     noise_repeats: Optional[int] = None
     rungs: list[int] = field(default_factory=list)
-    start_from: list[str] = field(default_factory=list)
+    start_from: Optional[list[str]] = None
     extend_from: Optional[str] = None
     dry_run: bool = False
     status_seconds: float = 10.0

@@ -75,7 +75,7 @@ def is_exhausted(study: optuna.Study) -> bool:
 def _grid(space: SearchSpace) -> dict[str, Any]:
     """Return the values of each parameter."""
     grid: dict[str, Any] = {}
-    for parameter in space.parameters:
+    for parameter in space.reachable():
         match parameter.distribution:
             case CategoricalDistribution(choices=choices):
                 grid[parameter.name] = list(choices)

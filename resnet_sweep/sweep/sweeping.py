@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import optuna
 from hydra.types import HydraContext
@@ -23,12 +22,20 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.data.dataset import count_classes
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
+from resnet_sweep.sweep.checking import (
+    check_any_fits,
+    check_sweep,
+    plain_values,
+    read_options,
+    sweep_folder,
+)
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs
 from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.results import (
     RESULTS,
     best_trials,
@@ -36,8 +43,6 @@ from resnet_sweep.sweep.results import (
     retrain_command,
     write_results,
 )
-from resnet_sweep.sweep.schema import SweeperConfig
-from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
@@ -49,11 +54,10 @@ from resnet_sweep.sweep.settings import (
     write_settings,
 )
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.sweep.starting import enqueue_starts, extend_study, find_starts
 from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.storage import connect, open_storage
+from resnet_sweep.sweep.storage import open_storage
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
-from resnet_sweep.sweep.worker import load_function
 
 LOCK = "sweep.lock"
 STUDY_NAME = "hydra.sweeper.study_name"
@@ -74,40 +78,48 @@ class Sweeping:
         self.options = read_options(config)
         self.name = self.options.study_name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         self.folder = sweep_folder(config, self.options, self.name)
-        node = OmegaConf.select(config, "search_space") or {}
-        overrides = [f"{key}={value}" for key, value in self.options.params.items()]
-        plain = OmegaConf.to_container(node, resolve=True) if node else {}
-        assert isinstance(plain, dict)
-        self.space = SearchSpace.build(plain, [*overrides, *arguments])  # type: ignore[arg-type]
+        self.arguments = arguments
+        self.space = self._build_space()
 
     def run(self) -> None:
         """Check, freeze, train, and leave the results."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         composer = Composer(conf_dir(), self.space.fixed_overrides)
         base = composer.config({}, None)
-        self._check(base, composer)
+        check_sweep(self.options, self.space, base, composer)
+        check_any_fits(self.space, composer, count_classes(base.data))
+        self._starts = find_starts(self.space, composer, self.options.start_from, print)
+        if self.options.dry_run:
+            print(dry_run(self.space, composer, self.options.n_trials), flush=True)
+            return
+        if self.options.hours is not None:
+            base = self._plan(composer, self.options.hours)
         with self._folder_to_itself():
             settings = self._freeze(base)
-            study = self._create_study(settings)
             print(f"sweep folder: {self.folder}", flush=True)
+            study = self._create_study(settings)
             supervisor = self._supervisor(settings, study)
             self._supervise(supervisor, settings.workers)
             self._report(study, supervisor)
 
-    def _check(self, base: Config, composer: Composer) -> None:
-        """Find what a user can have got wrong before anything is written."""
-        epochs, rungs = base.train.epochs, self.options.rungs
-        allowed = f"must be fewer than train.epochs={epochs}"
-        require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
-        needs_val = any(name.startswith("val_") for name in self.options.objectives)
-        allowed = "the objective needs a validation part"
-        require(base.data.val_size > 0 or not needs_val, "data.val_size", 0, allowed)
-        load_function(self.options.custom_search_space)
-        build_sampler(_plain(self.config.hydra.sweeper.sampler), self.space, 0, 0)
-        if self.options.storage is not None:
-            connect(self.options.storage)
-        check_space(self.space, composer)
-        check_any_fits(self.space, composer, count_classes(base.data))
+    def _build_space(self, *more: str) -> SearchSpace:
+        node = OmegaConf.select(self.config, "search_space")
+        space = {} if node is None else plain_values(node)
+        overrides = [f"{key}={value}" for key, value in self.options.params.items()]
+        return SearchSpace.build(space, [*overrides, *self.arguments, *more])
+
+    def _plan(self, composer: Composer, hours: float) -> Config:
+        """Fit trials and epochs into the hours; a sweep that goes on keeps its own plan."""
+        if (self.folder / SETTINGS).exists():
+            old = read_settings(self.folder)
+            n_trials, epochs = old.n_trials, old.epochs
+        else:
+            plan = plan_hours(self.space, composer, hours)
+            print(plan.text, flush=True)
+            n_trials, epochs = plan.n_trials, plan.epochs
+        self.options = replace(self.options, n_trials=n_trials)
+        self.space = self._build_space(f"train.epochs={epochs}")
+        return Composer(conf_dir(), self.space.fixed_overrides).config({}, None)
 
     @contextmanager
     def _folder_to_itself(self) -> Iterator[None]:
@@ -149,7 +161,7 @@ class Sweeping:
             base=base_values(base),
             objectives=options.objectives,
             rungs=options.rungs,
-            sampler=_plain(self.config.hydra.sweeper.sampler),
+            sampler=plain_values(self.config.hydra.sweeper.sampler),
             pruner=asdict(options.pruner),
             custom_search_space=options.custom_search_space,
             n_trials=options.n_trials,
@@ -175,12 +187,19 @@ class Sweeping:
         )
 
     def _create_study(self, settings: SweepSettings) -> optuna.Study:
-        return optuna.create_study(
+        composer = frozen_composer(self.folder, self.space)
+        study = optuna.create_study(
             study_name=settings.study_name,
             storage=open_storage(settings.storage, self.folder),
             directions=self.options.directions,
             load_if_exists=True,
         )
+        if not study.get_trials(deepcopy=False):
+            if self.options.extend_from is not None:
+                old = Path(self.options.extend_from)
+                extend_study(study, self.space, composer, old, print)
+            enqueue_starts(study, self._starts, print)
+        return study
 
     def _supervisor(self, settings: SweepSettings, study: optuna.Study) -> Supervisor:
         options = self.options
@@ -228,49 +247,6 @@ class Sweeping:
         return shlex.join(["python", "-m", "resnet_sweep.train", *named])
 
 
-def read_options(config: DictConfig) -> SweeperConfig:
-    """Return the checked node hydra.sweeper.
-
-    Raises:
-        UserError: a value that is not allowed.
-    """
-    options = OmegaConf.to_object(config.hydra.sweeper)
-    assert isinstance(options, SweeperConfig)
-    given = options.direction
-    directions = [given] if isinstance(given, str) else given
-    allowed = f"follows from the objectives: {', '.join(options.directions)}"
-    fits = directions is None or list(map(str, directions)) == options.directions
-    require(fits, "hydra.sweeper.direction", given, allowed)
-    return options
-
-
-def sweep_folder(config: DictConfig, options: SweeperConfig, name: str) -> Path:
-    """Return where the sweep lies: hydra.sweep.dir where the command line gives it."""
-    given = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.sweep.dir=")]
-    return Path(config.hydra.sweep.dir) if given else Path(options.folder) / name
-
-
-def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> None:
-    """Draw at random until a net fits.
-
-    Raises:
-        UserError: none of many draws does.
-    """
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    counts: list[int] = []
-    for _ in range(TRIAL_DRAWS):
-        try:
-            config = composer.config(space.suggest(study.ask()), None)
-        except UserError:
-            continue
-        verdict = judge(config, num_classes, getattr(config.data, "image_size", 32))
-        if verdict.accepted:
-            return
-        counts += [] if verdict.num_params is None else [verdict.num_params]
-    least = f"the smallest had {min(counts):,} parameters" if counts else "none can be built"
-    raise UserError(f"search space: none of {TRIAL_DRAWS} random nets fits its budget; {least}")
-
-
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM as Ctrl-C."""
@@ -283,9 +259,3 @@ def sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(plain, dict)
-    return plain  # type: ignore[return-value]

@@ -1,0 +1,96 @@
+"""What a user can have got wrong about a sweep, found before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError, require
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.schema import SweeperConfig
+from resnet_sweep.sweep.searching import build_sampler
+from resnet_sweep.sweep.settings import read_settings
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.sweep.storage import connect
+from resnet_sweep.sweep.worker import load_function
+
+TRIAL_DRAWS = 2000
+
+
+def read_options(config: DictConfig) -> SweeperConfig:
+    """Return the checked node hydra.sweeper.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+    options = OmegaConf.to_object(config.hydra.sweeper)
+    assert isinstance(options, SweeperConfig)
+    given = options.direction
+    directions = [given] if isinstance(given, str) else given
+    allowed = f"follows from the objectives: {', '.join(options.directions)}"
+    fits = directions is None or list(map(str, directions)) == options.directions
+    require(fits, "hydra.sweeper.direction", given, allowed)
+    return options
+
+
+def sweep_folder(config: DictConfig, options: SweeperConfig, name: str) -> Path:
+    """Return where the sweep lies: hydra.sweep.dir where the command line gives it."""
+    given = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.sweep.dir=")]
+    return Path(config.hydra.sweep.dir) if given else Path(options.folder) / name
+
+
+def check_sweep(
+    options: SweeperConfig, space: SearchSpace, base: Config, composer: Composer
+) -> None:
+    """Try whatever can be tried without data and workers.
+
+    Raises:
+        UserError: what is wrong.
+    """
+    epochs, rungs = base.train.epochs, options.rungs
+    allowed = f"must be fewer than train.epochs={epochs}"
+    require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
+    needs_val = any(name.startswith("val_") for name in options.objectives)
+    allowed = "the objective needs a validation part"
+    require(base.data.val_size > 0 or not needs_val, "data.val_size", 0, allowed)
+    load_function(options.custom_search_space)
+    build_sampler(vars(options.sampler), space, 0, 0)
+    if options.storage is not None:
+        connect(options.storage)
+    if options.extend_from is not None:
+        read_settings(Path(options.extend_from))
+    check_space(space, composer)
+
+
+def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> None:
+    """Draw at random until a net fits.
+
+    Raises:
+        UserError: none of many draws does.
+    """
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    counts: list[int] = []
+    for _ in range(TRIAL_DRAWS):
+        try:
+            config = composer.config(space.suggest(study.ask()), None)
+        except UserError:
+            continue
+        verdict = judge(config, num_classes, getattr(config.data, "image_size", 32))
+        if verdict.accepted:
+            return
+        counts += [] if verdict.num_params is None else [verdict.num_params]
+    least = f"the smallest had {min(counts):,} parameters" if counts else "none can be built"
+    raise UserError(f"search space: none of {TRIAL_DRAWS} random nets fits its budget; {least}")
+
+
+def plain_values(node: DictConfig) -> dict[str, Any]:
+    """Return a mapping without interpolations."""
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]

@@ -1,0 +1,196 @@
+"""Sweeps from the command line, with real trainings of the smallest net."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, TINY_OVERRIDES, run_train
+from hydra.core.global_hydra import GlobalHydra
+
+from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.sweep import checking
+from resnet_sweep.train import main
+
+TINY_SWEEP = [
+    "-m",
+    "hydra/sweeper=optuna",
+    *(o for o in TINY_OVERRIDES if not o.startswith(("train.epochs", "train.batch_size"))),
+    "train.epochs=1",
+    "train.batch_size=64",
+    "hydra.sweeper.study_name=s",
+    "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.n_jobs=1",
+]
+FOLDER = Path("outputs/sweeps/s")
+
+
+def _sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return run_train(*TINY_SWEEP, *overrides, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("sweep")
+    done = _sweep(folder, "hydra.sweeper.start_from=[]")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    sweep = read_sweep(folder / FOLDER)
+    assert sweep.record.objectives == ["val_accuracy"] and sweep.record.n_trials == 3
+    trained = sweep.trained()
+    assert len(trained) == 3
+    for trial in trained:
+        run_dir = sweep.run_dir(trial)
+        assert run_dir is not None and trial.num_params == read_result(run_dir).num_params
+    completed = [t for t in trained if t.state == "completed"]
+    best = max(completed, key=lambda t: t.values or [0.0])
+    results = yaml.safe_load((folder / FOLDER / "optimization_results.yaml").read_text())
+    assert results["name"] == "optuna"
+    assert [results["best_value"]] == best.values
+    assert "again: python -m resnet_sweep.train" in printed
+    assert "trained 3 of 3" in printed
+
+
+def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, printed = finished
+    command = next(line for line in printed.splitlines() if "again:" in line).split("train ")[1]
+    code = "import shlex, sys; print('\\n'.join(shlex.split(sys.argv[1])))"
+    words = subprocess.check_output([sys.executable, "-c", code, command], text=True)
+    done = run_train(*words.splitlines(), "train.figures=false", "hydra.run.dir=r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    best = yaml.safe_load((folder / FOLDER / "optimization_results.yaml").read_text())
+    assert read_result(tmp_path / "r").val_accuracy == best["best_value"]
+
+
+def test_the_same_command_goes_on_to_the_same_total(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = read_sweep(folder / FOLDER).trials
+    done = _sweep(folder, "hydra.sweeper.start_from=[]")
+    assert done.returncode == 0, done.stderr
+    assert read_sweep(folder / FOLDER).trials == before
+
+
+def test_a_changed_sweep_is_refused_with_the_difference(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    done = _sweep(folder, "optimizer.lr=interval(0.1,0.2)", "data.val_size=0.3")
+    assert done.returncode == 2
+    for part in ("optimizer.lr@sgd was", "optimizer.lr was (none), is 0.1..0.2", "extend_from"):
+        assert part in done.stderr
+    assert "data.val_size was 0.2, is 0.3" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def _started(folder: Path) -> subprocess.Popen[str]:
+    """Start a sweep that would take hours, and wait for its first checkpoint."""
+    long = ["train.epochs=3000", "hydra/sweeper/pruner=none", "hydra.sweeper.n_jobs=2"]
+    seldom = "train.checkpoint_interval_seconds=0.2"
+    command = [sys.executable, "-m", "resnet_sweep.train", *TINY_SWEEP, *long, seldom]
+    process = _Killed(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 90
+    while not list((folder / FOLDER).glob("runs/*/checkpoint.pt")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    return process
+
+
+class _Killed(subprocess.Popen):  # type: ignore[type-arg] # of text
+    def __exit__(self, *args: object) -> None:
+        self.kill()
+        super().__exit__(None, None, None)
+
+
+def test_one_sweep_of_a_name_at_a_time_and_an_interrupted_one_says_how_to_go_on(
+    tmp_path: Path,
+) -> None:
+    with _started(tmp_path) as process:
+        second = _sweep(tmp_path)
+        assert second.returncode == 2 and "is running" in second.stderr
+        assert str(process.pid) in second.stderr
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: python -m resnet_sweep.train -m hydra/sweeper=optuna" in printed
+    assert "hydra.sweeper.study_name=s" in printed
+    statuses = {read_result(run).status for run in (tmp_path / FOLDER / "runs").iterdir()}
+    assert statuses == {"interrupted"}
+
+
+BAD_INPUT = {
+    "hydra/sweeper/sampler=magic": "hydra/sweeper/sampler=magic",
+    "hydra/sweeper/pruner=magic": "asha hyperband median none patient",
+    "hydra/sweeper/pruner=asha hydra.sweeper.objectives=[val_accuracy,num_params]": "pruner=none",
+    "hydra.sweeper.objectives=[accuracy]": "val_accuracy",
+    "hydra.sweeper.objectives=[]": "at least one",
+    "hydra.sweeper.direction=minimize": "maximize",
+    "hydra.sweeper.n_trials=0": "hydra.sweeper.n_trials=0",
+    "hydra.sweeper.n_trials=many": "hydra.sweeper.n_trials",
+    "hydra.sweeper.n_jobs=0": "hydra.sweeper.n_jobs=0",
+    "hydra.sweeper.max_failure_rate=2": "max_failure_rate=2",
+    "hydra.sweeper.rungs=[5]": "train.epochs=1",
+    "hydra.sweeper.rungs=[3,2]": "must rise",
+    "hydra.sweeper.storage=postgresql+psycopg://me:pw@localhost:1/x": "hydra.sweeper.storage",
+    "hydra.sweeper.extend_from=nowhere": "nowhere",
+    "hydra.sweeper.start_from=[nowhere]": "nowhere",
+    "hydra.sweeper.custom_search_space=no.such": "no.such",
+    "hydra.sweeper.folder=/proc": "/proc",
+    "hydra.sweeper.n_trails=3": "did you mean n_trials?",
+    "optimizer.lrr=interval(0,1)": "did you mean lr?",
+    "optimizer=choice(sgd,magic)": "magic",
+    "optimizer.lr=interval(1,0.1)": "wrong way round",
+    "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
+    "search_space=nowhere": "search_space=nowhere",
+    "data.val_size=0": "data.val_size",
+}
+
+
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the entry point run here: a process for each mistake would take minutes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(checking, "TRIAL_DRAWS", 20)
+    yield
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("overrides", BAD_INPUT)
+def test_bad_input_gets_one_line_before_any_trial(
+    overrides: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *TINY_SWEEP, *overrides.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    assert BAD_INPUT[overrides] in lines[0]
+    assert os.listdir() == []
+
+
+@pytest.mark.engines
+def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
+    done = _sweep(tmp_path, "hydra.sweeper.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "1,000 proposals" in done.stdout and "estimate" in done.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_sweeper_imports_no_torch() -> None:
+    code = (
+        "import sys\nimport resnet_sweep.sweep.plugin\nassert 'optuna' not in sys.modules\n"
+        "import resnet_sweep.sweep.sweeping\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
