@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from resnet_sweep.atomic import write_text
+from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_config, write_result
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.sweep.endings import write_ending
 from resnet_sweep.sweep.worker import DataShape, end_with_parent, work
 
@@ -36,7 +38,8 @@ def stub_run_trial(
     """Count epochs in a file, as a checkpoint would, and leave a result."""
     run_dir.mkdir(parents=True, exist_ok=True)
     folder = run_dir.parent.parent
-    write_config(run_dir, config)
+    values = {"schema_version": 1, **to_dict(config)}
+    write_text(run_dir / "config.json", json.dumps(values))
     with open(folder / TRAININGS, "a") as file:
         file.write(f"{run_dir.name}\n")
     checkpoint = run_dir / "epoch"
@@ -44,7 +47,7 @@ def stub_run_trial(
     status = _script(folder).get(run_dir.name, "completed")
     for epoch in range(done + 1, config.train.epochs + 1):
         time.sleep(_seconds(folder))
-        checkpoint.write_text(str(epoch))
+        write_text(checkpoint, str(epoch))
         if on_epoch is not None:
             on_epoch(_metrics(config, epoch))
     result = _result(config, status)

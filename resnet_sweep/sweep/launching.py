@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.sweep.endings import WORKERS, worker_log
 
@@ -139,7 +139,8 @@ class HydraLauncher:
         self._folder = folder.resolve()
         self._context = context
         self._config = config.copy()
-        with open_dict(self._config):
+        OmegaConf.set_readonly(self._config.hydra, None)
+        with read_write(self._config.hydra), open_dict(self._config):
             self._config.hydra.sweep.dir = str(self._folder / WORKERS)
             self._config.hydra.sweep.subdir = "jobs"
             self._config.hydra.output_subdir = None

@@ -1,0 +1,247 @@
+"""What a sweep costs beyond its trainings, beside the packaged hydra-optuna-sweeper.
+
+    pip install hydra-joblib-launcher
+    python benchmarks/sweep_overhead.py            # the contest: about ten minutes on 2 cores
+    python benchmarks/sweep_overhead.py --storage  # ask, tell and status at 100 to 10,000 trials
+
+The contest trains the same 40 tiny nets on the bundled digits (a grid, so that every sweeper has
+the same ones), with 2 workers of one thread each: this sweeper, the packaged one under Hydra's
+basic launcher and under joblib. Once all trials are equally long, once half of them is ten times
+as long. Start-up, the time to the first trial, is reported apart from the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.records.sweep_folder import read_sweep_trials
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.ledger import Ledger
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.status import Status
+from resnet_sweep.sweep.storage import open_storage
+
+TRIALS, WORKERS = 40, 2
+COMMON = [
+    "-m",
+    "hydra/sweeper=optuna",
+    "hydra/sweeper/sampler=grid",
+    f"hydra.sweeper.n_trials={TRIALS}",
+    f"hydra.sweeper.n_jobs={WORKERS}",
+    "search_space=[]",
+    "data=digits",
+    "data.train_subset=400",
+    "model.widths=[4,8]",
+    "model.blocks=[1,1]",
+    "model.strides=[2,2]",
+    "train.batch_size=64",
+    "train.num_threads=1",
+    "train.device=cpu",
+    "train.figures=false",
+    "train.tensorboard=false",
+    "train.progress=false",
+    "evaluate_test=false",
+]
+LENGTHS = {
+    "equal": ["train.epochs=20", f"seed=range(0,{TRIALS})"],
+    "tenfold": ["train.epochs=choice(4,40)", f"seed=range(0,{TRIALS // 2})"],
+}
+OWN = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=own", "hydra.sweeper.start_from=[]"]
+PACKAGED = ["hydra.sweeper.direction=maximize", "hydra.sweep.dir=many"]
+CONTENDERS = {
+    "this sweeper": OWN,
+    "packaged, basic": PACKAGED,
+    "packaged, joblib": [*PACKAGED, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one sweep.
+
+    Args:
+        start_up: to the first trial.
+        rest: from there to the end of the program.
+        training: sum over the trials, inside of them.
+    """
+
+    start_up: float
+    rest: float
+    training: float
+
+    @property
+    def idle(self) -> float:
+        """Share of the workers' time outside of trainings."""
+        return 1 - self.training / (WORKERS * self.rest)
+
+
+def run_contender(name: str, overrides: list[str], folder: Path) -> Timing:
+    """Run one sweep in an empty folder and read its times from its run folders."""
+    config = [] if name == "this sweeper" else ["--config-path", str(_conf_without_ours(folder))]
+    command = [sys.executable, "-m", "resnet_sweep.train", *config, *COMMON, *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    started = time.time()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    ended = time.time()
+    if done.returncode != 0:
+        sys.exit(f"{name} failed: {done.stderr[-2000:]}")
+    runs = [path.parent for path in folder.rglob("result.json")]
+    assert len(runs) == TRIALS, f"{name} trained {len(runs)} nets"
+    first = min((run / "config.json").stat().st_mtime for run in runs)
+    training = sum(read_result(run).train_seconds for run in runs)
+    return Timing(first - started, ended - first, training)
+
+
+def _conf_without_ours(folder: Path) -> Path:
+    """Copy the configuration without conf/hydra, which shadows the packaged sweeper."""
+    copy = folder / "conf"
+    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("hydra"))
+    return copy
+
+
+def contest() -> None:
+    print(f"{'trials':8} {'sweeper':18} {'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6}")
+    for length, space in LENGTHS.items():
+        rest: dict[str, float] = {}
+        for name, overrides in CONTENDERS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                timing = run_contender(name, [*overrides, *space], Path(folder))
+                if name == "this sweeper":
+                    gaps = _gaps(Path(folder) / "outputs/sweeps/own")
+            rest[name] = timing.rest
+            times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
+            print(f"{length:8} {name:18} {times} {timing.idle:6.0%}", flush=True)
+        best = min(seconds for name, seconds in rest.items() if name != "this sweeper")
+        print(f"{length}: {best / rest['this sweeper']:.2f} times less than the better of the two")
+        print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
+
+
+def _gaps(sweep: Path) -> list[float]:
+    """Return for each trial the time of its worker since the last one, without its training."""
+    by_worker: dict[int | None, list[tuple[float, float]]] = {}
+    for trial in read_sweep_trials(sweep):
+        assert trial.ended is not None and trial.train_seconds is not None
+        by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
+    gaps = []
+    for ends in by_worker.values():
+        ends.sort()
+        pairs = itertools.pairwise(ends)
+        gaps += [later - earlier - seconds for (earlier, _), (later, seconds) in pairs]
+    return gaps
+
+
+def core_space() -> tuple[SearchSpace, Composer]:
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search_space" / "core.yaml"))
+    assert isinstance(node, dict)
+    space = SearchSpace.build(node, [])  # type: ignore[arg-type] # its keys are text
+    return space, Composer(conf_dir(), space.fixed_overrides)
+
+
+def random_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
+    """Return completed trials with random parameters and values."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    trials = []
+    for number in range(count):
+        trial = study.ask()
+        space.suggest(trial)
+        distributions: dict[str, BaseDistribution] = dict(trial.distributions)
+        value = (number * 7919 % 1000) / 1000
+        trials.append(create_trial(params=trial.params, distributions=distributions, value=value))
+        study.tell(trial, state=TrialState.FAIL)
+        if number % 500 == 499:  # the study itself grows slow
+            study = optuna.create_study(sampler=RandomSampler(seed=number))
+    return trials
+
+
+def storage_cost(counts: list[int]) -> None:
+    space, _ = core_space()
+    print("stored trials   load       ask       tell   status line")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            study = optuna.create_study(storage=open_storage(None, folder), study_name="s")
+            study.add_trials(random_trials(space, count))
+            print(f"{count:13,} {_measure(folder, space)}", flush=True)
+
+
+def _measure(folder: Path, space: SearchSpace) -> str:
+    sampler = TPESampler(
+        multivariate=True, group=True, constant_liar=True, n_startup_trials=16, seed=0
+    )
+    started = time.perf_counter()
+    study = optuna.load_study(study_name="s", storage=open_storage(None, folder), sampler=sampler)
+    ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
+    ledger.refresh()
+    load = time.perf_counter() - started
+    asks: list[float] = []
+    tells: list[float] = []
+    lines: list[float] = []
+    for _ in range(5):
+        times = [time.perf_counter()]
+        trial = study.ask()
+        space.suggest(trial)
+        times.append(time.perf_counter())
+        study.tell(trial, 0.5)
+        times.append(time.perf_counter())
+        ledger.refresh()
+        status.line(ledger)
+        times.append(time.perf_counter())
+        for kind, (a, b) in zip((asks, tells, lines), itertools.pairwise(times), strict=True):
+            kind.append(1000 * (b - a))
+    cells = [statistics.median(each) for each in (asks, tells, lines)]
+    return f"{load:5.2f} s {cells[0]:6.0f} ms {cells[1]:7.1f} ms {cells[2]:9.1f} ms"
+
+
+def rejections(count: int = 300) -> None:
+    """Compose and judge random proposals."""
+    space, composer = core_space()
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    seconds = []
+    for _ in range(count):
+        assignments = space.suggest(study.ask())
+        started = time.perf_counter()
+        judge(composer.config(assignments, 0), 10, 32)
+        seconds.append(time.perf_counter() - started)
+    median = statistics.median(seconds)
+    print(f"a rejection beyond ask and tell: {1000 * median:.1f} ms, {1 / median:.0f} a second")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--storage", action="store_true", help="ask, tell and status, no contest")
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}"
+    )
+    if arguments.storage:
+        rejections()
+        storage_cost(arguments.counts)
+    else:
+        contest()
+
+
+if __name__ == "__main__":
+    main()
