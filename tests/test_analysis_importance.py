@@ -174,16 +174,16 @@ def test_a_sampler_that_stayed_where_it_liked_is_told() -> None:
     wide = generator.uniform(0, 1, n)
     choice = np.array(["a"] * 55 + ["b"] * 5)
     columns = {"narrow": narrow, "wide": wide, "choice": choice}
-    remarks = coverage_remarks(make_population(columns, wide, sampler="tpe"))
+    remarks = coverage_remarks(make_population(columns, wide, sampler="TPESampler"))
     assert "stayed in" in remarks["narrow"][0] and "wide" not in remarks
     assert remarks["choice"] == ["the sampler chose a in 90% of trials"]
-    assert "narrow" not in coverage_remarks(make_population(columns, wide, sampler="random"))
+    assert "narrow" not in coverage_remarks(make_population(columns, wide, sampler="RandomSampler"))
 
 
 def test_a_level_that_was_hardly_tried_is_told() -> None:
     columns = {"choice": np.array(["a"] * 28 + ["b"] * 2)}
     remarks = coverage_remarks(make_population(columns, np.arange(30.0)))
-    assert remarks == {"choice": ["b was tried only 2 times"]}
+    assert remarks == {"choice": ["b in only 2 of 30 configurations"]}
 
 
 def make_runs(settings: dict[str, list[Any]]) -> pd.DataFrame:

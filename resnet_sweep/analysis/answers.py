@@ -12,7 +12,6 @@ from resnet_sweep.errors import UserError
 
 SIGNIFICANCE = 0.05
 MAX_REMARKS = 8
-LEARNING_FREE = ("random", "grid", "qmc", "brute_force")
 
 
 def answers(view: View) -> list[str]:
@@ -63,18 +62,22 @@ def _data_sets(view: View) -> Iterator[str]:
 def _best(view: View) -> Iterator[str]:
     table = view.configurations.table
     if table.empty:
-        yield "No run has completed, so nothing can be ranked."
+        yield f"No run has completed with a {view.objective.column}, so nothing can be ranked."
         return
     best = table.iloc[0]
-    text = f"Best of {len(table)} configurations: {best['configuration']} ({best['run']}), "
-    text += f"{view.objective.column} {best['mean']:.4f}"
+    of_how_many = f"Best of {len(table)} configurations" if len(table) > 1 else "One configuration"
+    text = f"{of_how_many}: {best['configuration']} ({best['run']}), "
+    mean, low, high = (view.objective.show(best[name]) for name in ("mean", "low", "high"))
+    text += f"{view.objective.column} {mean}"
     if best["n"] > 1:
-        text += f" over {best['n']} seeds (95% t interval {best['low']:.4f} to {best['high']:.4f})."
+        text += f" over {best['n']} seeds (95% t interval {low} to {high})."
     elif len(table) > 1:
         text += (
             " with one seed. The best of many promises too much: confirm it with fresh seeds "
             "before believing the number."
         )
+    else:
+        text += "."
     yield text
 
 
@@ -140,14 +143,20 @@ def _importance(view: View) -> Iterator[str]:
     yield text if matter else f"No hyperparameter stands out of the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
+    pruned = int((view.ranked["status"] == "pruned").sum())
+    if pruned:
+        yield (
+            f"The {pruned} pruned trials have no final value and are left out of these tests, so "
+            "what made them bad may look harmless."
+        )
 
 
 def _coverage(view: View) -> Iterator[str]:
-    sampler = view.population.sampler
-    if sampler is not None and sampler not in LEARNING_FREE:
+    if view.population.is_guided:
         yield (
-            f"The sampler ({sampler}) chose most trials where it expected good ones: over such "
-            "trials PED-ANOVA and fANOVA often rank a hyperparameter that does nothing first."
+            f"The sampler ({view.population.sampler}) chose most trials where it expected good "
+            "ones: over such trials PED-ANOVA and fANOVA often rank a hyperparameter that does "
+            "nothing first."
         )
     for name, remarks in list(view.remarks.items())[:MAX_REMARKS]:
         yield f"{name}: {'; '.join(remarks)}."

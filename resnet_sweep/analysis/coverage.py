@@ -30,15 +30,15 @@ def _thin(parameter: Parameter) -> list[str]:
         few = len(values) < 2 * MIN_PER_LEVEL
         return [f"only {len(values)} configurations vary it"] if few else []
     counts = values.value_counts()
-    thin = counts[counts < MIN_PER_LEVEL]
-    return [f"{level} was tried only {count} times" for level, count in list(thin.items())[:3]]
+    rare = list(counts[counts < MIN_PER_LEVEL].items())[:3]
+    total = len(values)
+    return [f"{level} in only {count} of {total} configurations" for level, count in rare]
 
 
 def _liked(parameter: Parameter, population: Population) -> list[str]:
     """Say where a sampler that learns has stayed with what it liked."""
-    learnt = population.sampler is not None and population.sampler not in ("random", "grid", "qmc")
     late = parameter.present() & (population.order >= population.num_random)
-    if not learnt or late.sum() < LATE_TRIALS:
+    if not population.is_guided or late.sum() < LATE_TRIALS:
         return []
     if parameter.is_numeric and parameter.values.nunique() > 2:
         share = _central_width(parameter, late.to_numpy(bool))

@@ -22,6 +22,8 @@ from resnet_sweep.analysis.statistics import Noise, holm
 PERMUTATIONS = 500
 MIN_RESIDUAL = 8
 SIGNIFICANCE = 0.05
+# Of a sum of squares, what is nothing but rounding: some objectives are exact functions.
+ROUNDING = 1e-12
 Matrix = npt.NDArray[np.floating[Any]]
 
 
@@ -85,7 +87,7 @@ def measure_importance(population: Population, noise: Noise, seed: int = 0) -> I
     skipped = [each.name for each in population.parameters if not _is_testable(each)]
     if not parameters:
         return Importance([], len(y), reason="no hyperparameter was varied enough to be tested")
-    if np.ptp(y) == 0:
+    if np.ptp(y) <= ROUNDING * np.abs(y).max():
         return Importance([], len(y), reason="all configurations have the same objective")
     for model in ("quadratic", "linear"):
         terms = [_term(each, squares=model == "quadratic") for each in parameters]
@@ -136,9 +138,10 @@ class _Fit:
     def sums_of_squares(self, y: Matrix) -> tuple[Matrix, Matrix]:
         """Return the residual sum [m] and each term's [terms, m] for m objectives [n, m]."""
         explained = _squares(self._full, y)
-        residual = ((y - y.mean(0)) ** 2).sum(0) - (explained - len(y) * y.mean(0) ** 2)
+        total = ((y - y.mean(0)) ** 2).sum(0)
+        residual = total - (explained - len(y) * y.mean(0) ** 2)
         parts = np.stack([explained - _squares(basis, y) for basis in self._without])
-        return np.maximum(residual, 0), np.maximum(parts, 0)
+        return np.maximum(residual, ROUNDING * total), np.maximum(parts, 0)
 
 
 def _basis(columns: list[Matrix]) -> Matrix:
@@ -188,8 +191,7 @@ def _test(
 
 def _f_values(fit: _Fit, residual: Matrix, parts: Matrix) -> Matrix:
     degrees = np.maximum(fit.degrees, 1).reshape(-1, *(1,) * (parts.ndim - 1))
-    tiny = np.finfo(float).tiny
-    f_values: Matrix = parts / degrees / np.maximum(residual / fit.residual_degrees, tiny)
+    f_values: Matrix = parts / degrees / (residual / fit.residual_degrees)
     return f_values
 
 

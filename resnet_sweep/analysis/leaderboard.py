@@ -44,7 +44,7 @@ def make_leaderboard(
     columns += ["time", *(["test", "val - test"] if has_test else []), "run", "id", "settings"]
     rows = []
     for place, row in enumerate(table.to_dict("records")):
-        cells = [str(place + 1), _mean(row, view.objective), _half_width(row), str(row["n"])]
+        cells = [str(place + 1), view.objective.show(row["mean"]), _half_width(row), str(row["n"])]
         cells += [_behind(row, view.objective), f"{int(row['num_params']):,}", str(row["epochs"])]
         cells.append(duration(float(row["train_seconds"])))
         if has_test:
@@ -93,10 +93,6 @@ def _settings(view: View, table: pd.DataFrame, count: int | None) -> dict[str, s
 def _assignments(row: dict[Any, Any], names: list[str]) -> str:
     texts = {name: text_of(row[name]) for name in names}
     return " ".join(f"{name}={text}" for name, text in texts.items() if text)
-
-
-def _mean(row: dict[Any, Any], objective: Objective) -> str:
-    return f"{row['mean']:.4f}" if objective.is_accuracy else f"{row['mean']:.6g}"
 
 
 def _half_width(row: dict[Any, Any]) -> str:

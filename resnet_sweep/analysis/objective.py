@@ -40,6 +40,9 @@ class Objective:
     def is_accuracy(self) -> bool:
         return self.column in ("val_accuracy", "objective")
 
+    def show(self, value: float) -> str:
+        return f"{value:.4f}" if self.is_accuracy else f"{value:.6g}"
+
     def best_first(self, table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         """Return the rows ordered from the best; missing values last."""
         return table.sort_values(column or self.column, ascending=self.sign < 0, kind="stable")

@@ -21,6 +21,7 @@ from resnet_sweep.records.sweep_folder import Sweep
 MAX_LEVELS = 8
 LOG_RATIO = 20.0
 NO_VALUE = "null"
+UNGUIDED = ("random", "grid", "qmc", "bruteforce")
 # Groups whose option brings its own meaning and range of a setting of the same name.
 BRANCHES = {"optimizer": "optimizer", "scheduler": "scheduler"}
 BRANCHED_SETTINGS = {"regularization.weight_decay": "optimizer"}
@@ -76,6 +77,12 @@ class Population:
     order: pd.Series[int]
     sampler: str | None = None
     num_random: int = 0
+
+    @property
+    def is_guided(self) -> bool:
+        """Return whether the sampler proposed more of what it had seen to be good."""
+        name = (self.sampler or "random").lower().removesuffix("sampler")
+        return name not in UNGUIDED
 
 
 def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
