@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CODE := resnet_sweep tests benchmarks analysis
 
 .PHONY: quickstart test test-engines lint clean
 
@@ -17,8 +18,8 @@ test-engines: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m engines
 
 lint: $(INSTALLED)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -18,14 +18,12 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
 from resnet_sweep.config import Config
-from resnet_sweep.data.augmentation import build_augmentation
-from resnet_sweep.data.device import Part
+from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.device import Execution, choose_execution
-from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.model.build import build_model
-from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.step import TrainStep
+from resnet_sweep.training import build_step
 
 Run = Callable[[int], None]
 NUM_CLASSES = 10
@@ -49,22 +47,19 @@ def make_step(config: Config, images: Images) -> TrainStep:
     """Build this project's training step as run_trial does."""
     execution = choose_execution(config.train)
     device = execution.device
-    torch.manual_seed(0)
-    model = build_model(config, NUM_CLASSES, 32)
-    model = model.to(device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-    capturable = device.type == "cuda" and execution.compile != "none"
-    half_life = config.regularization.ema_half_life_epochs
-    step = TrainStep(
-        config,
-        execution,
-        model,
-        build_optimizer(config.optimizer, model, 5e-4, capturable=capturable),
-        None if half_life is None else AveragedWeights(model, half_life * 390),
-        Part(images.images.to(device), images.labels.to(device)),
-        Normalizer(torch.full((3,), 0.5, device=device), torch.full((3,), 0.25, device=device)),
-        build_augmentation(config.augmentation, NUM_CLASSES),
+    part = Part(images.images.to(device), images.labels.to(device))
+    data = DeviceData(
+        train=part,
+        val=part,
+        test=None,
+        val_indices=np.arange(0),
+        mean=torch.full((3,), 0.5, device=device),
+        std=torch.full((3,), 0.25, device=device),
+        class_names=tuple(map(str, range(NUM_CLASSES))),
+        fingerprint="",
     )
-    if capturable:
+    step = build_step(config, data, execution)
+    if execution.records_graph:
         step.record_graph()
     return step
 
@@ -95,7 +90,7 @@ def bare(config: Config, images: Images) -> Run:
     torch.manual_seed(0)
     model: Any = build_model(config, NUM_CLASSES, 32)
     model = model.to(device, memory_format=execution.memory_format)
-    capturable = device.type == "cuda" and execution.compile != "none"
+    capturable = execution.records_graph
     optimizer = build_optimizer(config.optimizer, model, 5e-4, capturable=capturable)
     batch = images.images[: config.train.batch_size].to(device).float().div_(255)
     batch = batch.contiguous(memory_format=execution.memory_format)

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from traceback import walk_tb
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_sweep.compose import suggestion
+from resnet_sweep.compose import conf_names, suggestion
 from resnet_sweep.errors import UserError
 
 USAGE_ERROR = 2
@@ -34,6 +35,10 @@ def one_line_errors() -> Iterator[None]:
         if full:
             raise
         sys.exit(fail(describe(error)))
+    except (ValueError, AttributeError, TypeError) as error:
+        if full or not _raised_within_hydra(error):
+            raise
+        sys.exit(fail(f"{' '.join(sys.argv[1:])}: Hydra cannot read this: {describe(error)}"))
     except SystemExit as error:
         mistake = error.__cause__
         if not isinstance(mistake, UserError):
@@ -44,6 +49,12 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _raised_within_hydra(error: BaseException) -> bool:
+    """Whether the error comes from Hydra itself, as for `model=null`, and not from a run."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].partition(".")[0] in ("hydra", "omegaconf", "antlr4")
 
 
 @contextmanager
@@ -75,15 +86,15 @@ def describe(error: BaseException) -> str:
     merged = re.match(r"Error merging override (\S+)", message)
     if merged and cause is not None:
         return f"{merged[1]}: {_first_line(cause)}"
-    missing = re.search(r"Could not find '(.+)/([^/']+)'", message)
+    missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
-        options = _one_line(message.partition("Available options in")[2].partition(":")[2])
-        options = options.partition("Config search path")[0]
-        return f"{missing[1]}={missing[2]}: there is no such option; there are {options.strip()}"
+        return f"{missing[1]}={missing[2]}: there is no such option; {conf_names(missing[1])}"
     return _one_line(message)
 
 
 def _no_such_field(path: str, cause: BaseException | None) -> str:
+    if path.startswith("model.kwargs."):
+        return f"is new: write +{path}"
     schema = getattr(cause, "object_type", None)
     if isinstance(schema, type) and is_dataclass(schema):
         return suggestion(path.rsplit(".", 1)[-1], {field.name for field in fields(schema)})

@@ -95,6 +95,7 @@ def convert(composed: DictConfig) -> Config:
     OmegaConf.set_struct(composed, False)
     composed.pop("hydra", None)
     composed.pop("search_space", None)
+    _reject_empty_groups(composed)
     reject_unknown_keys(composed)
     try:
         config = OmegaConf.to_object(composed)
@@ -134,8 +135,21 @@ def schema_of(group: str, name: str) -> type:
         return next(iter(variants.values()))
     shared = SHARED_SCHEMAS.get(group, {})
     key = shared.get(name, shared.get("", name))
-    require(key in variants, f"{group}.name", name, f"must be one of {', '.join(variants)}")
+    names = [*(n for n in shared if n), *(v for v in variants if v not in shared.values())]
+    require(key in variants, f"{group}.name", name, f"must be one of {', '.join(names)}")
     return variants[key]
+
+
+def _reject_empty_groups(composed: DictConfig) -> None:
+    for group in (*SCHEMAS, "augmentation"):
+        if not isinstance(composed._get_node(group), DictConfig) or composed[group] is None:
+            allowed = f"must be an option of this group; {conf_names(group)}"
+            raise ConfigError(group, composed.get(group), allowed)
+
+
+def conf_names(group: str) -> str:
+    """Return the options of a group as a list for a message."""
+    return "there are " + ", ".join(sorted(p.stem for p in (conf_dir() / group).glob("*.yaml")))
 
 
 def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
@@ -153,6 +167,7 @@ def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
 
 
 def suggestion(key: str, known: set[str]) -> str:
+    """Return what a message says about an unknown field: the one that was meant, or all."""
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
     return f"there is no such field; {hint}"

@@ -27,7 +27,14 @@ class Execution:
     compile: str
     channels_last: bool
 
+    @property
+    def records_graph(self) -> bool:
+        """Whether the step becomes a CUDA graph; fp16's gradient scaler asks the device back."""
+        on_gpu = self.device.type == "cuda" and self.compile != "none"
+        return on_gpu and self.dtype != torch.float16
+
     def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which matrix products have `dtype`."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)

@@ -10,6 +10,7 @@ from torch import nn
 
 from resnet_sweep.data.device import Part
 from resnet_sweep.device import Execution
+from resnet_sweep.model.summary import evaluation_mode
 
 # Large enough to fill a GPU, small enough for a CPU's cache.
 BATCH_SIZES = {"cuda": 2500, "mps": 1000}
@@ -50,15 +51,12 @@ class Normalizer:
 def evaluate(
     model: nn.Module, part: Part, normalize: Normalizer, execution: Execution
 ) -> Evaluation:
-    """Evaluate `model` on all images of `part`; leaves it in training mode."""
-    model.eval()
+    """Evaluate `model` on all images of `part`; training flags stay as they are."""
     size = BATCH_SIZES.get(execution.device.type, CPU_BATCH_SIZE)
     logits = []
-    for images in part.images.split(size):
-        with execution.autocast():
-            output = model(normalize(images, execution.memory_format))
-        logits.append(output.float())
-    model.train()
+    with evaluation_mode(model), execution.autocast():
+        for images in part.images.split(size):
+            logits.append(model(normalize(images, execution.memory_format)).float())
     return _score(torch.cat(logits), part.labels)
 
 

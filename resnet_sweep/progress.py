@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from resnet_sweep.console import say
 from resnet_sweep.records.run_folder import LOG, TENSORBOARD, EpochMetrics
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ log = logging.getLogger(__name__)
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes to whatever sys.stdout is at the moment, so that lines pass above a live bar."""
+    """Writes to whatever sys.stdout is at the moment, so that lines pass above a live bar.
+
+    Tracebacks stay in the log file.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), flush=True)
+        say(record.getMessage())
 
 
 def log_to_console() -> None:
@@ -45,10 +49,15 @@ def log_to_console() -> None:
         PACKAGE_LOGGER.addHandler(ConsoleHandler())
 
 
+class _QuietFileHandler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the line: what is written after it tells that the disk is full."""
+
+
 @contextmanager
 def log_to_file(run_dir: Path) -> Iterator[None]:
     """Append the package's log lines to train.log."""
-    handler = logging.FileHandler(run_dir / LOG, encoding="utf-8")
+    handler = _QuietFileHandler(run_dir / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = PACKAGE_LOGGER.level
     PACKAGE_LOGGER.setLevel(logging.INFO)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,19 @@ from omegaconf import OmegaConf
 from resnet_sweep.compose import SCHEMAS, from_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.run_folder import (
+    CONFIG,
     RecordError,
     TrialResult,
     read_config_values,
     read_result,
 )
 
-# What may differ from the run's own configuration.
-FREE_FIELDS = ("train.device", "evaluate_test", "train.progress")
-MULTIRUN_FLAGS = ("-m", "--multirun")
-
 
 def is_resume(arguments: list[str]) -> bool:
-    return any(argument.startswith("resume=") for argument in arguments) and not any(
-        argument == "resume=null" for argument in arguments
-    )
+    """Whether the command line names a run to go on with."""
+    return any(re.match(r"\+*resume=(?!null$)", argument) for argument in arguments)
 
 
 def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
@@ -40,17 +38,26 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
         UserError: no such run, or an override that differs from its configuration.
     """
     flags = [a for a in arguments if a.startswith("-")]
-    allowed = "goes on with one run: it takes no flags such as"
-    require(not flags, "resume", flags, f"{allowed} {MULTIRUN_FLAGS[0]}")
+    require(not flags, "resume", " ".join(flags), "goes on with one run and takes no flags")
     overrides = OverridesParser.create().parse_overrides(arguments)
-    run_dir = Path(str(_value_of(overrides, "resume")))
-    require(run_dir.is_dir(), "resume", run_dir, "must be a run folder; there is no such folder")
+    for override in overrides:
+        if override.is_sweep_override() or override.is_delete():
+            raise UserError(f"{override.input_line}: resume takes plain values alone")
+    text = next(o for o in reversed(overrides) if o.key_or_group == "resume")
+    run_dir = Path(str(_plain_value(text) or ""))
+    allowed = "must be a run folder, one with a config.json in it"
+    require((run_dir / CONFIG).is_file(), "resume", _plain_value(text), allowed)
     values = read_config_values(run_dir)
-    changed = copy.deepcopy(values)
     for override in overrides:
         if override.key_or_group != "resume":
-            _apply(changed, override, run_dir)
-    return from_dict(changed), run_dir
+            _apply(values, override, run_dir)
+    return from_dict(values), run_dir
+
+
+def discard_empty(run_dir: Path) -> None:
+    """Remove the folder of a run that never began: it holds what Hydra composed alone."""
+    if run_dir.is_dir() and {path.name for path in run_dir.iterdir()} <= {".hydra"}:
+        shutil.rmtree(run_dir)
 
 
 def finished_result(run_dir: Path) -> TrialResult | None:
@@ -60,10 +67,6 @@ def finished_result(run_dir: Path) -> TrialResult | None:
     except RecordError:
         return None
     return result if result.status == "completed" else None
-
-
-def _value_of(overrides: list[Override], key: str) -> Any:
-    return next(o.value() for o in reversed(overrides) if o.key_or_group == key)
 
 
 def _plain_value(override: Override) -> Any:
@@ -76,10 +79,10 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     key = override.key_or_group
     given = _plain_value(override)
     *parents, name = key.split(".")
-    node = values
+    node: Any = values
     for parent in parents:
-        node = node.get(parent, {})
-    if name not in node:
+        node = node.get(parent) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or name not in node:
         raise ConfigError(key, given, f"there is no such field in the run {run_dir}")
     if key in FREE_FIELDS:
         node[name] = given

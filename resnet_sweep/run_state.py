@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
-from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.scheduler import Schedule
 from resnet_sweep.random_state import get_rng_state, set_rng_state
 from resnet_sweep.records.run_folder import EpochMetrics
@@ -36,44 +34,36 @@ class Position:
     epoch_seconds: float = 0.0
 
 
-def capture(
-    position: Position, step: TrainStep, schedule: Schedule, ema: AveragedWeights | None
-) -> dict[str, Any]:
-    """Return the content of a checkpoint."""
+def capture(position: Position, step: TrainStep, schedule: Schedule) -> dict[str, Any]:
+    """Return the content of a checkpoint, the data's fingerprint apart."""
     return {
         "position": asdict(position),
         "model": step.model.state_dict(),
         # Hyperparameters stay out: they follow from the configuration and the device.
         "optimizer": step.optimizer.state_dict()["state"],
         "schedule": schedule.state_dict(),
-        "ema": None if ema is None else ema.model.state_dict(),
+        "ema": None if step.ema is None else step.ema.model.state_dict(),
         "scaler": step.scaler.state_dict(),
         "sums": {"loss": step.loss_sum, "correct": step.correct},
         "rng": get_rng_state(),
     }
 
 
-def restore(
-    state: dict[str, Any], step: TrainStep, schedule: Schedule, ema: AveragedWeights | None
-) -> Position:
+def restore(state: dict[str, Any], step: TrainStep, schedule: Schedule) -> Position:
     """Put a checkpoint's content back and return where it stood."""
     step.model.load_state_dict(state["model"])
     _load_optimizer_state(step.optimizer, state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-    if ema is not None:
-        ema.model.load_state_dict(state["ema"])
-    step.scaler.load_state_dict(state["scaler"])
+    if step.ema is not None:
+        step.ema.model.load_state_dict(state["ema"])
+    if state["scaler"] and step.scaler.is_enabled():
+        step.scaler.load_state_dict(state["scaler"])
     step.loss_sum.copy_(state["sums"]["loss"])
     step.correct.copy_(state["sums"]["correct"])
     set_rng_state(state["rng"])
     values = state["position"]
     history = [EpochMetrics(**row) for row in values["history"]]
     return Position(**{**values, "history": history})
-
-
-def kept_model(model: nn.Module, ema: AveragedWeights | None) -> nn.Module:
-    """Return the net that is evaluated and kept: the averaged one where there is one."""
-    return model if ema is None else ema.model
 
 
 def _load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[Any, Any]) -> None:

@@ -61,7 +61,7 @@ class TrainStep:
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
         inductor = execution.compile == "inductor"
         # With the loss inside, so that its kernels are fused as well.
-        self.loss: Any = torch.compile(self._loss) if inductor else self._loss
+        self.forward: Any = torch.compile(self._forward) if inductor else self._forward
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
@@ -92,7 +92,7 @@ class TrainStep:
         moments and step counts all start there.
         """
         moments = self._moments()
-        before = [*self._weights(), *moments]
+        before = [*self._weights_and_sums(), *moments]
         copies = [tensor.clone() for tensor in before]
         rng_state = get_rng_state()
         yield
@@ -104,7 +104,7 @@ class TrainStep:
                 tensor.zero_()
         set_rng_state(rng_state)
 
-    def _weights(self) -> list[torch.Tensor]:
+    def _weights_and_sums(self) -> list[torch.Tensor]:
         """Return what a step changes beside the optimizer's state."""
         nets = [self.model] if self.ema is None else [self.model, self.ema.model]
         tensors = [tensor for net in nets for tensor in net.state_dict().values()]
@@ -137,13 +137,13 @@ class TrainStep:
     def _step(self) -> None:
         labels = self.part.labels[self.indices]
         images, targets = self._batch(labels)
-        loss, logits = self.loss(images, targets)
+        loss, logits = self.forward(images, targets)
         self.scaler.scale(loss).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
 
-    def _loss(
+    def _forward(
         self, images: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and the logits."""

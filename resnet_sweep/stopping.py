@@ -21,10 +21,6 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
-    @property
-    def exit_status(self) -> int:
-        return 128 + (self.signal_number or 0)
-
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:

@@ -17,7 +17,10 @@ from omegaconf import DictConfig
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
-from resnet_sweep.resume import finished_result, is_resume, resumed_config
+from resnet_sweep.console import say
+from resnet_sweep.errors import UserError
+from resnet_sweep.report import report
+from resnet_sweep.resume import discard_empty, finished_result, is_resume, resumed_config
 
 
 @hydra.main(
@@ -27,7 +30,12 @@ from resnet_sweep.resume import finished_result, is_resume, resumed_config
 )
 def _run(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
-    objective, status = _train(to_config(composed), _shown(hydra_config.runtime.output_dir))
+    run_dir = _shown(hydra_config.runtime.output_dir)
+    try:
+        objective, status = _train(to_config(composed), run_dir)
+    except UserError:
+        discard_empty(run_dir)
+        raise
     # In a multirun one run that fails must not end the others; an interruption ends all.
     if status >= 128 or (status and hydra_config.mode == RunMode.RUN):
         sys.exit(status)
@@ -37,16 +45,22 @@ def _run(composed: DictConfig) -> float | None:
 def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
     """Train and return the objective and the exit status."""
     from resnet_sweep.progress import log_to_console  # these bring torch
-    from resnet_sweep.report import report
     from resnet_sweep.trial import run_trial
 
     log_to_console()
-    result = finished_result(run_dir)
-    if result is not None:
-        print("the run is complete: nothing to do")
-    else:
-        result = run_trial(config, run_dir)
+    result = run_trial(config, run_dir)
     return result.objective, report(result, run_dir)
+
+
+def _resume(arguments: list[str]) -> int:
+    """Go on with the run that the command line names and return the exit status."""
+    config, run_dir = resumed_config(arguments)
+    result = finished_result(run_dir)
+    wants_test = config.evaluate_test and result is not None and result.test_accuracy is None
+    if result is None or wants_test:
+        return _train(config, run_dir)[1]
+    say("the run is complete: nothing to do")
+    return report(result, run_dir)
 
 
 def _shown(folder: str) -> Path:
@@ -61,8 +75,7 @@ def main() -> None:
     with one_line_errors():
         arguments = sys.argv[1:]
         if is_resume(arguments):
-            config, run_dir = resumed_config(arguments)
-            sys.exit(_train(config, run_dir)[1])
+            sys.exit(_resume(arguments))
         _run()
 
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import build_augmentation
-from resnet_sweep.data.device import DeviceData
+from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.model.build import build_model
@@ -22,9 +23,9 @@ from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.scheduler import Schedule
 from resnet_sweep.progress import RunProgress
 from resnet_sweep.random_state import image_order, seed_draws
-from resnet_sweep.records.checkpoint import read_checkpoint, write_checkpoint
+from resnet_sweep.records.checkpoint import write_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
-from resnet_sweep.run_state import Position, capture, kept_model, restore
+from resnet_sweep.run_state import Position, capture, restore
 from resnet_sweep.step import TrainStep
 from resnet_sweep.stopping import StopRequest
 
@@ -57,19 +58,20 @@ class Training:
     run_dir: Path
     data: DeviceData
     execution: Execution
-    model: nn.Module
-    ema: AveragedWeights | None
-    schedule: Schedule
-    normalize: Normalizer
     step: TrainStep
+    schedule: Schedule
     position: Position
     next_checkpoint: float
     evaluation: Evaluation | None = None
 
     @property
+    def kept_model(self) -> nn.Module:
+        """The net that is evaluated and kept: the averaged one where there is one."""
+        return self.step.model if self.step.ema is None else self.step.ema.model
+
+    @property
     def steps_per_epoch(self) -> int:
-        # A last, smaller batch is left out: the order is new in every epoch.
-        return len(self.data.train.labels) // self.config.train.batch_size
+        return steps_per_epoch(self.config, self.data)
 
     @property
     def train_seconds(self) -> float:
@@ -81,57 +83,63 @@ class Training:
         seconds = self.position.step_seconds
         return done * self.config.train.batch_size / seconds if seconds > 0 else None
 
-    def evaluate_kept(self) -> Evaluation | None:
-        """Evaluate the weights that are kept on the validation part, if there is one."""
-        if len(self.data.val.labels) == 0:
-            return None
-        model = kept_model(self.model, self.ema)
-        return evaluate(model, self.data.val, self.normalize, self.execution)
+    def evaluate_val(self) -> Evaluation | None:
+        """Evaluate the kept net on the validation part, if there is one."""
+        return self._evaluate(self.data.val) if len(self.data.val.labels) > 0 else None
+
+    def evaluate_test(self) -> Evaluation | None:
+        """Evaluate the kept net on the test set, if it was asked for."""
+        return None if self.data.test is None else self._evaluate(self.data.test)
+
+    def _evaluate(self, part: Part) -> Evaluation:
+        return evaluate(self.kept_model, part, self.step.normalize, self.execution)
 
 
-def start_training(
-    config: Config, run_dir: Path, data: DeviceData, execution: Execution
-) -> Training:
-    """Build the net and all that trains it; go on from the folder's checkpoint if it has one."""
+def steps_per_epoch(config: Config, data: DeviceData) -> int:
+    """Return the steps of an epoch; a last, smaller batch waits for another epoch's order."""
+    return len(data.train.labels) // config.train.batch_size
+
+
+def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainStep:
+    """Build the net and all that a training step needs."""
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.class_names), data.train.images.shape[-1])
     model = model.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-    batch_size = config.train.batch_size
-    steps_per_epoch = len(data.train.labels) // batch_size
-    half_life = config.regularization.ema_half_life_epochs
-    ema = None if half_life is None else AveragedWeights(model, half_life * steps_per_epoch)
-    peak_lr = config.optimizer.peak_lr(batch_size)
-    schedule = Schedule(config.scheduler, peak_lr, steps_per_epoch, config.train.epochs)
-    normalize = Normalizer(data.mean, data.std)
-    on_cuda_graph = execution.device.type == "cuda" and execution.compile != "none"
-    weight_decay = config.regularization.weight_decay
-    step = TrainStep(
+    regularization = config.regularization
+    half_life = regularization.ema_half_life_epochs
+    half_life_steps = None if half_life is None else half_life * steps_per_epoch(config, data)
+    optimizer = build_optimizer(
+        config.optimizer, model, regularization.weight_decay, capturable=execution.records_graph
+    )
+    return TrainStep(
         config,
         execution,
         model,
-        build_optimizer(config.optimizer, model, weight_decay, capturable=on_cuda_graph),
-        ema,
+        optimizer,
+        None if half_life_steps is None else AveragedWeights(model, half_life_steps),
         data.train,
-        normalize,
+        Normalizer(data.mean, data.std),
         build_augmentation(config.augmentation, len(data.class_names)),
     )
-    state = read_checkpoint(run_dir)
-    position = Position() if state is None else restore(state, step, schedule, ema)
-    if on_cuda_graph:
+
+
+def start_training(
+    config: Config,
+    run_dir: Path,
+    data: DeviceData,
+    execution: Execution,
+    state: dict[str, Any] | None,
+) -> Training:
+    """Build what trains; go on from the state of a checkpoint if there is one."""
+    step = build_step(config, data, execution)
+    peak_lr = config.optimizer.peak_lr(config.train.batch_size)
+    steps = steps_per_epoch(config, data)
+    schedule = Schedule(config.scheduler, peak_lr, steps, config.train.epochs)
+    position = Position() if state is None else restore(state, step, schedule)
+    if execution.records_graph:
         step.record_graph()
-    return Training(
-        config=config,
-        run_dir=run_dir,
-        data=data,
-        execution=execution,
-        model=model,
-        ema=ema,
-        schedule=schedule,
-        normalize=normalize,
-        step=step,
-        position=position,
-        next_checkpoint=time.monotonic() + config.train.checkpoint_interval_seconds,
-    )
+    due = time.monotonic() + config.train.checkpoint_interval_seconds
+    return Training(config, run_dir, data, execution, step, schedule, position, due)
 
 
 def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> None:
@@ -157,12 +165,12 @@ def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> No
             progress.end_epoch(metrics, training.images_per_second or math.nan)
             if on_epoch is not None:
                 on_epoch(metrics)
-    training.model.train()
 
 
 def save_checkpoint(training: Training) -> None:
-    state = capture(training.position, training.step, training.schedule, training.ema)
-    write_checkpoint(training.run_dir, state)
+    state = capture(training.position, training.step, training.schedule)
+    fingerprint = training.data.fingerprint
+    write_checkpoint(training.run_dir, {**state, "data_fingerprint": fingerprint})
 
 
 class _Stopwatch:
@@ -182,10 +190,11 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     lr = _train_steps(training, progress, stop, watch)
     loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
     _count_step_time(position, watch)
-    if not math.isfinite(loss):
-        raise Diverged(f"the training loss of epoch {position.epoch + 1} is {loss}")
-    training.evaluation = training.evaluate_kept()
+    _require_finite("training", loss, position)
+    training.evaluation = training.evaluate_val()
     val = training.evaluation
+    if val is not None:
+        _require_finite("validation", val.loss, position)
     training.schedule.end_epoch(None if val is None else val.loss)
     position.epoch_seconds += watch.lap()
     metrics = EpochMetrics(
@@ -199,6 +208,11 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     )
     _close_epoch(training, metrics)
     return metrics
+
+
+def _require_finite(part: str, loss: float, position: Position) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(f"the {part} loss of epoch {position.epoch + 1} is {loss}")
 
 
 def _close_epoch(training: Training, metrics: EpochMetrics) -> None:
@@ -237,6 +251,8 @@ def _checkpoint_if_due(training: Training, stop: StopRequest, watch: _Stopwatch)
     due = time.monotonic() >= training.next_checkpoint
     if not due and stop.signal_number is None:
         return
+    # Reading the loss also waits for the device, so that its time counts as training.
+    _require_finite("training", training.step.loss_sum.item(), training.position)
     _count_step_time(training.position, watch)
     save_checkpoint(training)
     interval = training.config.train.checkpoint_interval_seconds

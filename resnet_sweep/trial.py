@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+import signal
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,27 +15,27 @@ import torch
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.curves import draw_curves
-from resnet_sweep.data.dataset import count_classes
+from resnet_sweep.data.dataset import count_classes, find_image_size
 from resnet_sweep.data.device import DeviceData, place_data
 from resnet_sweep.device import Execution, choose_execution
 from resnet_sweep.environment import device_name, git_commit, peak_memory_bytes, versions
-from resnet_sweep.errors import require
-from resnet_sweep.evaluation import Evaluation, evaluate
+from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.diagram import draw_architecture
 from resnet_sweep.model.summary import write_architecture_text
 from resnet_sweep.progress import log_to_file
-from resnet_sweep.records.atomic import remove_leftovers
-from resnet_sweep.records.checkpoint import write_model
+from resnet_sweep.records.checkpoint import read_checkpoint, write_model
+from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
-    CONFIG,
+    ARCHITECTURE,
+    DIAGRAM,
+    RESULT,
     Predictions,
     TrialResult,
-    write_config,
     write_predictions,
     write_result,
 )
-from resnet_sweep.run_state import kept_model
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training import (
     Diverged,
@@ -41,7 +43,6 @@ from resnet_sweep.training import (
     OnEpoch,
     PrunedTrial,
     Training,
-    save_checkpoint,
     start_training,
     train,
 )
@@ -66,11 +67,13 @@ def prepare(config: Config) -> Prepared:
     Raises:
         UserError: budget, device or data.
     """
-    cost = check_budget(config, count_classes(config.data))
+    cost = check_budget(config, count_classes(config.data), find_image_size(config.data))
     execution = choose_execution(config.train)
-    data = place_data(config.data, execution.device, with_test=config.evaluate_test)
-    image_size = data.train.images.shape[-1]
-    cost = check_budget(config, len(data.class_names), image_size)
+    try:
+        data = place_data(config.data, execution.device, with_test=config.evaluate_test)
+    except torch.OutOfMemoryError as error:
+        allowed = f"its memory is too small for the data: {error}"
+        raise ConfigError("train.device", execution.device, allowed) from error
     images = len(data.train.labels)
     allowed = f"must be at most the number of training images, {images}"
     require(config.train.batch_size <= images, "train.batch_size", config.train.batch_size, allowed)
@@ -81,93 +84,98 @@ def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) ->
     """Train one configuration and leave its run folder, whatever happens.
 
         prepare budget, device and data          (a user's mistake ends here)
+        claim the run folder
         build net, optimizer, schedule, averaged weights
         go on from the folder's newest checkpoint, if it has one
         for each epoch:
             for each batch: gather, augment, forward, backward, update
             evaluate on the validation part; record; on_epoch
         read the test set once, if asked to
-        write weights, predictions, figures, result
+        write weights, predictions, result, figures
 
     Args:
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
 
     Raises:
-        UserError: the configuration cannot be trained; nothing is written.
+        UserError: the configuration cannot be trained, or not in this folder.
     """
-    prepared = prepare(config)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(run_dir)
-    if not (run_dir / CONFIG).exists():
-        write_config(run_dir, config)
-    _set_switches(config)
-    with log_to_file(run_dir), stop_on_signals() as stop:
-        result = _attempt(config, run_dir, prepared, on_epoch, stop)
-        _write_result(run_dir, result)
-    return result
+    with stop_on_signals() as stop:
+        prepared = prepare(config)
+        with claimed(run_dir, config), log_to_file(run_dir):
+            state = _read_state(run_dir, prepared)
+            (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
+            _set_switches(config, prepared.execution)
+            result = _attempt(config, run_dir, prepared, state, on_epoch, stop)
+            return _written(run_dir, result)
+
+
+def _read_state(run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
+    state = read_checkpoint(run_dir)
+    if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
+        raise UserError(f"{run_dir}: the data have changed since this run began; start a new one")
+    return state
 
 
 def _attempt(
     config: Config,
     run_dir: Path,
     prepared: Prepared,
+    state: dict[str, Any] | None,
     on_epoch: OnEpoch | None,
     stop: StopRequest,
 ) -> TrialResult:
     """Train and return the result; what ends a run early becomes its status."""
     training: Training | None = None
-    status, error = "completed", None
     try:
-        training = start_training(config, run_dir, prepared.data, prepared.execution)
+        training = start_training(config, run_dir, prepared.data, prepared.execution, state)
         train(training, on_epoch, stop)
         return _complete(training, prepared)
+    except UserError:
+        raise
     except PrunedTrial as reason:
-        status, error = "pruned", str(reason) or None
-        assert training is not None
-        save_checkpoint(training)
+        ending, error = "pruned", str(reason) or None
     except Interrupted:
-        status, error = "interrupted", f"signal {stop.signal_number}"
+        assert stop.signal_number is not None
+        ending, error = "interrupted", signal.Signals(stop.signal_number).name
     except Diverged as reason:
-        status, error = "diverged", str(reason)
+        ending, error = "diverged", str(reason)
     except Exception as reason:
-        status = "out_of_memory" if _is_out_of_memory(reason) else "failed"
+        ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
         error = " ".join(f"{type(reason).__name__}: {reason}".split())
-        log.exception("the run %s", status)
-    log.warning("%s: %s", status, error)
-    return _result(config, prepared, training, status, error)
+        log.exception("%s: %s", ending, error)
+        return _result(config, prepared, training, ending, error)
+    log.warning("%s: %s", ending, error)
+    return _result(config, prepared, training, ending, error)
 
 
 def _complete(training: Training, prepared: Prepared) -> TrialResult:
     """Evaluate, write the products of a finished run and return its result."""
-    config, run_dir = training.config, training.run_dir
-    val = training.evaluation or training.evaluate_kept()
-    test = _evaluate_test(training)
+    run_dir = training.run_dir
+    val = training.evaluation or training.evaluate_val()
+    test = training.evaluate_test()
     write_model(run_dir, _model_content(training))
     if val is not None:
         write_predictions(run_dir, _predictions(training, val))
-    if config.train.figures:
+    if training.config.train.figures:
         _draw(training)
-    result = _result(config, prepared, training, "completed", None)
+    result = _result(training.config, prepared, training, "completed", None)
     if val is not None:
-        result.val_accuracy = result.objective = val.accuracy
-        result.val_loss = val.loss
+        result.objective = val.accuracy
     if test is not None:
         result.test_accuracy, result.test_loss = test.accuracy, test.loss
     return result
 
 
 def _draw(training: Training) -> None:
+    """Draw the curves and the net; a run is not lost for a figure."""
     run_dir, image_size = training.run_dir, training.data.train.images.shape[-1]
-    draw_curves(training.position.history, run_dir)
-    draw_architecture(training.model, image_size, run_dir / "architecture.png")
-    write_architecture_text(training.model, image_size, run_dir / "architecture.txt")
-
-
-def _evaluate_test(training: Training) -> Evaluation | None:
-    if training.data.test is None:
-        return None
-    model = kept_model(training.model, training.ema)
-    return evaluate(model, training.data.test, training.normalize, training.execution)
+    model = training.step.model
+    try:
+        draw_curves(training.position.history, run_dir)
+        draw_architecture(model, image_size, run_dir / DIAGRAM)
+        write_architecture_text(model, image_size, run_dir / ARCHITECTURE)
+    except Exception as error:
+        log.warning("a figure could not be drawn: %s", error, exc_info=True)
 
 
 def _result(
@@ -204,14 +212,15 @@ def _result(
 
 def _model_content(training: Training) -> dict[str, object]:
     data = training.data
-    model = kept_model(training.model, training.ema)
     return {
         "config": to_dict(training.config),
         "class_names": list(data.class_names),
         "image_size": data.train.images.shape[-1],
         "mean": data.mean.cpu(),
         "std": data.std.cpu(),
-        "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
+        "state_dict": {
+            name: value.cpu() for name, value in training.kept_model.state_dict().items()
+        },
     }
 
 
@@ -225,21 +234,25 @@ def _predictions(training: Training, val: Evaluation) -> Predictions:
     )
 
 
-def _write_result(run_dir: Path, result: TrialResult) -> None:
+def _written(run_dir: Path, result: TrialResult) -> TrialResult:
+    """Write the result; a run without one has failed, whatever came before."""
     try:
         write_result(run_dir, result)
     except OSError as error:
-        log.error("result.json could not be written: %s", error)
+        log.error("%s could not be written: %s", RESULT, error)
+        return replace(result, status="failed", error=f"{RESULT}: {error}")
+    return result
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # On a CPU torch raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # On a CPU, and from CUDA's own libraries, it is a plain RuntimeError.
+    signs = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
-def _set_switches(config: Config) -> None:
+def _set_switches(config: Config, execution: Execution) -> None:
     """Set the process-wide switches that a run's settings decide."""
     if config.train.num_threads is not None:
         torch.set_num_threads(config.train.num_threads)
@@ -247,3 +260,5 @@ def _set_switches(config: Config) -> None:
     torch.use_deterministic_algorithms(config.train.deterministic)
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if execution.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from resnet_sweep.compose import SCHEMAS, from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records import checkpoint, run_folder
-from resnet_sweep.records.atomic import replacing, write_text
+from resnet_sweep.atomic import replacing, write_text
 from resnet_sweep.records.run_folder import EpochMetrics, Predictions, RecordError, TrialResult
 
 ROWS = [
@@ -128,18 +130,35 @@ def test_an_unknown_field_of_the_config_is_refused(tmp_path: Path, tiny_config: 
         run_folder.read_config(tmp_path)
 
 
+def make_state(epoch: int, **more: object) -> dict[str, object]:
+    return {**dict.fromkeys(checkpoint.CHECKPOINT_KEYS), "position": epoch, **more}
+
+
+def flip_a_weight(content: bytes) -> bytes:
+    weights = torch.ones(1000).numpy().tobytes()
+    place = content.index(weights) + 2000
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def save_something_else(_: bytes) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"schema_version": 1, "hello": 1}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:100], flip_a_weight, save_something_else])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     for epoch in (1, 2):
-        checkpoint.write_checkpoint(tmp_path, {"epoch": epoch, "weights": torch.ones(3)})
+        checkpoint.write_checkpoint(tmp_path, make_state(epoch, model=torch.ones(1000)))
     path = tmp_path / checkpoint.CHECKPOINT
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(damage(path.read_bytes()))
     state = checkpoint.read_checkpoint(tmp_path)
-    assert state is not None and state["epoch"] == 1
+    assert state is not None and state["position"] == 1
     assert "falling back" in caplog.text
     (tmp_path / checkpoint.PREVIOUS_CHECKPOINT).write_bytes(b"")
-    with pytest.raises(RecordError, match="no checkpoint can be read"):
+    with pytest.raises(RecordError, match=r"checkpoint\.pt.*no other"):
         checkpoint.read_checkpoint(tmp_path)
 
 
@@ -176,18 +195,18 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_both_checkpoints(tmp_path: Path) -> None:
-    checkpoint.write_checkpoint(tmp_path, {"epoch": 1})
-    checkpoint.write_checkpoint(tmp_path, {"epoch": 2})
+    checkpoint.write_checkpoint(tmp_path, make_state(1))
+    checkpoint.write_checkpoint(tmp_path, make_state(2))
     # A limit on file sizes is a full disk that needs no root.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(OSError):
-            checkpoint.write_checkpoint(tmp_path, {"weights": torch.ones(10_000)})
+            checkpoint.write_checkpoint(tmp_path, make_state(3, model=torch.ones(10_000)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     state = checkpoint.read_checkpoint(tmp_path)
-    assert state is not None and state["epoch"] == 2
+    assert state is not None and state["position"] == 2
     assert sorted(os.listdir(tmp_path)) == ["checkpoint.previous.pt", "checkpoint.pt"]
 
 

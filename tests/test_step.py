@@ -40,7 +40,7 @@ def make_step(config: Config) -> TrainStep:
 
 
 def state_of(step: TrainStep) -> list[torch.Tensor]:
-    return [tensor.clone() for tensor in [*step._weights(), *step._moments()]]
+    return [tensor.clone() for tensor in [*step._weights_and_sums(), *step._moments()]]
 
 
 @pytest.mark.parametrize("optimizer", [SgdConfig(), AdamWConfig()])

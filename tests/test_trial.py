@@ -26,7 +26,7 @@ from resnet_sweep.config.data import (
 from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.errors import UserError
-from resnet_sweep.records.atomic import write_text
+from resnet_sweep.atomic import write_text
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.run_folder import METRIC_NAMES, EpochMetrics, read_metrics, read_result
 from resnet_sweep.training import PrunedTrial

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
 from resnet_sweep.analysis.reading import read_record, shorten
-from resnet_sweep.records.atomic import write_atomically
+from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import Sweep, read_sweep

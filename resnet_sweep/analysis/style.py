@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.records.atomic import replacing
+from resnet_sweep.atomic import replacing
 
 # Okabe and Ito (2008).
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"

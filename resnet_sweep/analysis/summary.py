@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
 from resnet_sweep.analysis.terminal import Leaderboard
-from resnet_sweep.records.atomic import write_text
+from resnet_sweep.atomic import write_text
 
 if TYPE_CHECKING:
     from resnet_sweep.analysis.archive import Archive

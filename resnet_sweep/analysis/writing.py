@@ -33,8 +33,8 @@ from resnet_sweep.analysis.summary import (
 )
 from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
 from resnet_sweep.analysis.view import View, build_view
+from resnet_sweep.atomic import write_atomically, write_text
 from resnet_sweep.errors import UserError
-from resnet_sweep.records.atomic import write_atomically, write_text
 
 
 def write_summary(options: Options, found: Found, on_step: Step) -> Summary:

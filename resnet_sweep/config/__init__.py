@@ -48,6 +48,8 @@ class Config:
 
     def __post_init__(self) -> None:
         require_int("seed", self.seed, 0, 2**63 - 1)
+        allowed = "goes on the command line by itself, as resume=RUN_FOLDER"
+        require(self.resume is None, "resume", self.resume, allowed)
         if isinstance(self.scheduler, SchedulerConfig):  # a raw node while Hydra composes
             self._check_schedule()
 

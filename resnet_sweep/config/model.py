@@ -16,6 +16,7 @@ from resnet_sweep.errors import (
 BLOCKS = ("basic", "preact")
 SHORTCUTS = ("conv", "pad")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
+DEFAULT_WIDTH_FACTOR = 2.0
 INITS = (
     "kaiming_normal",
     "kaiming_uniform",
@@ -70,7 +71,7 @@ class ResNetConfig(ModelConfig):
 
     widths: Optional[list[int]] = field(default_factory=lambda: [16, 64, 128, 256])
     base_width: Optional[int] = None
-    width_factor: float = 2.0
+    width_factor: float = DEFAULT_WIDTH_FACTOR
     first_width: Optional[int] = None
     stem_width: Optional[int] = None
     stem_kernel_size: int = 3
@@ -129,12 +130,10 @@ class ResNetConfig(ModelConfig):
                 require_int(f"model.{name}", value, 1, 65536)
         require_number("model.width_factor", self.width_factor, 0, 16, open_low=True)
         if self.base_width is None:
-            require(
-                self.first_width is None,
-                "model.first_width",
-                self.first_width,
-                "needs model.base_width; without it model.widths counts",
-            )
+            allowed = "needs model.base_width; without it model.widths counts"
+            require(self.first_width is None, "model.first_width", self.first_width, allowed)
+            grows = self.width_factor == DEFAULT_WIDTH_FACTOR
+            require(grows, "model.width_factor", self.width_factor, allowed)
             require_ints("model.widths", self.widths, 1, 65536)
             self._check_length("widths", self.widths)
 

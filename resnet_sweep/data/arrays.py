@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +49,31 @@ def count_label_classes(config: ArraysConfig) -> int:
     return num_classes
 
 
+def find_image_side(config: ArraysConfig) -> int:
+    """Return the side of the training images, from the header of their file where it has one."""
+    root = _find_root(config)
+    try:
+        shape = _read_shape(Path(_describe(root, "train", "images")))
+    except Exception:  # whatever is wrong with it, reading the array says it better
+        shape = _read_images(root, "train").shape
+    return int(shape[2])  # the side in all three layouts
+
+
+def _read_shape(path: Path) -> tuple[int, ...]:
+    if path.suffix == ".npy":
+        return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
+    with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
+        header = (read or np.lib.format.read_array_header_2_0)(file)
+        return tuple(header[0])
+
+
 def _find_root(config: ArraysConfig) -> Path:
     allowed = "must be a folder with train.npz and test.npz, or train_images.npy and so on"
     if config.root is None:
         raise ConfigError("data.root", None, allowed)
-    root = Path(config.root).expanduser()
+    root = Path(os.path.expanduser(config.root))
     require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
     return root
 

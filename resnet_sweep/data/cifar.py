@@ -57,7 +57,7 @@ def load_cifar(config: CifarConfig) -> Dataset:
     allowed = f"must be the folder that holds {source.filename} or takes its download"
     if config.root is None:
         raise ConfigError("data.root", None, allowed)
-    root = Path(config.root).expanduser()
+    root = Path(os.path.expanduser(config.root))
     require(not root.exists() or root.is_dir(), "data.root", config.root, allowed)
     if _find_bad_file(source, root) is not None:
         _restore(source, root, config.download)
@@ -174,9 +174,14 @@ def _copy_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
 @contextmanager
 def _staging_folder(root: Path) -> Iterator[Path]:
     """A folder of this process alone, from which whole files are moved into place."""
+    is_new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
-        yield Path(name)
+    try:
+        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
+            yield Path(name)
+    finally:
+        if is_new and not any(root.iterdir()):
+            root.rmdir()  # nothing came of it
 
 
 @contextmanager

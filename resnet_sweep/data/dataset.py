@@ -93,6 +93,24 @@ def count_classes(config: DataConfig) -> int:
     raise AssertionError(f"no data set for {type(config).__name__}")
 
 
+def find_image_size(config: DataConfig) -> int:
+    """Return the side of the images in pixels without reading one.
+
+    Raises:
+        UserError: names the field or the file that is wrong.
+    """
+    match config:
+        case CifarConfig() | DigitsConfig():
+            return 32
+        case ImageFolderConfig():
+            return config.image_size
+        case ArraysConfig():
+            from resnet_sweep.data.arrays import find_image_side
+
+            return find_image_side(config)
+    raise AssertionError(f"no data set for {type(config).__name__}")
+
+
 def make_dataset(
     train: tuple[NDArray[np.uint8], NDArray[np.int64]],
     test: tuple[NDArray[np.uint8], NDArray[np.int64]],

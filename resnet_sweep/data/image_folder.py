@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ def _find_root(config: ImageFolderConfig) -> Path:
     allowed = "must be a folder with train/<class>/ and test/<class>/ folders of images"
     if config.root is None:
         raise ConfigError("data.root", None, allowed)
-    root = Path(config.root).expanduser().absolute()
+    root = Path(os.path.expanduser(config.root)).absolute()
     require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
     for part in _PARTS:
         has_part = (root / part).is_dir()
@@ -132,11 +133,18 @@ def _list_part(
 def _list_images(folder: str) -> list[_ImageFile]:
     found: list[_ImageFile] = []
     for entry in _scan(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             found += _list_images(entry.path)
         elif entry.name.lower().endswith(IMG_EXTENSIONS):
             found.append(_describe_file(entry, folder))
     return found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:  # a loop of symbolic links
+        raise UserError(f"{entry.path}: cannot be read ({error.strerror})") from None
 
 
 def _describe_file(entry: os.DirEntry[str], folder: str) -> _ImageFile:
@@ -144,6 +152,8 @@ def _describe_file(entry: os.DirEntry[str], folder: str) -> _ImageFile:
         stat = entry.stat()
     except OSError as error:
         raise UserError(f"{entry.path}: cannot be read ({error.strerror})") from None
+    if not S_ISREG(stat.st_mode):
+        raise UserError(f"{entry.path}: must be a regular file")
     return _ImageFile(folder, entry.name, stat.st_size, stat.st_mtime_ns)
 
 

@@ -6,15 +6,14 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.atomic import replacing
 from resnet_sweep.config.data import ImageFolderConfig
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class PixelCache:
     """
 
     def __init__(self, config: ImageFolderConfig, files_digest: str) -> None:
-        root = Path(config.root or "").expanduser().absolute()
+        root = Path(os.path.expanduser(config.root or "")).absolute()
         key = hashlib.blake2b(os.fsencode(f"{root}\0{config.image_size}"), digest_size=16)
         self.folder = _find_cache_folder(config)
         self.pixels_path = self.folder / f"{key.hexdigest()}.npy"
@@ -71,30 +70,20 @@ class PixelCache:
         text = json.dumps(manifest, indent=2).encode()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _replace(self.pixels_path, lambda file: np.save(file, pixels, allow_pickle=False))
-            _replace(self.manifest_path, lambda file: file.write(text))
+            with replacing(self.pixels_path) as file:
+                np.save(file, pixels, allow_pickle=False)
+            with replacing(self.manifest_path) as file:
+                file.write(text)
         except OSError as error:
             logger.warning("no cache of the decoded images, every run decodes them: %s", error)
 
 
 def _find_cache_folder(config: ImageFolderConfig) -> Path:
     if config.cache_dir is not None:
-        return Path(config.cache_dir).expanduser().absolute()
+        return Path(os.path.expanduser(config.cache_dir)).absolute()
     user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(user_cache).expanduser() / "resnet_sweep"
+    return Path(os.path.expanduser(user_cache)) / "resnet_sweep"
 
 
 def _compute_checksum(pixels: NDArray[np.uint8], fingerprint: str) -> int:
     return zlib.crc32(fingerprint.encode(), zlib.crc32(pixels.data))
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all, whoever else writes it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            write(file)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise

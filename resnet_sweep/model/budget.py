@@ -59,11 +59,19 @@ def _cost_of(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
 
 
 def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
-    from resnet_sweep.model.build import build_model
+    import torch
+
+    from resnet_sweep.model.build import build_model, check_trains
     from resnet_sweep.model.summary import measure_layers
 
     assert isinstance(config.model, CustomModelConfig)
-    layers = measure_layers(build_model(config, num_classes, image_size), image_size)
+    net = build_model(config, num_classes, image_size)
+    check_trains(config.model, net, torch.arange(4) % num_classes, image_size)
+    try:
+        layers = measure_layers(net, image_size)
+    except Exception as error:
+        problem = f"its forward pass on one image failed: {type(error).__name__}: {error}"
+        raise ConfigError("model.target", config.model.target, problem) from error
     num_params = sum(layer.num_params for layer in layers)
     return Cost(num_params, sum(layer.multiply_adds for layer in layers))
 

@@ -77,6 +77,26 @@ def _check_logits(
             logits = net(images)
     except Exception as error:
         _refuse(config, f"its forward pass on images {list(images.shape)} failed", error)
+    _check_shape(config, logits, num_classes, images)
+
+
+def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size: int) -> None:
+    """Try a custom network's training pass; its weights and statistics are spoilt.
+
+    Raises:
+        ConfigError: the pass forward or backward fails.
+    """
+    images = torch.zeros(len(labels), 3, size, size)
+    net.train()
+    try:
+        nn.functional.cross_entropy(net(images), labels).backward()
+    except Exception as error:
+        _refuse(config, "its training pass failed", error)
+
+
+def _check_shape(
+    config: CustomModelConfig, logits: object, num_classes: int, images: Tensor
+) -> None:
     shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != [2, num_classes]:
         want = f"must give logits [2, {num_classes}] for images {list(images.shape)}"

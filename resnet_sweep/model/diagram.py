@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
+from resnet_sweep.atomic import replacing
 from resnet_sweep.model.plan import BlockPlan, LayerPlan, ModelPlan, StagePlan
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import ELSEWHERE, LayerCost, measure_modules
@@ -73,7 +74,8 @@ def draw_cards(name: str, cards: list[Card], path: Path) -> None:
         if column > 0 and card.title != ELSEWHERE:
             _draw_arrow(axes, left - GAP, top - CARD_HEIGHT / 2)
     assert isinstance(axes.figure, Figure)
-    axes.figure.savefig(path, dpi=150, format="png")
+    with replacing(path) as file:
+        axes.figure.savefig(file, dpi=150, format="png")
 
 
 def _resnet_cards(plan: ModelPlan) -> list[Card]:

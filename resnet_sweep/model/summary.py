@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnet_sweep.atomic import write_text
+
 ELSEWHERE = "(elsewhere)"
 
 
@@ -73,7 +75,7 @@ def write_architecture_text(model: nn.Module, image_size: int, path: Path) -> No
     layers = measure_layers(model, image_size)
     header = ("layer", "type", "output", "parameters", "multiply-adds")
     rows = [header, *(_row(layer) for layer in layers), _total_row(layers)]
-    path.write_text(_table(rows), encoding="utf-8")
+    write_text(path, _table(rows))
 
 
 @contextmanager

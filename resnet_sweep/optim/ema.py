@@ -43,4 +43,6 @@ class AveragedWeights:
 
 
 def _floating_state(model: nn.Module) -> list[torch.Tensor]:
-    return [value for value in model.state_dict().values() if value.is_floating_point()]
+    # A tensor that several layers share stands in the state once for each.
+    unique = {value.data_ptr(): value for value in model.state_dict().values()}
+    return [value for value in unique.values() if value.is_floating_point()]

@@ -5,18 +5,31 @@ from __future__ import annotations
 import io
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnet_sweep.records.atomic import write_atomically
+from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 NEW_CHECKPOINT = "checkpoint.new.pt"
 MODEL = "model.pt"
+
+CHECKPOINT_KEYS = {
+    "position",
+    "model",
+    "optimizer",
+    "schedule",
+    "ema",
+    "scaler",
+    "sums",
+    "rng",
+    "data_fingerprint",
+}
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +54,18 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
         RecordError: there are checkpoints and none can be read.
     """
     names = [n for n in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (run_dir / n).exists()]
+    problems: list[RecordError] = []
     for name in names:
         try:
-            return _load(run_dir / name)
+            return _load_checkpoint(run_dir / name)
         except RecordError as error:
-            log.warning("%s; falling back to the checkpoint before it", error)
-    if names:
-        raise RecordError(f"{run_dir}: no checkpoint can be read ({', '.join(names)})")
+            problems.append(error)
+            log.warning("%s", error)
+            if name != names[-1]:
+                log.warning("falling back to the checkpoint before it")
+    if problems:
+        hint = "delete the checkpoints to start again from the beginning"
+        raise RecordError(f"{problems[0]}; there is no other; {hint}")
     return None
 
 
@@ -65,6 +83,13 @@ def read_model(run_dir: Path) -> dict[str, Any]:
     return _load(run_dir / MODEL)
 
 
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    state = _load(path)
+    if state.keys() != CHECKPOINT_KEYS | {"schema_version"}:
+        raise RecordError(f"{path}: is not a checkpoint of this version")
+    return state
+
+
 def _save(path: Path, content: dict[str, Any]) -> None:
     # Through memory: written straight to a full disk, torch hides the OSError.
     buffer = io.BytesIO()
@@ -74,6 +99,10 @@ def _save(path: Path, content: dict[str, Any]) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
@@ -13,10 +14,10 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
+from resnet_sweep.atomic import write_atomically, write_text
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
-from resnet_sweep.records.atomic import write_atomically, write_text
 
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "pruned", "interrupted", "diverged", "out_of_memory", "failed")
@@ -26,6 +27,8 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 PREDICTIONS = "val_predictions.npz"
 LOG = "train.log"
+ACCURACIES, LOSSES = "accuracies.png", "losses.png"
+DIAGRAM, ARCHITECTURE = "architecture.png", "architecture.txt"
 TENSORBOARD = "tensorboard"
 
 
@@ -95,8 +98,18 @@ class TrialResult:
 
 
 def write_config(run_dir: Path, config: Config) -> None:
+    """Write config.json whole, unless there is one: the first of several processes wins."""
+    if (run_dir / CONFIG).exists():
+        return
     values = {"schema_version": SCHEMA_VERSION, **to_dict(config)}
-    write_text(run_dir / CONFIG, json.dumps(values, indent=2) + "\n")
+    draft = run_dir / f"{CONFIG}.{os.getpid()}"
+    write_text(draft, json.dumps(values, indent=2) + "\n")
+    try:
+        os.link(draft, run_dir / CONFIG)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
 
 
 def read_config(run_dir: Path) -> Config:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from resnet_sweep.records.atomic import write_text
+from resnet_sweep.atomic import write_text
 from resnet_sweep.records.run_folder import RecordError
 
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from resnet_sweep.records.atomic import write_text
+from resnet_sweep.atomic import write_text
 
 STOP = "stop"
 WORKERS = "workers"
@@ -38,6 +38,17 @@ def take_ending(folder: Path, index: int) -> Ending | None:
         return None
     path.unlink()
     return ending
+
+
+def folder_ending(folder: Path) -> Ending | None:
+    """Return why nobody can write there, as after a kill for which the worker is not to blame."""
+    probe = folder / WORKERS / "probe"
+    try:
+        write_text(probe, "x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        return Ending("broken_folder", f"{folder}: {error.strerror}")
+    return None
 
 
 def worker_log(folder: Path, index: int) -> Path:

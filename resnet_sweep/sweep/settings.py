@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
-from resnet_sweep.records.atomic import write_text
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.space import SearchSpace

@@ -11,9 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -131,7 +129,7 @@ def _time_steps(config: Config) -> dict[str, Any]:
 
     from resnet_sweep.data.device import place_data
     from resnet_sweep.device import choose_execution
-    from resnet_sweep.training import start_training
+    from resnet_sweep.training import build_step
 
     execution = choose_execution(config.train)
     data = place_data(config.data, execution.device, with_test=False)
@@ -140,15 +138,16 @@ def _time_steps(config: Config) -> dict[str, Any]:
         limit = min(limit, CPU_BATCH_SIZE)
     batch_size = min(config.train.batch_size, limit)
     config = replace(config, train=replace(config.train, batch_size=batch_size))
-    with tempfile.TemporaryDirectory() as folder:
-        training = start_training(config, Path(folder), data, execution)
+    step = build_step(config, data, execution)
+    if execution.records_graph:
+        step.record_graph()
     indices = torch.arange(batch_size, device=execution.device)
-    training.step(indices, 0.0, 0)  # the first one allocates and chooses algorithms
-    training.step.take_sums(1)  # reads from the device, and so waits for it
+    step(indices, 0.0, 0)  # the first one allocates and chooses algorithms
+    step.take_sums(1)  # reads from the device, and so waits for it
     start, steps = time.perf_counter(), 0
     while steps < MAX_STEPS and time.perf_counter() - start < MIN_SECONDS:
-        training.step(indices, 0.0, steps)
-        training.step.take_sums(1)
+        step(indices, 0.0, steps)
+        step.take_sums(1)
         steps += 1
     return {"seconds_per_image": (time.perf_counter() - start) / steps / batch_size}
 

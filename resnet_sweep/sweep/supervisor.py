@@ -13,7 +13,13 @@ from optuna.trial import FrozenTrial, Trial
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
 from resnet_sweep.sweep.book import Book, Outcome
-from resnet_sweep.sweep.endings import Ending, request_stop, take_ending, withdraw_stop
+from resnet_sweep.sweep.endings import (
+    Ending,
+    folder_ending,
+    request_stop,
+    take_ending,
+    withdraw_stop,
+)
 from resnet_sweep.sweep.launching import Launcher, RunningWorker
 from resnet_sweep.sweep.ledger import WORKER, Ledger, to_record
 from resnet_sweep.sweep.status import Status
@@ -141,7 +147,7 @@ class Supervisor:
 
     def _look_after(self, index: int) -> None:
         """Replace a worker that has ended where there is still something to do."""
-        ending = take_ending(self.folder, index)
+        ending = take_ending(self.folder, index) or folder_ending(self.folder)
         if ending is not None and ending.kind in ("user_error", "broken_folder"):
             self._fatal = self._fatal or ending
             self.stop()

@@ -14,7 +14,7 @@ from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json, table_data
 from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
-from resnet_sweep.records.atomic import write_text
+from resnet_sweep.atomic import write_text
 
 MAX_UNREADABLE = 500
 NUMBER_CLASS = ' class="number"'

@@ -1,0 +1,67 @@
+"""A run folder belongs to one configuration and, while it trains, to one process."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.atomic import remove_leftovers
+from resnet_sweep.compose import to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
+
+# What may differ between the sittings of one run: where it runs and what it shows.
+FREE_FIELDS = ("train.device", "evaluate_test", "train.progress", "train.num_threads")
+
+
+@contextmanager
+def claimed(run_dir: Path, config: Config) -> Iterator[None]:
+    """Hold a run folder, made where it is missing, with the configuration in it.
+
+    Raises:
+        UserError: the folder cannot be written, holds another run, or is in use.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_config(run_dir, config)
+        file = open(run_dir / CONFIG, "rb")  # noqa: SIM115 - held for the whole block
+    except OSError as error:
+        raise UserError(f"{run_dir}: cannot be a run folder: {error}") from error
+    with file:
+        _lock(file.fileno(), run_dir)
+        _check_same_run(run_dir, config)
+        remove_leftovers(run_dir)
+        yield
+
+
+def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Return (field, stored, given) for whatever differs between two configurations."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        keys = [*stored, *(key for key in given if key not in stored)]
+        prefix = f"{path}." if path else ""
+        parts = (differences(stored.get(k), given.get(k), f"{prefix}{k}") for k in keys)
+        return [difference for part in parts for difference in part]
+    return [] if stored == given else [(path, stored, given)]
+
+
+def _lock(descriptor: int, run_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{run_dir}: another process is training in this folder") from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _check_same_run(run_dir: Path, config: Config) -> None:
+    found = differences(read_config_values(run_dir), to_dict(config))
+    for field, stored, given in found:
+        if field not in FREE_FIELDS:
+            raise UserError(
+                f"{run_dir}: holds another run, with {field}={stored}, not {given}; "
+                "take another folder"
+            )
