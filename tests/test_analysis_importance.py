@@ -13,7 +13,12 @@ from resnet_sweep.analysis.coverage import coverage_remarks
 from resnet_sweep.analysis.evaluators import fanova, ped_anova
 from resnet_sweep.analysis.importance import measure_importance
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.parameters import Parameter, Population, population_of_runs
+from resnet_sweep.analysis.parameters import (
+    Parameter,
+    Population,
+    make_parameter,
+    population_of_runs,
+)
 from resnet_sweep.analysis.statistics import Noise
 from resnet_sweep.errors import UserError
 
@@ -117,13 +122,13 @@ def test_effects_below_the_seed_noise_never_matter() -> None:
 
 
 def test_too_few_configurations_cannot_tell() -> None:
-    columns, y = draw(0, n=14)
+    columns, y = draw(0, n=13)
     found = measure_importance(make_population(columns, y), UNKNOWN)
     assert not found.tests and "too few" in str(found.reason)
 
 
 def test_fewer_configurations_take_the_linear_model() -> None:
-    columns, y = draw(0, n=16)
+    columns, y = draw(0, n=15)
     assert measure_importance(make_population(columns, y), UNKNOWN).model == "linear"
 
 
@@ -219,3 +224,22 @@ def test_settings_become_parameters_by_branch_and_scale() -> None:
     assert found["model.base_width"].aliases == ("model.label",)
     assert "regularization.clip_grad_norm (set)" in found
     assert not any("root" in name or name == "model.blocks" for name in found)
+
+
+def test_a_sweeps_ranges_decide_the_scale() -> None:
+    rows = [{"a": 10.0**-i, "b": 2.0**i, "c": i % 2 == 0} for i in range(6)]
+    columns = {k: pd.Series([row[k] for row in rows]) for k in rows[0]}
+    linear = make_parameter("a", columns["a"], False, rows)
+    assert make_parameter("a", columns["a"], True, rows).is_log
+    assert linear.is_log and make_parameter("b", columns["b"], False, rows).is_log  # equal ratios
+    assert not make_parameter("c", columns["c"], False, rows).is_numeric
+    some = pd.Series([0.1, 0.4, 0.5, 0.55, 1.0, 4.0])
+    assert not make_parameter("a", some, False, rows).is_log
+
+
+def test_a_drawn_null_is_a_level_and_an_absent_parameter_is_missing() -> None:
+    rows: list[dict[str, Any]] = [{"p": None}, {"p": 4}, {}, {"p": ["a", "b"]}]
+    values = pd.Series([row.get("p") for row in rows])
+    found = make_parameter("p", values, False, rows)
+    assert found.values.tolist()[:2] == ["null", "4"] and found.values[3] == "a+b"
+    assert found.present().tolist() == [True, True, False, True]

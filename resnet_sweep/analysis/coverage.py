@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from resnet_sweep.analysis.parameters import Parameter, Population
+from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
+from resnet_sweep.analysis.table import text_of
 
 MIN_PER_LEVEL = 5
 CENTRAL_SHARE = 0.8
@@ -40,14 +41,14 @@ def _liked(parameter: Parameter, population: Population) -> list[str]:
     late = parameter.present() & (population.order >= population.num_random)
     if not population.is_guided or late.sum() < LATE_TRIALS:
         return []
-    if parameter.is_numeric and parameter.values.nunique() > 2:
+    if parameter.is_numeric and parameter.values.nunique() > MAX_LEVELS:
         share = _central_width(parameter, late.to_numpy(bool))
         text = f"the sampler stayed in {share:.0%} of its range for {CENTRAL_SHARE:.0%} of trials"
         return [text] if share < NARROW else []
     top = parameter.values[late].value_counts(normalize=True)
     if top.iloc[0] < CENTRAL_SHARE:
         return []
-    return [f"the sampler chose {top.index[0]} in {top.iloc[0]:.0%} of trials"]
+    return [f"the sampler chose {text_of(top.index[0])} in {top.iloc[0]:.0%} of trials"]
 
 
 def _central_width(parameter: Parameter, late: npt.NDArray[np.bool_]) -> float:

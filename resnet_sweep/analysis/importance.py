@@ -21,6 +21,7 @@ from resnet_sweep.analysis.statistics import Noise, holm
 
 PERMUTATIONS = 500
 MIN_RESIDUAL = 8
+MIN_CONFIGURATIONS = 8
 SIGNIFICANCE = 0.05
 # Of a sum of squares, what is nothing but rounding: some objectives are exact functions.
 ROUNDING = 1e-12
@@ -104,7 +105,7 @@ def measure_importance(population: Population, noise: Noise, seed: int = 0) -> I
 def _is_testable(parameter: Parameter) -> bool:
     """A choice with a level for nearly every configuration names them and explains nothing."""
     levels, n = parameter.values.nunique(), int(parameter.present().sum())
-    return n >= 4 and (parameter.is_numeric or levels <= max(MAX_LEVELS, n // 10))
+    return n >= MIN_CONFIGURATIONS and (parameter.is_numeric or levels <= max(MAX_LEVELS, n // 10))
 
 
 def _term(parameter: Parameter, squares: bool) -> Matrix:

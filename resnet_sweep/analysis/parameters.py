@@ -127,7 +127,8 @@ def make_parameter(
     drawn = pd.Series([name in row for row in rows], values.index)
     given = [v for v, was in zip(values, drawn, strict=True) if was]
     if given and all(_is_number(v) for v in given):
-        return Parameter(name, values.astype("float64"), True, is_log)
+        numbers = values.astype("float64")
+        return Parameter(name, numbers, True, is_log or _is_geometric(numbers))
     texts = [_level(v) if was else None for v, was in zip(values, drawn, strict=True)]
     return Parameter(name, pd.Series(texts, values.index, dtype="str"), False)
 
@@ -185,7 +186,17 @@ def _numeric(name: str, values: pd.Series[float], table: pd.DataFrame) -> list[P
 
 def _looks_logarithmic(values: pd.Series[float]) -> bool:
     known = values.dropna()
-    return bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
+    wide = bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
+    return wide or _is_geometric(values)
+
+
+def _is_geometric(values: pd.Series[float]) -> bool:
+    """Return whether there are three or more positive levels with one ratio."""
+    levels = np.sort(values.dropna().unique())
+    if not 3 <= len(levels) <= MAX_LEVELS or levels[0] <= 0:
+        return False
+    ratios = levels[1:] / levels[:-1]
+    return bool(np.allclose(ratios, ratios[0]))
 
 
 def _decided_elsewhere(present: pd.Series[bool], table: pd.DataFrame) -> bool:
@@ -220,7 +231,7 @@ def _vary(parameters: list[Parameter]) -> list[Parameter]:
 
 def _merge_aliases(parameters: list[Parameter]) -> list[Parameter]:
     """Join parameters that cut the configurations into the same groups."""
-    kept: dict[tuple[int, bytes], Parameter] = {}
+    kept: dict[tuple[object, bytes], Parameter] = {}
     for each in parameters:
         key = _partition(each)
         if key in kept:
@@ -231,9 +242,11 @@ def _merge_aliases(parameters: list[Parameter]) -> list[Parameter]:
     return list(kept.values())
 
 
-def _partition(parameter: Parameter) -> tuple[int, bytes]:
+def _partition(parameter: Parameter) -> tuple[object, bytes]:
     """Return what is equal where groups are equal; many numbers must have the same order."""
-    levels = int(parameter.values.nunique())
+    levels, present = int(parameter.values.nunique()), int(parameter.present().sum())
     by_order = parameter.is_numeric and levels > MAX_LEVELS
+    if levels == present and not by_order:  # a group for each says nothing
+        return (parameter.name, b"")
     codes, _ = pd.factorize(parameter.values, sort=by_order)
     return (levels if by_order else 0, codes.tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.statistics import Array
@@ -36,6 +39,7 @@ STATUS_COLORS = {
 STATUS_MARKERS = {"completed": "o", "pruned": "v", "rejected": "|", "failed": "X", "diverged": "D"}
 WIDTH = 7.2
 DPI = 150
+LABELLED_DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 # Beyond this many points an SVG holds them as an image.
 MAX_VECTOR_POINTS = 2000
 RC: Any = {  # matplotlib types the keys one by one
@@ -98,6 +102,26 @@ def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
     margin = 0.05 * (best - worst) or 0.01
     bounds = sorted([objective.sign * (worst - margin), objective.sign * (best + margin)])
     axes.set_ylim(*bounds)
+
+
+def use_log_scale(axis: Axis, values: Array, max_labels: int = 4) -> None:
+    """Use a logarithmic axis with a few labels that are plain numbers."""
+    finite = values[np.isfinite(values)]
+    decades = math.log10(finite.max() / finite.min())
+    choices = [digits for digits in LABELLED_DIGITS if decades * len(digits) <= max_labels]
+    scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
+    scale("log")
+    axis.set_major_locator(LogLocator(subs=choices[0] if choices else (1,), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def short_number(value: float) -> str:
+    """Return 2500000 as 2.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def is_many(count: int) -> bool:

@@ -89,7 +89,8 @@ FIGURES = (
     FigureSpec(
         "contour",
         "The two most important numbers together",
-        "A quadratic surface fitted to the configurations shown; blank where none is near.",
+        "The mean of the configurations around each place (Gaussian, an eighth of the axes "
+        "wide); blank where none is near.",
         draw_contour,
     ),
     FigureSpec(

@@ -77,7 +77,7 @@ def _draw_worst(axes: Axes, shares: Array, counts: npt.NDArray[np.int64], names:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="recall (fraction)", xlim=(0, 1.25), xticks=[0, 0.25, 0.5, 0.75, 1])
-    axes.set_title("worst classes, and what they are taken for")
+    axes.set_title("worst classes → taken for")
     for place, index in enumerate(worst):
         wrong = counts[index].copy()
         wrong[index] = 0

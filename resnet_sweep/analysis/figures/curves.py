@@ -99,7 +99,7 @@ def draw_pruned_curves(view: View) -> Figure:
     axes.autoscale_view()
     limit_objective(axes, values, Objective("val_accuracy", 1))
     _label_epochs(axes, "validation accuracy (fraction)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     axes.set_title(f"median pruned trial stopped after epoch {np.median(np.concatenate(ends)):g}")
     return figure
 

@@ -19,6 +19,7 @@ from resnet_sweep.analysis.style import (
     limit_objective,
     new_figure,
     plain,
+    use_log_scale,
 )
 from resnet_sweep.analysis.view import View
 
@@ -40,7 +41,7 @@ def draw_effects(view: View) -> Figure:
     for axes, parameter in zip(panels, parameters, strict=False):
         _draw_effect(axes, parameter, view)
         verdict = "matters" if parameter.name in matter else "cannot tell"
-        axes.set_title(f"{plain(parameter.name, 34)}\n({verdict})")
+        axes.set_title(f"{plain(parameter.name, 30)}\n({verdict})", fontsize=8)
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
     figure.supylabel(view.objective.label, fontsize=9)
@@ -61,7 +62,7 @@ def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
         x = parameter.values.to_numpy(np.float64)
         groups = _bins(parameter)
         if parameter.is_log:
-            axes.set_xscale("log")
+            use_log_scale(axes.xaxis, x)
     else:
         x, groups = _level_places(parameter, axes)
     jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(x))

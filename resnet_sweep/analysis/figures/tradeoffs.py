@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resnet_sweep.analysis.configurations import seed_values
 from resnet_sweep.analysis.objective import UNITS, Objective
@@ -20,6 +18,8 @@ from resnet_sweep.analysis.style import (
     limit_objective,
     new_figure,
     plain,
+    short_number,
+    use_log_scale,
 )
 from resnet_sweep.analysis.view import View
 
@@ -67,26 +67,12 @@ def _scatter(view: View, cost: str, label: str) -> Figure:
     front_x = front[cost].astype("float64")
     axes.step(front_x, front["mean"], where="post", color=BLACK, lw=1.2, label="Pareto front")
     axes.scatter(front_x, front["mean"], s=18, color=BLACK, zorder=3)
-    _scale_cost(axes, x)
+    if x.min() > 0:
+        shown = np.append(x, view.budget) if cost == "num_params" else x.to_numpy()
+        use_log_scale(axes.xaxis, shown, max_labels=12)
     limit_objective(axes, y.to_numpy(), view.objective)
     axes.set(xlabel=label, ylabel=view.objective.label)
     return figure
-
-
-def _scale_cost(axes: Axes, x: pd.Series[float]) -> None:
-    if x.min() > 0:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-
-
-def short_number(value: float) -> str:
-    """Return 2500000 as 2.5M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
 
 
 def draw_seeds(view: View) -> Figure:

@@ -42,7 +42,7 @@ def draw_workers(view: View) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     date = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    axes.set(xlabel=f"time since {date} ({unit})", ylabel="worker")
+    axes.set(xlabel=f"time since {date} ({unit})", ylabel="worker", xlim=(0, None))
     busy = sum(shift.length for shift in shifts) / (span * len(workers)) if span else 1.0
     axes.set_title(f"busy {busy:.0%} of the time between the first start and the last end")
     handles = [Patch(color=STATUS_COLORS[state], label=state) for state in states]

@@ -1,0 +1,128 @@
+"""What the figures compute before they draw, against slow or independent references."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from generated_runs import LABELS, make_predictions
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix as reference_confusion
+
+from resnet_sweep.analysis.figures.confusion import confusion_matrix
+from resnet_sweep.analysis.figures.contour import BANDWIDTH, smooth
+from resnet_sweep.analysis.figures.tradeoffs import pareto_front
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
+from resnet_sweep.analysis.report.table_data import embed_json
+from resnet_sweep.analysis.style import figure_style, limit_objective, plain, use_log_scale
+from resnet_sweep.analysis.view import Curves
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_front_holds_what_none_beats(sign: int) -> None:
+    table = pd.DataFrame(
+        {"cost": GENERATOR.integers(0, 12, 60), "mean": GENERATOR.integers(0, 9, 60) / 10}
+    )
+    found = pareto_front(table, "cost", Objective("val_accuracy", sign))
+    rows = table.drop_duplicates().to_numpy()
+    expected = [
+        (cost, mean)
+        for cost, mean in rows
+        if not any(
+            c <= cost and sign * m >= sign * mean and (c, m) != (cost, mean) for c, m in rows
+        )
+    ]
+    assert list(zip(found["cost"], found["mean"], strict=True)) == sorted(expected)
+
+
+def test_the_confusion_matrix_is_scikit_learns() -> None:
+    predictions = make_predictions(GENERATOR.random(len(LABELS)) < 0.7)
+    guesses = predictions.probabilities.argmax(1)
+    np.testing.assert_array_equal(
+        confusion_matrix(predictions), reference_confusion(LABELS, guesses)
+    )
+
+
+def test_smoothing_is_a_weighted_mean_that_claims_nothing_far_away() -> None:
+    points, y = GENERATOR.random((30, 2)) / 2, GENERATOR.random(30)
+    grid = np.array([[0.2, 0.3], [0.5, 0.5], [1.0, 1.0]])
+    found = smooth(grid, points, y)
+    for place, value in zip(grid[:2], found[:2], strict=True):
+        weights = [np.exp(-0.5 * np.hypot(*(place - p)) ** 2 / BANDWIDTH**2) for p in points]
+        assert value == pytest.approx(np.average(y, weights=weights))
+    assert np.isnan(found[2])
+
+
+def make_curves(lengths: dict[str, int]) -> tuple[Curves, dict[str, np.ndarray]]:
+    names = [run for run, count in lengths.items() for _ in range(count)]
+    columns = {"epoch": np.concatenate([np.arange(1, n + 1) for n in lengths.values()])}
+    columns |= {name: GENERATOR.random(len(names)) for name in SERIES}
+    table = pa.table({"run": pa.array(names).dictionary_encode(), **columns})
+    return Curves(table), {**columns, "run": np.array(names)}
+
+
+def test_curves_of_a_run_are_its_rows() -> None:
+    curves, columns = make_curves({"a": 3, "b": 5})
+    for run in ("a", "b"):
+        expected = columns["val_loss"][columns["run"] == run]
+        np.testing.assert_array_equal(curves.curve(run, "val_loss"), expected)
+    assert len(curves.curve("none", "epoch")) == 0
+
+
+def test_curves_survive_the_report() -> None:
+    curves, columns = make_curves({"a": 3, "b": 5})
+    data = encode_curves(curves, ["b", "none", "a"])
+    assert data.counts == [5, 0, 3]
+    content = base64.b64decode(data.text)
+    start = 5 * 2 * (1 + len(SERIES))
+    np.testing.assert_array_equal(np.frombuffer(content, "<u2", 3, start), [1, 2, 3])
+    loss = np.frombuffer(content, "<f2", 3, start + 3 * 2 * (1 + SERIES.index("val_loss")))
+    np.testing.assert_allclose(loss, columns["val_loss"][columns["run"] == "a"], rtol=1e-3)
+
+
+def test_long_curves_are_thinned_but_keep_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_sweep.analysis.report.curve_data.MAX_POINTS", 30)
+    curves, _ = make_curves({"a": 500})
+    data = encode_curves(curves, ["a"])
+    epochs = np.frombuffer(base64.b64decode(data.text), "<u2", data.counts[0])
+    assert data.counts == [30] and (epochs[0], epochs[-1]) == (1, 500)
+
+
+def test_embedded_json_ends_no_script() -> None:
+    text = embed_json({"a": "</script><!--&\u2028"})
+    assert not any(character in text for character in "<>&\u2028")
+
+
+@pytest.mark.parametrize("text", [r"$\frac{", "_hidden", "a\\b", "x" * 200, "東京"])
+def test_any_text_can_be_a_label(text: str) -> None:
+    with figure_style():
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([0, 1], label=plain(text))
+        assert len(axes.legend().get_texts()) == 1
+        axes.set_title(plain(text))
+        figure.draw_without_rendering()
+    assert len(plain(text)) <= 42
+
+
+def test_a_few_bad_runs_do_not_squeeze_the_rest() -> None:
+    axes = Figure().subplots()
+    y = np.concatenate([np.linspace(0.9, 0.94, 50), [0.1, np.nan]])
+    limit_objective(axes, y, Objective("val_accuracy", 1))
+    low, high = axes.get_ylim()
+    assert 0.7 < low < 0.9 and high > 0.94
+
+
+@pytest.mark.parametrize("span", [(1e-5, 1), (0.02, 0.3), (3, 4), (1e4, 5e6)])
+def test_a_logarithmic_axis_has_two_to_eight_labels(span: tuple[float, float]) -> None:
+    axes = Figure().subplots()
+    axes.plot(span, [0, 1])
+    use_log_scale(axes.xaxis, np.array(span))
+    low, high = axes.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 8
