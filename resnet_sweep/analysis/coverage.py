@@ -8,6 +8,7 @@ import numpy.typing as npt
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
 from resnet_sweep.analysis.table import text_of
 
+MIN_CONFIGURATIONS = 10
 MIN_PER_LEVEL = 5
 CENTRAL_SHARE = 0.8
 NARROW = 0.3
@@ -17,6 +18,8 @@ LATE_TRIALS = 20
 def coverage_remarks(population: Population) -> dict[str, list[str]]:
     """Return, by name of the parameter, what to doubt about the values that were tried."""
     remarks: dict[str, list[str]] = {}
+    if len(population.objective) < MIN_CONFIGURATIONS:
+        return remarks  # too few for any remark to be news
     for parameter in population.parameters:
         found = [*_thin(parameter), *_liked(parameter, population)]
         if found:
@@ -33,7 +36,7 @@ def _thin(parameter: Parameter) -> list[str]:
     counts = values.value_counts()
     rare = list(counts[counts < MIN_PER_LEVEL].items())[:3]
     total = len(values)
-    return [f"{level} in only {count} of {total} configurations" for level, count in rare]
+    return [f"{text_of(level)} in only {count} of {total} configurations" for level, count in rare]
 
 
 def _liked(parameter: Parameter, population: Population) -> list[str]:

@@ -80,9 +80,9 @@ class Population:
 
     @property
     def is_guided(self) -> bool:
-        """Return whether the sampler proposed more of what it had seen to be good."""
+        """Return whether a sampler proposed more of what it had seen to be good."""
         name = (self.sampler or "random").lower().removesuffix("sampler")
-        return name not in UNGUIDED
+        return name not in UNGUIDED and bool((self.order >= self.num_random).any())
 
 
 def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
