@@ -1,6 +1,6 @@
 """The library instead of the command: is one optimizer better than another, at equal size?
 
-    python analysis/example.py outputs/
+python analysis/example.py outputs/
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_sweep.analysis import filter_runs, load_runs  # noqa: E402
+from resnet_sweep.analysis import filter_runs, load_runs
 
 
 def main() -> None:
