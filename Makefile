@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := resnet_sweep tests benchmarks analysis
 
-.PHONY: quickstart test test-engines lint clean
+.PHONY: dashboard quickstart test test-engines lint clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m resnet_sweep.train experiment=quickstart
@@ -26,6 +26,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# make dashboard STUDY=outputs/sweeps/my_sweep
+dashboard: $(INSTALLED)
+	@test -f "$(STUDY)/journal.log" || { echo "STUDY=$(STUDY): must be a sweep folder with a journal.log"; exit 2; }
+	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(BIN)/python -m pip install --quiet 'optuna-dashboard>=0.17'
+	$(BIN)/optuna-dashboard "$(STUDY)/journal.log"
 
 clean:
 	rm -rf $(VENV) build dist

@@ -257,7 +257,9 @@ def _set_switches(config: Config, execution: Execution) -> None:
     if config.train.num_threads is not None:
         torch.set_num_threads(config.train.num_threads)
     torch.backends.cudnn.benchmark = not config.train.deterministic
-    torch.use_deterministic_algorithms(config.train.deterministic)
+    if torch.are_deterministic_algorithms_enabled() != config.train.deterministic:
+        # Only then: the call imports torch's compiler, which takes seconds.
+        torch.use_deterministic_algorithms(config.train.deterministic)
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if execution.device.type == "cuda":

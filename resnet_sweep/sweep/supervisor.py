@@ -24,7 +24,7 @@ from resnet_sweep.sweep.launching import Launcher, RunningWorker
 from resnet_sweep.sweep.ledger import WORKER, Ledger, to_record
 from resnet_sweep.sweep.status import Status
 
-POLL_SECONDS = 0.3
+POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0
 MAX_DEATHS = 3  # of workers over one trial, or of one worker without any trial between
 

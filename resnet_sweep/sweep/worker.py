@@ -248,6 +248,8 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     end_with_parent()
     run_worker(Path(sys.argv[1]), int(sys.argv[2]))
+    logging.shutdown()
+    os._exit(0)  # torch takes half a second to take itself down, for which the sweep would wait
 
 
 if __name__ == "__main__":
