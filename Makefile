@@ -9,6 +9,12 @@ CODE := resnet_sweep tests benchmarks analysis
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m resnet_sweep.train experiment=quickstart
+	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna $(SMALL_SWEEP)
+	$(BIN)/python analysis/summarize.py outputs/
+
+# Eight small nets on the digits, two at a time.
+SMALL_SWEEP := data=digits 'model.base_width=range(4,17,4)' augmentation=none train.epochs=3 \
+	train.batch_size=32,64 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none
 
 # One thread a process: the workers of pytest-xdist already use every core.
 test: lint

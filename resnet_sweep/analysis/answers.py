@@ -94,9 +94,16 @@ def _runner_up(view: View) -> Iterator[str]:
     text = describe(comparison, view.objective, noise if single else None)
     limit = noise.least_difference(1, 1) if single else 0.0
     sure = comparison.p_value < SIGNIFICANCE and abs(comparison.difference) > limit
-    verdict = "is better than" if sure else "cannot be told apart from"
     second: str = table["run"].tolist()[1]
-    yield f"It {verdict} the second, {second}: {text}."
+    yield f"{_verdict(comparison, sure)} the second, {second}: {text}."
+
+
+def _verdict(comparison: Comparison, sure: bool) -> str:
+    if sure:
+        return "It is better than"
+    if comparison.p_value < SIGNIFICANCE:  # but not beyond what another seed would change
+        return "This one training beats, by more than the luck of the images but not of the seed,"
+    return "It cannot be told apart from"
 
 
 def _compare_rows(view: View, first: int, second: int) -> Comparison | None:

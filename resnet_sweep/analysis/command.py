@@ -119,4 +119,4 @@ def _print(summary: Summary, options: Options) -> None:
             console.print(printable(path), soft_wrap=True)
     if figures:
         console.print(f"{options.output / 'figures'}: {len(figures)} files", soft_wrap=True)
-    console.print(f"{summary.num_read} runs read; the others were unchanged")
+    console.print(f"{summary.num_read} runs were new or had changed")
