@@ -233,7 +233,7 @@ def test_the_terminal_shows_all_of_it(
     printed = capsys.readouterr().out
     assert f"{summary.counts['completed']} completed" in printed
     assert "rejected before training:" in printed and "report.html" in printed
-    assert "unreadable" in printed and "0 runs read" in printed
+    assert "unreadable" in printed and "0 runs were new" in printed
 
 
 @pytest.mark.usefixtures("one_figure")
