@@ -16,9 +16,11 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from resnet_sweep.errors import ConfigError
 from resnet_sweep.sweep.endings import WORKERS, worker_log
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+RAY_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 CORES_PER_WORKER = 4
 
 
@@ -144,11 +146,27 @@ class HydraLauncher:
             self._config.hydra.sweep.dir = str(self._folder / WORKERS)
             self._config.hydra.sweep.subdir = "jobs"
             self._config.hydra.output_subdir = None
+        if OmegaConf.select(self._config, "hydra.launcher._target_") == RAY_LAUNCHER:
+            _start_ray(self._config.hydra.launcher.ray)
 
     def start(self, index: int) -> LaunchedWorker:
         task = functools.partial(work_as_job, str(self._folder), index, os.getcwd())
         launcher = Plugins.instance().instantiate_launcher(self._context, task, self._config)
         return LaunchedWorker(launcher, index)
+
+
+def _start_ray(settings: DictConfig) -> None:
+    """Connect once, before the threads of the workers would each start a Ray of their own."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "hydra/launcher", "ray", "needs pip install 'resnet_sweep[ray]'"
+        ) from error
+    if not ray.is_initialized():
+        given = OmegaConf.to_container(settings.init, resolve=True)
+        assert isinstance(given, dict)
+        ray.init(**{str(name): value for name, value in given.items()})
 
 
 class LaunchedWorker:

@@ -204,7 +204,9 @@ class SweeperConfig:
 def register_sweeper_schemas() -> None:
     """Store the schemas under schema/, apart from the options that users choose."""
     store = ConfigStore.instance()
-    store.store(group="schema/sweeper", name="optuna", node=SweeperConfig)
-    store.store(group="schema/sampler", name="tpe", node=TPESamplerConfig)
-    for name, schema in PRUNERS.items():
-        store.store(group="schema/pruner", name=name, node=schema)
+    schemas = [("sweeper", "optuna", SweeperConfig), ("sampler", "tpe", TPESamplerConfig)]
+    for group, name, schema in schemas:
+        # A worker under Ray gets the store of the sweep, then imports this module.
+        store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
+    for name, pruner in PRUNERS.items():
+        store.store(group="schema/pruner", name=name, node=pruner, replace=True)
