@@ -129,7 +129,7 @@ def test_one_sweep_of_a_name_at_a_time_and_an_interrupted_one_says_how_to_go_on(
 
 BAD_INPUT = {
     "hydra/sweeper/sampler=magic": "hydra/sweeper/sampler=magic",
-    "hydra/sweeper/pruner=magic": "asha hyperband median none patient",
+    "hydra/sweeper/pruner=magic": "asha, hyperband, median, none, patient",
     "hydra/sweeper/pruner=asha hydra.sweeper.objectives=[val_accuracy,num_params]": "pruner=none",
     "hydra.sweeper.objectives=[accuracy]": "val_accuracy",
     "hydra.sweeper.objectives=[]": "at least one",
