@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from resnet_sweep.atomic import replacing, write_text
 from resnet_sweep.compose import SCHEMAS, from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records import checkpoint, run_folder
-from resnet_sweep.atomic import replacing, write_text
 from resnet_sweep.records.run_folder import EpochMetrics, Predictions, RecordError, TrialResult
 
 ROWS = [

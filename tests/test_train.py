@@ -163,14 +163,76 @@ def test_a_killed_run_reads_and_resumes(tmp_path: Path) -> None:
     assert not list(run.glob("*.partial"))
 
 
-def test_help_and_cfg_import_no_torch() -> None:
+@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
+def test_help_and_cfg_import_no_torch(flags: list[str]) -> None:
     code = (
-        "import sys; sys.argv = ['train', '--cfg', 'job']\n"
+        f"import sys; sys.argv = ['train', *{flags}]\n"
         "from resnet_sweep.train import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, text=True)
+    assert "wrn_2343" in done.stdout
+
+
+def test_a_resumed_process_ends_bit_for_bit_as_an_uninterrupted_one(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Cold caches and generators, unlike the tests of run_trial in one process."""
+    process = _start(tmp_path, "train.checkpoint_interval_seconds=0", "train.epochs=2")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    done = run_train("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert _without_timings(tmp_path / "run") == _without_timings(finished)
+
+
+def test_a_finished_run_can_still_read_the_test_set(tmp_path: Path) -> None:
+    done = run_train(*TINY_OVERRIDES, RUN, "evaluate_test=false", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_result(tmp_path / "run").test_accuracy is None
+    done = run_train("resume=run", "evaluate_test=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_result(tmp_path / "run").test_accuracy is not None
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "resnet_sweep.train", *TINY_OVERRIDES, RUN]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(command, cwd=tmp_path, stdout=write_end, stderr=subprocess.PIPE)
+    os.close(write_end)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    assert read_result(tmp_path / "run").status == "completed"
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(600)
+def test_kills_at_any_moment_lose_nothing(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "resnet_sweep.train"]
+    first = [*TINY_OVERRIDES, RUN, "train.checkpoint_interval_seconds=0"]
+    run = tmp_path / "run"
+    for i in range(12):
+        arguments = ["resume=run"] if (run / "config.json").exists() else first
+        process = subprocess.Popen([*command, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        time.sleep(1.0 + 0.25 * i)
+        process.kill()
+        process.wait()
+    done = run_train("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert _without_timings(run) == _without_timings(finished)
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(600)
+def test_inductor_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "resnet_sweep.train", *TINY_OVERRIDES, RUN]
+    subprocess.run([*command, "train.compile=inductor"], cwd=tmp_path, check=True)
+    pairs = zip(read_metrics(tmp_path / "run"), read_metrics(finished), strict=True)
+    for ours, eager in pairs:
+        assert ours.train_loss == pytest.approx(eager.train_loss, rel=1e-3)
 
 
 def test_multirun_trains_each(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY_OVERRIDES, make_tiny_config
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
+from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import (
@@ -25,9 +28,11 @@ from resnet_sweep.config.data import (
 )
 from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig
 from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.data import device
 from resnet_sweep.errors import UserError
-from resnet_sweep.atomic import write_text
+from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
+from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import METRIC_NAMES, EpochMetrics, read_metrics, read_result
 from resnet_sweep.training import PrunedTrial
 from resnet_sweep.trial import run_trial
@@ -228,6 +233,83 @@ def test_every_model_composes_and_trains_a_step(name: str, tmp_path: Path) -> No
     )
     result = run_trial(config, tmp_path / "run")
     assert result.status == "completed", result.error
+
+
+def write_images(root: Path, rng: np.random.Generator) -> None:
+    for part, count in (("train", 12), ("test", 4)):
+        for label in ("cat", "dog"):
+            (root / part / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / part / label / f"{i}.png")
+
+
+def write_arrays(root: Path, rng: np.random.Generator) -> None:
+    for part, count in (("train", 24), ("test", 8)):
+        images = rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        np.savez(root / f"{part}.npz", images=images, labels=np.arange(count) % 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("image_folder", write_images), ("arrays", write_arrays)]
+)
+def test_own_images_train(name: str, write: Any, tmp_path: Path) -> None:
+    write(tmp_path, np.random.default_rng(0))
+    options = [f"data={name}", f"data.root={tmp_path}", "data.train_subset=null", "data.val_size=6"]
+    if name == "image_folder":
+        options.append(f"data.cache_dir={tmp_path / 'cache'}")
+    result = run_trial(composed(*options, "train.batch_size=5"), tmp_path / "run")
+    assert result.status == "completed", result.error
+    assert result.test_accuracy is not None
+
+
+def test_data_that_changed_are_refused_on_resume(tmp_path: Path) -> None:
+    write_arrays(tmp_path, np.random.default_rng(0))
+    options = ["data=arrays", f"data.root={tmp_path}", "data.train_subset=null", "data.val_size=6"]
+    config = composed(*options, "train.batch_size=5", "evaluate_test=false")
+    assert run_trial(config, tmp_path / "run").status == "completed"
+    write_arrays(tmp_path, np.random.default_rng(1))
+    for remembered in (device._read, device._place_train_val, device._place_test):
+        remembered.cache_clear()
+    with pytest.raises(UserError, match="data have changed"):
+        run_trial(config, tmp_path / "run")
+
+
+def test_a_folder_takes_one_configuration_and_one_process(
+    tmp_path: Path, tiny_config: Config
+) -> None:
+    with claimed(tmp_path / "run", tiny_config), pytest.raises(UserError, match="another process"):
+        run_trial(tiny_config, tmp_path / "run")
+    other = replace(tiny_config, seed=7)
+    with pytest.raises(UserError, match="seed=0, not 7"):
+        run_trial(other, tmp_path / "run")
+
+
+def test_a_validation_loss_that_is_not_finite_is_divergence(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet_sweep import training
+
+    def infinite(*_: object) -> Evaluation:
+        return Evaluation(float("inf"), 0.1, torch.zeros(1, 10))
+
+    monkeypatch.setattr(training, "evaluate", infinite)
+    result = run_trial(tiny_config, tmp_path / "run")
+    assert (result.status, result.objective) == ("diverged", None)
+
+
+def test_a_figure_that_fails_costs_nothing_else(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet_sweep import trial
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(trial, "draw_curves", broken)
+    tiny_config.train.figures = True
+    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+    assert "no font" in (tmp_path / "run" / "train.log").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml")))

@@ -1,0 +1,102 @@
+"""Which device, precision and compile mode a run gets, on machines that this one is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_sweep import device
+from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.device import choose_compile_mode, choose_device, choose_dtype, choose_execution
+from resnet_sweep.errors import ConfigError
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+@pytest.fixture
+def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def make_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    path = folder / "nvidia-smi"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+@pytest.mark.usefixtures("no_cuda")
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+@pytest.mark.parametrize("built_for", ["12.8", None])
+def test_an_idle_gpu_is_never_passed_over_quietly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, built_for: str | None
+) -> None:
+    make_nvidia_smi(tmp_path, monkeypatch, "echo 470.57")
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    reason = "built for CPUs alone" if built_for is None else "driver 470.57.*CUDA 12.8"
+    with pytest.raises(ConfigError, match=rf"train\.device={name}: .*{reason}"):
+        choose_device(name)
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.usefixtures("no_cuda")
+@pytest.mark.parametrize("script", ["exit 9", "true", "echo"])
+def test_without_a_gpu_auto_is_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    make_nvidia_smi(tmp_path, monkeypatch, script)
+    assert choose_device("auto") == CPU
+    with pytest.raises(ConfigError, match="no NVIDIA GPU"):
+        choose_device("cuda")
+    with pytest.raises(ConfigError, match="no Apple GPU"):
+        choose_device("mps")
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        ((9, 0), torch.bfloat16),
+        ((8, 0), torch.bfloat16),
+        ((7, 5), torch.float16),
+        ((7, 0), torch.float16),
+        ((6, 1), torch.float32),
+    ],
+)
+def test_auto_precision_follows_the_compute_capability(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_dtype("auto", CUDA) == expected
+    assert choose_dtype("fp32", CUDA) == torch.float32
+    assert choose_dtype("auto", CPU) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("mode", "where", "dtype", "expected"),
+    [
+        ("auto", CUDA, torch.bfloat16, "graph"),
+        ("auto", CUDA, torch.float16, "none"),
+        ("auto", CPU, torch.float32, "none"),
+        ("inductor", CPU, torch.float32, "inductor"),
+    ],
+)
+def test_compile_modes(mode: str, where: torch.device, dtype: torch.dtype, expected: str) -> None:
+    assert choose_compile_mode(mode, where, dtype) == expected
+
+
+@pytest.mark.parametrize(("where", "dtype"), [(CPU, torch.float32), (CUDA, torch.float16)])
+def test_a_graph_that_cannot_be_is_refused(where: torch.device, dtype: torch.dtype) -> None:
+    with pytest.raises(ConfigError, match=r"train\.compile=graph"):
+        choose_compile_mode("graph", where, dtype)
+
+
+@pytest.mark.parametrize(("precision", "graph"), [("bf16", True), ("fp16", False)])
+def test_inductor_is_recorded_where_the_scaler_allows_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str, graph: bool
+) -> None:
+    monkeypatch.setattr(device, "choose_device", lambda _: CUDA)
+    chosen = choose_execution(TrainConfig(precision=precision, compile="inductor"))
+    assert chosen.records_graph == graph
