@@ -149,7 +149,7 @@ class Benchmark:
         )
         weights: dict[str, torch.Tensor] = {}
         for mode in self.modes:
-            config = make_config(SMALL_NET, 64, mode, HEAVY, precision="fp32", deterministic=True)
+            config = make_config(SMALL_NET, 64, mode, HEAVY, precision="fp32")
             config.regularization = regularization
             weights[mode] = _train_a_little(config, self.images)
         reference = weights["none"]
