@@ -141,7 +141,7 @@ def test_a_failing_download_says_what_to_do(
     assert "put cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html" in message
     assert f"into {root}," in message
     assert "data=digits" in message
-    assert os.listdir(root) == []
+    assert not root.exists()
 
 
 def test_a_download_of_something_else_is_not_kept(
@@ -151,7 +151,7 @@ def test_a_download_of_something_else_is_not_kept(
     archive.write_bytes(archive.read_bytes()[:-50])
     with pytest.raises(UserError, match=r"failed \(File not found or corrupted"):
         load_dataset(CifarConfig(root=str(tmp_path / "root")))
-    assert os.listdir(tmp_path / "root") == []
+    assert not (tmp_path / "root").exists()
 
 
 def test_a_damaged_archive_is_named(tmp_path: Path, archive: Path) -> None:
