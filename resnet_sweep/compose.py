@@ -149,7 +149,12 @@ def _reject_empty_groups(composed: DictConfig) -> None:
 
 def conf_names(group: str) -> str:
     """Return the options of a group as a list for a message."""
-    return "there are " + ", ".join(sorted(p.stem for p in (conf_dir() / group).glob("*.yaml")))
+    names = {path.stem for path in (conf_dir() / group).glob("*.yaml")}
+    store: Any = ConfigStore.instance().repo
+    for part in group.split("/"):
+        store = store.get(part, {})  # plugins keep their options here
+    names |= {name.removesuffix(".yaml") for name in store if name.endswith(".yaml")}
+    return "there are " + ", ".join(sorted(names))
 
 
 def reject_unknown_keys(node: DictConfig, path: str = "") -> None:

@@ -165,6 +165,9 @@ class SweeperConfig:
         require(not unused, "hydra.sweeper.rungs", self.rungs, allowed)
 
     def _check_numbers(self) -> None:
+        name = self.study_name
+        plain = name is None or (name not in ("", ".", "..") and "/" not in name)
+        require(plain, "hydra.sweeper.study_name", name, "must be the name of a folder, without /")
         require_int("hydra.sweeper.n_trials", self.n_trials, 1)
         require_int("hydra.sweeper.max_rejections", self.max_rejections, 1)
         require_number("hydra.sweeper.max_failure_rate", self.max_failure_rate, 0, 1)
