@@ -152,7 +152,6 @@ class Worker:
             same = Rejection("duplicate", f"repeats trial {earlier}", **counts)
             self._reject(trial, same, None, 1)
             return False
-        self._rejected_in_a_row = 0
         return True
 
     def _reject(self, trial: Trial, rejection: Rejection, size: int | None, limit: int) -> None:
@@ -187,6 +186,7 @@ class Worker:
         except OSError as error:
             raise BrokenFolder(str(error)) from error
         self._book.finish(trial, outcome)
+        self._rejected_in_a_row = 0
 
 
 def _rejection(verdict: Verdict) -> Rejection:
