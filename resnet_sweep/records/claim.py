@@ -15,7 +15,15 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
 
 # What may differ between the sittings of one run: where it runs and what it shows.
-FREE_FIELDS = ("train.device", "evaluate_test", "train.progress", "train.num_threads")
+FREE_FIELDS = (
+    "train.device",
+    "train.num_threads",
+    "train.checkpoint_interval_seconds",
+    "train.progress",
+    "train.figures",
+    "train.tensorboard",
+    "evaluate_test",
+)
 
 
 @contextmanager

@@ -12,22 +12,13 @@ from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.space import SearchSpace
 
 SETTINGS = "settings.json"
 CONF = "conf"
-
-# What may differ when a sweep goes on: it decides on no result.
-FREE_FIELDS = (
-    "train.device",
-    "train.progress",
-    "train.tensorboard",
-    "train.figures",
-    "train.num_threads",
-    "train.checkpoint_interval_seconds",
-)
 
 
 @dataclass(frozen=True)
