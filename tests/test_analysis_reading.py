@@ -95,7 +95,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("result.json", lambda path: path.write_text("{"), "result.json: cannot be read"),
     ("result.json", Path.unlink, "(still running, or killed)"),
     ("result.json", _of_version_2, "schema_version is 2"),
-    ("result.json", _with_text_for_accuracy, "val_accuracy is '<b>', not a number"),
+    ("result.json", _with_text_for_accuracy, "val_accuracy is <b>, must be from 0 to 1.0"),
     ("config.json", Path.unlink, "config.json: there is no such file"),
     ("config.json", _of_version_2, "schema_version is 2"),
     ("config.json", _as_folder, "config.json: cannot be read"),

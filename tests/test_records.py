@@ -213,3 +213,18 @@ def test_a_full_disk_keeps_both_checkpoints(tmp_path: Path) -> None:
 def test_reading_runs_needs_no_torch() -> None:
     code = "import sys, resnet_sweep.records.run_folder; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"val_accuracy": 42.0}, {"num_params": 10**26}, {"epochs": "2"}, {"epochs": -1}]
+)
+def test_a_number_that_no_run_gives_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    run_folder.write_result(tmp_path, make_result(**change))
+    with pytest.raises(RecordError, match=next(iter(change))):
+        run_folder.read_result(tmp_path)
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "result.json")
+    with pytest.raises(RecordError, match="regular file"):
+        run_folder.read_result(tmp_path)

@@ -124,6 +124,12 @@ def _within_noise(view: View) -> Iterator[str]:
     table, noise = view.configurations.table, view.configurations.noise
     if len(table) < 2:
         return
+    if noise.sd == 0:
+        yield (
+            "Repeated seeds gave one and the same value, so they do not show the noise between "
+            "seeds: small differences may mean nothing."
+        )
+        return
     if noise.degrees == 0:
         yield (
             "No configuration was trained with two seeds, so the noise between seeds is not "

@@ -14,6 +14,7 @@ from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.atomic import write_text
+from resnet_sweep.errors import UserError
 
 if TYPE_CHECKING:
     from resnet_sweep.analysis.archive import Archive
@@ -72,6 +73,7 @@ def summarize(options: Options, on_step: Step | None = None) -> Summary:
         UserError: no folder, no runs, or an option that is not allowed.
     """
     found = find_runs(options.root)
+    _make_output(options.output)
     fingerprint = _fingerprint(options, found)
     known = _read_manifest(options, fingerprint)
     if known is not None:
@@ -82,6 +84,18 @@ def summarize(options: Options, on_step: Step | None = None) -> Summary:
     manifest = {"fingerprint": fingerprint, "summary": asdict(summary)}
     write_text(options.output / CACHE / MANIFEST, json.dumps(manifest))
     return summary
+
+
+def _make_output(output: Path) -> None:
+    try:
+        cache = output / CACHE
+        if cache.exists() and not cache.is_dir():
+            cache.unlink()
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output {output}: must be a folder that can be written: {error}"
+        ) from None
 
 
 def count_statuses(archive: Archive) -> tuple[dict[str, int], float | None]:

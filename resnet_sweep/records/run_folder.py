@@ -180,7 +180,18 @@ def read_result(run_dir: Path) -> TrialResult:
         raise _unreadable(path, error) from error
     if result.status not in STATUSES:
         raise RecordError(f"{path}: unknown status {result.status!r}")
+    _check_ranges(path, result)
     return result
+
+
+def _check_ranges(path: Path, result: TrialResult) -> None:
+    """Refuse numbers that no run gives, before somebody ranks by them."""
+    limits = {"val_accuracy": 1.0, "test_accuracy": 1.0, "num_params": 2**53}
+    for name, high in {**limits, "multiply_adds": 2**53, "epochs": 2**31}.items():
+        value = getattr(result, name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value <= high):
+            raise RecordError(f"{path}: {name} is {str(value)[:40]}, must be from 0 to {high}")
 
 
 @dataclass(frozen=True)
@@ -222,6 +233,8 @@ def read_predictions(run_dir: Path) -> Predictions:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a regular file")
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
