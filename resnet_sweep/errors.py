@@ -11,6 +11,13 @@ class UserError(ValueError):
     """A mistake that the user can mend: printed as one line, exit status 2."""
 
 
+class RunFolderError(UserError):
+    """A run folder that cannot be used, whatever the configuration.
+
+    Where the system is to blame, its OSError is the __cause__.
+    """
+
+
 class ConfigError(UserError):
     """A field with a value that is not allowed.
 
@@ -23,6 +30,11 @@ class ConfigError(UserError):
     def __init__(self, field: str, value: Any, allowed: str) -> None:
         super().__init__(f"{field}={_shown(value)}: {allowed}")
         self.field = field
+
+
+def one_line(error: BaseException) -> str:
+    """Return type and message; of an OSError its number as well: `OSError: [Errno 28] No space`."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _shown(value: Any) -> str:

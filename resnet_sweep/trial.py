@@ -19,7 +19,7 @@ from resnet_sweep.data.dataset import count_classes, find_image_size
 from resnet_sweep.data.device import DeviceData, place_data
 from resnet_sweep.device import Execution, choose_execution
 from resnet_sweep.environment import device_name, git_commit, peak_memory_bytes, versions
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, RunFolderError, UserError, one_line, require
 from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.diagram import draw_architecture
@@ -112,7 +112,8 @@ def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) ->
 def _read_state(run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
     state = read_checkpoint(run_dir)
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
-        raise UserError(f"{run_dir}: the data have changed since this run began; start a new one")
+        problem = "the data have changed since this run began; start a new one"
+        raise RunFolderError(f"{run_dir}: {problem}")
     return state
 
 
@@ -141,7 +142,7 @@ def _attempt(
         ending, error = "diverged", str(reason)
     except Exception as reason:
         ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
-        error = " ".join(f"{type(reason).__name__}: {reason}".split())
+        error = one_line(reason)
         log.exception("%s: %s", ending, error)
         return _result(config, prepared, training, ending, error)
     log.warning("%s: %s", ending, error)
@@ -240,7 +241,7 @@ def _written(run_dir: Path, result: TrialResult) -> TrialResult:
         write_result(run_dir, result)
     except OSError as error:
         log.error("%s could not be written: %s", RESULT, error)
-        return replace(result, status="failed", error=f"{RESULT}: {error}")
+        return replace(result, status="failed", error=f"{one_line(error)} ({RESULT})")
     return result
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 from conftest import make_tiny_config
+from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep, read_trials
-from sweep_stub import prepare
+from sweep_stub import prepare, stub_run_trial
 
+from resnet_sweep import trial
+from resnet_sweep.atomic import write_text
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
+from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.endings import Ending
+from resnet_sweep.sweep.ledger import to_record
 from resnet_sweep.sweep.settings import base_values, refuse_changes
 from resnet_sweep.sweep.training_trial import RunTrial
 from resnet_sweep.sweep.worker import work
@@ -72,3 +79,69 @@ def test_what_a_sweep_may_change_its_runs_may_change(tmp_path: Path, field: str)
     for each in (config, changed):
         with claimed(tmp_path / "run", each):
             pass
+
+
+def _claim(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    with claimed(run_dir, config):
+        return stub_run_trial(config, run_dir, on_epoch)
+
+
+def test_a_disk_that_is_full_before_a_training_rejects_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(tmp_path, n_trials=2)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claim, "write_config", full)
+        ending = _work(tmp_path, _claim)
+    assert ending.kind == "broken_folder" and "No space left" in ending.message
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.RUNNING]
+    assert _work(tmp_path, _claim).kind == "done"
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE] * 2
+
+
+def test_a_folder_in_use_is_a_failure_of_its_trial(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=2)
+    run_dir = tmp_path / RUNS / "0"
+    run_dir.mkdir(parents=True)
+    write_text(run_dir / "config.json", "{}")
+    with open(run_dir / "config.json", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert _work(tmp_path, _claim).kind == "done"
+    first, second = (to_record(trial) for trial in read_trials(tmp_path))
+    assert (first.state, first.reason) == ("failed", "failed")
+    assert "another process" in (first.error or "")
+    assert second.state == "completed"
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 1, "seed": -5}'])
+def test_a_folder_that_does_not_fit_is_a_failure_of_its_trial(tmp_path: Path, content: str) -> None:
+    make_sweep(tmp_path, n_trials=1)
+    run_dir = tmp_path / RUNS / "0"
+    run_dir.mkdir(parents=True)
+    write_text(run_dir / "config.json", content)
+    assert _work(tmp_path, _claim).kind == "done"
+    assert [to_record(trial).state for trial in read_trials(tmp_path)] == ["failed"]
+
+
+def test_a_result_that_cannot_be_written_leaves_its_trial_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(tmp_path, n_trials=1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        result = stub_run_trial(config, run_dir, on_epoch)
+        (run_dir / "result.json").unlink()
+        return trial._written(run_dir, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "write_result", full)
+        ending = _work(tmp_path, run)
+    assert ending.kind == "broken_folder" and "result.json" in ending.message
+    assert [each.state for each in read_trials(tmp_path)] == [TrialState.RUNNING]

@@ -11,7 +11,7 @@ from typing import Any
 from resnet_sweep.atomic import remove_leftovers
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import RunFolderError
 from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
 
 # What may differ between the sittings of one run: where it runs and what it shows.
@@ -31,14 +31,14 @@ def claimed(run_dir: Path, config: Config) -> Iterator[None]:
     """Hold a run folder, made where it is missing, with the configuration in it.
 
     Raises:
-        UserError: the folder cannot be written, holds another run, or is in use.
+        RunFolderError: the folder cannot be written, holds another run, or is in use.
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_config(run_dir, config)
         file = open(run_dir / CONFIG, "rb")  # noqa: SIM115 - held for the whole block
     except OSError as error:
-        raise UserError(f"{run_dir}: cannot be a run folder: {error}") from error
+        raise RunFolderError(f"{run_dir}: cannot be a run folder: {error}") from error
     with file:
         _lock(file.fileno(), run_dir)
         _check_same_run(run_dir, config)
@@ -60,7 +60,7 @@ def _lock(descriptor: int, run_dir: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UserError(f"{run_dir}: another process is training in this folder") from None
+        raise RunFolderError(f"{run_dir}: another process is training in this folder") from None
     except OSError:
         pass  # a file system without locks
 
@@ -69,7 +69,7 @@ def _check_same_run(run_dir: Path, config: Config) -> None:
     found = differences(read_config_values(run_dir), to_dict(config))
     for field, stored, given in found:
         if field not in FREE_FIELDS:
-            raise UserError(
+            raise RunFolderError(
                 f"{run_dir}: holds another run, with {field}={stored}, not {given}; "
                 "take another folder"
             )

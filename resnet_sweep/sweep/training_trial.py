@@ -18,7 +18,8 @@ from pathlib import Path
 from optuna.trial import Trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.errors import RunFolderError, UserError, one_line
+from resnet_sweep.records.run_folder import EpochMetrics, RecordError, TrialResult
 from resnet_sweep.resume import finished_result
 from resnet_sweep.sweep.book import Outcome
 from resnet_sweep.sweep.ledger import REPEAT_OF
@@ -76,11 +77,16 @@ class TrainingTrial:
 
         Raises:
             Stopped, BrokenFolder: it is to be taken up again.
-            UserError: it cannot be trained.
+            UserError: its configuration cannot be trained.
         """
         with self._watch():
-            pruned = self._train_rungs(config, run_dir)
-            return pruned or self._outcome(self._result(config, run_dir, self._on_epoch))
+            try:
+                pruned = self._train_rungs(config, run_dir)
+                return pruned or self._outcome(self._result(config, run_dir, self._on_epoch))
+            except OSError as error:
+                raise BrokenFolder(str(error)) from error
+            except (RunFolderError, RecordError) as error:
+                return _without_folder(error)
 
     def _train_rungs(self, config: Config, run_dir: Path) -> Outcome | None:
         """Train the shorter runs; return the outcome if the trial ends at one of them."""
@@ -169,6 +175,14 @@ class TrainingTrial:
             minutes = (time.monotonic() - started) / 60
             error = f"no step ended for {minutes:.1f} minutes"
             self._give_up(Outcome("failed", reason="timeout", error=error))
+
+
+def _without_folder(error: UserError) -> Outcome:
+    """Return the failure of a trial that could not use its folder, unless no other can either."""
+    cause = error.__cause__
+    if cause is not None and one_line(cause).startswith(_BROKEN_FOLDER):
+        raise BrokenFolder(str(error)) from error
+    return Outcome("failed", reason="failed", error=str(error))
 
 
 def _free_memory() -> None:

@@ -183,8 +183,6 @@ class Worker:
         except UserError as error:  # what only the data can tell, such as too large a batch
             self._reject(trial, Rejection("unbuildable", str(error)), None, 1)
             return
-        except OSError as error:
-            raise BrokenFolder(str(error)) from error
         self._book.finish(trial, outcome)
         self._rejected_in_a_row = 0
 
