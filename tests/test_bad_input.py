@@ -1,0 +1,103 @@
+"""A user's mistake on the command line: one line, exit status 2, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_OVERRIDES, run_train
+
+from resnet_sweep.train import main
+
+BAD_INPUT = {
+    "model=nothing": "model=nothing",
+    "modell=wrn_2343": "did you mean model?",
+    "optimizer.momentun=0.9": "did you mean momentum?",
+    "+optimizer.momentun=0.9": "did you mean momentum?",
+    "train.epochs=many": "train.epochs",
+    "train.epochs=0": "train.epochs=0",
+    "train.batch_size=-1": "train.batch_size=-1",
+    "train.batch_size=100000": "train.batch_size=100000",
+    "optimizer.lr=nan": "optimizer.lr=nan",
+    "optimizer.lr=-.inf": "optimizer.lr",
+    "regularization.weight_decay=inf": "regularization.weight_decay=inf",
+    "regularization.dropout=1": "regularization.dropout=1",
+    "scheduler.warmup_epochs=9": "train.epochs=2",
+    "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
+    "model.strides=[1]": "model.strides=[1]",
+    "model.kernel_size=4": "model.kernel_size=4",
+    "model.kernel_size=[3,5,7]": "model.kernel_size=[3, 5, 7]",
+    "model.kernel_size=99": "model.kernel_size",
+    "model.pool_size=50": "model.pool_size=50",
+    "model.strides=[8,8]": "model.strides",
+    "model.widths=[2000,2000]": "5,000,000; the largest of this shape that fits: model.widths=",
+    "model.max_multiply_adds=10": "model.max_multiply_adds=10",
+    "train.precision=fp8": "train.precision=fp8",
+    "data.val_size=5000": "data.val_size=5000",
+    "data.val_size=1.5": "data.val_size=1.5",
+    "data.train_subset=0": "data.train_subset=0",
+    "data=image_folder": "data.root=null",
+    "data=cifar10 data.download=false data.root=nowhere": "nowhere",
+    "scheduler=plateau data.val_size=0": "plateau",
+    "model=custom": "model.target=null",
+    "model=custom model.target=no.such.Net": "model.target=no.such.Net",
+    "resume=nowhere": "resume=nowhere",
+    "+resume=nowhere": "resume=nowhere",
+    "resume=": "resume=",
+    "model=null": "model",
+    "~model": "model",
+    "augmentation=[nothing]": "augmentation=nothing: there is no such option",
+    "model.width_factor=3": "model.width_factor=3",
+    "hydra.run.dir=/dev/null/run": "/dev/null/run",
+    "data.name=nothing": "data.name=nothing",
+}
+
+
+@pytest.mark.parametrize("overrides", BAD_INPUT)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    overrides: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = overrides.split()
+    kept = [o for o in TINY_OVERRIDES if not any(_replaces(g, o) for g in given)]
+    if "resume=" in given[0]:
+        kept = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr(sys, "argv", ["train", *kept, *given])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    assert BAD_INPUT[overrides] in lines[0]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize("override", ["train.device=cuda", "train.compile=graph"])
+def test_what_needs_a_gpu_is_refused_without_one(tmp_path: Path, override: str) -> None:
+    kept = [o for o in TINY_OVERRIDES if not _replaces(override, o)]
+    done = run_train(*kept, override, cwd=tmp_path)
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and override in lines[0]
+    assert os.listdir(tmp_path) == []
+
+
+def _replaces(given: str, tiny: str) -> bool:
+    """Whether an override takes the place of a tiny one (a group replaces its fields)."""
+    key = given.lstrip("+").partition("=")[0]
+    tiny_key = tiny.partition("=")[0]
+    return tiny_key == key or ("." not in key and tiny_key.startswith(f"{key}."))
+
+
+def test_full_errors_on_request(tmp_path: Path) -> None:
+    done = run_train("seed=-1", *TINY_OVERRIDES, cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
