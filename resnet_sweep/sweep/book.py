@@ -16,7 +16,16 @@ from typing import Any, Optional
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, REJECTED, REPEAT_OF, SEED, WORKER, Ledger
+from resnet_sweep.sweep.ledger import (
+    ACCEPTED,
+    EXTENDED_FROM,
+    OUTCOME,
+    REJECTED,
+    REPEAT_OF,
+    SEED,
+    WORKER,
+    Ledger,
+)
 from resnet_sweep.sweep.locks import FileLock, held_if_free
 from resnet_sweep.sweep.searching import is_exhausted
 from resnet_sweep.sweep.telling import tell_rejection
@@ -160,7 +169,8 @@ class Book:
             return
         with self._lock:
             trials = self.study.get_trials(deepcopy=False)
-            planned = [each for each in trials if REPEAT_OF in each.user_attrs]
+            attributes_of = [each.user_attrs for each in trials]
+            planned = [a for a in attributes_of if REPEAT_OF in a and EXTENDED_FROM not in a]
             for seed in seeds[len(planned) :]:
                 attributes = {REPEAT_OF: trial.number, SEED: seed}
                 self.study.enqueue_trial(trial.params, user_attrs=attributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import warnings
@@ -21,6 +22,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
+from optuna.trial import FrozenTrial
 
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.sweep.schema import (
@@ -106,9 +108,10 @@ def build_pruner(config: PrunerConfig, epochs: int, rungs: list[int]) -> BasePru
         match config:
             case PatientConfig(patience=patience):
                 return PatientPruner(_halving(config, epochs, rungs), patience)
+            case HyperbandConfig(factor=factor) if rungs:
+                return _RungHyperband(rungs, factor)
             case HyperbandConfig():
-                first = rungs[0] if rungs else _first_rung(config, epochs)
-                return HyperbandPruner(first, epochs, config.factor)
+                return HyperbandPruner(_first_rung(config, epochs), epochs, config.factor)
             case AshaConfig():
                 return _halving(config, epochs, rungs)
             case MedianConfig(startup_trials=startup_trials, warmup=warmup):
@@ -116,8 +119,42 @@ def build_pruner(config: PrunerConfig, epochs: int, rungs: list[int]) -> BasePru
     return NopPruner()
 
 
+class _RungHalving(SuccessiveHalvingPruner):
+    """Compares at each rung, also where one is not `factor` times as long as the one before."""
+
+    def __init__(self, rungs: list[int], factor: int) -> None:
+        super().__init__(min_resource=1, reduction_factor=factor)
+        self._rungs, self._factor = rungs, factor
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return super().prune(study, _at_powers(trial, self._rungs, self._factor))
+
+
+class _RungHyperband(HyperbandPruner):
+    """Hyperband that compares as _RungHalving does."""
+
+    def __init__(self, rungs: list[int], factor: int) -> None:
+        # One more than the whole training's power: a rounded logarithm loses no bracket.
+        super().__init__(1, factor ** len(rungs) + 1, factor)
+        self._rungs, self._factor = rungs, factor
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return super().prune(study, _at_powers(trial, self._rungs, self._factor))
+
+
+def _at_powers(trial: FrozenTrial, rungs: list[int], factor: int) -> FrozenTrial:
+    """Return the trial as if it had reported after 1, factor, factor**2, ... epochs."""
+    moved = copy.copy(trial)
+    values = trial.intermediate_values
+    reported = [(i, values[rung]) for i, rung in enumerate(rungs) if rung in values]
+    moved.intermediate_values = {factor**i: value for i, value in reported}
+    return moved
+
+
 def _halving(config: AshaConfig, epochs: int, rungs: list[int]) -> SuccessiveHalvingPruner:
-    first = rungs[0] if rungs else _first_rung(config, epochs)
+    if rungs:
+        return _RungHalving(rungs, config.factor)
+    first = _first_rung(config, epochs)
     return SuccessiveHalvingPruner(min_resource=first, reduction_factor=config.factor)
 
 

@@ -14,6 +14,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import CONFIG, read_config
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.ledger import REPEAT_OF
 from resnet_sweep.sweep.locate import Location, OutsideSpace, locate
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.space_parsing import did_you_mean, to_text
@@ -104,12 +105,14 @@ def extend_from(
 
 def _moved(space: SearchSpace, trial: FrozenTrial, params: dict[str, Any]) -> FrozenTrial:
     distributions = {p.name: p.distribution for p in space.parameters if p.name in params}
+    # It repeats a trial of the old study, whose number means another one here.
+    kept = {name: value for name, value in trial.user_attrs.items() if name != REPEAT_OF}
     return optuna.trial.create_trial(
         state=trial.state,
         values=trial.values,
         params=params,
         distributions=distributions,
-        user_attrs=trial.user_attrs,
+        user_attrs=kept,
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )

@@ -1,0 +1,87 @@
+"""What a sweep's study knows and keeps: owner, rungs, repeats, starts, endings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.pruners import BasePruner
+from stub_sweep import make_settings, make_sweep, open_stub_study, read_trials
+from sweep_stub import prepare, stub_run_trial
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.endings import Ending
+from resnet_sweep.sweep.ledger import EXTENDED_FROM, REPEAT_OF, SEED
+from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
+from resnet_sweep.sweep.searching import build_pruner
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.start import extend_from
+from resnet_sweep.sweep.worker import work
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _work(folder: Path) -> Ending:
+    return work(folder, 0, stub_run_trial, prepare)
+
+
+def _compared_at(pruner: BasePruner, rungs: list[int], trials: int) -> set[int]:
+    """Return the rungs at which some of ever worse trials were pruned."""
+    study = optuna.create_study(direction="maximize", study_name="s", pruner=pruner)
+    pruned = set()
+    for number in range(trials):
+        trial = study.ask()
+        for rung in rungs:
+            # Equal at the first rung, where all tie and go on.
+            trial.report(1.0 if rung == rungs[0] else 1 / (1 + number), rung)
+            if trial.should_prune():
+                pruned.add(rung)
+                break
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    return pruned
+
+
+@pytest.mark.parametrize("config", [AshaConfig(), PatientConfig(patience=0)])
+def test_trials_are_compared_at_each_rung_whatever_lies_between(config: PrunerConfig) -> None:
+    assert _compared_at(build_pruner(config, 20, [5, 10]), [5, 10], 9) == {10}
+    assert _compared_at(build_pruner(config, 20, [2, 3, 19]), [2, 3, 19], 9) == {3}
+
+
+def test_hyperband_has_a_bracket_from_each_rung_on() -> None:
+    rungs = [4, 5, 6, 7, 8]
+    study = optuna.create_study(direction="maximize", study_name="s")
+    pruner = build_pruner(HyperbandConfig(), 9, rungs)
+    study.pruner = pruner
+    assert not study.ask().should_prune()
+    trial = study.ask()
+    trial.report(1.0, 4)
+    trial.should_prune()
+    assert vars(pruner)["_n_brackets"] == 6
+    assert _compared_at(build_pruner(HyperbandConfig(), 9, [5, 10]), [5, 10], 40) == {10}
+
+
+def test_repeats_of_an_older_sweep_do_not_count(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=4, noise_repeats=2)
+    attributes = {REPEAT_OF: 0, SEED: 1, EXTENDED_FROM: "old"}
+    taken_over = optuna.trial.create_trial(value=0.1, user_attrs=attributes)
+    open_stub_study(tmp_path).add_trials([taken_over] * 2)
+    assert _work(tmp_path).kind == "done"
+    repeated = [t.user_attrs.get(REPEAT_OF) for t in read_trials(tmp_path)[2:]]
+    assert repeated == [None, 2, 2, None]
+
+
+def test_a_repeat_is_taken_over_as_a_trial_of_its_own() -> None:
+    space = SearchSpace.from_json(make_settings().space)
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    old = optuna.create_study().ask({p.name: p.distribution for p in space.parameters})
+    old.set_user_attr(REPEAT_OF, 0)
+    old.set_user_attr(SEED, 1)
+    trial = old.study.tell(old, 0.5)
+    (moved,), _ = extend_from(space, composer, [(trial, composer.config(trial.params, 1))])
+    assert moved.params == trial.params
+    assert moved.user_attrs == {SEED: 1}
