@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,15 @@ def discard_empty(run_dir: Path) -> None:
         shutil.rmtree(run_dir)
 
 
-def finished_result(run_dir: Path) -> TrialResult | None:
-    """Return the result of a run that has completed; None for any other."""
+def finished_result(
+    run_dir: Path, statuses: Collection[str] = ("completed",)
+) -> TrialResult | None:
+    """Return the result of a run that has ended in one of `statuses`; None for any other."""
     try:
         result = read_result(run_dir)
     except RecordError:
         return None
-    return result if result.status == "completed" else None
+    return result if result.status in statuses else None
 
 
 def _plain_value(override: Override) -> Any:

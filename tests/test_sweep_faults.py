@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import fcntl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -12,7 +13,7 @@ import pytest
 from conftest import make_tiny_config
 from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep, read_trials
-from sweep_stub import prepare, stub_run_trial
+from sweep_stub import TRAININGS, prepare, stub_run_trial
 
 from resnet_sweep import trial
 from resnet_sweep.atomic import write_text
@@ -20,13 +21,14 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.endings import Ending
 from resnet_sweep.sweep.ledger import to_record
 from resnet_sweep.sweep.settings import base_values, refuse_changes
 from resnet_sweep.sweep.training_trial import RunTrial
 from resnet_sweep.sweep.worker import work
+from resnet_sweep.training import PrunedTrial
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -145,3 +147,55 @@ def test_a_result_that_cannot_be_written_leaves_its_trial_open(
         ending = _work(tmp_path, run)
     assert ending.kind == "broken_folder" and "result.json" in ending.message
     assert [each.state for each in read_trials(tmp_path)] == [TrialState.RUNNING]
+
+
+class _Killed(BaseException):
+    """Stands for a kill: nothing after it is carried out."""
+
+
+def _pruned(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    try:
+        return stub_run_trial(config, run_dir, on_epoch)
+    except PrunedTrial:
+        result = replace(stub_run_trial(config, run_dir), status="pruned", val_accuracy=None)
+        write_result(run_dir, result)
+        return result
+
+
+def _killed_before_result(
+    config: Config, run_dir: Path, on_epoch: OnEpoch | None = None
+) -> TrialResult:
+    try:
+        return stub_run_trial(config, run_dir, on_epoch)
+    except PrunedTrial:
+        (run_dir / "epoch").unlink()  # the last checkpoint is older
+        raise _Killed from None
+
+
+def _killed_after_result(
+    config: Config, run_dir: Path, on_epoch: OnEpoch | None = None
+) -> TrialResult:
+    result = _pruned(config, run_dir, on_epoch)
+    if result.status == "pruned":
+        raise _Killed
+    return result
+
+
+@pytest.mark.parametrize(
+    ("killed", "again"), [(_killed_before_result, True), (_killed_after_result, False)]
+)
+def test_a_pruned_trial_stays_pruned_after_a_kill(
+    tmp_path: Path, killed: RunTrial, again: bool
+) -> None:
+    pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
+    make_sweep(tmp_path, n_trials=12, pruner=pruner)
+    with pytest.raises(_Killed):
+        _work(tmp_path, killed)
+    left = read_trials(tmp_path)[-1]
+    assert left.state == TrialState.RUNNING
+    trained = len((tmp_path / TRAININGS).read_text().split())
+    make_sweep(tmp_path, n_trials=left.number + 1, pruner=pruner)
+    assert _work(tmp_path, _pruned).kind == "done"
+    after = to_record(read_trials(tmp_path)[left.number])
+    assert after.state == "pruned" and list(after.intermediate_values) == [1]
+    assert (len((tmp_path / TRAININGS).read_text().split()) > trained) == again

@@ -14,6 +14,7 @@ from resnet_sweep.records.sweep_folder import RUNS, TRAINED_STATES, SweepTrial
 WORKER = "worker"  # index of the worker that has it
 ACCEPTED = "accepted"  # what was judged to be trainable: signature, seed, counts
 REJECTED = "rejected"  # why it was turned away
+PRUNED_AFTER = "pruned_after"  # the epoch at which the pruner decided against it
 OUTCOME = "outcome"  # what became of its training
 REPEAT_OF = "repeat_of"  # the trial whose configuration it repeats
 SEED = "seed"  # of a repeat

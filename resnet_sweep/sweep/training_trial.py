@@ -22,7 +22,7 @@ from resnet_sweep.errors import RunFolderError, UserError, one_line
 from resnet_sweep.records.run_folder import EpochMetrics, RecordError, TrialResult
 from resnet_sweep.resume import finished_result
 from resnet_sweep.sweep.book import Outcome
-from resnet_sweep.sweep.ledger import REPEAT_OF
+from resnet_sweep.sweep.ledger import PRUNED_AFTER, REPEAT_OF
 from resnet_sweep.sweep.objectives import epoch_value, objective_values
 from resnet_sweep.sweep.rungs import compressed, rung_dir
 from resnet_sweep.sweep.settings import SweepSettings
@@ -70,6 +70,7 @@ class TrainingTrial:
         self._should_stop = should_stop
         self._give_up = give_up
         self._timed_out = False
+        self._pruned_after: int | None = trial.user_attrs.get(PRUNED_AFTER)
         self._reported = set(_stored_steps(trial))
 
     def train(self, config: Config, run_dir: Path) -> Outcome:
@@ -101,7 +102,8 @@ class TrainingTrial:
         return None
 
     def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
-        result = finished_result(run_dir) or self._run_trial(config, run_dir, on_epoch)
+        result = finished_result(run_dir, ("completed", "pruned"))
+        result = result or self._run_trial(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
             log.warning("trial %d is out of memory; trying once more", self._trial.number)
             _free_memory()
@@ -143,12 +145,17 @@ class TrainingTrial:
             raise PrunedTrial(f"after epoch {metrics.epoch}")
 
     def _prune_after(self, epoch: int, value: float) -> bool:
+        if self._pruned_after is not None and epoch >= self._pruned_after:
+            return True  # decided before a kill: the pruner does not say it twice
         if epoch in self._reported:  # before a kill, after its last checkpoint
             return False
         self._trial.report(value, epoch)
         self._reported.add(epoch)
         # A repeat measures the noise of the whole training.
-        return REPEAT_OF not in self._trial.user_attrs and self._trial.should_prune()
+        prunes = REPEAT_OF not in self._trial.user_attrs and self._trial.should_prune()
+        if prunes and epoch < self._settings.epochs:
+            self._trial.set_user_attr(PRUNED_AFTER, epoch)
+        return prunes
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
