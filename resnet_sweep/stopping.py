@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_active: list[StopRequest] = []  # of the main thread, the innermost last
 
 
 class StopRequest:
@@ -21,10 +22,17 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
+    def withdraw(self) -> None:
+        self.signal_number = None
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM; a second one acts at once, as usual."""
+    """Catch the first SIGINT or SIGTERM; a second one acts at once, as usual.
+
+    Contexts nest: what has asked an inner one asks the one around it when the inner one ends,
+    unless the request is withdrawn before.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -41,7 +49,11 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     for number in SIGNALS:
         signal.signal(number, ask)
+    _active.append(request)
     try:
         yield request
     finally:
         restore()
+        _active.pop()
+        if _active and request.signal_number is not None:
+            _active[-1].signal_number = request.signal_number

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import fcntl
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +27,8 @@ from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.stopping import stop_on_signals
+from resnet_sweep.sweep import worker
 from resnet_sweep.sweep.endings import Ending
 from resnet_sweep.sweep.ledger import to_record
 from resnet_sweep.sweep.settings import base_values, refuse_changes
@@ -199,3 +205,42 @@ def test_a_pruned_trial_stays_pruned_after_a_kill(
     after = to_record(read_trials(tmp_path)[left.number])
     assert after.state == "pruned" and list(after.intermediate_values) == [1]
     assert (len((tmp_path / TRAININGS).read_text().split()) > trained) == again
+
+
+def test_a_signal_after_the_last_step_ends_the_worker(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3)
+
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        with stop_on_signals():
+            result = stub_run_trial(config, run_dir, on_epoch)
+            signal.raise_signal(signal.SIGTERM)
+            return result
+
+    assert _work(tmp_path, run).kind == "stopped"
+    assert [each.state for each in read_trials(tmp_path)] == [TrialState.COMPLETE]
+
+
+def test_a_withdrawn_request_is_not_handed_on() -> None:
+    with stop_on_signals() as outer, stop_on_signals() as middle:
+        with stop_on_signals():
+            signal.raise_signal(signal.SIGTERM)
+        assert middle.signal_number == signal.SIGTERM
+        middle.withdraw()
+    assert outer.signal_number is None
+
+
+def test_a_worker_whose_parent_is_gone_stops_even_if_the_signal_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    reading, writing = os.pipe()
+    lost = threading.Event()
+    monkeypatch.setattr(worker, "_parent_is_gone", threading.Event())
+    monkeypatch.setattr(os, "kill", lambda *_: lost.set())
+    with open(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        worker.end_with_parent()
+        os.close(writing)
+        assert lost.wait(10)
+    assert _work(tmp_path, stub_run_trial).kind == "stopped"
+    assert read_trials(tmp_path) == []

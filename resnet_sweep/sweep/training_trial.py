@@ -21,6 +21,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import RunFolderError, UserError, one_line
 from resnet_sweep.records.run_folder import EpochMetrics, RecordError, TrialResult
 from resnet_sweep.resume import finished_result
+from resnet_sweep.stopping import stop_on_signals
 from resnet_sweep.sweep.book import Outcome
 from resnet_sweep.sweep.ledger import PRUNED_AFTER, REPEAT_OF
 from resnet_sweep.sweep.objectives import epoch_value, objective_values
@@ -130,7 +131,7 @@ class TrainingTrial:
         return "diverged" if result.status == "completed" else result.status
 
     def _on_rung_epoch(self, metrics: EpochMetrics) -> None:
-        if self._should_stop():
+        if self._timed_out or self._should_stop():
             _stop_soon()
 
     def _on_epoch(self, metrics: EpochMetrics) -> None:
@@ -166,11 +167,15 @@ class TrainingTrial:
             return
         done = threading.Event()
         watch = threading.Thread(target=self._end_at, args=(seconds, done), daemon=True)
-        watch.start()
-        try:
-            yield
-        finally:
-            done.set()
+        with stop_on_signals() as stop:
+            watch.start()
+            try:
+                yield
+            finally:
+                done.set()
+                watch.join()
+                if self._timed_out:
+                    stop.withdraw()  # the signal was for this trial alone
 
     def _end_at(self, seconds: float, done: threading.Event) -> None:
         started = time.monotonic()

@@ -39,6 +39,8 @@ from resnet_sweep.sweep.training_trial import BrokenFolder, RunTrial, Stopped, T
 
 log = logging.getLogger(__name__)
 
+_parent_is_gone = threading.Event()
+
 
 @dataclass(frozen=True)
 class DataShape:
@@ -107,7 +109,8 @@ class Worker:
         return Ending("stopped")
 
     def _should_stop(self) -> bool:
-        return self._stop.signal_number is not None or stop_is_requested(self._folder)
+        asked = self._stop.signal_number is not None or _parent_is_gone.is_set()
+        return asked or stop_is_requested(self._folder)
 
     def _is_too_late(self) -> bool:
         """Whether a trial of usual length would end after the sweep's time."""
@@ -228,6 +231,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         os.read(sys.stdin.fileno(), 1)  # nothing is ever written: returns when it closes
+        _parent_is_gone.set()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
