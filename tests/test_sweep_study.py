@@ -2,28 +2,79 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
 import pytest
+import yaml
+from conftest import TINY_OVERRIDES
+from hydra.core.global_hydra import GlobalHydra
 from optuna.pruners import BasePruner
-from stub_sweep import make_settings, make_sweep, open_stub_study, read_trials
+from optuna.trial import TrialState
+from stub_sweep import (
+    make_settings,
+    make_supervisor,
+    make_sweep,
+    open_stub_study,
+    read_trials,
+    run_stub_sweep,
+)
 from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.compose import conf_dir
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep import book
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.ledger import EXTENDED_FROM, REPEAT_OF, SEED
+from resnet_sweep.sweep.ledger import EXTENDED_FROM, OUTCOME, REPEAT_OF, SEED, WORKER, state_of
 from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.sweep.searching import build_pruner
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.start import extend_from
+from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS
+from resnet_sweep.sweep.sweeping import Sweeping
 from resnet_sweep.sweep.worker import work
+from resnet_sweep.train import main
+
+SWEEP = [
+    "-m",
+    "hydra/sweeper=optuna",
+    *TINY_OVERRIDES,
+    "hydra.sweeper.n_jobs=1",
+    "hydra.sweeper.n_trials=2",
+    "hydra.sweeper.study_name=s",
+    "hydra/sweeper/pruner=none",
+    "hydra.sweeper.start_from=[]",
+]
+GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Run a sweep from its command line, with stub trainings, in this process."""
+
+    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+        assert _work(sweeping.folder).kind == "done"
+
+    def run(*overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
+        main()
+
+    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    yield run
+    GlobalHydra.instance().clear()
 
 
 def _work(folder: Path) -> Ending:
@@ -42,7 +93,7 @@ def _compared_at(pruner: BasePruner, rungs: list[int], trials: int) -> set[int]:
             if trial.should_prune():
                 pruned.add(rung)
                 break
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        study.tell(trial, state=TrialState.FAIL)
     return pruned
 
 
@@ -83,5 +134,60 @@ def test_a_repeat_is_taken_over_as_a_trial_of_its_own() -> None:
     old.set_user_attr(SEED, 1)
     trial = old.study.tell(old, 0.5)
     (moved,), _ = extend_from(space, composer, [(trial, composer.config(trial.params, 1))])
-    assert moved.params == trial.params
+    assert moved.params == pytest.approx(trial.params)
     assert moved.user_attrs == {SEED: 1}
+
+
+def test_a_space_without_anything_new_ends_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "MOST_DUPLICATES", 15)
+    make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2)", n_trials=5, max_rejections=50)
+    assert _work(tmp_path).kind == "done"
+    states = Counter(state_of(trial) for trial in read_trials(tmp_path))
+    assert states["completed"] == 2 and 15 <= states["duplicate"] < 50
+
+
+def test_a_sweep_says_why_it_ended_early(tmp_path: Path) -> None:
+    make_sweep(tmp_path / "grid", "optimizer.lr=choice(0.1,0.2)", n_trials=5, sampler=GRID)
+    assert EXHAUSTED in run_stub_sweep(tmp_path / "grid", 1)
+    make_sweep(tmp_path / "late", n_trials=5, last_start=time.time() - 1)
+    assert "no time for another trial" in run_stub_sweep(tmp_path / "late", 1)
+
+
+@pytest.mark.parametrize("taken_by", [0, 1, None])
+def test_only_a_trial_that_is_still_its_own_is_charged_to_a_dead_worker(
+    tmp_path: Path, taken_by: int | None
+) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    supervisor, _ = make_supervisor(tmp_path)
+    trial = supervisor.study.ask()
+    trial.set_user_attr(WORKER, 0)
+    supervisor.ledger.refresh()
+    if taken_by is None:
+        supervisor.study.tell(trial, 0.5)
+    else:
+        trial.set_user_attr(WORKER, taken_by)
+    for _ in range(MAX_DEATHS):
+        supervisor._charge_trial(0, "signal 9")
+    states = {0: TrialState.FAIL, 1: TrialState.RUNNING, None: TrialState.COMPLETE}
+    assert read_trials(tmp_path)[0].state == states[taken_by]
+    assert (OUTCOME in read_trials(tmp_path)[0].user_attrs) == (taken_by == 0)
+
+
+@pytest.mark.parametrize("ending", [SystemExit(130), UserError("max_rejections"), None])
+def test_each_ending_leaves_the_results(
+    ending: BaseException | None,
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train_then_end(sweeping: Sweeping, *_: object) -> None:
+        _work(sweeping.folder)
+        if ending is not None:
+            raise ending
+
+    monkeypatch.setattr(Sweeping, "_supervise", train_then_end)
+    with nullcontext() if ending is None else pytest.raises(SystemExit):
+        run_sweep()
+    results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
+    assert results["best_value"] == max(t.value for t in read_trials(Path("outputs/sweeps/s")))

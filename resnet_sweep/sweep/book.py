@@ -32,6 +32,7 @@ from resnet_sweep.sweep.telling import tell_rejection
 
 CLAIMS = "claims.lock"
 WORKERS = "workers"
+MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,13 @@ class Book:
         self._n_trials = n_trials
         self._worker = worker
         self._lock = FileLock(folder / CLAIMS)
+        self._duplicates = 0
         self._is_new = True  # looks for what others left before it takes anything new
 
     def claim(self) -> Trial | None:
         """Return a trial to carry out: one that was broken off, one that waits, or a new one.
 
-        None once n_trials are trained or in other workers' hands.
+        None once n_trials are trained or in other workers' hands, or nothing new can be drawn.
         """
         with self._lock:
             self.ledger.refresh()
@@ -123,7 +125,9 @@ class Book:
             self.ledger.refresh()
             earlier = self.ledger.signatures.get(verdict["signature"], trial.number)
             if earlier != trial.number:
+                self._duplicates += 1
                 return earlier
+            self._duplicates = 0
             trial.set_user_attr(ACCEPTED, verdict)
             self.ledger.refresh()
             return None
@@ -147,6 +151,14 @@ class Book:
             trial.set_user_attr(OUTCOME, asdict(outcome))
         states = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         self.tell(trial, states.get(outcome.state, TrialState.FAIL), outcome.values)
+
+    def finish_abandoned(self, number: int, outcome: Outcome) -> None:
+        """End a trial of this worker, which has died, unless it is over or in other hands."""
+        with self._lock:
+            self.ledger.refresh()
+            own = self._find_own()
+            if own is not None and own.number == number:
+                self.finish(Trial(self.study, own._trial_id), outcome)
 
     def finish_interrupted_tell(self, trial: Trial) -> bool:
         """Tell what a killed worker had decided but not told; say whether there was anything."""
@@ -180,7 +192,7 @@ class Book:
         for waiting in self.ledger.waiting:
             if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                 return self._take(waiting)
-        if is_exhausted(self.study):
+        if self._duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
             return None
         template = FrozenTrial(
             number=-1,  # the storage numbers it

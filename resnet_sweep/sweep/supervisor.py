@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
@@ -26,6 +26,7 @@ from resnet_sweep.sweep.status import Status
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0
+EXHAUSTED = "the search space is exhausted: no proposal is new"
 MAX_DEATHS = 3  # of workers over one trial, or of one worker without any trial between
 
 
@@ -78,6 +79,7 @@ class Supervisor:
     _deaths: Counter[int] = field(default_factory=Counter)  # by trial
     _unrecorded: list[FrozenTrial] = field(default_factory=list)
     _fatal: Ending | None = None
+    _early_end: str = EXHAUSTED
     _stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -104,6 +106,8 @@ class Supervisor:
             self._observe()
         if self._fatal is not None:
             raise UserError(self._fatal.message)
+        if self.ledger.trained < self.limits.n_trials and not self.timed_out:
+            self.status.say(self._early_end)
 
     def _supervise(self) -> None:
         while self._slots:
@@ -151,7 +155,11 @@ class Supervisor:
         if ending is not None and ending.kind in ("user_error", "broken_folder"):
             self._fatal = self._fatal or ending
             self.stop()
-        if self._stopping or (ending is not None and ending.kind == "done"):
+        if ending is not None and ending.kind == "done":
+            self._early_end = ending.message or self._early_end
+            del self._slots[index]
+            return
+        if self._stopping:
             del self._slots[index]
             return
         slot = self._slots[index]
@@ -183,7 +191,7 @@ class Supervisor:
             if self._deaths[trial.number] >= MAX_DEATHS:
                 book = Book(self.study, self.folder, self.limits.n_trials, index)
                 outcome = Outcome("failed", reason="killed", error=f"its worker died: {words}")
-                book.finish(Trial(self.study, trial._trial_id), outcome)
+                book.finish_abandoned(trial.number, outcome)
 
     def _end_workers(self) -> None:
         """Wait for the workers to stop, then end those that do not."""

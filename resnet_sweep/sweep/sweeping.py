@@ -99,8 +99,10 @@ class Sweeping:
             print(f"sweep folder: {self.folder}", flush=True)
             study = self._create_study(settings)
             supervisor = self._supervisor(settings, study)
-            self._supervise(supervisor, settings.workers)
-            self._report(study, supervisor)
+            try:
+                self._supervise(supervisor, settings.workers)
+            finally:
+                self._report(study, supervisor)
 
     def _build_space(self, *more: str) -> SearchSpace:
         node = OmegaConf.select(self.config, "search_space")
