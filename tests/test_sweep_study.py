@@ -29,6 +29,7 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import book
+from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.endings import Ending
 from resnet_sweep.sweep.ledger import EXTENDED_FROM, OUTCOME, REPEAT_OF, SEED, WORKER, state_of
@@ -191,3 +192,40 @@ def test_each_ending_leaves_the_results(
         run_sweep()
     results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
     assert results["best_value"] == max(t.value for t in read_trials(Path("outputs/sweeps/s")))
+
+
+def test_two_folders_never_share_a_study(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = f"hydra.sweeper.storage=sqlite:///{Path.cwd()}/a.db"
+    run_sweep(storage)
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(storage, "hydra.sweeper.folder=other")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"belongs to the sweep in {Path.cwd()}/outputs/sweeps/s on " in line
+    assert not Path("other/s/settings.json").exists()
+    Path("outputs/sweeps").rename("moved")
+    run_sweep(storage, "hydra.sweeper.folder=moved", "hydra.sweeper.n_trials=3")
+    assert len(read_trials(Path("moved/s"))) == 3
+
+
+def test_a_study_that_was_half_prepared_is_prepared_again(
+    run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ["hydra.sweeper.study_name=t", "hydra.sweeper.extend_from=outputs/sweeps/s"]
+    run_sweep()
+    starts = "hydra.sweeper.start_from=[outputs/sweeps/s/runs/0]"
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(sweeping_module, "enqueue_starts", _interrupt)
+        run_sweep(*run, starts)
+    for n_trials in (3, 4):
+        run_sweep(*run, starts, f"hydra.sweeper.n_trials={n_trials}")
+        trials = read_trials(Path("outputs/sweeps/t"))
+        assert [EXTENDED_FROM in trial.user_attrs for trial in trials[:3]] == [True, True, False]
+        assert trials[2].params == pytest.approx(trials[0].params)
+        assert sum(EXTENDED_FROM in trial.user_attrs for trial in trials) == 2
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -56,7 +56,7 @@ from resnet_sweep.sweep.settings import (
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.starting import enqueue_starts, extend_study, find_starts
 from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
 
 LOCK = "sweep.lock"
@@ -95,9 +95,11 @@ class Sweeping:
         if self.options.hours is not None:
             base = self._plan(composer, self.options.hours)
         with self._folder_to_itself():
-            settings = self._freeze(base)
+            settings = self._settings(base)
+            study = self._open_study(settings)
+            self._freeze(settings)
             print(f"sweep folder: {self.folder}", flush=True)
-            study = self._create_study(settings)
+            study = self._prepare_study(study)
             supervisor = self._supervisor(settings, study)
             try:
                 self._supervise(supervisor, settings.workers)
@@ -144,15 +146,17 @@ class Sweeping:
         finally:
             lock.release()
 
-    def _freeze(self, base: Config) -> SweepSettings:
-        """Write what the workers read; refuse what does not continue the sweep that is there."""
-        settings = self._settings(base)
+    def _open_study(self, settings: SweepSettings) -> optuna.Study:
+        """Return the study; refuse what does not continue the sweep that is there."""
         if (self.folder / SETTINGS).exists():
             refuse_changes(self.folder, read_settings(self.folder), settings)
+        return open_own_study(self.name, settings.storage, self.folder, self.options.directions)
+
+    def _freeze(self, settings: SweepSettings) -> None:
+        """Write what the workers read."""
         freeze_conf(self.folder, conf_dir())
         write_settings(self.folder, settings)
         write_sweep_record(self.folder, self._record(settings))
-        return settings
 
     def _settings(self, base: Config) -> SweepSettings:
         options, hours = self.options, self.options.hours
@@ -188,20 +192,16 @@ class Sweeping:
             n_startup_trials=settings.sampler.get("n_startup_trials"),
         )
 
-    def _create_study(self, settings: SweepSettings) -> optuna.Study:
+    def _prepare_study(self, study: optuna.Study) -> optuna.Study:
         composer = frozen_composer(self.folder, self.space)
-        study = optuna.create_study(
-            study_name=settings.study_name,
-            storage=open_storage(settings.storage, self.folder),
-            directions=self.options.directions,
-            load_if_exists=True,
-        )
-        if not study.get_trials(deepcopy=False):
+
+        def prepare(study: optuna.Study) -> None:
             if self.options.extend_from is not None:
                 old = Path(self.options.extend_from)
                 extend_study(study, self.space, composer, old, print)
             enqueue_starts(study, self._starts, print)
-        return study
+
+        return prepare_study(study, prepare)
 
     def _supervisor(self, settings: SweepSettings, study: optuna.Study) -> Supervisor:
         options = self.options

@@ -1,0 +1,89 @@
+"""The study of a sweep: whose it is, and what it knows before its first draw."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+
+from resnet_sweep.atomic import write_text
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.ledger import EXTENDED_FROM, WORKER
+from resnet_sweep.sweep.schema import Direction
+from resnet_sweep.sweep.storage import open_storage
+
+SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
+OWNER = "sweep_folder"
+PREPARED = "prepared"
+
+
+def open_own_study(
+    name: str, url: str | None, folder: Path, directions: list[Direction]
+) -> optuna.Study:
+    """Return the study of the sweep in a folder, created where there is none.
+
+    Raises:
+        UserError: it belongs to the sweep in another folder.
+    """
+    study = optuna.create_study(
+        study_name=name,
+        storage=open_storage(url, folder),
+        directions=directions,
+        load_if_exists=True,
+    )
+    own = _own_id(folder)
+    if SWEEP_ID not in study.user_attrs:
+        study.set_user_attr(OWNER, _place(folder))
+        study.set_user_attr(SWEEP_ID, own)
+    if study.user_attrs[SWEEP_ID] != own:
+        raise UserError(
+            f"hydra.sweeper.study_name={name}: the study belongs to the sweep in "
+            f"{study.user_attrs[OWNER]}; go on there (hydra.sweeper.folder), or take another name"
+        )
+    if study.user_attrs[OWNER] != _place(folder):  # the folder was moved
+        study.set_user_attr(OWNER, _place(folder))
+    return study
+
+
+def _own_id(folder: Path) -> str:
+    """Return the id of a folder, which stays the same wherever it is moved."""
+    file = folder / SWEEP_ID
+    if not file.exists():
+        write_text(file, uuid.uuid4().hex)
+    return file.read_text()
+
+
+def _place(folder: Path) -> str:
+    return f"{folder.absolute()} on {socket.gethostname()}"
+
+
+def prepare_study(study: optuna.Study, prepare: Callable[[optuna.Study], None]) -> optuna.Study:
+    """Give a study what it knows at first, once and whole; return it, or one in its place.
+
+    Args:
+        prepare: adds trials; a study in which it was killed is replaced by a new one.
+    """
+    trials = study.get_trials(deepcopy=False)
+    attributes = [trial.user_attrs for trial in trials]
+    is_begun = any(WORKER in a and EXTENDED_FROM not in a for a in attributes)
+    if is_begun or PREPARED in study.user_attrs:
+        return study
+    if trials:
+        study = _created_again(study)
+    prepare(study)
+    study.set_user_attr(PREPARED, True)
+    return study
+
+
+def _created_again(old: optuna.Study) -> optuna.Study:
+    attributes = old.user_attrs
+    optuna.delete_study(study_name=old.study_name, storage=old._storage)
+    study = optuna.create_study(
+        study_name=old.study_name, storage=old._storage, directions=old.directions
+    )
+    for name, value in attributes.items():
+        study.set_user_attr(name, value)
+    return study
