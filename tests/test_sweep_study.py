@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 
 import optuna
@@ -16,6 +17,7 @@ from conftest import TINY_OVERRIDES
 from hydra.core.global_hydra import GlobalHydra
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
+from rich.console import Console
 from stub_sweep import (
     make_settings,
     make_supervisor,
@@ -29,14 +31,27 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import book
+from resnet_sweep.sweep import status as status_module
 from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.ledger import EXTENDED_FROM, OUTCOME, REPEAT_OF, SEED, WORKER, state_of
+from resnet_sweep.sweep.ledger import (
+    EXTENDED_FROM,
+    OUTCOME,
+    REPEAT_OF,
+    SEED,
+    WORKER,
+    Ledger,
+    state_of,
+)
+from resnet_sweep.sweep.plan import Plan, make_plan
 from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.sweep.searching import build_pruner
+from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.start import extend_from
+from resnet_sweep.sweep.status import Status
+from resnet_sweep.sweep.step_timing import DataFacts
 from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS
 from resnet_sweep.sweep.sweeping import Sweeping
 from resnet_sweep.sweep.worker import work
@@ -229,3 +244,57 @@ def test_a_study_that_was_half_prepared_is_prepared_again(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _plan_a_second_an_epoch(
+    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: int | None
+) -> Plan:
+    facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
+    return make_plan(hours, 1.0, facts, num_gpus, *fixed)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "planned"),
+    [("hydra.sweeper.n_trials=6", (6, 12)), ("train.epochs=8", (9, 8)), ("seed=0", (7, 10))],
+)
+def test_hours_plan_only_what_the_command_line_leaves_open(
+    fixed: str,
+    planned: tuple[int, int],
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = [o for o in SWEEP if not o.startswith(("hydra.sweeper.n_", "train.epochs="))]
+    monkeypatch.setitem(globals(), "SWEEP", [*free, "hydra.sweeper.n_jobs=3"])
+    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    run_sweep("hydra.sweeper.hours=0.01", fixed)  # 36 s on each of two GPUs
+    settings = read_settings(Path("outputs/sweeps/s"))
+    assert (settings.n_trials, settings.epochs) == planned
+
+
+def test_hours_with_nothing_left_to_plan_are_refused(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_sweep("hydra.sweeper.hours=1")
+    assert "hydra.sweeper.hours=1" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_status_lines_come_with_changes_or_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(tmp_path, n_trials=9)
+    study, output, now = open_stub_study(tmp_path), StringIO(), 0.0
+    monkeypatch.setattr(status_module.time, "monotonic", lambda: now)
+    status = Status(study, ["val_accuracy"], 9, 10.0, Console(file=output, width=500))
+    ledger = Ledger(study)
+    for second in range(201):
+        now = float(second)
+        if second in (15, 18):
+            study.add_trial(optuna.trial.create_trial(value=0.5))
+        status.update(ledger, ledger.refresh())
+    lines = [line for line in output.getvalue().splitlines() if line.startswith("trained")]
+    assert [line.split(",")[0] for line in lines] == [
+        f"trained {count} of 9" for count in (0, 2, 2, 2, 2)
+    ]

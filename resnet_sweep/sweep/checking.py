@@ -45,6 +45,21 @@ def sweep_folder(config: DictConfig, options: SweeperConfig, name: str) -> Path:
     return Path(config.hydra.sweep.dir) if given else Path(options.folder) / name
 
 
+def fixed_length(config: DictConfig) -> tuple[bool, bool]:
+    """Return whether the command line fixes n_trials, and whether train.epochs.
+
+    Raises:
+        ConfigError: both, although hydra.sweeper.hours is to plan one of them.
+    """
+    overrides = config.hydra.overrides
+    given = {o.partition("=")[0].lstrip("+") for o in (*overrides.hydra, *overrides.task)}
+    has_trials, has_epochs = "hydra.sweeper.n_trials" in given, "train.epochs" in given
+    allowed = "plans hydra.sweeper.n_trials or train.epochs: give one of them at most"
+    hours = config.hydra.sweeper.hours
+    require(not (has_trials and has_epochs), "hydra.sweeper.hours", hours, allowed)
+    return has_trials, has_epochs
+
+
 def check_sweep(
     options: SweeperConfig, space: SearchSpace, base: Config, composer: Composer
 ) -> None:

@@ -35,10 +35,19 @@ class Plan:
     text: str
 
 
-def plan_hours(space: SearchSpace, composer: Composer, hours: float) -> Plan:
+def plan_hours(
+    space: SearchSpace,
+    composer: Composer,
+    hours: float,
+    num_gpus: int,
+    n_trials: int | None = None,
+    epochs: int | None = None,
+) -> Plan:
     """Measure a few steps of a few accepted nets and plan trials and epochs.
 
-    Workers that share a device share its speed, so their number does not count here.
+    Args:
+        num_gpus: with a worker each; more workers on one device share its speed.
+        n_trials, epochs: what is fixed already: one of them at most.
 
     Raises:
         UserError: no proposal fits the budget, or data or device cannot be had.
@@ -46,36 +55,52 @@ def plan_hours(space: SearchSpace, composer: Composer, hours: float) -> Plan:
     with StepTimer(first_config(space, composer)) as timer:
         proposals = draw_proposals(space, composer, timer.facts, DRAWS)
         epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
-        return make_plan(hours, epoch_seconds, timer.facts)
+        devices = max(1, num_gpus) if timer.facts.device == "cuda" else 1
+        return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs)
 
 
-def make_plan(hours: float, epoch_seconds: float, facts: DataFacts) -> Plan:
-    """Divide the epochs that fit between trials and length."""
-    n_trials, epochs = divide(hours * 3600 / epoch_seconds)
+def make_plan(
+    hours: float,
+    epoch_seconds: float,
+    facts: DataFacts,
+    devices: int = 1,
+    n_trials: int | None = None,
+    epochs: int | None = None,
+) -> Plan:
+    """Divide the epochs that fit between trials and length, unless one of them is given."""
+    n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs)
+    where = f"this {facts.device}" if devices == 1 else f"each of {devices} {facts.device} devices"
     lines = [
         f"plan for {hours:g} hours: {n_trials} trials of {epochs} epochs, "
-        f"{epoch_seconds:.3g} s an epoch on this {facts.device} (measured over {TIMED_NETS} nets)"
+        f"{epoch_seconds:.3g} s an epoch on {where} (measured over {TIMED_NETS} nets)"
     ]
-    usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds
+    usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds / devices
     if usual > MANY_DAYS or n_trials < FEWEST_TRIALS:
+        images = subset(devices * hours, epoch_seconds, facts)
         lines.append(
             f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {hours_text(usual)} here; "
-            f"a smaller sweep: data.train_subset={subset(hours, epoch_seconds, facts)} "
+            f"a smaller sweep: data.train_subset={images} "
             f"train.epochs={FEWEST_EPOCHS} hydra.sweeper.n_trials={FEWEST_TRIALS}"
         )
     return Plan(n_trials, epochs, epoch_seconds, "\n".join(lines))
 
 
-def divide(trial_epochs: float) -> tuple[int, int]:
+def divide(
+    trial_epochs: float, n_trials: int | None = None, epochs: int | None = None
+) -> tuple[int, int]:
     """Return trials and epochs whose product is at most `trial_epochs`, at least 1 of each.
 
-    Beyond the usual sweep both grow alike; below it the trials become fewer first.
+    Beyond the usual sweep both grow alike; below it the trials become fewer first. What is
+    given stays as it is.
     """
-    growth = (trial_epochs / (USUAL_TRIALS * USUAL_EPOCHS)) ** 0.5
-    if growth >= 1:
-        epochs = min(MOST_EPOCHS, round(USUAL_EPOCHS * growth))
-    else:
-        epochs = min(USUAL_EPOCHS, max(FEWEST_EPOCHS, int(trial_epochs / FEWEST_TRIALS)))
+    if n_trials is not None:
+        return n_trials, min(MOST_EPOCHS, max(1, int(trial_epochs / n_trials)))
+    if epochs is None:
+        growth = (trial_epochs / (USUAL_TRIALS * USUAL_EPOCHS)) ** 0.5
+        if growth >= 1:
+            epochs = min(MOST_EPOCHS, round(USUAL_EPOCHS * growth))
+        else:
+            epochs = min(USUAL_EPOCHS, max(FEWEST_EPOCHS, int(trial_epochs / FEWEST_TRIALS)))
     return max(1, int(trial_epochs / epochs)), epochs
 
 

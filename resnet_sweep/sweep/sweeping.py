@@ -27,13 +27,14 @@ from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.sweep.checking import (
     check_any_fits,
     check_sweep,
+    fixed_length,
     plain_values,
     read_options,
     sweep_folder,
 )
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
-from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs
+from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.results import (
@@ -93,7 +94,7 @@ class Sweeping:
             print(dry_run(self.space, composer, self.options.n_trials), flush=True)
             return
         if self.options.hours is not None:
-            base = self._plan(composer, self.options.hours)
+            base = self._plan(composer, base, self.options.hours)
         with self._folder_to_itself():
             settings = self._settings(base)
             study = self._open_study(settings)
@@ -112,13 +113,17 @@ class Sweeping:
         overrides = [f"{key}={value}" for key, value in self.options.params.items()]
         return SearchSpace.build(space, [*overrides, *self.arguments, *more])
 
-    def _plan(self, composer: Composer, hours: float) -> Config:
-        """Fit trials and epochs into the hours; a sweep that goes on keeps its own plan."""
+    def _plan(self, composer: Composer, base: Config, hours: float) -> Config:
+        """Fit what is not fixed into the hours; a sweep that goes on keeps its own plan."""
+        has_trials, has_epochs = fixed_length(self.config)
+        fixed_trials = self.options.n_trials if has_trials else None
+        fixed_epochs = base.train.epochs if has_epochs else None
         if (self.folder / SETTINGS).exists():
             old = read_settings(self.folder)
-            n_trials, epochs = old.n_trials, old.epochs
+            n_trials, epochs = fixed_trials or old.n_trials, fixed_epochs or old.epochs
         else:
-            plan = plan_hours(self.space, composer, hours)
+            num_gpus = min(self.options.n_jobs or default_n_jobs(), len(visible_gpus()))
+            plan = plan_hours(self.space, composer, hours, num_gpus, fixed_trials, fixed_epochs)
             print(plan.text, flush=True)
             n_trials, epochs = plan.n_trials, plan.epochs
         self.options = replace(self.options, n_trials=n_trials)
