@@ -13,12 +13,15 @@ from rich.table import Table
 
 from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
+MINUTE = 60.0
+
 
 class Status:
     """Counts, best trial and time left.
 
     Args:
-        every_seconds: between two lines where there is no terminal.
+        every_seconds: at least, between two lines where there is no terminal; one that says
+            nothing new but the time left comes after MINUTE.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Status:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._live = Live(console=self._console, refresh_per_second=2, transient=True)
         self._started = self._shown = time.monotonic()
-        self._last_line = ""
+        self._shown_rows: list[tuple[str, str]] = []
         self._trained_before: int | None = None
         self.best: FrozenTrial | None = None
 
@@ -67,7 +70,7 @@ class Status:
                 self._tell(trial)
         if self._console.is_terminal:
             self._live.update(self._table(ledger))
-        elif time.monotonic() - self._shown >= self._every:
+        else:
             self._say_line(ledger)
 
     def line(self, ledger: Ledger) -> str:
@@ -75,11 +78,13 @@ class Status:
         return ", ".join(f"{name} {value}" for name, value in self._rows(ledger))
 
     def _say_line(self, ledger: Ledger) -> None:
-        line = self.line(ledger)
-        self._shown = time.monotonic()
-        if line != self._last_line:
-            self.say(line)
-        self._last_line = line
+        since = time.monotonic() - self._shown
+        if since < self._every:
+            return
+        rows = self._rows(ledger)[:-1]  # the time left changes always
+        if rows != self._shown_rows or since >= MINUTE:
+            self.say(self.line(ledger))
+            self._shown, self._shown_rows = time.monotonic(), rows
 
     def _rows(self, ledger: Ledger) -> list[tuple[str, str]]:
         counts = ledger.counts
