@@ -1,6 +1,7 @@
 """Everything that the speed of one run on a GPU is judged by, in one command.
 
-    python benchmarks/gpu.py --output gpu.json       (8 minutes on one GPU)
+    python benchmarks/gpu.py --output gpu.json
+    python benchmarks/gpu.py --modes none graph      (two to three minutes on one H200)
     python benchmarks/gpu.py --small                 (seconds, on any machine)
 
 Seconds per epoch are for 50,000 images, from the median of several rounds of steps in a steady

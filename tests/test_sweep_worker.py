@@ -17,7 +17,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.endings import Ending, request_stop, withdraw_stop
-from resnet_sweep.sweep.ledger import Ledger, state_of, to_record
+from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of, to_record
 from resnet_sweep.sweep.training_trial import RunTrial
 from resnet_sweep.sweep.worker import work
 
@@ -253,3 +253,15 @@ def test_no_trial_starts_when_the_time_is_over(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3, last_start=time.time() - 1)
     assert _work(tmp_path).kind == "done"
     assert read_trials(tmp_path) == []
+
+
+def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=9, last_start=time.time() + 500)
+    study = open_stub_study(tmp_path)
+    for state, seconds in (("pruned", 1.0), ("pruned", 1.0), ("completed", 1000.0)):
+        trial = study.ask()
+        trial.set_user_attr(OUTCOME, {"state": state, "train_seconds": seconds})
+        value, code = (None, TrialState.PRUNED) if state == "pruned" else (0.5, None)
+        study.tell(trial, value, code)
+    assert "no time" in str(_work(tmp_path).message)
+    assert len(read_trials(tmp_path)) == 3

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
@@ -118,6 +118,8 @@ class Worker:
         if end is None:
             return False
         trials = self._study.get_trials(deepcopy=False)
+        # A pruned trial says nothing of how long a whole one takes, unless there is no other.
+        trials = [t for t in trials if t.state == TrialState.COMPLETE] or trials
         seconds = [t.user_attrs.get(OUTCOME, {}).get("train_seconds") for t in trials]
         usual: float = statistics.median([s for s in seconds if s] or [0.0])
         return time.time() + usual > end
