@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -209,19 +210,34 @@ def test_a_reader_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.engines
 @pytest.mark.timeout(600)
-def test_kills_at_any_moment_lose_nothing(finished: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "resnet_sweep.train"]
-    first = [*TINY_OVERRIDES, RUN, "train.checkpoint_interval_seconds=0"]
-    run = tmp_path / "run"
+def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
+    long = [*TINY_OVERRIDES, "train.epochs=60", "train.checkpoint_interval_seconds=0"]
+    whole = run_train(*long, "hydra.run.dir=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    run, delays = tmp_path / "run", random.Random(0)
+    epochs = []
     for i in range(12):
-        arguments = ["resume=run"] if (run / "config.json").exists() else first
-        process = subprocess.Popen([*command, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
-        time.sleep(1.0 + 0.25 * i)
+        arguments = ["resume=run"] if i else [*long, RUN]
+        command = [sys.executable, "-m", "resnet_sweep.train", *arguments]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        _wait_for_epoch(run / "train.log", process)
+        time.sleep(delays.uniform(0, 0.3))
         process.kill()
         process.wait()
+        epochs.append(len(read_metrics(run)))
+    assert epochs == sorted(epochs) and 0 < epochs[0] < epochs[-1] < 60
     done = run_train("resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert _without_timings(run) == _without_timings(finished)
+    assert _without_timings(run) == _without_timings(tmp_path / "whole")
+
+
+def _wait_for_epoch(log: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process has logged an epoch of its own."""
+    before = log.stat().st_size if log.exists() else 0
+    deadline = time.monotonic() + 60
+    while not log.exists() or log.stat().st_size <= before:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.engines
