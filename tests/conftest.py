@@ -15,6 +15,8 @@ from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
 
+pytest_plugins = ["checked_summary"]
+
 # A shell in the background ignores SIGINT, and so would the programs that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

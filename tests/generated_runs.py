@@ -132,6 +132,7 @@ def write_sweep(folder: Path, trials: int = 60, seed: int = 0, sampler: str = "t
         pruner="asha",
         n_startup_trials=16,
     )
+    folder.mkdir(parents=True, exist_ok=True)
     write_sweep_record(folder, record)
     write_sweep_trials(folder, records)
 

@@ -121,6 +121,17 @@ def test_effects_below_the_seed_noise_never_matter() -> None:
     assert all(test.noise_floor < test.permutation_floor for test in quiet.tests)
 
 
+def test_two_odd_configurations_never_make_a_hyperparameter_matter() -> None:
+    columns, y = draw(0)
+    columns["odd"] = np.array(["a"] * 78 + ["b"] * 2)
+    y = y + 50 * (columns["odd"] == "b")
+    tests = {
+        t.parameter.name: t for t in measure_importance(make_population(columns, y), UNKNOWN).tests
+    }
+    assert tests["odd"].p_value < 1e-6 and tests["odd"].effect > tests["odd"].permutation_floor
+    assert tests["odd"].is_thin and not tests["odd"].matters and tests["choice"].matters
+
+
 def test_too_few_configurations_cannot_tell() -> None:
     columns, y = draw(0, n=13)
     found = measure_importance(make_population(columns, y), UNKNOWN)
@@ -179,10 +190,14 @@ def test_a_sampler_that_stayed_where_it_liked_is_told() -> None:
     wide = generator.uniform(0, 1, n)
     choice = np.array(["a"] * 55 + ["b"] * 5)
     columns = {"narrow": narrow, "wide": wide, "choice": choice}
-    remarks = coverage_remarks(make_population(columns, wide, sampler="TPESampler"))
+    proposals = make_population(columns, wide, sampler="TPESampler")
+    remarks = coverage_remarks(proposals, proposals)
     assert "stayed in" in remarks["narrow"][0] and "wide" not in remarks
-    assert remarks["choice"] == ["the sampler chose a in 90% of trials"]
-    assert "narrow" not in coverage_remarks(make_population(columns, wide, sampler="RandomSampler"))
+    assert remarks["choice"] == [
+        "the sampler chose a in 90% of its 50 proposals after the random ones"
+    ]
+    at_random = make_population(columns, wide, sampler="RandomSampler")
+    assert "narrow" not in coverage_remarks(at_random, at_random)
 
 
 def test_a_level_that_was_hardly_tried_is_told() -> None:
@@ -197,6 +212,7 @@ def make_runs(settings: dict[str, list[Any]]) -> pd.DataFrame:
         "status": ["completed"] * n,
         "configuration": [str(i) for i in range(n)],
         "seed": [0] * n,
+        "rung": pd.Series([None] * n, dtype="Int64"),
         "val_accuracy": np.linspace(0, 1, n),
         "augmentation": ["none"] * n,
     }

@@ -93,7 +93,11 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("metrics.csv", Path.unlink, "metrics.csv: there is no such file"),
     ("result.json", lambda path: path.write_bytes(b""), "result.json: cannot be read"),
     ("result.json", lambda path: path.write_text("{"), "result.json: cannot be read"),
-    ("result.json", Path.unlink, "(still running, or killed)"),
+    (
+        "result.json",
+        Path.unlink,
+        "there is no such file: killed after epoch 3 of 100, or training where",
+    ),
     ("result.json", _of_version_2, "schema_version is 2"),
     ("result.json", _with_text_for_accuracy, "val_accuracy is <b>, must be from 0 to 1.0"),
     ("config.json", Path.unlink, "config.json: there is no such file"),

@@ -123,7 +123,7 @@ def test_seeds_are_grouped_and_a_repeated_seed_counts_once(seeds: Path) -> None:
     assert found.table["n"].tolist() == [3, 3, 1]
     assert found.table["mean"].tolist() == pytest.approx([0.81, 0.808, 0.7])
     assert found.table["sd"].tolist()[:2] == pytest.approx([0.01, 0.01])
-    assert found.noise == Noise(pytest.approx(0.01), 4)
+    assert found.noise == Noise(pytest.approx(0.01), 4, 2)
     half = stats.t.ppf(0.975, 2) * 0.01 / math.sqrt(3)
     assert found.table["high"].tolist()[:2] == pytest.approx([0.81 + half, 0.808 + half])
     least = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2 / 3)

@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator
 
 from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
-from resnet_sweep.analysis.statistics import Comparison
+from resnet_sweep.analysis.configurations import completed, pruned, seed_values
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.reading import NO_SPLIT
+from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval
 from resnet_sweep.analysis.view import View
 from resnet_sweep.errors import UserError
 
@@ -19,12 +22,14 @@ def answers(view: View) -> list[str]:
     return [
         *_data_sets(view),
         *_best(view),
+        *_fresh_seeds(view),
         *_runner_up(view),
         *_within_noise(view),
         *_importance(view),
         *_coverage(view),
         *_time(view),
         *_gap(view),
+        *_other_splits(view),
     ]
 
 
@@ -49,14 +54,18 @@ def compare_two(view: View, first: str, second: str) -> str:
 
 
 def _data_sets(view: View) -> Iterator[str]:
-    left_out = len(view.runs) - len(view.ranked)
-    if left_out:
-        name = view.ranked["data"].mode().iloc[0]
-        yield (
-            f"Only runs on {name} are ranked: accuracies on different data cannot be compared. "
-            f"{left_out} runs on other data are left out of everything but the tables; choose "
-            "others with --where."
-        )
+    left_out = view.runs[~view.runs["run"].isin(view.ranked["run"])]
+    if left_out.empty:
+        return
+    name, split = (view.ranked[column].mode().iloc[0] for column in ("data", "split"))
+    data = completed(view.ranked, view.objective)["data_fingerprint"].iloc[0]
+    other_data = int(left_out["data_fingerprint"].ne(data).sum())
+    yield (
+        f"Only runs on {name} with the validation images {split} (data.val_size drawn by "
+        f"data.split_seed) are ranked: accuracies on different images cannot be compared. "
+        f"{other_data} runs on other data and {len(left_out) - other_data} judged by other images "
+        "are left out of everything but the tables; choose others with --where."
+    )
 
 
 def _best(view: View) -> Iterator[str]:
@@ -79,6 +88,32 @@ def _best(view: View) -> Iterator[str]:
     else:
         text += "."
     yield text
+
+
+def _fresh_seeds(view: View) -> Iterator[str]:
+    """Set the sweep's own run of the best configuration against those that came after."""
+    if view.configurations.table.empty:
+        return
+    best = view.configurations.table["configuration"].iloc[0]
+    done = completed(view.ranked, view.objective)
+    runs = done[done["configuration"] == best]
+    found_by = (
+        runs["sweep"].notna() & runs["repeat_of"].isna() & (runs["sweep"] == view.sweep_label)
+    )
+    values = seed_values(runs[~found_by], best, view.objective).to_numpy()
+    if found_by.any() and len(values) > 1:
+        fresh = mean_interval(values)
+        first = view.objective.show(runs.loc[found_by, view.objective.column].iloc[0])
+        others = _interval_text(fresh, view.objective)
+        yield (
+            f"Its run in the sweep reached {first}, its other {fresh.n} seeds {others}: where it "
+            "was chosen for the first number, the others are the fair estimate."
+        )
+
+
+def _interval_text(interval: Interval, objective: Objective) -> str:
+    mean, low, high = map(objective.show, (interval.mean, interval.low, interval.high))
+    return f"{mean} (95% t interval {low} to {high})"
 
 
 def _runner_up(view: View) -> Iterator[str]:
@@ -139,8 +174,22 @@ def _within_noise(view: View) -> Iterator[str]:
     close = int(table["within_noise"].fillna(False).sum())
     yield (
         f"Seeds differ by {noise.sd:.2g} (standard deviation, {noise.degrees} degrees of "
-        f"freedom): {close} of the other {len(table) - 1} configurations lie within the noise "
-        "of the best."
+        f"freedom, {_noise_source(view)}): {close} of the other {len(table) - 1} configurations "
+        "lie within the noise of the best (each compared by a t test at 95%)."
+    )
+
+
+def _noise_source(view: View) -> str:
+    """Return which configurations the seed noise was measured on."""
+    table = view.configurations.table
+    repeated = table[table["n"] > 1]
+    if len(repeated) > 1:
+        return f"pooled over {len(repeated)} configurations with 2 to {repeated['n'].max()} seeds"
+    row = repeated.iloc[0]
+    mean = view.objective.show(row["mean"])
+    return (
+        f"from one configuration alone, {row['configuration']} at {mean} with {row['n']} seeds: "
+        "at other settings it may be larger or smaller"
     )
 
 
@@ -149,18 +198,25 @@ def _importance(view: View) -> Iterator[str]:
     if found.reason:
         yield f"Which hyperparameters matter cannot be told: {found.reason}."
         return
-    matter = [f"{t.parameter.label} ({t.effect:.2f})" for t in found.tests if t.matters]
+    matter = [
+        f"{t.parameter.label} ({t.effect:.2f}, p = {t.p_value:.2g})"
+        for t in found.tests
+        if t.matters
+    ]
     others = [t.parameter.label for t in found.tests if not t.matters] + list(found.untested)
     source = f"{found.num_configurations} configurations of {view.population.description}"
-    text = f"What matters among {source}, with partial eta squared: {', '.join(matter)}."
+    text = (
+        f"What matters among {source}, with partial eta squared and the p value of the F-test, "
+        f"corrected for {len(found.tests)} tests by Holm's method: {', '.join(matter)}."
+    )
     yield text if matter else f"No hyperparameter stands out of the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
-    pruned = int((view.ranked["status"] == "pruned").sum())
-    if pruned:
+    num_pruned = len(pruned(view.ranked))
+    if num_pruned:
         yield (
-            f"The {pruned} pruned trials have no final value and are left out of these tests, so "
-            "what made them bad may look harmless."
+            f"The {num_pruned} pruned trials have no final value and are left out of these tests, "
+            "so what made them bad may look harmless."
         )
 
 
@@ -194,6 +250,24 @@ def _gap(view: View) -> Iterator[str]:
         f"{100 * best['gap'].iloc[0]:+.2f} points between validation and test. The test set "
         "orders nothing here."
     )
+
+
+def _other_splits(view: View) -> Iterator[str]:
+    """Report configurations with several seeds that other images judged, in the order ranked."""
+    others = view.runs[~view.runs["run"].isin(view.ranked["run"])]
+    others = others[(others["status"] == "completed") & others["rung"].isna()]
+    order = {name: i for i, name in enumerate(view.configurations.table["configuration"])}
+    groups = list(others.groupby(["split", "configuration"], sort=False))
+    groups = [(key, rows) for key, rows in groups if rows["seed"].nunique() > 1]
+    groups.sort(key=lambda group: (group[0][0], order.get(group[0][1], len(order)), group[0][1]))
+    for (split, name), rows in groups[:MAX_REMARKS]:
+        judged = view.objective.column if split != NO_SPLIT else "test_accuracy"
+        objective = Objective(judged, 1) if split == NO_SPLIT else view.objective
+        values = rows.groupby("seed")[judged].mean().dropna().astype("float64")
+        if len(values) > 1:
+            images = f"judged by {split}" if split != NO_SPLIT else "trained on all training images"
+            text = _interval_text(mean_interval(values.to_numpy()), objective)
+            yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
 
 
 def duration(seconds: float) -> str:

@@ -13,14 +13,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
-from resnet_sweep.analysis.reading import read_record, shorten
+from resnet_sweep.analysis.reading import (
+    RUNNING,
+    UNREADABLE,
+    read_record,
+    refused_record,
+    shorten,
+)
 from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
-from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.run_folder import RESULT, RecordError
 from resnet_sweep.records.sweep_folder import Sweep, read_sweep
 
-CACHE_VERSION = b"1"
+CACHE_VERSION = b"2"
 BATCH = 500
+MISSING = "there is no such file"
+NO_RESULT = f"{RESULT}: {MISSING}"
 OnProgress = Callable[[int, int], None]
 
 
@@ -98,11 +106,13 @@ def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa
     rows = _count_rows(metrics.table, len(batch))
     unreadable = []
     for place, each in enumerate(batch):
-        record = _refused(each) if each.reason else read_record(each.path)
+        record = (
+            refused_record(each.reason) if each.reason else read_record(each.path, each.is_claimed)
+        )
         error = metrics.errors.get(place)
         _check_epochs(record, rows[place], None if error is None else shorten(error, each.path))
         records[each.run] = record
-        if record["status"] == "unreadable":
+        if record["status"] == UNREADABLE:
             unreadable.append(place)
     keep = pc.invert(pc.is_in(metrics.table["run"], pa.array(unreadable, pa.int32())))
     return _named(metrics.table.filter(keep), [each.run for each in batch])
@@ -110,23 +120,18 @@ def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa
 
 def _check_epochs(record: dict[str, Any], rows: int, problem: str | None) -> None:
     """Mark a run as unreadable whose metrics are damaged or not of the length it claims."""
-    if record["status"] == "unreadable":
+    progress = f"epoch {rows} of {record['settings'].get('train.epochs', '?')}"
+    if record["status"] == UNREADABLE:
+        if record["reason"] == NO_RESULT:
+            record["reason"] += f": killed after {progress}, or training where no lock shows it"
         return
+    if record["status"] == RUNNING:
+        record["result"]["epochs"], record["reason"] = rows, progress
     epochs = record["result"]["epochs"]
     if problem is None and rows != epochs:
         problem = f"metrics.csv has {rows} epochs, result.json says {epochs}"
-    if problem is not None and (epochs or rows):
-        record["status"], record["reason"] = "unreadable", problem
-
-
-def _refused(found: FoundRun) -> dict[str, Any]:
-    return {
-        "status": "unreadable",
-        "reason": found.reason,
-        "settings": {},
-        "result": {},
-        "configuration": None,
-    }
+    if problem is not None and (epochs or rows or not problem.endswith(MISSING)):
+        record["status"], record["reason"] = UNREADABLE, problem
 
 
 def _count_rows(table: pa.Table, num_runs: int) -> list[int]:

@@ -44,9 +44,16 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
 
 
 def completed(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """Return the completed runs that have a finite objective."""
+    """Return the completed runs that have a finite objective; a rung is no whole run."""
     finite = np.isfinite(runs[objective.column].astype("float64"))
-    return runs[(runs["status"] == "completed") & finite]
+    return runs[(runs["status"] == "completed") & finite & runs["rung"].isna()]
+
+
+def pruned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that pruning ended, among them the last rung of a trial pruned there."""
+    last = runs.groupby(["sweep", "trial"])["rung"].transform("max") == runs["rung"]
+    ended_at_rung = (runs["trial_state"] == "pruned") & last.fillna(False)
+    return runs[(runs["status"] == "pruned") | ended_at_rung]
 
 
 def seed_values(runs: pd.DataFrame, configuration: str, objective: Objective) -> pd.Series[float]:

@@ -15,16 +15,25 @@ NARROW = 0.3
 LATE_TRIALS = 20
 
 
-def coverage_remarks(population: Population) -> dict[str, list[str]]:
-    """Return, by name of the parameter, what to doubt about the values that were tried."""
+def coverage_remarks(
+    population: Population, proposals: Population | None = None
+) -> dict[str, list[str]]:
+    """Return, by name of the parameter, what to doubt about the values that were tried.
+
+    Args:
+        population: what has an objective.
+        proposals: all that was proposed, also what was pruned, rejected or failed; null: not
+            by a sampler.
+    """
     remarks: dict[str, list[str]] = {}
     if len(population.objective) < MIN_CONFIGURATIONS:
         return remarks  # too few for any remark to be news
     for parameter in population.parameters:
-        found = [*_thin(parameter), *_liked(parameter, population)]
-        if found:
-            remarks[parameter.name] = found
-    return remarks
+        remarks.setdefault(parameter.name, []).extend(_thin(parameter))
+    if proposals is not None:
+        for parameter in proposals.parameters:
+            remarks.setdefault(parameter.name, []).extend(_liked(parameter, proposals))
+    return {name: found for name, found in remarks.items() if found}
 
 
 def _thin(parameter: Parameter) -> list[str]:
@@ -42,16 +51,18 @@ def _thin(parameter: Parameter) -> list[str]:
 def _liked(parameter: Parameter, population: Population) -> list[str]:
     """Say where a sampler that learns has stayed with what it liked."""
     late = parameter.present() & (population.order >= population.num_random)
-    if not population.is_guided or late.sum() < LATE_TRIALS:
+    count = int(late.sum())
+    if not population.is_guided or count < LATE_TRIALS:
         return []
+    after = f"its {count} proposals after the random ones"
     if parameter.is_numeric and parameter.values.nunique() > MAX_LEVELS:
         share = _central_width(parameter, late.to_numpy(bool))
-        text = f"the sampler stayed in {share:.0%} of its range for {CENTRAL_SHARE:.0%} of trials"
+        text = f"the sampler stayed in {share:.0%} of its range for {CENTRAL_SHARE:.0%} of {after}"
         return [text] if share < NARROW else []
     top = parameter.values[late].value_counts(normalize=True)
     if top.iloc[0] < CENTRAL_SHARE:
         return []
-    return [f"the sampler chose {text_of(top.index[0])} in {top.iloc[0]:.0%} of trials"]
+    return [f"the sampler chose {text_of(top.index[0])} in {top.iloc[0]:.0%} of {after}"]
 
 
 def _central_width(parameter: Parameter, late: npt.NDArray[np.bool_]) -> float:

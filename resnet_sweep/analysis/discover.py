@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.claim import is_claimed
 from resnet_sweep.records.run_folder import CONFIG, METRICS, RESULT, TENSORBOARD
 from resnet_sweep.records.sweep_folder import SWEEP, TRIALS
 
@@ -21,14 +22,16 @@ class FoundRun:
 
     Args:
         run: path below the root, in valid UTF-8.
-        stamp: changes whenever one of the folder's files does.
+        stamp: changes whenever one of the folder's files does, or its process ends.
         reason: why it cannot be looked into.
+        is_claimed: a process trains in it.
     """
 
     run: str
     path: Path
     stamp: str = ""
     reason: str | None = None
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,10 @@ def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:
     name = _name(walk, folder)
     of_run = [entry for entry in files if entry.name in RUN_FILES]
     if of_run:
-        walk.found.runs.append(FoundRun(name, folder, _stamp(of_run)))
+        finished = any(entry.name == RESULT for entry in of_run)
+        held = not finished and is_claimed(folder)
+        stamp = f"{_stamp(of_run)}{'; claimed' if held else ''}"
+        walk.found.runs.append(FoundRun(name, folder, stamp, is_claimed=held))
     of_sweep = [entry for entry in files if entry.name in SWEEP_FILES]
     if any(entry.name == SWEEP for entry in of_sweep):
         walk.found.sweeps.append(FoundSweep(name, folder, _stamp(of_sweep)))

@@ -22,6 +22,7 @@ from resnet_sweep.analysis.statistics import Noise, holm
 PERMUTATIONS = 500
 MIN_RESIDUAL = 8
 MIN_CONFIGURATIONS = 8
+MIN_OTHERS = 3
 SIGNIFICANCE = 0.05
 # Of a sum of squares, what is nothing but rounding: some objectives are exact functions.
 ROUNDING = 1e-12
@@ -39,7 +40,9 @@ class FTest:
         permutation_floor: partial eta squared that the best of all hyperparameters reaches in
             5% of permutations of the objective, at this one's degrees of freedom.
         noise_floor: that seed noise alone passes in 5%; NaN where it is not known.
-        matters: significant and above both floors.
+        is_thin: nearly all configurations have the same value, so that the few others stand
+            for whatever else they have in common.
+        matters: significant, above both floors and not thin.
     """
 
     parameter: Parameter
@@ -49,11 +52,12 @@ class FTest:
     p_value: float
     permutation_floor: float
     noise_floor: float
+    is_thin: bool = False
 
     @property
     def matters(self) -> bool:
         floor = np.nanmax([self.permutation_floor, self.noise_floor])
-        return bool(self.p_value < SIGNIFICANCE and self.effect > floor)
+        return bool(self.p_value < SIGNIFICANCE and self.effect > floor and not self.is_thin)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ def _is_testable(parameter: Parameter) -> bool:
     """A choice with a level for nearly every configuration names them and explains nothing."""
     levels, n = parameter.values.nunique(), int(parameter.present().sum())
     return n >= MIN_CONFIGURATIONS and (parameter.is_numeric or levels <= max(MAX_LEVELS, n // 10))
+
+
+def _is_thin(parameter: Parameter) -> bool:
+    counts = parameter.values.value_counts()
+    return bool(counts.sum() - counts.iloc[0] < MIN_OTHERS)
 
 
 def _term(parameter: Parameter, squares: bool) -> Matrix:
@@ -180,6 +189,7 @@ def _test(
             p_value=float(adjusted[i]),
             permutation_floor=float(floors[i]),
             noise_floor=_noise_floor(int(fit.degrees[i]), float(residual), noise),
+            is_thin=_is_thin(parameters[i]),
         )
         for i in np.flatnonzero(known)
     ]

@@ -34,11 +34,11 @@ class Objective:
 
     @property
     def label(self) -> str:
-        return UNITS[self.column]
+        return UNITS.get(self.column, self.column)
 
     @property
     def is_accuracy(self) -> bool:
-        return self.column in ("val_accuracy", "objective")
+        return self.column in ("val_accuracy", "objective", "test_accuracy")
 
     def show(self, value: float) -> str:
         return f"{value:.4f}" if self.is_accuracy else f"{value:.6g}"
@@ -55,7 +55,7 @@ def choose_objective(name: str | None, sweeps: Iterable[SweepRecord]) -> Objecti
         UserError: an unknown one, or one that would select on the test set.
     """
     if name is None:
-        firsts = {record.objectives[0] for record in sweeps if record.objectives}
+        firsts = {_first_objective(record.objectives) for record in sweeps if record.objectives}
         name = firsts.pop() if len(firsts) == 1 else DEFAULT_OBJECTIVE
         name = name if name in UNITS else DEFAULT_OBJECTIVE
     if name in TEST_COLUMNS:
@@ -63,3 +63,8 @@ def choose_objective(name: str | None, sweeps: Iterable[SweepRecord]) -> Objecti
     if name not in UNITS:
         raise UserError(f"objective={name}: must be one of {', '.join(UNITS)}")
     return Objective(name, 1 if name in MAXIMIZED else -1)
+
+
+def _first_objective(names: list[str]) -> str:
+    """Return what a sweep is ordered by: accuracy wherever it is among several objectives."""
+    return DEFAULT_OBJECTIVE if DEFAULT_OBJECTIVE in names else names[0]

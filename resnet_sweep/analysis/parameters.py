@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from resnet_sweep.analysis.configurations import completed
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
 from resnet_sweep.analysis.table import setting_names, text_of
-from resnet_sweep.records.sweep_folder import Sweep
+from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
 
 MAX_LEVELS = 8
 LOG_RATIO = 20.0
@@ -66,9 +67,9 @@ class Population:
         description: whose they are, for captions.
         objective: mean over seeds.
         parameters: those with at least two values.
-        order: of the configurations in time; a trial's number, or the run's place.
+        order: how many trials the sampler had seen the end of before each; the run's place.
         sampler: that proposed them; null: not one sweep.
-        num_random: the first ones, drawn at random.
+        num_random: those with a smaller `order` were drawn at random.
     """
 
     description: str
@@ -97,24 +98,47 @@ def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
     return Population("all completed runs", means[first.index], parameters, order)
 
 
-def population_of_sweep(runs: pd.DataFrame, sweep: Sweep, objective: Objective) -> Population:
+def population_of_sweep(
+    runs: pd.DataFrame, sweep: Sweep, label: str, objective: Objective
+) -> Population:
     """Return a sweep's completed configurations, told apart by the parameters of its space."""
-    name = sweep.record.study_name
-    done = completed(runs[runs["sweep"] == name], objective)
+    done = completed(runs[runs["sweep"] == label], objective)
     first = done.sort_values("trial").groupby("configuration", sort=False).head(1)
     means = done.groupby("configuration")[objective.column].mean().astype("float64")
-    by_number = {trial.number: trial.params for trial in sweep.trials}
-    rows = [by_number.get(int(number), {}) for number in first["trial"]]
+    by_number = {trial.number: trial for trial in sweep.trials}
+    trials = [by_number[int(number)] for number in first["trial"]]
     index = pd.Index(first["configuration"])
+    return _population(f"sweep {label}", means[index], trials, sweep)
+
+
+def proposals_of_sweep(sweep: Sweep) -> Population:
+    """Return all that the sampler proposed, whatever became of it; without an objective."""
+    own = [t for t in sweep.trials if t.repeat_of is None and not _is_taken_over(t) and t.params]
+    nothing = pd.Series(np.nan, range(len(own)))
+    return _population("all proposals", nothing, own, sweep)
+
+
+def _is_taken_over(trial: SweepTrial) -> bool:
+    """Return whether an older sweep has trained it."""
+    return trial.state in ("completed", "pruned") and trial.run_dir is None
+
+
+def _population(
+    description: str, objective: pd.Series[float], trials: list[SweepTrial], sweep: Sweep
+) -> Population:
+    rows = [trial.params for trial in trials]
+    index = objective.index
     parameters = [
         make_parameter(key, pd.Series([row.get(key) for row in rows], index), "log" in text, rows)
         for key, text in sweep.record.space.items()
     ]
+    seen = [t.number for t in sweep.trials if t.state in ("completed", "pruned")]
+    order = np.searchsorted(seen, [trial.number for trial in trials])
     return Population(
-        f"sweep {name}",
-        means[index],
+        description,
+        objective,
         _merge_aliases(_vary(parameters)),
-        pd.Series(first["trial"].to_numpy(int), index),
+        pd.Series(order, index),
         sweep.record.sampler,
         sweep.record.n_startup_trials or 0,
     )
@@ -142,6 +166,8 @@ def _level(value: Any) -> str:
         return NO_VALUE
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         return "+".join(value)
+    if isinstance(value, str) and re.fullmatch(r"\[[a-z_]+(, ?[a-z_]+)*\]", value):
+        return "+".join(re.findall("[a-z_]+", value))
     return json.dumps(value) if isinstance(value, (list, dict, bool)) else str(value)
 
 

@@ -39,6 +39,11 @@ IRRELEVANT_SETTINGS = frozenset(
         "train.checkpoint_interval_seconds",
     }
 )
+# What decides which images a run is judged by: configurations are told apart without them,
+# and runs that differ in them are never ranked together.
+SPLIT_SETTINGS = ("data.val_size", "data.split_seed")
+NO_SPLIT = "none"
+RUNNING, UNREADABLE = "running", "unreadable"
 NUMBERS = (
     "num_params",
     "multiply_adds",
@@ -55,10 +60,11 @@ NUMBERS = (
 TEXTS = ("device", "data_fingerprint", "git_commit")
 
 
-def read_record(run_dir: Path) -> dict[str, Any]:
+def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
     """Return a run's `status`, `reason`, `settings` (flat) and `result`; never raises.
 
-    What cannot be read gives the status `unreadable` and the reason.
+    What cannot be read gives the status `unreadable` and the reason; what has no result yet
+    and a process that works on it, `running`.
     """
     reasons = []
     settings: dict[str, Any] = {}
@@ -70,8 +76,11 @@ def read_record(run_dir: Path) -> dict[str, Any]:
     try:
         result = _result_values(read_result(run_dir))
     except RecordError as error:
-        reasons.append(_result_reason(error, run_dir))
-    status = "unreadable" if reasons else result.pop("status")
+        if is_claimed and isinstance(error.__cause__, FileNotFoundError):
+            result = {"status": RUNNING, "epochs": 0}
+        else:
+            reasons.append(shorten(error, run_dir))
+    status = UNREADABLE if reasons else result.pop("status")
     reason = "; ".join(reasons) or result.pop("error", None)
     fingerprint = result.get("data_fingerprint")
     return {
@@ -80,7 +89,21 @@ def read_record(run_dir: Path) -> dict[str, Any]:
         "settings": settings,
         "result": result,
         "configuration": configuration_id(settings, fingerprint) if settings else None,
+        "split": split_text(settings) if settings else None,
     }
+
+
+def refused_record(reason: str | None) -> dict[str, Any]:
+    """Return the record of a place that cannot be looked into."""
+    return {"status": UNREADABLE, "reason": reason, "settings": {}, "result": {}}
+
+
+def split_text(settings: dict[str, Any]) -> str:
+    """Return which part of the training images a run is judged by."""
+    size, seed = (settings.get(name) for name in SPLIT_SETTINGS)
+    if size == 0:
+        return NO_SPLIT
+    return f"{size:g} drawn by {seed}" if isinstance(size, (int, float)) else f"{size}, {seed}"
 
 
 def flatten(config: dict[str, Any]) -> dict[str, Any]:
@@ -110,8 +133,9 @@ def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> No
 
 
 def configuration_id(settings: dict[str, Any], fingerprint: str | None) -> str:
-    """Return eight hex digits that two runs share when only the seed tells them apart."""
-    relevant = {k: v for k, v in settings.items() if k not in IRRELEVANT_SETTINGS}
+    """Return eight hex digits that two runs share when only seed or split tells them apart."""
+    left_out = IRRELEVANT_SETTINGS.union(SPLIT_SETTINGS)
+    relevant = {k: v for k, v in settings.items() if k not in left_out}
     text = json.dumps([relevant, fingerprint], sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
 
@@ -120,12 +144,6 @@ def shorten(error: Exception, run_dir: Path) -> str:
     """Return an error's text without the folder that it happened in, in valid UTF-8."""
     text = str(error).replace(f"{run_dir}/", "")
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-
-
-def _result_reason(error: RecordError, run_dir: Path) -> str:
-    text = shorten(error, run_dir)
-    missing = isinstance(error.__cause__, FileNotFoundError)
-    return f"{text} (still running, or killed)" if missing else text
 
 
 def _result_values(result: TrialResult) -> dict[str, Any]:

@@ -38,10 +38,12 @@ class Noise:
     Args:
         sd: NaN where no configuration has two seeds.
         degrees: of freedom, the sum of n - 1.
+        groups: configurations that it comes from.
     """
 
     sd: float
     degrees: int
+    groups: int = 0
 
     def least_difference(self, n_first: int, n_second: int) -> float:
         """Return the difference of two means that chance passes once in twenty (t, two-sided)."""
@@ -85,12 +87,13 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
 
 def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
     """Return the standard deviation within groups, each with its own mean."""
-    squares, degrees = 0.0, 0
+    squares, degrees, used = 0.0, 0, 0
     for group in groups:
         data = np.asarray(group, np.float64)
         squares += float(((data - data.mean()) ** 2).sum())
         degrees += len(data) - 1
-    return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees)
+        used += len(data) > 1
+    return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees, used)
 
 
 def paired_t_test(first: Array, second: Array) -> Comparison:

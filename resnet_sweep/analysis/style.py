@@ -30,13 +30,15 @@ COLORMAP = "cividis"
 STATUS_COLORS = {
     "completed": BLUE,
     "pruned": ORANGE,
-    "rejected": GREY,
+    "rejected": "#404040",
     "failed": VERMILION,
     "diverged": PURPLE,
     "out_of_memory": BLACK,
     "interrupted": SKY,
+    "running": GREEN,
 }
 STATUS_MARKERS = {"completed": "o", "pruned": "v", "rejected": "|", "failed": "X", "diverged": "D"}
+STATUS_MARKERS |= {"running": ">"}
 WIDTH = 7.2
 DPI = 150
 LABELLED_DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
@@ -92,16 +94,46 @@ def plain(text: str, length: int = 40) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
-    """Show where most values lie; a few very bad ones must not squeeze the rest flat."""
+def short_name(name: str, length: int = 30) -> str:
+    """Return the name of a setting as a label; a long one without its group."""
+    while len(name) > length and "." in name:
+        name = name.partition(".")[2]
+    return plain(name, length)
+
+
+def typical_range(y: Array, objective: Objective) -> tuple[float, float] | None:
+    """Return where most values lie; a few very bad ones must not squeeze the rest flat."""
     finite = y[np.isfinite(y)]
     if not len(finite):
-        return
+        return None
     best, typical = (float(v) for v in np.quantile(objective.sign * finite, [1, 0.25]))
     worst = max(float((objective.sign * finite).min()), typical - 2 * (best - typical))
-    margin = 0.05 * (best - worst) or 0.01
-    bounds = sorted([objective.sign * (worst - margin), objective.sign * (best + margin)])
-    axes.set_ylim(*bounds)
+    low, high = sorted([objective.sign * worst, objective.sign * best])
+    return low, high
+
+
+def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
+    """Show the typical range and a little more on both sides."""
+    bounds = typical_range(y, objective)
+    if bounds is not None:
+        margin = 0.05 * (bounds[1] - bounds[0]) or 0.01
+        axes.set_ylim(bounds[0] - margin, bounds[1] + margin)
+
+
+def mark_outside(axes: Axes, x: Array, y: Array, color: str, size: float = 18) -> int:
+    """Mark at the edge what lies outside the limits, and return how many those are."""
+    low, high = axes.get_ylim()
+    count = 0
+    for outside, marker, height in ((y < low, "v", 0.015), (y > high, "^", 0.985)):
+        places = x[outside & np.isfinite(x)]
+        count += len(places)
+        if len(places):
+            heights = np.full(len(places), height)
+            edge = axes.get_xaxis_transform()
+            many = is_many(len(places))
+            drawn = axes.scatter(places, heights, size, color, marker=marker, transform=edge, lw=0)
+            drawn.set_rasterized(many)
+    return count
 
 
 def use_log_scale(axis: Axis, values: Array, max_labels: int = 4) -> None:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.atomic import write_text
 from resnet_sweep.errors import UserError
-
-if TYPE_CHECKING:
-    from resnet_sweep.analysis.archive import Archive
 
 CACHE = ".cache"
 MANIFEST = "summary.json"
@@ -96,21 +91,6 @@ def _make_output(output: Path) -> None:
         raise UserError(
             f"--output {output}: must be a folder that can be written: {error}"
         ) from None
-
-
-def count_statuses(archive: Archive) -> tuple[dict[str, int], float | None]:
-    """Return runs by status with the sweeps' rejected proposals, and the rejection rate."""
-    counts = Counter(str(record["status"]) for record in archive.records.values())
-    trials = [trial for sweep in archive.sweeps.values() for trial in sweep.trials]
-    rejected = sum(trial.state == "rejected" for trial in trials)
-    trained = sum(trial.is_trained for trial in trials)
-    without_folder = sum(trial.state == "failed" and trial.run_dir is None for trial in trials)
-    counts["rejected"] += rejected
-    counts["failed"] += without_folder
-    order = ("completed", "pruned", "rejected", "interrupted", "diverged", "out_of_memory")
-    shown = {s: counts[s] for s in (*order, "failed", "unreadable") if counts[s]}
-    rate = rejected / (rejected + trained) if rejected + trained else None
-    return shown, rate
 
 
 def _no_step(what: str, done: int, total: int) -> None:

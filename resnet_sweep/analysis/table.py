@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from resnet_sweep.analysis.archive import Archive, read_archive
 from resnet_sweep.analysis.reading import NUMBERS, TEXTS
-from resnet_sweep.records.sweep_folder import SweepTrial
+from resnet_sweep.records.sweep_folder import SweepTrial, rung_of
 
 INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
-SWEEP_COLUMNS = ("sweep", "trial", "worker", "started", "ended")
+SWEEP_COLUMNS = (
+    "sweep",
+    "trial",
+    "trial_state",
+    "rung",
+    "repeat_of",
+    "worker",
+    "started",
+    "ended",
+)
 RESULT_COLUMNS = (
     "run",
     "status",
     "reason",
     "configuration",
+    "split",
     *SWEEP_COLUMNS,
     *NUMBERS,
     *TEXTS,
@@ -33,8 +45,11 @@ def load_runs(path: str | Path, cache_dir: str | Path | None = None) -> pd.DataF
     Columns: RESULT_COLUMNS, as result.json has them, and every setting of config.json under
     its dotted name (`optimizer.lr`); a group's choice stands under the group (`optimizer`),
     lists are JSON text, what a run does not have is missing. `status` is one of the run
-    folder's or `unreadable`, with the `reason`. `configuration` is shared by runs that only
-    the seed tells apart. Accuracies are fractions, times seconds.
+    folder's, `running` (a process trains in it; the `reason` says how far it is) or `unreadable`
+    (the `reason` says why). `configuration` is shared by runs that only the seed or the `split`
+    tells apart; the split is the part of the training images they are judged by. `rung` is the
+    length of a trial's shorter training, missing for the whole one; `trial_state` what its sweep
+    made of the trial. Accuracies are fractions, times seconds.
 
     Args:
         cache_dir: where to keep what was read; only new and changed runs are read again.
@@ -63,7 +78,7 @@ def runs_table(archive: Archive) -> pd.DataFrame:
         "run": pd.Series([each.run for each in archive.found], dtype="str"),
         **{
             name: pd.Series([record.get(name) for record in records], dtype="str")
-            for name in ("status", "reason", "configuration")
+            for name in ("status", "reason", "configuration", "split")
         },
     }
     for name in (*NUMBERS, *TEXTS, "versions"):
@@ -78,20 +93,42 @@ def runs_table(archive: Archive) -> pd.DataFrame:
 def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     """Return which trial of which sweep each run was, where it was one."""
     trials: dict[str, tuple[str, SweepTrial]] = {}
+    labels = sweep_labels(archive)
     for name, sweep in archive.sweeps.items():
         for trial in sweep.trials:
             if trial.run_dir is not None:
-                trials[run_of_trial(archive, name, trial)] = (sweep.record.study_name, trial)
-    rows = [trials.get(each.run, (None, None)) for each in archive.found]
-    kinds = {"trial": "Int64", "worker": "Int64", "started": "float64", "ended": "float64"}
+                trials[run_of_trial(archive, name, trial)] = (labels[name], trial)
+    rungs = [rung_of(each.run) for each in archive.found]
+    rungs = [rung if rung is not None and rung[0] in trials else None for rung in rungs]
+    rows = [
+        trials.get(each.run if rung is None else rung[0], (None, None))
+        for each, rung in zip(archive.found, rungs, strict=True)
+    ]
     columns: dict[str, pd.Series[Any]] = {
-        "sweep": pd.Series([study for study, _ in rows], dtype="str")
+        "sweep": pd.Series([study for study, _ in rows], dtype="str"),
+        "rung": pd.Series([None if rung is None else rung[1] for rung in rungs], dtype="Int64"),
     }
-    for name, kind in kinds.items():
-        field = "number" if name == "trial" else name
+    for name, field, kind in _TRIAL_COLUMNS:
         values = [None if trial is None else getattr(trial, field) for _, trial in rows]
         columns[name] = pd.Series(values, dtype=kind)
     return columns
+
+
+_TRIAL_COLUMNS = (
+    ("trial", "number", "Int64"),
+    ("trial_state", "state", "str"),
+    ("repeat_of", "repeat_of", "Int64"),
+    ("worker", "worker", "Int64"),
+    ("started", "started", "float64"),
+    ("ended", "ended", "float64"),
+)
+
+
+def sweep_labels(archive: Archive) -> dict[str, str]:
+    """Return what each sweep folder is called: its study, or its place where two share a name."""
+    names = {folder: sweep.record.study_name for folder, sweep in archive.sweeps.items()}
+    shared = Counter(names.values())
+    return {folder: name if shared[name] == 1 else folder for folder, name in names.items()}
 
 
 def run_of_trial(archive: Archive, sweep: str, trial: SweepTrial) -> str:
@@ -113,7 +150,7 @@ def differing_settings(runs: pd.DataFrame) -> list[str]:
 
 def text_of(value: Any) -> str:
     """Return a table cell as text: six significant digits; nothing where there is no value."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return str(value).lower()
     if pd.isna(value):
         return ""

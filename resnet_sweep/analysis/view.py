@@ -19,9 +19,10 @@ from resnet_sweep.analysis.parameters import (
     Population,
     population_of_runs,
     population_of_sweep,
+    proposals_of_sweep,
 )
 from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
-from resnet_sweep.analysis.table import differing_settings
+from resnet_sweep.analysis.table import differing_settings, sweep_labels
 from resnet_sweep.records.sweep_folder import Sweep
 
 BUDGET = 5_000_000
@@ -63,9 +64,9 @@ class View:
 
     Args:
         runs: all of them.
-        ranked: those on the data set with the most completed runs: others cannot be compared.
+        ranked: those judged by the same images as most completed runs: others cannot be compared.
         differing: settings in which they differ, those that only say where they ran left out.
-        sweep: the one with the most completed trials.
+        sweep: the one with the most completed trials, called `sweep_label` in `runs`.
         remarks: what to doubt about each hyperparameter's values.
     """
 
@@ -81,6 +82,7 @@ class View:
     fanova: Shares | None
     curves: Curves
     sweep: Sweep | None
+    sweep_label: str | None
     remarks: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -106,11 +108,12 @@ def build_view(
     """
     ranked = comparable_runs(runs, objective)
     configurations = group_seeds(ranked, objective)
-    sweep = _largest_sweep(archive, ranked)
+    label, sweep = _largest_sweep(archive, ranked, objective)
+    proposals = None if sweep is None else proposals_of_sweep(sweep)
     population = (
         population_of_runs(ranked, objective)
-        if sweep is None
-        else population_of_sweep(ranked, sweep, objective)
+        if sweep is None or label is None
+        else population_of_sweep(ranked, sweep, label, objective)
     )
     differing = [n for n in differing_settings(ranked) if n not in IRRELEVANT_SETTINGS]
     return View(
@@ -126,24 +129,35 @@ def build_view(
         fanova=fanova(population, objective) if with_fanova else None,
         curves=Curves(archive.epochs),
         sweep=sweep,
-        remarks=coverage_remarks(population),
+        sweep_label=label,
+        remarks=coverage_remarks(population, proposals),
     )
 
 
 def comparable_runs(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """Return the runs on the data set that most completed runs were trained on."""
-    counts = completed(runs, objective)["data_fingerprint"].value_counts()
-    if len(counts) < 2:
+    """Return the runs on the data set, and judged by the part of it, that most completed ones were.
+
+    A run that ended before it knew its data set stays.
+    """
+    done = completed(runs, objective)
+    images = done[["data_fingerprint", "split"]].dropna().value_counts()
+    if images.empty:
         return runs
-    other = runs["data_fingerprint"].isin(counts.index[1:].tolist())
-    return runs[~other]
+    data, split = images.index[0]
+    same_data = (runs["data_fingerprint"] == data) | runs["data_fingerprint"].isna()
+    same_split = (runs["split"] == split) | runs["split"].isna()
+    comparable: pd.DataFrame = runs[same_data & same_split]
+    return comparable
 
 
-def _largest_sweep(archive: Archive, ranked: pd.DataFrame) -> Sweep | None:
+def _largest_sweep(
+    archive: Archive, ranked: pd.DataFrame, objective: Objective
+) -> tuple[str, Sweep] | tuple[None, None]:
     """Return the sweep with the most completed trials, where sweeps have most of the runs."""
-    done = ranked[ranked["status"] == "completed"]
+    done = completed(ranked, objective)
     counts = done["sweep"].value_counts()
     if counts.empty or counts.iloc[0] < len(done) / 2:
-        return None
-    names = {sweep.record.study_name: sweep for sweep in archive.sweeps.values()}
-    return names[str(counts.index[0])]
+        return None, None
+    label = str(counts.index[0])
+    folders = {name: folder for folder, name in sweep_labels(archive).items()}
+    return label, archive.sweeps[folders[label]]

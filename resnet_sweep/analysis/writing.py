@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.answers import answers, compare_two
 from resnet_sweep.analysis.archive import Archive, read_found
+from resnet_sweep.analysis.counting import count_statuses
 from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
@@ -29,7 +30,6 @@ from resnet_sweep.analysis.summary import (
     Options,
     Step,
     Summary,
-    count_statuses,
 )
 from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
 from resnet_sweep.analysis.view import View, build_view
@@ -58,7 +58,7 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     paths = _write_tables(view, options)
     figures = write_figures(view, options.output / "figures", lambda *at: on_step("figures", *at))
     on_step("report", 0, 1)
-    counts, rate = count_statuses(archive)
+    counts, rate = count_statuses(archive, runs)
     report = options.output / "report.html"
     write_report(view, _texts(view, options, counts, rate, said), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
@@ -110,8 +110,6 @@ def _texts(
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = f", where {options.where}" if options.where else ""
     rejected = "" if rate is None else f"; {rate:.1%} of proposals rejected before training"
-    unreadable = view.runs[view.runs["status"] == "unreadable"]
-    reasons = unreadable["reason"].fillna("").tolist()
     broken = list(view.archive.sweep_errors.items())
     return ReportTexts(
         title=f"Runs in {options.root.resolve().name}",
@@ -119,5 +117,11 @@ def _texts(
         counts=counts,
         answers=said,
         leaderboard=make_leaderboard(view, options.top, options.sort),
-        unreadable=[*broken, *zip(unreadable["run"].tolist(), reasons, strict=True)],
+        running=_reasons(view.runs, "running"),
+        unreadable=[*broken, *_reasons(view.runs, "unreadable")],
     )
+
+
+def _reasons(runs: pd.DataFrame, status: str) -> list[tuple[str, str]]:
+    rows = runs[runs["status"] == status]
+    return list(zip(rows["run"].tolist(), rows["reason"].fillna("").tolist(), strict=True))

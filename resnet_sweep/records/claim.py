@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,10 @@ FREE_FIELDS = (
     "train.tensorboard",
     "evaluate_test",
 )
+
+
+# An observer holds the lock for microseconds: whoever wants to train asks again.
+_WAITS_SECONDS = (0.05, 0.1, 0.2)
 
 
 @contextmanager
@@ -56,13 +62,35 @@ def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any,
     return [] if stored == given else [(path, stored, given)]
 
 
-def _lock(descriptor: int, run_dir: Path) -> None:
+def is_claimed(run_dir: Path) -> bool:
+    """Return whether a process holds the folder, as far as this machine can see."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(run_dir / CONFIG, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunFolderError(f"{run_dir}: another process is training in this folder") from None
+        return True
     except OSError:
         pass  # a file system without locks
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int, run_dir: Path) -> None:
+    for seconds in (*_WAITS_SECONDS, None):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if seconds is None:
+                problem = "another process is training in this folder"
+                raise RunFolderError(f"{run_dir}: {problem}") from None
+            time.sleep(seconds)
+        except OSError:
+            return  # a file system without locks
 
 
 def _check_same_run(run_dir: Path, config: Config) -> None:

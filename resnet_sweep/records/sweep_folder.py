@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
 RUNS = "runs"
+RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter training of it
 
 # The first three count towards n_trials, and so do those that are running.
 TRAINED_STATES = ("completed", "pruned", "failed")
@@ -112,6 +113,18 @@ class Sweep:
 
     def trained(self) -> list[SweepTrial]:
         return [trial for trial in self.trials if trial.is_trained]
+
+
+def rung_of(run: str) -> tuple[str, int] | None:
+    """Return the trial's folder and the epochs of a shorter training; None: it is none.
+
+    Args:
+        run: path of a run folder.
+    """
+    folder, _, name = run.rpartition("/")
+    epochs = name.removeprefix(RUNG)
+    is_rung = name.startswith(RUNG) and epochs.isdecimal() and epochs.isascii()
+    return (folder, int(epochs)) if is_rung else None
 
 
 def is_sweep(folder: Path) -> bool:

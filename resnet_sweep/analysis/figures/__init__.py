@@ -60,7 +60,7 @@ FIGURES = (
         "accuracy_over_params",
         "Accuracy against parameters",
         "Each point is a configuration (mean over its seeds), the line the Pareto front: the "
-        "best that can be had up to that size. Few points far below are left out.",
+        "best that can be had up to that size. Triangles at the edge: what lies outside.",
         draw_params,
     ),
     FigureSpec(
@@ -83,14 +83,15 @@ FIGURES = (
         "effects",
         "The effect of each hyperparameter",
         "Grey: configurations. Vermilion: marginal means, other hyperparameters left to vary, "
-        "with 95% t intervals, over equal shares of the values or each level.",
+        "with 95% t intervals from three configurations on, over equal shares of the values or "
+        "each level. Triangles at the edge: what lies outside.",
         draw_effects,
     ),
     FigureSpec(
         "contour",
         "The two most important numbers together",
         "The mean of the configurations around each place (Gaussian, an eighth of the axes "
-        "wide); blank where none is near.",
+        "wide), drawn as points; blank where none is near.",
         draw_contour,
     ),
     FigureSpec(

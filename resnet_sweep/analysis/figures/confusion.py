@@ -45,8 +45,8 @@ def draw_confusion(view: View) -> Figure:
     counts = confusion_matrix(predictions)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     names = [plain(str(name), 18) for name in predictions.class_names]
-    figure = new_figure(5.2, 9.6)
-    left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
+    figure = new_figure(5.2, 10.4)
+    left, right = figure.subplots(1, 2, width_ratios=[1.7, 1], gridspec_kw={"wspace": 0.12})
     _draw_matrix(left, shares, names, figure)
     _draw_worst(right, shares, counts, names)
     figure.suptitle(f"{plain(run)}, {len(predictions.labels)} validation images", fontsize=9)
@@ -57,14 +57,16 @@ def _draw_matrix(axes: Axes, shares: Array, names: list[str], figure: Figure) ->
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.set(xlabel="predicted class", ylabel="true class")
-    figure.colorbar(image, ax=axes, label="share of the true class (fraction)", shrink=0.8)
+    figure.colorbar(
+        image, ax=axes, label="share of the true class (fraction)", shrink=0.8, pad=0.03
+    )
     if len(names) > MAX_LABELLED:
         return
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
     axes.set_yticks(range(len(names)), names)
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
-            color = "black" if share > 0.5 else "white"
+            color = "black" if share > 0.45 else "white"
             text = f"{100 * share:.0f}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from resnet_sweep.analysis.figures.effects import ordered_parameters
 from resnet_sweep.analysis.parameters import Parameter
 from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, new_figure, plain, use_log_scale
+from resnet_sweep.analysis.style import (
+    COLORMAP,
+    NotDrawnError,
+    new_figure,
+    plain,
+    typical_range,
+    use_log_scale,
+)
 from resnet_sweep.analysis.view import View
 
 GRID = 60
@@ -34,7 +42,9 @@ def draw_contour(view: View) -> Figure:
     figure = new_figure(4.4, 5.6)
     axes = figure.subplots()
     x_range, y_range = (_from_unit(each, side) for each in (first, second))
-    filled = axes.contourf(x_range, y_range, surface, LEVELS, cmap=COLORMAP)
+    low, high = typical_range(surface.ravel(), view.objective) or (0.0, 1.0)
+    levels = MaxNLocator(LEVELS).tick_values(low, high)
+    filled = axes.contourf(x_range, y_range, surface, levels, cmap=COLORMAP, extend="both")
     _draw_points(axes, first.values.to_numpy(float)[both], second.values.to_numpy(float)[both])
     _label_axes(axes, first, second)
     figure.colorbar(filled, ax=axes, label=f"{view.objective.label}, smoothed")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from resnet_sweep.analysis.configurations import completed, pruned
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.style import (
     BLUE,
@@ -77,15 +78,15 @@ def _add_legends(figure: Figure, runs: list[str]) -> None:
 
 def draw_pruned_curves(view: View) -> Figure:
     """Draw at most 200 runs of each kind; raises NotDrawnError where none was pruned."""
-    pruned = view.ranked.loc[view.ranked["status"] == "pruned", "run"].tolist()
-    done = view.ranked.loc[view.ranked["status"] == "completed", "run"].tolist()
-    if not pruned:
+    ended = pruned(view.ranked)["run"].tolist()
+    done = completed(view.ranked, view.objective)["run"].tolist()
+    if not ended:
         raise NotDrawnError("no trial was pruned")
     figure = new_figure()
     axes = figure.subplots()
     for runs, color, style, name in (
         (done, BLUE, "-", "completed"),
-        (pruned, ORANGE, "--", "pruned"),
+        (ended, ORANGE, "--", "pruned"),
     ):
         few = np.random.default_rng(0).permutation(len(runs))[:MAX_CURVES]
         lines = [_line(view, runs[i]) for i in few]
@@ -94,8 +95,8 @@ def draw_pruned_curves(view: View) -> Figure:
             LineCollection(lines, colors=color, linewidths=0.9, linestyles=style, alpha=0.6)
         )
         axes.plot([], [], color=color, ls=style, label=label)
-    ends = [_line(view, run)[-1:, 0] for run in pruned]
-    values = np.concatenate([view.curves.curve(run, "val_accuracy") for run in (*done, *pruned)])
+    ends = [_line(view, run)[-1:, 0] for run in ended]
+    values = np.concatenate([view.curves.curve(run, "val_accuracy") for run in (*done, *ended)])
     axes.autoscale_view()
     limit_objective(axes, values, Objective("val_accuracy", 1))
     _label_epochs(axes, "validation accuracy (fraction)")

@@ -17,8 +17,10 @@ from resnet_sweep.analysis.style import (
     NotDrawnError,
     is_many,
     limit_objective,
+    mark_outside,
     new_figure,
     plain,
+    short_name,
     use_log_scale,
 )
 from resnet_sweep.analysis.view import View
@@ -27,6 +29,8 @@ MAX_PANELS = 12
 COLUMNS = 3
 BINS = 6
 MAX_LEVELS_SHOWN = 10
+MIN_FOR_INTERVAL = 3
+PER_BIN = 5
 
 
 def draw_effects(view: View) -> Figure:
@@ -35,13 +39,13 @@ def draw_effects(view: View) -> Figure:
     if not parameters:
         raise NotDrawnError("no hyperparameter was varied among completed runs")
     rows = math.ceil(len(parameters) / COLUMNS)
-    figure = new_figure(0.5 + 2.2 * rows)
+    figure = new_figure(0.5 + 2.3 * rows)
     panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
     matter = {test.parameter.name for test in view.importance.tests if test.matters}
     for axes, parameter in zip(panels, parameters, strict=False):
         _draw_effect(axes, parameter, view)
         verdict = "matters" if parameter.name in matter else "cannot tell"
-        axes.set_title(f"{plain(parameter.name, 30)}\n({verdict})", fontsize=8)
+        axes.set_title(f"{short_name(parameter.name, 27)}\n({verdict})", fontsize=8)
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
     figure.supylabel(view.objective.label, fontsize=9)
@@ -62,7 +66,7 @@ def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
         x = parameter.values.to_numpy(np.float64)
         groups = _bins(parameter)
         if parameter.is_log:
-            use_log_scale(axes.xaxis, x)
+            use_log_scale(axes.xaxis, x, max_labels=3)
     else:
         x, groups = _level_places(parameter, axes)
     jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(x))
@@ -71,16 +75,18 @@ def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
     axes.scatter(
         shown[present], y[present], s=size, color=GREY, alpha=0.5, lw=0, rasterized=is_many(len(x))
     )
-    _draw_means(axes, x, y, groups, parameter)
     limit_objective(axes, y, view.objective)
+    mark_outside(axes, shown[present], y[present], GREY, size)
+    _draw_means(axes, x, y, groups, parameter)
 
 
 def _bins(parameter: Parameter) -> Array:
-    """Return the bin of each configuration: a value, or a sixth of the values; NaN: absent."""
+    """Return the bin of each configuration: a value, or an equal share of them; NaN: absent."""
     values = parameter.values.astype("float64")
     if values.nunique() <= BINS:
         return values.to_numpy()
-    bins = pd.qcut(values, BINS, labels=False, duplicates="drop")
+    count = min(BINS, max(2, int(values.count()) // PER_BIN))
+    bins = pd.qcut(values, count, labels=False, duplicates="drop")
     return np.asarray(bins, np.float64)
 
 
@@ -104,6 +110,8 @@ def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parame
         centre = np.exp(np.log(x[inside]).mean()) if parameter.is_log else x[inside].mean()
         centres.append(float(centre))
         means.append(interval.mean)
-        halves.append(0.0 if interval.n < 2 else interval.high - interval.mean)
+        wide = interval.n < MIN_FOR_INTERVAL
+        halves.append(0.0 if wide else interval.high - interval.mean)
     style = "o-" if parameter.is_numeric else "o"
     axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)
+    mark_outside(axes, np.array(centres), np.array(means), VERMILION, 26)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resnet_sweep.analysis.configurations import completed, pruned
 from resnet_sweep.analysis.style import (
     BLACK,
     STATUS_COLORS,
@@ -14,18 +15,19 @@ from resnet_sweep.analysis.style import (
     NotDrawnError,
     is_many,
     limit_objective,
+    mark_outside,
     new_figure,
 )
 from resnet_sweep.analysis.view import View
 
 MAX_REJECTED = 5000
-ENDED_EARLY = ("failed", "diverged", "out_of_memory", "interrupted")
+WITHOUT_VALUE = ("failed", "diverged", "out_of_memory", "interrupted", "running")
 
 
 def draw_history(view: View) -> Figure:
     """Draw the objective by trial number (by name, without a sweep) and the best so far."""
     runs = _in_order(view)
-    done = runs[runs["status"] == "completed"]
+    done = completed(runs, view.objective)
     if done.empty:
         raise NotDrawnError("no run has completed")
     figure = new_figure()
@@ -35,7 +37,8 @@ def draw_history(view: View) -> Figure:
     best = y.cummax() if view.objective.sign > 0 else y.cummin()
     axes.step(done["place"], best, where="post", color=BLACK, lw=1.3, label="best so far")
     limit_objective(axes, y.to_numpy(), view.objective)
-    _draw_pruned(axes, runs[runs["status"] == "pruned"], view.objective.column)
+    mark_outside(axes, done["place"].to_numpy(float), y.to_numpy(), STATUS_COLORS["completed"])
+    _draw_pruned(axes, pruned(runs), view.objective.column)
     _mark_at_edge(axes, runs, view)
     axes.set(xlabel="run, by name" if view.sweep is None else "trial number")
     axes.set_ylabel(view.objective.label)
@@ -46,7 +49,7 @@ def draw_history(view: View) -> Figure:
 def _in_order(view: View) -> pd.DataFrame:
     if view.sweep is None:
         return view.ranked.assign(place=np.arange(len(view.ranked)))
-    runs = view.ranked[view.ranked["sweep"] == view.sweep.record.study_name]
+    runs = view.ranked[view.ranked["sweep"] == view.sweep_label]
     return runs.assign(place=runs["trial"].astype("int64")).sort_values("place")
 
 
@@ -64,20 +67,20 @@ def _points(axes: Axes, runs: pd.DataFrame, column: str, status: str) -> None:
     )
 
 
-def _draw_pruned(axes: Axes, pruned: pd.DataFrame, column: str) -> None:
+def _draw_pruned(axes: Axes, runs: pd.DataFrame, column: str) -> None:
     """Draw pruned trials; those that lie outside stand at the edge."""
-    if pruned.empty:
+    if runs.empty:
         return
     low, high = axes.get_ylim()
     margin = 0.02 * (high - low)
-    values = pruned[column].astype("float64").clip(low + margin, high - margin)
-    _points(axes, pruned.assign(**{column: values}), column, "pruned")
+    values = runs[column].astype("float64").clip(low + margin, high - margin)
+    _points(axes, runs.assign(**{column: values}), column, "pruned")
 
 
 def _mark_at_edge(axes: Axes, runs: pd.DataFrame, view: View) -> None:
     """Mark along the lower edge what has no value: failures and rejected proposals."""
     edge = axes.get_xaxis_transform()
-    for status in ENDED_EARLY:
+    for status in WITHOUT_VALUE:
         places = runs.loc[runs["status"] == status, "place"]
         if len(places):
             marker = STATUS_MARKERS.get(status, "s")
@@ -95,6 +98,6 @@ def _mark_at_edge(axes: Axes, runs: pd.DataFrame, view: View) -> None:
     if rejected:
         shown = rejected[:: 1 + len(rejected) // MAX_REJECTED]
         label = f"rejected before training ({len(rejected)})"
-        axes.vlines(
-            shown, 0, 0.02, transform=edge, color=STATUS_COLORS["rejected"], lw=0.7, label=label
-        )
+        width = 1.2 if len(shown) < 200 else 0.5
+        axes.vlines(shown, 0, 0.035, transform=edge, color=STATUS_COLORS["rejected"], lw=width)
+        axes.plot([], [], "|", color=STATUS_COLORS["rejected"], ms=9, mew=1.4, label=label)

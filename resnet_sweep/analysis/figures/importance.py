@@ -40,7 +40,7 @@ def draw_importance(view: View) -> Figure:
     _draw_tests(panels[0], tests, view.importance.reason)
     for axes, each in zip(panels[1:], shares, strict=True):
         _draw_shares(axes, each, names)
-    _add_legend(figure, tests)
+    _add_legend(figure, tests, view.configurations.noise.groups)
     return figure
 
 
@@ -74,12 +74,14 @@ def _draw_shares(axes: Axes, shares: Shares, names: list[str]) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def _add_legend(figure: Figure, tests: list[FTest]) -> None:
+def _add_legend(figure: Figure, tests: list[FTest], num_repeated: int) -> None:
     handles: list[Line2D | Patch] = [
         Patch(color=BLUE, label="matters"),
         Patch(color=GREY, label="cannot tell"),
         Line2D([], [], color=BLACK, lw=2, label="permutation floor"),
     ]
     if any(not math.isnan(test.noise_floor) for test in tests):
-        handles.append(Line2D([], [], color=VERMILION, lw=2, label="seed-noise floor"))
+        source = "1 configuration" if num_repeated == 1 else f"{num_repeated} configurations"
+        label = f"seed-noise floor (from {source})"
+        handles.append(Line2D([], [], color=VERMILION, lw=2, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.figures.effects import ordered_parameters
 from resnet_sweep.analysis.parameters import Parameter
-from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, new_figure, plain
+from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, new_figure, plain, short_name
 from resnet_sweep.analysis.view import View
 
 MAX_AXES = 8
@@ -37,7 +37,7 @@ def draw_parallel(view: View) -> Figure:
     axes.add_collection(collection)
     for place, parameter in enumerate(parameters):
         _label_axis(axes, place, parameter)
-    names = [plain(each.name, 26) for each in parameters]
+    names = [short_name(each.name, 26) for each in parameters]
     axes.set_xticks(range(len(parameters)), names, rotation=25, ha="right")
     axes.set(xlim=(-0.3, len(parameters) - 0.3), ylim=(ABSENT - 0.06, 1.08), yticks=[])
     axes.grid(visible=False)
@@ -73,15 +73,25 @@ def _level_numbers(parameter: Parameter) -> pd.Series[float]:
     return parameter.values.map({level: float(i) for i, level in enumerate(levels)})
 
 
+def _number_marks(parameter: Parameter) -> dict[float, str]:
+    """Return each of a few values by its height, or the ends of a range."""
+    values = np.unique(parameter.values.dropna().to_numpy(float))
+    if len(values) > MAX_LEVELS_SHOWN:
+        values = values[[0, -1]]
+    scaled = np.log10(values) if parameter.is_log else values
+    heights = (scaled - scaled[0]) / (scaled[-1] - scaled[0])
+    return {float(h): f"{value:.3g}" for h, value in zip(heights, values, strict=True)}
+
+
 def _label_axis(axes: Axes, place: int, parameter: Parameter) -> None:
     axes.axvline(place, color="0.6", lw=0.8, zorder=0)
     values = parameter.values.dropna()
     if parameter.is_numeric:
-        marks = {0.0: f"{values.min():.4g}", 1.0: f"{values.max():.4g}"}
+        marks = _number_marks(parameter)
     else:
         levels = sorted(values.unique())[:MAX_LEVELS_SHOWN]
         top = max(1, values.nunique() - 1)
-        marks = {i / top: plain(str(level), 14) for i, level in enumerate(levels)}
+        marks = {i / top: plain(str(level), 18) for i, level in enumerate(levels)}
     if parameter.values.isna().any():
         marks[ABSENT] = "absent"
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}

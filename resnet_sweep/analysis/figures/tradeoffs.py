@@ -16,6 +16,7 @@ from resnet_sweep.analysis.style import (
     NotDrawnError,
     is_many,
     limit_objective,
+    mark_outside,
     new_figure,
     plain,
     short_number,
@@ -32,14 +33,14 @@ def draw_params(view: View) -> Figure:
     axes = figure.axes[0]
     label = f"budget, {short_number(view.budget)}"
     axes.axvline(view.budget, color=VERMILION, ls="--", lw=1.2, label=label)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
 def draw_time(view: View) -> Figure:
     """Draw the objective against training time, with the Pareto front."""
     figure = _scatter(view, "train_seconds", "training and evaluation time of a run (s)")
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -65,12 +66,15 @@ def _scatter(view: View, cost: str, label: str) -> Figure:
     )
     front = pareto_front(table, cost, view.objective)
     front_x = front[cost].astype("float64")
-    axes.step(front_x, front["mean"], where="post", color=BLACK, lw=1.2, label="Pareto front")
-    axes.scatter(front_x, front["mean"], s=18, color=BLACK, zorder=3)
+    name = f"Pareto front ({len(front)})"
+    axes.step(front_x, front["mean"], "o-", where="post", color=BLACK, lw=1.2, ms=4.2, label=name)
     if x.min() > 0:
         shown = np.append(x, view.budget) if cost == "num_params" else x.to_numpy()
         use_log_scale(axes.xaxis, shown, max_labels=12)
     limit_objective(axes, y.to_numpy(), view.objective)
+    num_outside = mark_outside(axes, x.to_numpy(), y.to_numpy(), BLUE, size)
+    if num_outside:
+        axes.plot([], [], "v", color=BLUE, ms=4, label=f"outside the range ({num_outside})")
     axes.set(xlabel=label, ylabel=view.objective.label)
     return figure
 

@@ -16,7 +16,7 @@ from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
 from resnet_sweep.atomic import write_text
 
-MAX_UNREADABLE = 500
+MAX_LISTED = 500
 NUMBER_CLASS = ' class="number"'
 
 
@@ -27,6 +27,7 @@ class ReportTexts:
     Args:
         counts: runs by status.
         answers: sentences.
+        running: name, and how far it is.
         unreadable: name and reason.
     """
 
@@ -35,6 +36,7 @@ class ReportTexts:
     counts: dict[str, int]
     answers: Sequence[str]
     leaderboard: Leaderboard
+    running: Sequence[tuple[str, str]]
     unreadable: Sequence[tuple[str, str]]
 
 
@@ -56,7 +58,8 @@ def write_report(
         "answers": "".join(f"<li>{escape(printable(answer))}</li>" for answer in texts.answers),
         "leaderboard": _leaderboard(texts.leaderboard),
         "figures": "".join(map(_figure, figures)),
-        "unreadable": _unreadable(texts.unreadable),
+        "running": _listed("running", "Being written", texts.running),
+        "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
         "style": _resource("report.css"),
         "script": _resource("report.js"),
         "curves": curves.text,
@@ -110,16 +113,13 @@ def _figure(figure: DrawnFigure) -> str:
     )
 
 
-def _unreadable(unreadable: Sequence[tuple[str, str]]) -> str:
-    if not unreadable:
+def _listed(name: str, title: str, runs: Sequence[tuple[str, str]]) -> str:
+    if not runs:
         return ""
     items = "".join(
         f"<li><code>{escape(printable(run))}</code>: {escape(printable(reason))}</li>"
-        for run, reason in unreadable[:MAX_UNREADABLE]
+        for run, reason in runs[:MAX_LISTED]
     )
-    left = len(unreadable) - MAX_UNREADABLE
+    left = len(runs) - MAX_LISTED
     more = f"<p>and {left:,} more: see runs.csv</p>" if left > 0 else ""
-    return (
-        f'<section id="unreadable"><h2>Unreadable ({len(unreadable):,})</h2>'
-        f"<ul>{items}</ul>{more}</section>"
-    )
+    return f'<section id="{name}"><h2>{title} ({len(runs):,})</h2><ul>{items}</ul>{more}</section>'

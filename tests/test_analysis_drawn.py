@@ -1,0 +1,117 @@
+"""What the figures show equals what the raw files hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import raw_numbers as raw
+
+from resnet_sweep.analysis.archive import read_archive
+from resnet_sweep.analysis.figures import FIGURES
+from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.style import figure_style
+from resnet_sweep.analysis.table import runs_table
+from resnet_sweep.analysis.view import View, build_view
+
+
+@pytest.fixture(scope="module")
+def view(checked_root: Path) -> View:
+    archive = read_archive(checked_root)
+    return build_view(archive, runs_table(archive), Objective("val_accuracy", 1))
+
+
+def draw(view: View, stem: str) -> Any:
+    with figure_style():
+        return next(spec for spec in FIGURES if spec.stem == stem).draw(view)
+
+
+def scattered(figure: Any) -> set[tuple[float, float]]:
+    points = [c.get_offsets() for c in figure.axes[0].collections if hasattr(c, "get_offsets")]
+    return {(round(float(x), 6), round(float(y), 6)) for each in points for x, y in each}
+
+
+COSTS = [("accuracy_over_params", "num_params"), ("accuracy_over_time", "train_seconds")]
+
+
+@pytest.mark.parametrize(("stem", "field"), COSTS)
+def test_the_points_of_the_trade_offs(
+    view: View,
+    raw_ranked: dict[str, Any],
+    raw_groups: list[dict[int, list[str]]],
+    stem: str,
+    field: str,
+) -> None:
+    wanted = set()
+    for seeds in raw_groups:
+        mean = float(np.mean(raw.seed_means(raw_ranked, seeds, "val_accuracy")))
+        costs = [raw_ranked[n]["result"][field] for names in seeds.values() for n in names]
+        wanted.add((round(float(np.mean(costs)), 6), round(mean, 6)))
+    assert wanted <= scattered(draw(view, stem))
+
+
+def test_the_points_of_the_history(
+    view: View, raw_runs: dict[str, Any], raw_trials: list[Any]
+) -> None:
+    done = [t for t in raw_trials if t["state"] == "completed"]
+    accuracy = {t["number"]: raw_runs[f"s/{t['run_dir']}"]["result"]["val_accuracy"] for t in done}
+    figure = draw(view, "history")
+    assert {(float(n), round(v, 6)) for n, v in accuracy.items()} <= scattered(figure)
+    best = figure.axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(best, np.maximum.accumulate([accuracy[n] for n in sorted(accuracy)]))
+
+
+def test_the_bars_of_the_workers(view: View, raw_trials: list[dict[str, Any]]) -> None:
+    trained = [t for t in raw_trials if t["state"] in ("completed", "pruned", "failed")]
+    began = min(t["started"] for t in trained)
+    figure = draw(view, "workers")
+    unit = {"s": 1, "min": 60, "h": 3600}[figure.axes[0].get_xlabel().rpartition("(")[2][:-1]]
+    bars = [(p.get_x() * unit, p.get_width() * unit) for p in figure.axes[0].patches]
+    wanted = [(t["started"] - began, t["ended"] - t["started"]) for t in trained]
+    np.testing.assert_allclose(sorted(bars), sorted(wanted), atol=1e-6)
+    span = max(t["ended"] for t in trained) - began
+    busy = sum(t["ended"] - t["started"] for t in trained) / span / 2
+    assert f"busy {busy:.0%}" in figure.axes[0].get_title()
+
+
+def test_the_cells_of_the_confusion_matrix(
+    checked_root: Path,
+    view: View,
+    raw_ranked: dict[str, Any],
+    raw_groups: list[dict[int, list[str]]],
+) -> None:
+    top = [name for names in raw_groups[0].values() for name in names]
+    best = max(top, key=lambda name: raw_ranked[name]["result"]["val_accuracy"])
+    with np.load(checked_root / best / "val_predictions.npz") as arrays:
+        labels, guesses = arrays["labels"], arrays["probabilities"].argmax(1)
+    wanted = np.array([[np.mean(guesses[labels == i] == j) for j in range(5)] for i in range(5)])
+    image = draw(view, "confusion").axes[0].images[0].get_array()
+    np.testing.assert_allclose(np.asarray(image), wanted)
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "loss"])
+def test_the_lines_of_the_best_runs(
+    view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]], kind: str
+) -> None:
+    lines = draw(view, f"{kind}_curves").axes[0].lines
+    for place, seeds in enumerate(raw_groups[:5]):
+        names = [name for names in seeds.values() for name in names]
+        best = max(names, key=lambda name: raw_ranked[name]["result"]["val_accuracy"])
+        for part, line in zip(("train", "val"), lines[2 * place : 2 * place + 2], strict=True):
+            wanted = [row[f"{part}_{kind}"] for row in raw_ranked[best]["rows"]]
+            np.testing.assert_allclose(line.get_ydata(), wanted)
+
+
+def test_the_intervals_over_seeds(
+    view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]]
+) -> None:
+    lines = draw(view, "seeds").axes[0].lines
+    several = [seeds for seeds in raw_groups if len(seeds) > 1]
+    for place, seeds in enumerate(several):
+        values = raw.seed_means(raw_ranked, seeds, "val_accuracy")
+        mean, low, high = raw.interval(values)
+        points, bar, middle = (line.get_xdata() for line in lines[3 * place : 3 * place + 3])
+        np.testing.assert_allclose(sorted(points), sorted(values))
+        np.testing.assert_allclose([*bar, *middle], [low, high, mean])

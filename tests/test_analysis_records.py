@@ -1,0 +1,321 @@
+"""Runs that are being written, rungs, splits and nested sweeps: each counted as what it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from generated_runs import make_config, write_run, write_sweep
+
+from resnet_sweep.analysis import figures, load_epochs, load_runs
+from resnet_sweep.analysis.archive import read_archive
+from resnet_sweep.analysis.coverage import coverage_remarks
+from resnet_sweep.analysis.parameters import proposals_of_sweep
+from resnet_sweep.analysis.summary import Options, Summary, summarize
+from resnet_sweep.errors import RunFolderError
+from resnet_sweep.records.claim import claimed, is_claimed
+from resnet_sweep.records.sweep_folder import (
+    SweepTrial,
+    read_sweep,
+    rung_of,
+    write_sweep_record,
+    write_sweep_trials,
+)
+from resnet_sweep.sweep.rungs import rung_dir
+
+
+@contextmanager
+def training(run_dir: Path, epochs: int = 2) -> Iterator[None]:
+    """Play a run of 100 epochs that a process has brought to `epochs`."""
+    write_run(run_dir, epochs=epochs)
+    (run_dir / "result.json").unlink()
+    with claimed(run_dir, make_config()):
+        yield
+
+
+def summary_of(root: Path, **options: str) -> Summary:
+    return summarize(Options(root=root, output=root / "summary", **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
+
+
+# ---- being written ----
+
+
+def test_a_run_that_is_being_written_says_how_far_it_is(tmp_path: Path) -> None:
+    write_run(tmp_path / "done")
+    with training(tmp_path / "now"):
+        runs = load_runs(tmp_path).set_index("run")
+        epochs = load_epochs(tmp_path)
+    assert runs["status"].to_dict() == {"done": "completed", "now": "running"}
+    assert runs.loc["now", ["reason", "epochs"]].tolist() == ["epoch 2 of 100", 2]
+    assert pd.isna(runs.at["now", "val_accuracy"])
+    assert epochs["run"].value_counts().to_dict() == {"done": 3, "now": 2}
+
+
+def test_a_run_before_its_first_epoch_runs_too(tmp_path: Path) -> None:
+    with training(tmp_path / "now"):
+        (tmp_path / "now" / "metrics.csv").unlink()
+        runs = load_runs(tmp_path)
+    assert runs[["status", "reason"]].values.tolist() == [["running", "epoch 0 of 100"]]
+
+
+def test_a_running_run_with_a_damaged_file_is_unreadable(tmp_path: Path) -> None:
+    with training(tmp_path / "now"):
+        path = tmp_path / "now" / "metrics.csv"
+        path.write_bytes(path.read_bytes()[:-4])
+        runs = load_runs(tmp_path)
+    assert runs["status"].tolist() == ["unreadable"] and "cut off" in runs["reason"].iloc[0]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_what_was_running_and_is_killed_is_read_anew(tmp_path: Path) -> None:
+    """No file changes when a process is killed: neither cache nor manifest may stand."""
+    write_run(tmp_path / "done")
+    with training(tmp_path / "now"):
+        found = summary_of(tmp_path)
+        assert found.counts == {"completed": 1, "running": 1}
+        report = (tmp_path / "summary" / "report.html").read_text()
+        assert "Being written (1)" in report and "epoch 2 of 100" in report
+        assert "Unreadable (" not in report
+        assert summary_of(tmp_path).num_read == 0
+    again = summary_of(tmp_path)
+    assert again.counts == {"completed": 1, "unreadable": 1} and again.num_read == 1
+    report = (tmp_path / "summary" / "report.html").read_text()
+    assert "killed after epoch 2 of 100" in report and "Being written" not in report
+
+
+def test_looking_disturbs_nobody_who_wants_to_train(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    with open(tmp_path / "run" / "config.json", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # an observer, longer than any real one
+
+        def release() -> None:
+            time.sleep(0.1)
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+        thread = threading.Thread(target=release)
+        thread.start()
+        with claimed(tmp_path / "run", make_config()):
+            thread.join()
+            assert is_claimed(tmp_path / "run")
+            refusal = pytest.raises(RunFolderError, match="another process is training")
+            with refusal, claimed(tmp_path / "run", make_config()):
+                pass
+    assert not is_claimed(tmp_path / "run") and not is_claimed(tmp_path / "nothing")
+
+
+# ---- rungs ----
+
+
+@pytest.fixture
+def rungs(tmp_path: Path) -> Path:
+    """A sweep under rungs: trial 0 went the whole way, 1 was pruned, 2 is at its first."""
+    sweep = tmp_path / "s"
+    write_sweep(sweep, trials=0)
+    write_run(sweep / "runs/0", 0.7, {"optimizer.lr": 0.1}, epochs=6)
+    for trial, accuracy in ((0, 0.6), (1, 0.9)):
+        lr = {"optimizer.lr": 0.1 + trial}
+        write_run(sweep / f"runs/{trial}/rung_2", accuracy, lr, epochs=2)
+    write_run(tmp_path / "rung_2", 0.5, {"optimizer.lr": 0.5})  # a name alone makes no rung
+    records = [
+        SweepTrial(0, "completed", values=[0.7], run_dir="runs/0"),
+        SweepTrial(1, "pruned", intermediate_values={2: 0.9}, run_dir="runs/1"),
+        SweepTrial(2, "running", run_dir="runs/2"),
+        SweepTrial(3, "waiting"),
+    ]
+    write_sweep_trials(sweep, records)
+    return tmp_path
+
+
+def test_a_rung_belongs_to_its_trial(rungs: Path) -> None:
+    with training(rungs / "s/runs/2/rung_2", epochs=1):
+        runs = load_runs(rungs).set_index("run")
+    assert runs["rung"].dropna().to_dict() == {
+        "s/runs/0/rung_2": 2,
+        "s/runs/1/rung_2": 2,
+        "s/runs/2/rung_2": 2,
+    }
+    assert runs.at["s/runs/1/rung_2", "trial"] == 1
+    assert runs.at["s/runs/1/rung_2", "trial_state"] == "pruned"
+    assert pd.isna(runs.at["rung_2", "trial"]) and pd.isna(runs.at["rung_2", "sweep"])
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_rung_is_not_ranked_and_its_trial_counts_once(rungs: Path) -> None:
+    with training(rungs / "s/runs/2/rung_2", epochs=1):
+        found = summary_of(rungs)
+    assert found.counts == {"completed": 2, "pruned": 1, "running": 1, "waiting": 1}
+    names = [row[found.leaderboard.columns.index("run")] for row in found.leaderboard.rows]
+    assert names == ["s/runs/0", "rung_2"]
+
+
+def test_pruned_rungs_are_drawn_as_pruned(rungs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [s for s in figures.FIGURES if s.stem in ("history", "pruned_curves")]
+    monkeypatch.setattr(figures, "FIGURES", tuple(specs))
+    summary_of(rungs)
+    text = (rungs / "summary/figures/pruned_curves.svg").read_text()
+    assert "completed (2)" in text and "pruned (1)" in text
+    assert "pruned (1), last epoch" in (rungs / "summary/figures/history.svg").read_text()
+
+
+def test_a_rungs_folder_is_called_as_sweeps_call_it(tmp_path: Path) -> None:
+    assert rung_of(rung_dir(Path("s/runs/7"), 10).as_posix()) == ("s/runs/7", 10)
+    assert rung_of("s/runs/7") is None and rung_of("rung_x") is None
+
+
+# ---- splits and confirmations ----
+
+
+@pytest.fixture
+def confirmed(tmp_path: Path) -> Path:
+    """A sweep's best trial, reseeded on its own split, on a fresh one and on all images."""
+    write_sweep(tmp_path / "s", trials=30)
+    runs = load_runs(tmp_path)
+    done = runs[(runs["status"] == "completed") & runs["repeat_of"].isna()]
+    best = tmp_path / done.sort_values("val_accuracy")["run"].iloc[-1]
+    for kind, changes in {
+        "own": {},
+        "fresh": {"val_size": 100.0, "split_seed": 7},
+        "all": {"val_size": 0.0},
+    }.items():
+        for seed in range(11, 14):
+            target = tmp_path / "s" / "confirm" / kind / str(seed)
+            accuracy = 0.8 + 0.001 * seed
+            write_run(target, accuracy)
+            config = json.loads((best / "config.json").read_text())
+            config["seed"] = seed
+            config["data"] |= changes
+            (target / "config.json").write_text(json.dumps(config))
+            result = json.loads((target / "result.json").read_text()) | {"seed": seed}
+            if kind == "all":
+                result |= {"val_accuracy": None, "objective": None, "test_accuracy": accuracy}
+            (target / "result.json").write_text(json.dumps(result))
+    return tmp_path
+
+
+def test_other_splits_share_the_configuration_and_are_told_apart(confirmed: Path) -> None:
+    runs = load_runs(confirmed).set_index("run")
+    rows = runs[runs.index.str.startswith("s/confirm")]
+    assert rows["configuration"].nunique() == 1
+    assert rows["split"].value_counts().to_dict() == {
+        "0.2 drawn by 0": 3,
+        "100 drawn by 7": 3,
+        "none": 3,
+    }
+    assert runs.loc[runs["trial"].notna(), "split"].unique().tolist() == ["0.2 drawn by 0"]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
+    found = summary_of(confirmed)
+    name = load_runs(confirmed).set_index("run").at["s/confirm/own/11", "configuration"]
+    ids = [row[found.leaderboard.columns.index("id")] for row in found.leaderboard.rows]
+    assert ids.count(name) <= 1
+    text = "\n".join(found.answers)
+    assert "0 runs on other data and 6 judged by other images are left out" in text
+    assert f"{name}, judged by 100 drawn by 7: val_accuracy 0.8120 (95% t interval" in text
+    assert f"{name}, trained on all training images: test_accuracy 0.8120 (95%" in text
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_the_sweeps_own_run_is_set_against_the_fresh_seeds(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", trials=30)
+    runs = load_runs(tmp_path)
+    done = runs[(runs["status"] == "completed") & runs["repeat_of"].isna()]
+    best = done.sort_values("val_accuracy").iloc[-1]
+    for seed in (21, 22):
+        target = tmp_path / "again" / str(seed)
+        write_run(target, 0.9499 + 0.0001 * seed)
+        for file in ("config.json", "result.json"):
+            values = json.loads((tmp_path / best["run"] / file).read_text()) | {"seed": seed}
+            if file == "result.json":
+                accuracy = best["val_accuracy"] - 0.0001 * (seed - 20)
+                values |= {"val_accuracy": accuracy, "objective": accuracy, "epochs": 3}
+            (target / file).write_text(json.dumps(values))
+    text = "\n".join(summary_of(tmp_path).answers)
+    assert f"Its run in the sweep reached {best['val_accuracy']:.4f}, its other 2 seeds" in text
+    assert "the others are the fair estimate" in text
+
+
+# ---- nested sweeps ----
+
+
+def test_two_sweeps_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    for place, seed in (("a/s", 0), ("a/s/confirm/s", 1), ("b/other", 2)):
+        write_sweep(tmp_path / place, trials=8, seed=seed)
+    runs = load_runs(tmp_path)
+    assert set(runs["sweep"]) == {"a/s", "a/s/confirm/s", "other"}
+    inner = runs[runs["sweep"] == "a/s/confirm/s"]
+    assert inner["run"].str.startswith("a/s/confirm/s/runs/").all() and len(inner) == 8
+    archive = read_archive(tmp_path / "a" / "s")
+    assert set(archive.sweeps) == {"s", "confirm/s"}
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_the_larger_of_two_sweeps_of_one_name_is_looked_at(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a/s", trials=12)
+    write_sweep(tmp_path / "b/s", trials=60, seed=1)
+    text = "\n".join(summary_of(tmp_path).answers)
+    assert "of sweep b/s" in text
+
+
+def test_a_damaged_sweep_leaves_its_runs_readable(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", trials=8)
+    (tmp_path / "s" / "trials.jsonl").write_text("[]\n")
+    runs = load_runs(tmp_path)
+    assert (runs["status"] == "completed").sum() == 7 and runs["sweep"].isna().all()
+
+
+def test_accuracy_orders_wherever_it_is_among_the_objectives(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", trials=12)
+    record = read_sweep(tmp_path / "s").record
+    both = replace(
+        record, objectives=["num_params", "val_accuracy"], directions=["minimize", "maximize"]
+    )
+    write_sweep_record(tmp_path / "s", both)
+    assert summary_of(tmp_path).leaderboard.columns[1] == "val_accuracy"
+
+
+# ---- what the sampler preferred ----
+
+
+def test_the_samplers_preference_counts_every_proposal(tmp_path: Path) -> None:
+    """adamw and sgd completed equally often, but nearly all proposals were sgd and pruned."""
+    write_sweep(tmp_path / "s", trials=0)
+    optimizers = ["adamw"] * 10 + ["sgd"] * 10 + ["sgd"] * 60
+    trials = [
+        SweepTrial(
+            number,
+            "completed" if number < 20 else ("pruned", "rejected", "failed")[number % 3],
+            params={"optimizer": name, "regularization.dropout": number / 400},
+            run_dir=f"runs/{number}",
+        )
+        for number, name in enumerate(optimizers)
+    ]
+    write_sweep_trials(tmp_path / "s", trials)
+    proposals = proposals_of_sweep(read_sweep(tmp_path / "s"))
+    assert len(proposals.objective) == 80
+    done = replace(
+        proposals,
+        objective=proposals.objective[:20],
+        order=proposals.order[:20],
+        parameters=[replace(p, values=p.values[:20]) for p in proposals.parameters],
+    )
+    assert coverage_remarks(done) == {}
+    remarks = coverage_remarks(done, proposals)
+    # 16 start-up trials are the first 16 that ended; all that follow were the sampler's.
+    assert remarks["optimizer"] == [
+        "the sampler chose sgd in 100% of its 64 proposals after the random ones"
+    ]
