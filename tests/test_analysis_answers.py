@@ -146,7 +146,7 @@ def test_every_number_of_the_answers(
     assert found[1] == f"{np.mean(tests):.4f}" and found[2] == f"{100 * gap:+.2f}"
 
     for place, field, words in (
-        ("other", "val_accuracy", "judged by 0.2 drawn by 9"),
+        ("other", "val_accuracy", "judged by val_size=0.2 split_seed=9"),
         ("all", "test_accuracy", "trained on all training images"),
     ):
         numbers = [raw_runs[f"{place}/{s}"]["result"][field] for s in (31, 32, 33)]

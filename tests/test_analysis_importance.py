@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from generated_runs import write_sweep
 from scipy import stats
 
 from resnet_sweep.analysis.coverage import coverage_remarks
@@ -18,9 +21,11 @@ from resnet_sweep.analysis.parameters import (
     Population,
     make_parameter,
     population_of_runs,
+    proposals_of_sweep,
 )
 from resnet_sweep.analysis.statistics import Noise
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep, write_sweep_trials
 
 UNKNOWN = Noise(float("nan"), 0)
 ACCURACY = Objective("val_accuracy", 1)
@@ -198,6 +203,36 @@ def test_a_sampler_that_stayed_where_it_liked_is_told() -> None:
     ]
     at_random = make_population(columns, wide, sampler="RandomSampler")
     assert "narrow" not in coverage_remarks(at_random, at_random)
+
+
+def test_the_samplers_preference_counts_every_proposal(tmp_path: Path) -> None:
+    """adamw and sgd completed equally often, but nearly all proposals were sgd and pruned."""
+    write_sweep(tmp_path / "s", trials=0)
+    optimizers = ["adamw"] * 10 + ["sgd"] * 10 + ["sgd"] * 60
+    trials = [
+        SweepTrial(
+            number,
+            "completed" if number < 20 else ("pruned", "rejected", "failed")[number % 3],
+            params={"optimizer": name, "regularization.dropout": number / 400},
+            run_dir=f"runs/{number}",
+        )
+        for number, name in enumerate(optimizers)
+    ]
+    write_sweep_trials(tmp_path / "s", trials)
+    proposals = proposals_of_sweep(read_sweep(tmp_path / "s"))
+    assert len(proposals.objective) == 80
+    done = replace(
+        proposals,
+        objective=proposals.objective[:20],
+        order=proposals.order[:20],
+        parameters=[replace(p, values=p.values[:20]) for p in proposals.parameters],
+    )
+    assert coverage_remarks(done) == {}
+    remarks = coverage_remarks(done, proposals)
+    # 16 start-up trials are the first 16 that ended; all that follow were the sampler's.
+    assert remarks["optimizer"] == [
+        "the sampler chose sgd in 100% of its 64 proposals after the random ones"
+    ]
 
 
 def test_a_level_that_was_hardly_tried_is_told() -> None:

@@ -234,6 +234,7 @@ def test_the_terminal_shows_all_of_it(
     assert f"{summary.counts['completed']} completed" in printed
     assert "rejected before training:" in printed and "report.html" in printed
     assert "unreadable" in printed and "0 runs were new" in printed
+    assert printed.splitlines()[-1] == str(root / "summary" / "report.html")
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -20,6 +20,7 @@ MAX_REMARKS = 8
 def answers(view: View) -> list[str]:
     """Return the answers, one sentence or two each."""
     return [
+        *_damaged_sweeps(view),
         *_data_sets(view),
         *_best(view),
         *_fresh_seeds(view),
@@ -53,6 +54,11 @@ def compare_two(view: View, first: str, second: str) -> str:
     return f"{first} against {second}: {text}."
 
 
+def _damaged_sweeps(view: View) -> Iterator[str]:
+    for name, reason in list(view.archive.sweep_errors.items())[:MAX_REMARKS]:
+        yield f"The record of sweep {name} cannot be read, its runs count as single ones: {reason}."
+
+
 def _data_sets(view: View) -> Iterator[str]:
     left_out = view.runs[~view.runs["run"].isin(view.ranked["run"])]
     if left_out.empty:
@@ -61,8 +67,8 @@ def _data_sets(view: View) -> Iterator[str]:
     data = completed(view.ranked, view.objective)["data_fingerprint"].iloc[0]
     other_data = int(left_out["data_fingerprint"].ne(data).sum())
     yield (
-        f"Only runs on {name} with the validation images {split} (data.val_size drawn by "
-        f"data.split_seed) are ranked: accuracies on different images cannot be compared. "
+        f"Only runs on {name} judged by the validation images of {split} are ranked: accuracies "
+        "on different images cannot be compared. "
         f"{other_data} runs on other data and {len(left_out) - other_data} judged by other images "
         "are left out of everything but the tables; choose others with --where."
     )
@@ -212,7 +218,10 @@ def _importance(view: View) -> Iterator[str]:
     yield text if matter else f"No hyperparameter stands out of the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
-    num_pruned = len(pruned(view.ranked))
+    tested = view.ranked
+    if view.sweep is not None:
+        tested = tested[tested["sweep"] == view.sweep_label]
+    num_pruned = len(pruned(tested))
     if num_pruned:
         yield (
             f"The {num_pruned} pruned trials have no final value and are left out of these tests, "

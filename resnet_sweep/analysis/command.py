@@ -113,10 +113,11 @@ def _print(summary: Summary, options: Options) -> None:
     for answer in summary.answers:
         console.print(f"- {printable(answer)}", soft_wrap=False)
     console.print()
+    console.print(f"{summary.num_read} runs were new or had changed")
     figures = [path for path in summary.paths if path.endswith((".png", ".svg"))]
-    for path in summary.paths:
-        if path not in figures:
-            console.print(printable(path), soft_wrap=True)
+    *others, report = [path for path in summary.paths if path not in figures]
+    for path in others:
+        console.print(printable(path), soft_wrap=True)
     if figures:
         console.print(f"{options.output / 'figures'}: {len(figures)} files", soft_wrap=True)
-    console.print(f"{summary.num_read} runs were new or had changed")
+    console.print(printable(report), soft_wrap=True)

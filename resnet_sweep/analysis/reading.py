@@ -103,7 +103,8 @@ def split_text(settings: dict[str, Any]) -> str:
     size, seed = (settings.get(name) for name in SPLIT_SETTINGS)
     if size == 0:
         return NO_SPLIT
-    return f"{size:g} drawn by {seed}" if isinstance(size, (int, float)) else f"{size}, {seed}"
+    amount = f"{size:g}" if isinstance(size, (int, float)) else size
+    return f"val_size={amount} split_seed={seed}"
 
 
 def flatten(config: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,8 @@ def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     return columns
 
 
+# There also where no configuration could be read.
+ALWAYS = ("seed", "data", "augmentation")
 _TRIAL_COLUMNS = (
     ("trial", "number", "Int64"),
     ("trial_state", "state", "str"),
@@ -169,6 +171,7 @@ def _result_column(name: str, values: list[Any]) -> pd.Series[Any]:
 
 def _setting_columns(settings: Sequence[dict[str, Any]]) -> dict[str, pd.Series[Any]]:
     names = dict.fromkeys(name for each in settings for name in each)
+    names |= dict.fromkeys(ALWAYS)
     taken = set(RESULT_COLUMNS)
     return {
         name: setting_column([each.get(name) for each in settings])

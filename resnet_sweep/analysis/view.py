@@ -41,7 +41,7 @@ class Curves:
         self._names: list[str] = codes.dictionary.to_pylist()
         numbers = codes.indices.to_numpy()
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        ends = np.append(starts[1:], len(numbers))
+        ends = np.append(starts[1:], len(numbers))[: len(starts)]
         self._places = {
             self._names[numbers[start]]: slice(int(start), int(end))
             for start, end in zip(starts, ends, strict=True)
@@ -64,7 +64,7 @@ class View:
 
     Args:
         runs: all of them.
-        ranked: those judged by the same images as most completed runs: others cannot be compared.
+        ranked: those judged by the same images as most configurations: others cannot be compared.
         differing: settings in which they differ, those that only say where they ran left out.
         sweep: the one with the most completed trials, called `sweep_label` in `runs`.
         remarks: what to doubt about each hyperparameter's values.
@@ -135,15 +135,16 @@ def build_view(
 
 
 def comparable_runs(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """Return the runs on the data set, and judged by the part of it, that most completed ones were.
+    """Return the runs judged by the images that most completed configurations were judged by.
 
-    A run that ended before it knew its data set stays.
+    A confirmation may have more runs than its sweep, but of few configurations. A run that ended
+    before it knew its data set stays.
     """
-    done = completed(runs, objective)
-    images = done[["data_fingerprint", "split"]].dropna().value_counts()
-    if images.empty:
+    groups = completed(runs, objective).groupby(["data_fingerprint", "split"], sort=False)
+    if not len(groups):
         return runs
-    data, split = images.index[0]
+    sizes = groups["configuration"].agg(["nunique", "size"])
+    data, split = sizes.sort_values(["nunique", "size"], ascending=False, kind="stable").index[0]
     same_data = (runs["data_fingerprint"] == data) | runs["data_fingerprint"].isna()
     same_split = (runs["split"] == split) | runs["split"].isna()
     comparable: pd.DataFrame = runs[same_data & same_split]
