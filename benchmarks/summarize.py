@@ -145,17 +145,26 @@ def write_run(
 
 
 def measure(name: str, command: list[str]) -> None:
-    """Run a command and print its seconds, its peak memory and its last line."""
-    began = time.perf_counter()
+    """Run a command and print its seconds, its peak memory and its last line.
+
+    CPU seconds, over all cores, tell what it costs on a machine that does other work too.
+    """
+    began, cpu_began = time.perf_counter(), cpu_seconds()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     output = process.communicate()[0]
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu_began
     if process.returncode:
         sys.exit(f"{name}: exit status {process.returncode}")
     # Of the largest child so far: later ones only show if they need more.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     last = output.strip().splitlines()[-1]
-    print(f"{name:38} {seconds:6.1f} s   at most {peak:.2f} GiB so far   {last}", flush=True)
+    times = f"{seconds:6.1f} s, {cpu:5.1f} s of CPU"
+    print(f"{name:24} {times}   at most {peak:.2f} GiB so far   {last}", flush=True)
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def time_browser(report: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import raw_numbers as raw
+from matplotlib.collections import LineCollection
 
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures import FIGURES
@@ -61,6 +62,20 @@ def test_the_points_of_the_history(
     assert {(float(n), round(v, 6)) for n, v in accuracy.items()} <= scattered(figure)
     best = figure.axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(best, np.maximum.accumulate([accuracy[n] for n in sorted(accuracy)]))
+
+
+def test_each_rejected_proposal_has_a_mark_that_can_be_seen(
+    view: View, raw_trials: list[dict[str, Any]]
+) -> None:
+    rejected = [trial["number"] for trial in raw_trials if trial["state"] == "rejected"]
+    figure = draw(view, "history")
+    marks = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    segments = [np.asarray(segment) for each in marks for segment in each.get_segments()]
+    assert sorted(segment[0, 0] for segment in segments) == rejected
+    assert min(np.ptp(segment[:, 1]) for segment in segments) >= 0.03
+    assert max(marks[0].get_colors()[0][:3]) < 0.4  # dark on white
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert f"rejected before training ({len(rejected)})" in texts
 
 
 def test_the_bars_of_the_workers(view: View, raw_trials: list[dict[str, Any]]) -> None:

@@ -239,6 +239,9 @@ def test_a_level_that_was_hardly_tried_is_told() -> None:
     columns = {"choice": np.array(["a"] * 28 + ["b"] * 2)}
     remarks = coverage_remarks(make_population(columns, np.arange(30.0)))
     assert remarks == {"choice": ["b in only 2 of 30 configurations"]}
+    numbers = {"width": np.array([8.0] * 27 + [4.0, 12.0, 16.0]), "lr": np.arange(30.0)}
+    remarks = coverage_remarks(make_population(numbers, np.arange(30.0)))
+    assert remarks == {"width": ["8 in all but 3 of 30 configurations"]}
 
 
 def make_runs(settings: dict[str, list[Any]]) -> pd.DataFrame:

@@ -238,6 +238,9 @@ def _coverage(view: View) -> Iterator[str]:
         )
     for name, remarks in list(view.remarks.items())[:MAX_REMARKS]:
         yield f"{name}: {'; '.join(remarks)}."
+    others = list(view.remarks)[MAX_REMARKS:]
+    if others:
+        yield f"Such remarks hold for {len(others)} more: {', '.join(others)}."
 
 
 def _time(view: View) -> Iterator[str]:

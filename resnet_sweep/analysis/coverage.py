@@ -39,12 +39,14 @@ def coverage_remarks(
 def _thin(parameter: Parameter) -> list[str]:
     """Say where a parameter was varied too little."""
     values = parameter.values.dropna()
-    if parameter.is_numeric and values.nunique() > 2:
-        few = len(values) < 2 * MIN_PER_LEVEL
-        return [f"only {len(values)} configurations vary it"] if few else []
-    counts = values.value_counts()
+    counts, total = values.value_counts(), len(values)
+    if parameter.is_numeric and len(counts) > 2:
+        if total < 2 * MIN_PER_LEVEL:
+            return [f"only {total} configurations vary it"]
+        others = total - int(counts.iloc[0])
+        usual = f"{text_of(counts.index[0])} in all but {others} of {total} configurations"
+        return [usual] if others < MIN_PER_LEVEL else []
     rare = list(counts[counts < MIN_PER_LEVEL].items())[:3]
-    total = len(values)
     return [f"{text_of(level)} in only {count} of {total} configurations" for level, count in rare]
 
 

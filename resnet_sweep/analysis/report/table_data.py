@@ -34,6 +34,10 @@ MORE_COLUMNS = (
     "peak_memory_bytes",
     "device",
     "reason",
+    "trial_state",
+    "rung",
+    "repeat_of",
+    "split",
 )
 
 
