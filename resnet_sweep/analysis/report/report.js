@@ -21,11 +21,12 @@
   const valueOf = (column, run) =>
     column.kind === "text" ? (column.codes[run] < 0 ? null : column.levels[column.codes[run]]) : column.values[run];
 
+  const integers = new Intl.NumberFormat("en");  // toLocaleString makes one for each number
   const format = (column, value) => {
     if (value === null) return "–";
     if (typeof value === "string") return value;
     if (column.name.endsWith("_accuracy") || column.name === "objective") return value.toFixed(4);
-    if (Number.isInteger(value)) return column.name === "seed" ? String(value) : value.toLocaleString("en");
+    if (Number.isInteger(value)) return column.name === "seed" ? String(value) : integers.format(value);
     if (column.name.endsWith("_seconds")) return value.toFixed(1);
     return String(Number(value.toPrecision(4)));
   };
