@@ -34,8 +34,8 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
 from resnet_sweep.sweep.ledger import Ledger
+from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.storage import open_storage
@@ -213,18 +213,23 @@ def _measure(folder: Path, space: SearchSpace) -> str:
     return f"{load:5.2f} s {cells[0]:6.0f} ms {cells[1]:7.1f} ms {cells[2]:9.1f} ms"
 
 
-def rejections(count: int = 300) -> None:
-    """Compose and judge random proposals."""
+def rejections(count: int = 1000) -> None:
+    """Time what turns a random proposal away, and what finds that it is to be trained."""
     space, composer = core_space()
     study = optuna.create_study(sampler=RandomSampler(seed=0))
-    seconds = []
+    shape = DataShape(num_classes=10, image_size=32)
+    rejected: list[float] = []
+    accepted: list[float] = []
     for _ in range(count):
         assignments = space.suggest(study.ask())
         started = time.perf_counter()
-        judge(composer.config(assignments, 0), 10, 32)
-        seconds.append(time.perf_counter() - started)
-    median = statistics.median(seconds)
-    print(f"a rejection beyond ask and tell: {1000 * median:.1f} ms, {1 / median:.0f} a second")
+        verdict = propose(composer, assignments, 0, shape).verdict
+        seconds = time.perf_counter() - started
+        (accepted if verdict.accepted else rejected).append(seconds)
+    for name, times in (("a rejection", rejected), ("an acceptance", accepted)):
+        median = statistics.median(times)
+        each = f"{1000 * median:.2f} ms (n={len(times)}), {1 / median:.0f} a second"
+        print(f"{name} beyond ask and tell: {each}")
 
 
 def main() -> None:

@@ -132,18 +132,16 @@ class Book:
             self.ledger.refresh()
             return None
 
-    def reject(
-        self, trial: Trial, rejection: Rejection, size: int | None, limit: int, nth: int
-    ) -> None:
+    def reject(self, trial: Trial, rejection: Rejection, excess: float | None, nth: int) -> None:
         """Tell the study of a proposal that is not trained.
 
         Args:
-            size, limit: what is over its budget, and the budget; size None: it has no size.
+            excess: how far it is over its limit, as a fraction of it; None: it is not.
             nth: 1 for the first rejection after a trial that was trained.
         """
         trial.set_user_attr(REJECTED, asdict(rejection))
         with _unstopped():
-            tell_rejection(self.study, trial, size, limit, nth)
+            tell_rejection(self.study, trial, excess, nth)
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Tell the study what became of a training."""

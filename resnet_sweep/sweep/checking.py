@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.settings import read_settings
@@ -83,7 +83,7 @@ def check_sweep(
     check_space(space, composer)
 
 
-def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> None:
+def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> None:
     """Draw at random until a net fits.
 
     Raises:
@@ -92,11 +92,7 @@ def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     counts: list[int] = []
     for _ in range(TRIAL_DRAWS):
-        try:
-            config = composer.config(space.suggest(study.ask()), None)
-        except UserError:
-            continue
-        verdict = judge(config, num_classes, getattr(config.data, "image_size", 32))
+        verdict = propose(composer, space.suggest(study.ask()), None, shape).verdict
         if verdict.accepted:
             return
         counts += [] if verdict.num_params is None else [verdict.num_params]

@@ -37,6 +37,7 @@ from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.plan import plan_hours
+from resnet_sweep.sweep.proposal import DataShape
 from resnet_sweep.sweep.results import (
     RESULTS,
     best_trials,
@@ -88,7 +89,8 @@ class Sweeping:
         composer = Composer(conf_dir(), self.space.fixed_overrides)
         base = composer.config({}, None)
         check_sweep(self.options, self.space, base, composer)
-        check_any_fits(self.space, composer, count_classes(base.data))
+        shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
+        check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, print)
         if self.options.dry_run:
             print(dry_run(self.space, composer, self.options.n_trials), flush=True)

@@ -15,7 +15,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection, worker_lock
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
-from resnet_sweep.sweep.judge import Verdict, judge, signature
+from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
 from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
@@ -40,14 +40,6 @@ from resnet_sweep.sweep.training_trial import BrokenFolder, RunTrial, Stopped, T
 log = logging.getLogger(__name__)
 
 _parent_is_gone = threading.Event()
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """What a net has to fit."""
-
-    num_classes: int
-    image_size: int
 
 
 Prepare = Callable[[Config], DataShape]
@@ -128,40 +120,37 @@ class Worker:
         if self._book.finish_interrupted_tell(trial):
             return
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
-        config, error = self._compose(trial, seed)
-        if config is None:
-            self._reject(trial, Rejection("unbuildable", error), None, 1)
-        elif ACCEPTED in trial.user_attrs or self._accept(trial, config):
-            self._train(trial, config)
+        proposal = propose(self._composer, self._draw(trial), seed, self._shape)
+        if ACCEPTED not in trial.user_attrs and not self._accept(trial, proposal):
+            return
+        assert proposal.config is not None
+        self._train(trial, proposal.config)
 
-    def _compose(self, trial: Trial, seed: int) -> tuple[Config | None, str | None]:
-        """Return a proposal's configuration, or why it has none."""
+    def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
         if self._extend_space is not None:
             self._extend_space(assignments, trial)
-        try:
-            return self._composer.config(assignments, seed), None
-        except UserError as error:
-            return None, str(error)
+        return assignments
 
-    def _accept(self, trial: Trial, config: Config) -> bool:
+    def _accept(self, trial: Trial, proposal: Proposal) -> bool:
         """Judge a proposal; whatever is not trained is told at once."""
-        verdict = judge(config, self._shape.num_classes, self._shape.image_size)
+        config, verdict = proposal.config, proposal.verdict
         counts = {"num_params": verdict.num_params, "multiply_adds": verdict.multiply_adds}
-        if not verdict.accepted:
-            self._reject(trial, _rejection(verdict), *_excess(verdict, config))
+        if config is None or not verdict.accepted:
+            assert verdict.reason is not None
+            rejection = Rejection(verdict.reason, proposal.error, **counts)
+            self._reject(trial, rejection, verdict.excess)
             return False
         accepted = {"signature": signature(config), "seed": config.seed, **counts}
         earlier = self._book.accept(trial, accepted)
         if earlier is not None:
-            same = Rejection("duplicate", f"repeats trial {earlier}", **counts)
-            self._reject(trial, same, None, 1)
+            self._reject(trial, Rejection("duplicate", f"repeats trial {earlier}", **counts))
             return False
         return True
 
-    def _reject(self, trial: Trial, rejection: Rejection, size: int | None, limit: int) -> None:
+    def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
         self._rejected_in_a_row += 1
-        self._book.reject(trial, rejection, size, limit, self._rejected_in_a_row)
+        self._book.reject(trial, rejection, excess, self._rejected_in_a_row)
         if self._rejected_in_a_row < self._settings.max_rejections:
             return
         self._book.ledger.refresh()
@@ -186,22 +175,10 @@ class Worker:
         try:
             outcome = training.train(config, run_dir)
         except UserError as error:  # what only the data can tell, such as too large a batch
-            self._reject(trial, Rejection("unbuildable", str(error)), None, 1)
+            self._reject(trial, Rejection("unbuildable", str(error)))
             return
         self._book.finish(trial, outcome)
         self._rejected_in_a_row = 0
-
-
-def _rejection(verdict: Verdict) -> Rejection:
-    assert verdict.reason is not None
-    return Rejection(verdict.reason, None, verdict.num_params, verdict.multiply_adds)
-
-
-def _excess(verdict: Verdict, config: Config) -> tuple[int | None, int]:
-    """Return what is over its limit, and the limit."""
-    if verdict.reason == "over_multiply_adds":
-        return verdict.multiply_adds, config.model.max_multiply_adds or 1
-    return verdict.num_params, config.model.max_params
 
 
 def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] | None:
