@@ -69,7 +69,10 @@ class Composer:
         Raises:
             UserError: it cannot be built.
         """
-        values = self._resnet_values(self._choices(assignments))
+        choices = self._choices(assignments)
+        if all(map(self._changes_its_group_alone, choices)):
+            choices = tuple(choice for choice in choices if choice[0] == "model")
+        values = self._resnet_values(choices)
         if values is None:
             return None
         drawn = {k: to_value(v) for k, v in assignments.items() if k.startswith("model.")}
