@@ -82,7 +82,11 @@ def worker_lock(folder: Path, worker: int) -> Path:
 
 
 class Book:
-    """One worker's access to the study."""
+    """One worker's access to the study.
+
+    Args:
+        duplicates: that this worker drew since its last new proposal.
+    """
 
     def __init__(self, study: optuna.Study, folder: Path, n_trials: int, worker: int) -> None:
         self.study = study
@@ -91,7 +95,7 @@ class Book:
         self._n_trials = n_trials
         self._worker = worker
         self._lock = FileLock(folder / CLAIMS)
-        self._duplicates = 0
+        self.duplicates = 0
         self._is_new = True  # looks for what others left before it takes anything new
 
     def claim(self) -> Trial | None:
@@ -125,9 +129,9 @@ class Book:
             self.ledger.refresh()
             earlier = self.ledger.signatures.get(verdict["signature"], trial.number)
             if earlier != trial.number:
-                self._duplicates += 1
+                self.duplicates += 1
                 return earlier
-            self._duplicates = 0
+            self.duplicates = 0
             trial.set_user_attr(ACCEPTED, verdict)
             self.ledger.refresh()
             return None
@@ -190,7 +194,7 @@ class Book:
         for waiting in self.ledger.waiting:
             if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                 return self._take(waiting)
-        if self._duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
+        if self.duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
             return None
         template = FrozenTrial(
             number=-1,  # the storage numbers it

@@ -68,9 +68,8 @@ def check_sweep(
     Raises:
         UserError: what is wrong.
     """
-    epochs, rungs = base.train.epochs, options.rungs
-    allowed = f"must be fewer than train.epochs={epochs}"
-    require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
+    if options.hours is None:
+        check_rungs(options.rungs, base.train.epochs)
     needs_val = any(name.startswith("val_") for name in options.objectives)
     allowed = "the objective needs a validation part"
     require(base.data.val_size > 0 or not needs_val, "data.val_size", 0, allowed)
@@ -81,6 +80,12 @@ def check_sweep(
     if options.extend_from is not None:
         read_settings(Path(options.extend_from))
     check_space(space, composer)
+
+
+def check_rungs(rungs: list[int], epochs: int) -> None:
+    """Raise ConfigError unless each rung is shorter than the whole training."""
+    allowed = f"must be fewer than train.epochs={epochs}"
+    require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
 
 
 def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> None:

@@ -19,22 +19,6 @@ from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 
 # A forward pass is a third of forward and backward.
 EVALUATION_SHARE = 1 / 3
-MOST_TRIES = 100
-
-
-def first_config(space: SearchSpace, composer: Composer) -> Config:
-    """Return a proposal that can be built; without a draw many a configuration has no widths.
-
-    Raises:
-        UserError: none of many can be built.
-    """
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(MOST_TRIES):
-        try:
-            return composer.config(space.suggest(study.ask()), None)
-        except UserError as error:
-            reason = error
-    raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")
 
 
 def draw_proposals(

@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import optuna
+from optuna.samplers import RandomSampler
+
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.model.budget import resnet_cost
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, compare_with_budget, judge
+from resnet_sweep.sweep.space import SearchSpace
+
+MOST_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,35 @@ class Proposal:
     config: Config | None
     verdict: Verdict
     error: str | None = None
+
+
+def base_config(space: SearchSpace, composer: Composer) -> Config:
+    """Return the configuration without any draw, or the first with one.
+
+    Where only the widths are drawn, model.blocks=[1,1] has none without a draw.
+
+    Raises:
+        UserError: none can be built.
+    """
+    try:
+        return composer.config({}, None)
+    except UserError:
+        return first_config(space, composer)
+
+
+def first_config(space: SearchSpace, composer: Composer) -> Config:
+    """Return a proposal that can be built; without a draw many a configuration has no widths.
+
+    Raises:
+        UserError: none of many can be built.
+    """
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    for _ in range(MOST_TRIES):
+        try:
+            return composer.config(space.suggest(study.ask()), None)
+        except UserError as error:
+            reason = error
+    raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")
 
 
 def propose(

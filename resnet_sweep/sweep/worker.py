@@ -30,7 +30,7 @@ from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
 from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
 from resnet_sweep.sweep.locks import FileLock
-from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
+from resnet_sweep.sweep.proposal import DataShape, Proposal, base_config, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
@@ -84,7 +84,7 @@ class Worker:
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._book = Book(self._study, folder, self._settings.n_trials, index)
-        self._shape = prepare(self._composer.config({}, None))
+        self._shape = prepare(base_config(self._space, self._composer))
         self._rejected_in_a_row = 0
 
     def loop(self) -> Ending:
@@ -98,6 +98,8 @@ class Worker:
                 self._carry_out(trial)
             except Stopped:
                 return Ending("stopped")
+            if self._rejected_in_a_row >= self._settings.max_rejections:
+                return self._end_of_row()
         return Ending("stopped")
 
     def _should_stop(self) -> bool:
@@ -151,15 +153,22 @@ class Worker:
     def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
         self._rejected_in_a_row += 1
         self._book.reject(trial, rejection, excess, self._rejected_in_a_row)
-        if self._rejected_in_a_row < self._settings.max_rejections:
-            return
+
+    def _end_of_row(self) -> Ending:
+        """End after too long a row of rejections.
+
+        Raises:
+            UserError: most were no duplicates: what the space holds does not fit.
+        """
+        bound = f"hydra.sweeper.max_rejections={self._settings.max_rejections}"
+        many = f"{bound}: so many proposals in a row were turned away"
+        if 2 * self._book.duplicates > self._rejected_in_a_row:
+            most = f"{self._book.duplicates} of them as duplicates"
+            return Ending("done", f"the search space is exhausted; {many}, {most}")
         self._book.ledger.refresh()
         smallest = self._book.ledger.smallest_rejected
         least = "none could be built" if smallest is None else f"the smallest had {smallest:,}"
-        raise UserError(
-            f"hydra.sweeper.max_rejections={self._settings.max_rejections}: so many proposals in "
-            f"a row were turned away, the last as {rejection.reason}; of parameters {least}"
-        )
+        raise UserError(f"{many}; of parameters {least}")
 
     def _train(self, trial: Trial, config: Config) -> None:
         def give_up(outcome: Outcome) -> None:
