@@ -16,6 +16,7 @@ from typing import Any, Optional
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from resnet_sweep.sweep.endings import worker_lock
 from resnet_sweep.sweep.ledger import (
     ACCEPTED,
     EXTENDED_FROM,
@@ -31,7 +32,6 @@ from resnet_sweep.sweep.searching import is_exhausted
 from resnet_sweep.sweep.telling import tell_rejection
 
 CLAIMS = "claims.lock"
-WORKERS = "workers"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal
 
 
@@ -75,10 +75,6 @@ def _unstopped() -> Iterator[None]:
     except RuntimeError as error:
         if "Study.stop" not in str(error):
             raise
-
-
-def worker_lock(folder: Path, worker: int) -> Path:
-    return folder / WORKERS / f"{worker}.lock"
 
 
 class Book:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -36,7 +34,7 @@ from resnet_sweep.sweep.checking import (
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
@@ -148,7 +146,7 @@ class Sweeping:
             holder = lock.path.read_text()
             allowed = f"a sweep with this name is running in {self.folder} ({holder})"
             raise ConfigError(STUDY_NAME, self.name, allowed)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.write(this_process())
         try:
             yield
         except OSError as error:

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
-from resnet_sweep.sweep.book import Book, Outcome, Rejection, worker_lock
-from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
+from resnet_sweep.sweep.book import Book, Outcome, Rejection
+from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
 from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.proposal import DataShape, Proposal, base_config, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
@@ -60,8 +61,10 @@ def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     worker_lock(folder, index).parent.mkdir(exist_ok=True)
-    with FileLock(worker_lock(folder, index)), stop_on_signals() as stop:
+    with FileLock(worker_lock(folder, index)) as lock, stop_on_signals() as stop:
         try:
+            with suppress(OSError):  # a full disk shows with the first trial
+                lock.write(this_process())
             return Worker(folder, index, run_trial, prepare, stop).loop()
         except UserError as error:
             return Ending("user_error", str(error))
