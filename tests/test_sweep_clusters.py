@@ -22,6 +22,8 @@ from resnet_sweep.sweep.endings import worker_lock
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
+# Slurm and Ray hand it on to the workers, which share two cores.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SECONDS = 200.0  # a worker starts in seven on an idle machine
 LONG_SWEEP = [
     "-m",
@@ -29,6 +31,7 @@ LONG_SWEEP = [
     *(o for o in TINY_OVERRIDES if not o.startswith("train.epochs")),
     "train.epochs=60",
     "train.checkpoint_interval_seconds=0.2",
+    "train.num_threads=1",
     "search_space=[]",
     "optimizer.lr=interval(0.001,0.1)",
     "hydra/sweeper/pruner=none",
@@ -92,19 +95,21 @@ class RunningSweep:
         self.folder = folder / FOLDER
         trials = [f"hydra.sweeper.n_trials={n_jobs + 2}", f"hydra.sweeper.n_jobs={n_jobs}"]
         command = [sys.executable, "-m", "resnet_sweep.train", *LONG_SWEEP, *trials, *overrides]
-        self._output = open(folder / "output", "w+")  # noqa: SIM115 - as long as the sweep
-        self._process = subprocess.Popen(
-            command, cwd=folder, stdout=self._output, stderr=subprocess.STDOUT
-        )
-        _wait(lambda: len(self.checkpoints()) >= n_jobs or self._process.poll() is not None)
+        self._output = folder / "output"
+        with open(self._output, "w") as output:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT
+            )
+        _wait(lambda: self._is_training(n_jobs) or self._process.poll() is not None)
 
     @property
     def printed(self) -> str:
-        self._output.flush()
-        return Path(self._output.name).read_text()
+        return self._output.read_text()
 
-    def checkpoints(self) -> list[Path]:
-        return sorted(self.folder.glob("runs/*/checkpoint.pt"))
+    def _is_training(self, n_jobs: int) -> bool:
+        """Return whether each worker is in the middle of a trial."""
+        begun = [path.parent for path in self.folder.glob("runs/*/checkpoint.pt")]
+        return sum(not (run / "result.json").exists() for run in begun) == n_jobs
 
     def holder(self, index: int) -> int:
         """Return the process that a worker is."""

@@ -220,6 +220,9 @@ class LaunchedWorker:
 
 def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) -> str:
     """Work where a launcher has put this process; relative paths stay those of the sweep."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK")
+    if granted is not None:  # Ray does the same; without it each worker would use every core
+        os.environ.setdefault("OMP_NUM_THREADS", granted)
     from resnet_sweep.sweep.worker import run_worker
 
     os.chdir(working_dir)
