@@ -174,23 +174,29 @@ def random_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
     return trials
 
 
-def storage_cost(counts: list[int]) -> None:
+def storage_cost(counts: list[int], url: str | None) -> None:
+    """Time what a worker and the sweep itself ask of a study with many trials.
+
+    Args:
+        url: of an empty database; None: the journal.
+    """
     space, _ = core_space()
     print("stored trials   load       ask       tell   status line")
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            study = optuna.create_study(storage=open_storage(None, folder), study_name="s")
+            study = optuna.create_study(storage=open_storage(url, folder), study_name=str(count))
             study.add_trials(random_trials(space, count))
-            print(f"{count:13,} {_measure(folder, space)}", flush=True)
+            print(f"{count:13,} {_measure(folder, space, url, str(count))}", flush=True)
 
 
-def _measure(folder: Path, space: SearchSpace) -> str:
+def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> str:
     sampler = TPESampler(
         multivariate=True, group=True, constant_liar=True, n_startup_trials=16, seed=0
     )
     started = time.perf_counter()
-    study = optuna.load_study(study_name="s", storage=open_storage(None, folder), sampler=sampler)
+    storage = open_storage(url, folder)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
     ledger.refresh()
     load = time.perf_counter() - started
@@ -236,6 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--storage", action="store_true", help="ask, tell and status, no contest")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--url", help="of an empty database, for --storage; else the journal")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(
@@ -243,7 +250,7 @@ def main() -> None:
     )
     if arguments.storage:
         rejections()
-        storage_cost(arguments.counts)
+        storage_cost(arguments.counts, arguments.url)
     else:
         contest()
 
