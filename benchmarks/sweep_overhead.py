@@ -6,8 +6,9 @@
 
 The contest trains the same 40 tiny nets on the bundled digits (a grid, so that every sweeper has
 the same ones), with 2 workers of one thread each: this sweeper, the packaged one under Hydra's
-basic launcher and under joblib. Once all trials are equally long, once half of them is ten times
-as long. Start-up, the time to the first trial, is reported apart from the rest.
+basic launcher and under joblib. Once all trials are equally long, once half of them has ten times
+the epochs; `lengths` is how much longer these then take. Start-up, the time to the first trial, is
+reported apart from the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnet_sweep.compose import conf_dir
-from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.records.run_folder import TrialResult, read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.ledger import Ledger
@@ -82,11 +83,13 @@ class Timing:
         start_up: to the first trial.
         rest: from there to the end of the program.
         training: sum over the trials, inside of them.
+        length_ratio: median length of the trials of most epochs over that of fewest.
     """
 
     start_up: float
     rest: float
     training: float
+    length_ratio: float
 
     @property
     def idle(self) -> float:
@@ -107,8 +110,18 @@ def run_contender(name: str, overrides: list[str], folder: Path) -> Timing:
     runs = [path.parent for path in folder.rglob("result.json")]
     assert len(runs) == TRIALS, f"{name} trained {len(runs)} nets"
     first = min((run / "config.json").stat().st_mtime for run in runs)
-    training = sum(read_result(run).train_seconds for run in runs)
-    return Timing(first - started, ended - first, training)
+    results = [read_result(run) for run in runs]
+    training = sum(result.train_seconds for result in results)
+    return Timing(first - started, ended - first, training, _length_ratio(results))
+
+
+def _length_ratio(results: list[TrialResult]) -> float:
+    epochs = [result.epochs for result in results]
+    longest, shortest = (
+        statistics.median(r.train_seconds for r in results if r.epochs == limit)
+        for limit in (max(epochs), min(epochs))
+    )
+    return longest / shortest
 
 
 def _conf_without_ours(folder: Path) -> Path:
@@ -119,7 +132,8 @@ def _conf_without_ours(folder: Path) -> Path:
 
 
 def contest() -> None:
-    print(f"{'trials':8} {'sweeper':18} {'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6}")
+    columns = f"{'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6} {'lengths':>7}"
+    print(f"{'trials':8} {'sweeper':18} {columns}")
     for length, space in LENGTHS.items():
         rest: dict[str, float] = {}
         for name, overrides in CONTENDERS.items():
@@ -129,7 +143,8 @@ def contest() -> None:
                     gaps = _gaps(Path(folder) / "outputs/sweeps/own")
             rest[name] = timing.rest
             times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
-            print(f"{length:8} {name:18} {times} {timing.idle:6.0%}", flush=True)
+            ratio = f"{timing.length_ratio:7.1f}"
+            print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
         best = min(seconds for name, seconds in rest.items() if name != "this sweeper")
         print(f"{length}: {best / rest['this sweeper']:.2f} times less than the better of the two")
         print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
