@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError
 
 from resnet_sweep.atomic import write_text
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.sweep.ledger import EXTENDED_FROM, WORKER
 from resnet_sweep.sweep.schema import Direction
 from resnet_sweep.sweep.storage import open_storage
@@ -102,9 +102,13 @@ def prepare_study(study: optuna.Study, prepare: Callable[[optuna.Study], None]) 
 def _created_again(old: optuna.Study) -> optuna.Study:
     attributes = old.user_attrs
     optuna.delete_study(study_name=old.study_name, storage=old._storage)
-    study = optuna.create_study(
-        study_name=old.study_name, storage=old._storage, directions=old.directions
-    )
+    try:
+        study = optuna.create_study(
+            study_name=old.study_name, storage=old._storage, directions=old.directions
+        )
+    except DuplicatedStudyError as error:
+        taken = "another sweep has taken it this moment; take another name"
+        raise ConfigError("hydra.sweeper.study_name", old.study_name, taken) from error
     for name, value in attributes.items():
         study.set_user_attr(name, value)
     return study
