@@ -1,7 +1,8 @@
 #!/bin/sh
 # Bring up a Slurm of this one node from Debian's packages, as root, and sweep on it:
 #   apt-get install slurm-wlm munge && pip install 'resnet_sweep[slurm]'
-#   sh benchmarks/one_node_slurm.sh
+#   sh benchmarks/one_node_slurm.sh          # brings it up and sweeps
+#   sh benchmarks/one_node_slurm.sh true     # brings it up alone
 set -eu
 
 host=$(hostname -s)
@@ -39,6 +40,7 @@ pgrep -x slurmctld > /dev/null || slurmctld
 pgrep -x slurmd > /dev/null || slurmd
 sinfo
 
+[ $# -eq 0 ] || exec "$@"
 python -m resnet_sweep.train -m hydra/sweeper=optuna hydra/launcher=slurm \
     data=digits train.epochs=2 hydra.sweeper.n_trials=6 hydra.sweeper.n_jobs="$cores" \
     'model.widths=[8,16]' 'model.blocks=[1,1]'

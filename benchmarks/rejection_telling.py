@@ -128,7 +128,7 @@ def tell_constraint(study: Study, trial: Trial, num_params: int, nth: int) -> No
 
 
 def tell_tenth(study: Study, trial: Trial, num_params: int, nth: int) -> None:
-    tell_rejection(study, trial, num_params, BUDGET, nth)
+    tell_rejection(study, trial, num_params / BUDGET - 1, nth)
 
 
 STRATEGIES: dict[str, Tell] = {

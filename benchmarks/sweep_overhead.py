@@ -6,8 +6,9 @@
 
 The contest trains the same 40 tiny nets on the bundled digits (a grid, so that every sweeper has
 the same ones), with 2 workers of one thread each: this sweeper, the packaged one under Hydra's
-basic launcher and under joblib. Once all trials are equally long, once half of them is ten times
-as long. Start-up, the time to the first trial, is reported apart from the rest.
+basic launcher and under joblib. Once all trials are equally long, once half of them has ten times
+the epochs; `lengths` is how much longer these then take. Start-up, the time to the first trial, is
+reported apart from the rest.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnet_sweep.compose import conf_dir
-from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.records.run_folder import TrialResult, read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
 from resnet_sweep.sweep.ledger import Ledger
+from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.storage import open_storage
@@ -82,11 +83,13 @@ class Timing:
         start_up: to the first trial.
         rest: from there to the end of the program.
         training: sum over the trials, inside of them.
+        length_ratio: median length of the trials of most epochs over that of fewest.
     """
 
     start_up: float
     rest: float
     training: float
+    length_ratio: float
 
     @property
     def idle(self) -> float:
@@ -107,8 +110,18 @@ def run_contender(name: str, overrides: list[str], folder: Path) -> Timing:
     runs = [path.parent for path in folder.rglob("result.json")]
     assert len(runs) == TRIALS, f"{name} trained {len(runs)} nets"
     first = min((run / "config.json").stat().st_mtime for run in runs)
-    training = sum(read_result(run).train_seconds for run in runs)
-    return Timing(first - started, ended - first, training)
+    results = [read_result(run) for run in runs]
+    training = sum(result.train_seconds for result in results)
+    return Timing(first - started, ended - first, training, _length_ratio(results))
+
+
+def _length_ratio(results: list[TrialResult]) -> float:
+    epochs = [result.epochs for result in results]
+    longest, shortest = (
+        statistics.median(r.train_seconds for r in results if r.epochs == limit)
+        for limit in (max(epochs), min(epochs))
+    )
+    return longest / shortest
 
 
 def _conf_without_ours(folder: Path) -> Path:
@@ -119,7 +132,8 @@ def _conf_without_ours(folder: Path) -> Path:
 
 
 def contest() -> None:
-    print(f"{'trials':8} {'sweeper':18} {'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6}")
+    columns = f"{'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6} {'lengths':>7}"
+    print(f"{'trials':8} {'sweeper':18} {columns}")
     for length, space in LENGTHS.items():
         rest: dict[str, float] = {}
         for name, overrides in CONTENDERS.items():
@@ -129,7 +143,8 @@ def contest() -> None:
                     gaps = _gaps(Path(folder) / "outputs/sweeps/own")
             rest[name] = timing.rest
             times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
-            print(f"{length:8} {name:18} {times} {timing.idle:6.0%}", flush=True)
+            ratio = f"{timing.length_ratio:7.1f}"
+            print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
         best = min(seconds for name, seconds in rest.items() if name != "this sweeper")
         print(f"{length}: {best / rest['this sweeper']:.2f} times less than the better of the two")
         print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
@@ -174,23 +189,29 @@ def random_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
     return trials
 
 
-def storage_cost(counts: list[int]) -> None:
+def storage_cost(counts: list[int], url: str | None) -> None:
+    """Time what a worker and the sweep itself ask of a study with many trials.
+
+    Args:
+        url: of an empty database; None: the journal.
+    """
     space, _ = core_space()
     print("stored trials   load       ask       tell   status line")
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            study = optuna.create_study(storage=open_storage(None, folder), study_name="s")
+            study = optuna.create_study(storage=open_storage(url, folder), study_name=str(count))
             study.add_trials(random_trials(space, count))
-            print(f"{count:13,} {_measure(folder, space)}", flush=True)
+            print(f"{count:13,} {_measure(folder, space, url, str(count))}", flush=True)
 
 
-def _measure(folder: Path, space: SearchSpace) -> str:
+def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> str:
     sampler = TPESampler(
         multivariate=True, group=True, constant_liar=True, n_startup_trials=16, seed=0
     )
     started = time.perf_counter()
-    study = optuna.load_study(study_name="s", storage=open_storage(None, folder), sampler=sampler)
+    storage = open_storage(url, folder)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
     ledger.refresh()
     load = time.perf_counter() - started
@@ -213,24 +234,30 @@ def _measure(folder: Path, space: SearchSpace) -> str:
     return f"{load:5.2f} s {cells[0]:6.0f} ms {cells[1]:7.1f} ms {cells[2]:9.1f} ms"
 
 
-def rejections(count: int = 300) -> None:
-    """Compose and judge random proposals."""
+def rejections(count: int = 1000) -> None:
+    """Time what turns a random proposal away, and what finds that it is to be trained."""
     space, composer = core_space()
     study = optuna.create_study(sampler=RandomSampler(seed=0))
-    seconds = []
+    shape = DataShape(num_classes=10, image_size=32)
+    rejected: list[float] = []
+    accepted: list[float] = []
     for _ in range(count):
         assignments = space.suggest(study.ask())
         started = time.perf_counter()
-        judge(composer.config(assignments, 0), 10, 32)
-        seconds.append(time.perf_counter() - started)
-    median = statistics.median(seconds)
-    print(f"a rejection beyond ask and tell: {1000 * median:.1f} ms, {1 / median:.0f} a second")
+        verdict = propose(composer, assignments, 0, shape).verdict
+        seconds = time.perf_counter() - started
+        (accepted if verdict.accepted else rejected).append(seconds)
+    for name, times in (("a rejection", rejected), ("an acceptance", accepted)):
+        median = statistics.median(times)
+        each = f"{1000 * median:.2f} ms (n={len(times)}), {1 / median:.0f} a second"
+        print(f"{name} beyond ask and tell: {each}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--storage", action="store_true", help="ask, tell and status, no contest")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--url", help="of an empty database, for --storage; else the journal")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(
@@ -238,7 +265,7 @@ def main() -> None:
     )
     if arguments.storage:
         rejections()
-        storage_cost(arguments.counts)
+        storage_cost(arguments.counts, arguments.url)
     else:
         contest()
 

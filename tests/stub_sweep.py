@@ -20,6 +20,7 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.launching import LocalLauncher
+from resnet_sweep.sweep.proposal import base_config
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
@@ -41,7 +42,7 @@ RANDOM = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
 
 def make_settings(*overrides: str, **changes: Any) -> SweepSettings:
     space = SearchSpace.build({}, [*FIXED, *(overrides or SPACE)])
-    base = Composer(conf_dir(), space.fixed_overrides).config({}, None)
+    base = base_config(space, Composer(conf_dir(), space.fixed_overrides))
     settings = SweepSettings(
         study_name="stub",
         storage=None,

@@ -18,7 +18,8 @@ from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.sweep.endings import write_ending
-from resnet_sweep.sweep.worker import DataShape, end_with_parent, work
+from resnet_sweep.sweep.proposal import DataShape
+from resnet_sweep.sweep.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
 

@@ -150,6 +150,7 @@ BAD_INPUT = {
     "optimizer=choice(sgd,magic)": "magic",
     "optimizer.lr=interval(1,0.1)": "wrong way round",
     "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
+    "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
     "search_space=nowhere": "search_space=nowhere",
     "data.val_size=0": "data.val_size",
 }

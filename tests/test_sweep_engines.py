@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import random
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import run_train
 from engines import Postgres, require_package, running_postgres
 from optuna.trial import TrialState
 from stub_sweep import (
@@ -28,10 +26,7 @@ from stub_sweep import (
     trained_numbers,
 )
 from sweep_stub import TRAININGS
-from test_sweep import FOLDER, TINY_SWEEP
 from test_sweep_supervisor import _check_complete, _workers_of
-
-from resnet_sweep.records.sweep_folder import read_sweep
 
 pytestmark = [
     pytest.mark.engines,
@@ -120,7 +115,6 @@ def test_workers_wait_for_a_storage_that_is_away(tmp_path: Path, postgres: Postg
 
 def test_a_sweep_on_optunas_proxy(tmp_path: Path) -> None:
     require_package("grpc", "grpc")
-    import subprocess
     import sys
 
     from engines import free_port
@@ -144,7 +138,6 @@ def test_a_sweep_on_optunas_proxy(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_waited_out_or_told(tmp_path: Path) -> None:
     """The journal lies on a file system of 1 MiB that fills up while the sweep runs."""
-    import subprocess
 
     mounted = tmp_path / "small"
     mounted.mkdir()
@@ -184,35 +177,3 @@ def test_a_full_disk_is_waited_out_or_told(tmp_path: Path) -> None:
         assert trained_numbers(folder) == list(range(25))
     finally:
         subprocess.run(["umount", str(mounted)], check=False)
-
-
-def _check_real_sweep(folder: Path, *overrides: str) -> None:
-    done = run_train(*TINY_SWEEP, "hydra.sweeper.n_jobs=2", *overrides, cwd=folder)
-    assert done.returncode == 0, done.stderr + done.stdout
-    sweep = read_sweep(folder / FOLDER)
-    assert len(sweep.trained()) == 3
-    assert {trial.state for trial in sweep.trained()} <= {"completed", "pruned"}
-
-
-def test_a_sweep_on_submitits_local_executor(tmp_path: Path) -> None:
-    require_package("submitit", "slurm")
-    _check_real_sweep(tmp_path, "hydra/launcher=submitit_local")
-
-
-def _slurm_is_down() -> bool:
-    """Whether there is no Slurm, or none that answers."""
-    if shutil.which("sinfo") is None:
-        return True
-    return subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode != 0
-
-
-def test_a_sweep_on_slurm(tmp_path: Path) -> None:
-    require_package("submitit", "slurm")
-    if _slurm_is_down():
-        pytest.skip("no Slurm: run benchmarks/one_node_slurm.sh first")
-    _check_real_sweep(tmp_path, "hydra/launcher=slurm")
-
-
-def test_a_sweep_on_ray(tmp_path: Path) -> None:
-    require_package("ray", "ray")
-    _check_real_sweep(tmp_path, "hydra/launcher=ray")

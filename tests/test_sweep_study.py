@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 
 import optuna
 import pytest
-import yaml
-from conftest import TINY_OVERRIDES
-from hydra.core.global_hydra import GlobalHydra
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 from rich.console import Console
@@ -29,10 +23,8 @@ from stub_sweep import (
 from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.compose import conf_dir
-from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import book
 from resnet_sweep.sweep import status as status_module
-from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.endings import Ending
 from resnet_sweep.sweep.ledger import (
@@ -44,53 +36,20 @@ from resnet_sweep.sweep.ledger import (
     Ledger,
     state_of,
 )
-from resnet_sweep.sweep.plan import Plan, make_plan
 from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.sweep.searching import build_pruner
-from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.start import extend_from
 from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.step_timing import DataFacts
 from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS
-from resnet_sweep.sweep.sweeping import Sweeping
 from resnet_sweep.sweep.worker import work
-from resnet_sweep.train import main
 
-SWEEP = [
-    "-m",
-    "hydra/sweeper=optuna",
-    *TINY_OVERRIDES,
-    "hydra.sweeper.n_jobs=1",
-    "hydra.sweeper.n_trials=2",
-    "hydra.sweeper.study_name=s",
-    "hydra/sweeper/pruner=none",
-    "hydra.sweeper.start_from=[]",
-]
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@pytest.fixture
-def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Run a sweep from its command line, with stub trainings, in this process."""
-
-    def train_stubs(sweeping: Sweeping, *_: object) -> None:
-        assert _work(sweeping.folder).kind == "done"
-
-    def run(*overrides: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
-        main()
-
-    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    yield run
-    GlobalHydra.instance().clear()
 
 
 def _work(folder: Path) -> Ending:
@@ -189,96 +148,6 @@ def test_only_a_trial_that_is_still_its_own_is_charged_to_a_dead_worker(
     states = {0: TrialState.FAIL, 1: TrialState.RUNNING, None: TrialState.COMPLETE}
     assert read_trials(tmp_path)[0].state == states[taken_by]
     assert (OUTCOME in read_trials(tmp_path)[0].user_attrs) == (taken_by == 0)
-
-
-@pytest.mark.parametrize("ending", [SystemExit(130), UserError("max_rejections"), None])
-def test_each_ending_leaves_the_results(
-    ending: BaseException | None,
-    run_sweep: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def train_then_end(sweeping: Sweeping, *_: object) -> None:
-        _work(sweeping.folder)
-        if ending is not None:
-            raise ending
-
-    monkeypatch.setattr(Sweeping, "_supervise", train_then_end)
-    with nullcontext() if ending is None else pytest.raises(SystemExit):
-        run_sweep()
-    results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
-    assert results["best_value"] == max(t.value for t in read_trials(Path("outputs/sweeps/s")))
-
-
-def test_two_folders_never_share_a_study(
-    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    storage = f"hydra.sweeper.storage=sqlite:///{Path.cwd()}/a.db"
-    run_sweep(storage)
-    with pytest.raises(SystemExit) as ended:
-        run_sweep(storage, "hydra.sweeper.folder=other")
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"belongs to the sweep in {Path.cwd()}/outputs/sweeps/s on " in line
-    assert not Path("other/s/settings.json").exists()
-    Path("outputs/sweeps").rename("moved")
-    run_sweep(storage, "hydra.sweeper.folder=moved", "hydra.sweeper.n_trials=3")
-    assert len(read_trials(Path("moved/s"))) == 3
-
-
-def test_a_study_that_was_half_prepared_is_prepared_again(
-    run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = ["hydra.sweeper.study_name=t", "hydra.sweeper.extend_from=outputs/sweeps/s"]
-    run_sweep()
-    starts = "hydra.sweeper.start_from=[outputs/sweeps/s/runs/0]"
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(sweeping_module, "enqueue_starts", _interrupt)
-        run_sweep(*run, starts)
-    for n_trials in (3, 4):
-        run_sweep(*run, starts, f"hydra.sweeper.n_trials={n_trials}")
-        trials = read_trials(Path("outputs/sweeps/t"))
-        assert [EXTENDED_FROM in trial.user_attrs for trial in trials[:3]] == [True, True, False]
-        assert trials[2].params == pytest.approx(trials[0].params)
-        assert sum(EXTENDED_FROM in trial.user_attrs for trial in trials) == 2
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _plan_a_second_an_epoch(
-    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: int | None
-) -> Plan:
-    facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
-    return make_plan(hours, 1.0, facts, num_gpus, *fixed)
-
-
-@pytest.mark.parametrize(
-    ("fixed", "planned"),
-    [("hydra.sweeper.n_trials=6", (6, 12)), ("train.epochs=8", (9, 8)), ("seed=0", (7, 10))],
-)
-def test_hours_plan_only_what_the_command_line_leaves_open(
-    fixed: str,
-    planned: tuple[int, int],
-    run_sweep: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    free = [o for o in SWEEP if not o.startswith(("hydra.sweeper.n_", "train.epochs="))]
-    monkeypatch.setitem(globals(), "SWEEP", [*free, "hydra.sweeper.n_jobs=3"])
-    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0", "1"])
-    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
-    run_sweep("hydra.sweeper.hours=0.01", fixed)  # 36 s on each of two GPUs
-    settings = read_settings(Path("outputs/sweeps/s"))
-    assert (settings.n_trials, settings.epochs) == planned
-
-
-def test_hours_with_nothing_left_to_plan_are_refused(
-    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        run_sweep("hydra.sweeper.hours=1")
-    assert "hydra.sweeper.hours=1" in capsys.readouterr().err
-    assert not Path("outputs").exists()
 
 
 def test_status_lines_come_with_changes_or_once_a_minute(

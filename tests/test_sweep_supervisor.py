@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,8 +27,12 @@ from sweep_stub import TRAININGS
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import read_sweep_trials
+from resnet_sweep.sweep import launching
+from resnet_sweep.sweep.endings import worker_lock
 from resnet_sweep.sweep.journal import JOURNAL
+from resnet_sweep.sweep.launching import LaunchedWorker
 from resnet_sweep.sweep.ledger import Ledger
+from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.supervisor import TooManyFailures
 
 
@@ -163,3 +168,30 @@ def test_the_deadline_stops_the_workers(tmp_path: Path) -> None:
         supervisor.run(2)
     assert supervisor.timed_out
     assert 0 < supervisor.ledger.trained < 1000
+
+
+class _Job:
+    """A launcher whose job never tells how it ended, as Slurm without accounting."""
+
+    def launch(self, overrides: list[list[str]], initial_job_idx: int) -> list[object]:
+        threading.Event().wait(60)
+        return []
+
+
+def test_a_launched_worker_is_gone_when_its_lock_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "GONE_SECONDS", 0.2)
+    path = worker_lock(tmp_path, 0)
+    worker = LaunchedWorker(_Job(), 0, path)
+    for _ in range(4):  # it waits in a queue
+        assert worker.is_running()
+        time.sleep(0.1)
+    with FileLock(path) as lock:
+        lock.write("process 1 on a")
+        assert worker.is_running()
+    assert worker.is_running()  # it may be about to leave its word
+    time.sleep(0.3)
+    assert not worker.is_running()
+    assert "process 1 on a" in worker.last_words()
+    assert LaunchedWorker(_Job(), 0, path).is_running()

@@ -90,7 +90,19 @@ def test_no_configuration_is_trained_twice(tmp_path: Path) -> None:
     assert sorted(t.params["optimizer.lr"] for t in completed) == [0.1, 0.2, 0.3]
     make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=4, max_rejections=20)
     ending = _work(tmp_path)
-    assert ending.kind == "user_error" and "duplicate" in ending.message
+    assert ending.kind == "done"
+    assert "exhausted" in str(ending.message) and "20 of them as duplicates" in str(ending.message)
+
+
+def test_widths_alone_are_drawn_beside_fixed_blocks(tmp_path: Path) -> None:
+    space = ("model.widths=choice([4,8],[8,16])", "model.blocks=[1,1]", "seed=range(0,9)")
+    make_sweep(tmp_path, *space, n_trials=3)
+    assert _work(tmp_path).kind == "done"
+    space = ("model.widths=choice([4,8],[4,8,16])", "model.blocks=choice([1,1],[1,1,1])")
+    make_sweep(tmp_path / "both", *space, n_trials=2, max_rejections=20)
+    _work(tmp_path / "both")
+    states = Counter(map(state_of, read_trials(tmp_path / "both")))
+    assert states["completed"] == 2
 
 
 def test_a_grid_is_walked_once(tmp_path: Path) -> None:

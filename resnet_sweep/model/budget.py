@@ -38,7 +38,7 @@ def check_budget(config: Config, num_classes: int, image_size: int = 32) -> Cost
         return cost
     advice = ""
     if isinstance(model, ResNetConfig):
-        advice = f"; {_advice(model, lambda other: _cost_of(other, num_classes, image_size))}"
+        advice = f"; {_advice(model, lambda other: resnet_cost(other, num_classes, image_size))}"
     _refuse(model, cost, advice)
 
 
@@ -49,11 +49,16 @@ def measure_cost(config: Config, num_classes: int, image_size: int = 32) -> Cost
         ConfigError: it cannot be built.
     """
     if isinstance(config.model, ResNetConfig):
-        return _cost_of(config.model, num_classes, image_size)
+        return resnet_cost(config.model, num_classes, image_size)
     return _measure_custom(config, num_classes, image_size)
 
 
-def _cost_of(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
+def resnet_cost(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
+    """Return the cost of a ResNet.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
     plan = plan_resnet(model, num_classes, image_size)
     return Cost(plan.num_params, plan.multiply_adds)
 

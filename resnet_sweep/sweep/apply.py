@@ -35,6 +35,29 @@ def apply_values(config: DictConfig, values: Mapping[str, Any]) -> list[str]:
     return list(touched)
 
 
+def apply_to_resnet(model: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Set values of a ResNet's fields in place, as apply_values does.
+
+    Args:
+        model: plain values by name of the field.
+        values: of keys `model.*`.
+
+    Raises:
+        ConfigError: there is no such field, or entry.
+    """
+    for key in sorted(values, key=_rank):
+        value = _amount(key, values[key])
+        if key == NUM_STAGES:
+            model |= _cut_stages(model, value)
+            continue
+        field, index = split_item(target(key))
+        name = field.removeprefix("model.")
+        if name not in model:
+            raise ConfigError(key, value, suggestion(name, set(model)))
+        items = None if index is None else _stage_list(model, name)
+        model[name] = value if index is None else _with_item(items, field, index, value, key)
+
+
 def _rank(key: str) -> tuple[int, str]:
     """Plain fields first, then the lengths of lists, their entries, and what reads others."""
     if key == NUM_STAGES:
@@ -49,12 +72,16 @@ def _set(config: DictConfig, key: str, value: Any) -> list[str]:
         return _set_num_stages(config, value)
     if key == WARMUP_FRACTION:
         return [_set_field(config, target(key), value * config.train.epochs, key)]
-    # Twelve digits: 1 - 0.1 is to be 0.9, and 0.9 to come back as 0.1.
-    amount = round(1 - value, 12) if is_one_minus(key) else value
+    amount = _amount(key, value)
     field, index = split_item(target(key))
     if index is None:
         return [_set_field(config, field, amount, key)]
     return [_set_item(config, field, index, amount, key)]
+
+
+def _amount(key: str, value: Any) -> Any:
+    """Return what the field gets: of 1 - 0.1 twelve digits, so that 0.9 comes back as 0.1."""
+    return round(1 - value, 12) if is_one_minus(key) else value
 
 
 def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
@@ -66,34 +93,45 @@ def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
 def _set_item(config: DictConfig, field: str, index: int, value: Any, key: str) -> str:
     node, name = _owner(config, field, key, value)
     items = _stage_list(config.model, name) if node is config.model else node[name]
+    node[name] = _with_item(items, field, index, value, key)
+    return field
+
+
+def _with_item(items: Any, field: str, index: int, value: Any, key: str) -> list[Any]:
     if not isinstance(items, (list, ListConfig)):
         raise ConfigError(key, value, f"{field} is no list")
     if index >= len(items):
         raise ConfigError(key, value, f"{field} has {len(items)} entries")
-    node[name] = [*items[:index], value, *items[index + 1 :]]
-    return field
+    return [*items[:index], value, *items[index + 1 :]]
 
 
 def _set_num_stages(config: DictConfig, count: int) -> list[str]:
     model = config.model
     if OmegaConf.get_type(model) is not ResNetConfig:
         raise ConfigError(NUM_STAGES, count, f"model={model.name} has no stages")
+    changes = _cut_stages(model, count)
+    for name, entries in changes.items():
+        model[name] = entries
+    return [f"model.{name}" for name in changes]
+
+
+def _cut_stages(model: Mapping[Any, Any], count: Any) -> dict[str, list[Any]]:
+    """Return the lists of a ResNet with `count` entries each."""
     if not isinstance(count, int) or count < 1:
         raise ConfigError(NUM_STAGES, count, "must be an integer, at least 1")
-    touched = []
-    for name in STAGE_LISTS:
-        if name == "widths" and model.base_width is not None:
-            continue  # it has no say then
-        entries = model[name]
-        if isinstance(entries, ListConfig):
-            model[name] = [entries[min(i, len(entries) - 1)] for i in range(count)]
-            touched.append(f"model.{name}")
-    return touched
+    lists = {name: model[name] for name in STAGE_LISTS}
+    if model["base_width"] is not None:
+        del lists["widths"]  # they have no say then
+    return {
+        name: [entries[min(i, len(entries) - 1)] for i in range(count)]
+        for name, entries in lists.items()
+        if isinstance(entries, (list, ListConfig))
+    }
 
 
-def _stage_list(model: DictConfig, name: str) -> Any:
+def _stage_list(model: Mapping[Any, Any], name: str) -> Any:
     """Return a list of the model with one entry for each stage, whatever it is short for."""
-    entries, stages = model[name], len(model.blocks)
+    entries, stages = model[name], len(model["blocks"])
     if name == "strides" and entries is None:
         return [1] + [2] * (stages - 1)
     if name in STAGE_LISTS and isinstance(entries, int):

@@ -16,6 +16,7 @@ from typing import Any, Optional
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from resnet_sweep.sweep.endings import worker_lock
 from resnet_sweep.sweep.ledger import (
     ACCEPTED,
     EXTENDED_FROM,
@@ -31,7 +32,6 @@ from resnet_sweep.sweep.searching import is_exhausted
 from resnet_sweep.sweep.telling import tell_rejection
 
 CLAIMS = "claims.lock"
-WORKERS = "workers"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal
 
 
@@ -77,12 +77,12 @@ def _unstopped() -> Iterator[None]:
             raise
 
 
-def worker_lock(folder: Path, worker: int) -> Path:
-    return folder / WORKERS / f"{worker}.lock"
-
-
 class Book:
-    """One worker's access to the study."""
+    """One worker's access to the study.
+
+    Args:
+        duplicates: that this worker drew since its last new proposal.
+    """
 
     def __init__(self, study: optuna.Study, folder: Path, n_trials: int, worker: int) -> None:
         self.study = study
@@ -91,7 +91,7 @@ class Book:
         self._n_trials = n_trials
         self._worker = worker
         self._lock = FileLock(folder / CLAIMS)
-        self._duplicates = 0
+        self.duplicates = 0
         self._is_new = True  # looks for what others left before it takes anything new
 
     def claim(self) -> Trial | None:
@@ -125,25 +125,23 @@ class Book:
             self.ledger.refresh()
             earlier = self.ledger.signatures.get(verdict["signature"], trial.number)
             if earlier != trial.number:
-                self._duplicates += 1
+                self.duplicates += 1
                 return earlier
-            self._duplicates = 0
+            self.duplicates = 0
             trial.set_user_attr(ACCEPTED, verdict)
             self.ledger.refresh()
             return None
 
-    def reject(
-        self, trial: Trial, rejection: Rejection, size: int | None, limit: int, nth: int
-    ) -> None:
+    def reject(self, trial: Trial, rejection: Rejection, excess: float | None, nth: int) -> None:
         """Tell the study of a proposal that is not trained.
 
         Args:
-            size, limit: what is over its budget, and the budget; size None: it has no size.
+            excess: how far it is over its limit, as a fraction of it; None: it is not.
             nth: 1 for the first rejection after a trial that was trained.
         """
         trial.set_user_attr(REJECTED, asdict(rejection))
         with _unstopped():
-            tell_rejection(self.study, trial, size, limit, nth)
+            tell_rejection(self.study, trial, excess, nth)
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Tell the study what became of a training."""
@@ -192,7 +190,7 @@ class Book:
         for waiting in self.ledger.waiting:
             if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                 return self._take(waiting)
-        if self._duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
+        if self.duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
             return None
         template = FrozenTrial(
             number=-1,  # the storage numbers it

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.settings import read_settings
@@ -68,9 +68,8 @@ def check_sweep(
     Raises:
         UserError: what is wrong.
     """
-    epochs, rungs = base.train.epochs, options.rungs
-    allowed = f"must be fewer than train.epochs={epochs}"
-    require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
+    if options.hours is None:
+        check_rungs(options.rungs, base.train.epochs)
     needs_val = any(name.startswith("val_") for name in options.objectives)
     allowed = "the objective needs a validation part"
     require(base.data.val_size > 0 or not needs_val, "data.val_size", 0, allowed)
@@ -83,7 +82,13 @@ def check_sweep(
     check_space(space, composer)
 
 
-def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> None:
+def check_rungs(rungs: list[int], epochs: int) -> None:
+    """Raise ConfigError unless each rung is shorter than the whole training."""
+    allowed = f"must be fewer than train.epochs={epochs}"
+    require(max(rungs, default=0) < epochs, "hydra.sweeper.rungs", rungs, allowed)
+
+
+def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> None:
     """Draw at random until a net fits.
 
     Raises:
@@ -92,11 +97,7 @@ def check_any_fits(space: SearchSpace, composer: Composer, num_classes: int) -> 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     counts: list[int] = []
     for _ in range(TRIAL_DRAWS):
-        try:
-            config = composer.config(space.suggest(study.ask()), None)
-        except UserError:
-            continue
-        verdict = judge(config, num_classes, getattr(config.data, "image_size", 32))
+        verdict = propose(composer, space.suggest(study.ask()), None, shape).verdict
         if verdict.accepted:
             return
         counts += [] if verdict.num_params is None else [verdict.num_params]

@@ -6,6 +6,7 @@ Free of torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.cli import describe
 from resnet_sweep.compose import convert, register_schemas, user_error
 from resnet_sweep.config import Config
+from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.sweep.apply import apply_values
+from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
 from resnet_sweep.sweep.space_parsing import did_you_mean, to_text, to_value
 
 Choices = tuple[tuple[str, str], ...]
@@ -42,6 +44,7 @@ class Composer:
         self.fixed_overrides = list(fixed_overrides)
         self.groups = _find_groups(self.conf_dir)
         self._compose = lru_cache(maxsize=None)(self._compose_uncached)
+        self._resnet_values = lru_cache(maxsize=None)(self._resnet_values_uncached)
         self._without = lru_cache(maxsize=None)(self._without_uncached)
         self._changes_its_group_alone = lru_cache(maxsize=None)(self._compare_with_base)
         self._compose(())
@@ -57,6 +60,26 @@ class Composer:
             UserError: it cannot be built.
         """
         return convert(self._apply(assignments, seed)[0])
+
+    def resnet(self, assignments: Mapping[str, Any]) -> ResNetConfig | None:
+        """Return the net of a proposal alone, in a small part of the time of `config`.
+
+        None: it is no ResNet, or only a whole configuration can tell.
+
+        Raises:
+            UserError: it cannot be built.
+        """
+        choices = self._choices(assignments)
+        if all(map(self._changes_its_group_alone, choices)):
+            choices = tuple(choice for choice in choices if choice[0] == "model")
+        values = self._resnet_values(choices)
+        if values is None:
+            return None
+        drawn = {k: to_value(v) for k, v in assignments.items() if k.startswith("model.")}
+        values = dict(values)
+        apply_to_resnet(values, drawn)
+        net = ResNetConfig(**values)
+        return net if isinstance(net.squeeze_excitation, bool) else None  # not checked by itself
 
     def value(self, assignments: Mapping[str, Any], field: str) -> Any:
         """Return what a field has after some assignments, which need not be a whole proposal."""
@@ -102,6 +125,14 @@ class Composer:
         for choice in choices:
             combined[choice[0]] = self._compose((choice,))._get_node(choice[0])
         return combined
+
+    def _resnet_values_uncached(self, choices: Choices) -> dict[str, Any] | None:
+        node = self._combine(choices)._get_node("model")
+        if OmegaConf.get_type(node) is not ResNetConfig:
+            return None
+        plain: Any = OmegaConf.to_container(node, resolve=True)
+        is_known = plain.keys() <= {field.name for field in fields(ResNetConfig)}
+        return plain if is_known else None
 
     def _without_uncached(self, groups: tuple[str, ...]) -> DictConfig:
         """Return the fixed configuration without some groups: they need not be copied."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from statistics import fmean, quantiles
 
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.forecast import Proposal, draw_proposals, first_config, time_epochs
+from resnet_sweep.sweep.forecast import draw_proposals, time_epochs
+from resnet_sweep.sweep.proposal import Proposal, first_config
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import StepTimer
 

@@ -55,6 +55,11 @@ def worker_log(folder: Path, index: int) -> Path:
     return folder / WORKERS / f"{index}.log"
 
 
+def worker_lock(folder: Path, index: int) -> Path:
+    """Return the lock that a worker holds as long as it lives."""
+    return folder / WORKERS / f"{index}.lock"
+
+
 def request_stop(folder: Path) -> None:
     """Ask all workers, wherever they run, to stop after their step or epoch."""
     (folder / STOP).touch()

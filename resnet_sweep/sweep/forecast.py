@@ -6,7 +6,6 @@ Free of torch: steps are timed in another process.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -14,36 +13,12 @@ from optuna.samplers import RandomSampler
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, judge
+from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 
 # A forward pass is a third of forward and backward.
 EVALUATION_SHARE = 1 / 3
-MOST_TRIES = 100
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A draw; config is None where none can be built."""
-
-    config: Config | None
-    verdict: Verdict
-
-
-def first_config(space: SearchSpace, composer: Composer) -> Config:
-    """Return a proposal that can be built; without a draw many a configuration has no widths.
-
-    Raises:
-        UserError: none of many can be built.
-    """
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(MOST_TRIES):
-        try:
-            return composer.config(space.suggest(study.ask()), None)
-        except UserError as error:
-            reason = error
-    raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")
 
 
 def draw_proposals(
@@ -51,15 +26,8 @@ def draw_proposals(
 ) -> list[Proposal]:
     """Draw `count` proposals uniformly and judge them; nothing is stored."""
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    return [_propose(space.suggest(study.ask()), composer, facts) for _ in range(count)]
-
-
-def _propose(assignments: dict[str, object], composer: Composer, facts: DataFacts) -> Proposal:
-    try:
-        config = composer.config(assignments, None)
-    except UserError:
-        return Proposal(None, UNBUILDABLE)
-    return Proposal(config, judge(config, facts.num_classes, facts.image_size))
+    shape = DataShape(facts.num_classes, facts.image_size)
+    return [propose(composer, space.suggest(study.ask()), None, shape) for _ in range(count)]
 
 
 def time_epochs(proposals: Sequence[Proposal], timer: StepTimer, count: int) -> list[float]:

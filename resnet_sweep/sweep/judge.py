@@ -9,9 +9,9 @@ from typing import Any
 
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.config.model import ModelConfig, ResNetConfig
 from resnet_sweep.errors import UserError
-from resnet_sweep.model.budget import measure_cost
+from resnet_sweep.model.budget import Cost, measure_cost
 
 # What changes where and how fast a run goes, what it shows, or only a name.
 _WITHOUT_EFFECT = {
@@ -42,12 +42,14 @@ class Verdict:
     Args:
         reason: `over_budget` (parameters), `over_multiply_adds`, `unbuildable`, or None.
         num_params, multiply_adds: None where it cannot be built.
+        excess: how far it is over its limit, as a fraction of the limit.
     """
 
     accepted: bool
     reason: str | None
     num_params: int | None
     multiply_adds: int | None
+    excess: float | None = None
 
 
 UNBUILDABLE = Verdict(False, "unbuildable", None, None)
@@ -59,12 +61,16 @@ def judge(config: Config, num_classes: int, image_size: int) -> Verdict:
         cost = measure_cost(config, num_classes, image_size)
     except UserError:
         return UNBUILDABLE
-    reason, cap = None, config.model.max_multiply_adds
-    if cost.num_params > config.model.max_params:
-        reason = "over_budget"
+    return compare_with_budget(cost, config.model)
+
+
+def compare_with_budget(cost: Cost, budget: ModelConfig) -> Verdict:
+    reason, excess, cap = None, None, budget.max_multiply_adds
+    if cost.num_params > budget.max_params:
+        reason, excess = "over_budget", cost.num_params / budget.max_params - 1
     elif cap is not None and cost.multiply_adds > cap:
-        reason = "over_multiply_adds"
-    return Verdict(reason is None, reason, cost.num_params, cost.multiply_adds)
+        reason, excess = "over_multiply_adds", cost.multiply_adds / cap - 1
+    return Verdict(reason is None, reason, cost.num_params, cost.multiply_adds, excess)
 
 
 def signature(config: Config) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,11 +18,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.errors import ConfigError
-from resnet_sweep.sweep.endings import WORKERS, worker_log
+from resnet_sweep.sweep.endings import WORKERS, worker_lock, worker_log
+from resnet_sweep.sweep.locks import held_if_free
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 RAY_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 CORES_PER_WORKER = 4
+GONE_SECONDS = 5.0  # in which a worker that ends leaves its word
 
 
 class RunningWorker(Protocol):
@@ -152,7 +155,7 @@ class HydraLauncher:
     def start(self, index: int) -> LaunchedWorker:
         task = functools.partial(work_as_job, str(self._folder), index, os.getcwd())
         launcher = Plugins.instance().instantiate_launcher(self._context, task, self._config)
-        return LaunchedWorker(launcher, index)
+        return LaunchedWorker(launcher, index, worker_lock(self._folder, index))
 
 
 def _start_ray(settings: DictConfig) -> None:
@@ -170,10 +173,18 @@ def _start_ray(settings: DictConfig) -> None:
 
 
 class LaunchedWorker:
-    """A thread that waits for a launcher's job."""
+    """A thread that waits for a launcher's job, and looks after its worker's lock.
 
-    def __init__(self, launcher: Any, index: int) -> None:
+    Slurm without accounting never tells that a job was killed, and with it minutes later; the
+    kernel frees the lock at once. A job that still waits in the queue has left no word in it.
+    """
+
+    def __init__(self, launcher: Any, index: int, lock: Path) -> None:
         self._error = ""
+        self._lock = lock
+        self._free_since: float | None = None
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.write_bytes(b"")
         self._thread = threading.Thread(target=self._run, args=(launcher, index), daemon=True)
         self._thread.start()
 
@@ -185,7 +196,17 @@ class LaunchedWorker:
             self._error = " ".join(f"{type(error).__name__}: {error}".split())
 
     def is_running(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_gone()
+
+    def _is_gone(self) -> bool:
+        """Return whether the worker has begun and its lock has been free for a while."""
+        with held_if_free(self._lock) as is_free:
+            is_begun = self._lock.stat().st_size > 0
+        if not (is_begun and is_free):
+            self._free_since = None
+            return False
+        self._free_since = self._free_since or time.monotonic()
+        return time.monotonic() - self._free_since > GONE_SECONDS
 
     def stop(self) -> None:
         """Nothing beyond the stop file: the job may run anywhere."""
@@ -194,11 +215,14 @@ class LaunchedWorker:
         """Nothing: the job ends with its stop file, or by the cluster's own command."""
 
     def last_words(self) -> str:
-        return self._error or "it left no word"
+        return self._error or f"it left no word; it was {self._lock.read_text() or 'not begun'}"
 
 
 def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) -> str:
     """Work where a launcher has put this process; relative paths stay those of the sweep."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK")
+    if granted is not None:  # Ray does the same; without it each worker would use every core
+        os.environ.setdefault("OMP_NUM_THREADS", granted)
     from resnet_sweep.sweep.worker import run_worker
 
     os.chdir(working_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +77,8 @@ def held_if_free(path: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def this_process() -> str:
+    """Return the word that a holder leaves in its lock."""
+    return f"process {os.getpid()} on {socket.gethostname()}"

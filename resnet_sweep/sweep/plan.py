@@ -7,7 +7,8 @@ from statistics import fmean
 
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import TIMED_NETS, hours_text
-from resnet_sweep.sweep.forecast import EVALUATION_SHARE, draw_proposals, first_config, time_epochs
+from resnet_sweep.sweep.forecast import EVALUATION_SHARE, draw_proposals, time_epochs
+from resnet_sweep.sweep.proposal import first_config
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 

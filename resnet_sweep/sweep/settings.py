@@ -112,6 +112,18 @@ def refuse_changes(folder: Path, old: SweepSettings, new: SweepSettings) -> None
     )
 
 
+def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
+    """Return how the ways to search differ, which may change: each trial stays what it was."""
+    changes = []
+    for name, key in (("sampler", "_target_"), ("pruner", "name")):
+        before, after, path = getattr(old, name), getattr(new, name), f"hydra.sweeper.{name}"
+        if before[key] != after[key]:  # another one has other options
+            before, after = ({name: str(each[key]).rpartition(".")[2]} for each in (before, after))
+            path = "hydra.sweeper"
+        changes += _differences(_flat(before, f"{path}."), _flat(after, f"{path}."))
+    return changes
+
+
 def _described(settings: SweepSettings) -> dict[str, Any]:
     return dict(SearchSpace.from_json(settings.space).describe())
 

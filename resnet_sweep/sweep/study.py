@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 
 from resnet_sweep.atomic import write_text
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.sweep.ledger import EXTENDED_FROM, WORKER
 from resnet_sweep.sweep.schema import Direction
 from resnet_sweep.sweep.storage import open_storage
@@ -18,6 +20,8 @@ from resnet_sweep.sweep.storage import open_storage
 SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
 OWNER = "sweep_folder"
 PREPARED = "prepared"
+OWNER_SECONDS = 5.0
+POLL_SECONDS = 0.1
 
 
 def open_own_study(
@@ -28,16 +32,13 @@ def open_own_study(
     Raises:
         UserError: it belongs to the sweep in another folder.
     """
-    study = optuna.create_study(
-        study_name=name,
-        storage=open_storage(url, folder),
-        directions=directions,
-        load_if_exists=True,
-    )
-    own = _own_id(folder)
-    if SWEEP_ID not in study.user_attrs:
-        study.set_user_attr(OWNER, _place(folder))
-        study.set_user_attr(SWEEP_ID, own)
+    storage, own = open_storage(url, folder), _own_id(folder)
+    try:
+        study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+        _claim(study, folder, own)  # only one of several can have created it
+    except DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage)
+        _await_owner(study, folder, own, 0.0 if url is None else OWNER_SECONDS)
     if study.user_attrs[SWEEP_ID] != own:
         raise UserError(
             f"hydra.sweeper.study_name={name}: the study belongs to the sweep in "
@@ -46,6 +47,26 @@ def open_own_study(
     if study.user_attrs[OWNER] != _place(folder):  # the folder was moved
         study.set_user_attr(OWNER, _place(folder))
     return study
+
+
+def _claim(study: optuna.Study, folder: Path, own: str) -> None:
+    study.set_user_attr(OWNER, _place(folder))
+    study.set_user_attr(SWEEP_ID, own)
+
+
+def _await_owner(study: optuna.Study, folder: Path, own: str, seconds: float) -> None:
+    """Wait for the creator of a study to name itself; it was killed if it does not.
+
+    Then whoever writes last has the study; all look only when the others must have written
+    (Fischer's mutual exclusion). A journal, in its own locked folder, needs no wait.
+    """
+    until = time.monotonic() + seconds
+    while SWEEP_ID not in study.user_attrs:
+        if time.monotonic() >= until:
+            _claim(study, folder, own)
+            time.sleep(seconds)
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _own_id(folder: Path) -> str:
@@ -81,9 +102,13 @@ def prepare_study(study: optuna.Study, prepare: Callable[[optuna.Study], None]) 
 def _created_again(old: optuna.Study) -> optuna.Study:
     attributes = old.user_attrs
     optuna.delete_study(study_name=old.study_name, storage=old._storage)
-    study = optuna.create_study(
-        study_name=old.study_name, storage=old._storage, directions=old.directions
-    )
+    try:
+        study = optuna.create_study(
+            study_name=old.study_name, storage=old._storage, directions=old.directions
+        )
+    except DuplicatedStudyError as error:
+        taken = "another sweep has taken it this moment; take another name"
+        raise ConfigError("hydra.sweeper.study_name", old.study_name, taken) from error
     for name, value in attributes.items():
         study.set_user_attr(name, value)
     return study

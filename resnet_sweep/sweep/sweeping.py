@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.sweep.checking import (
     check_any_fits,
+    check_rungs,
     check_sweep,
     fixed_length,
     plain_values,
@@ -35,8 +34,9 @@ from resnet_sweep.sweep.checking import (
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.plan import plan_hours
+from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
     RESULTS,
     best_trials,
@@ -47,6 +47,7 @@ from resnet_sweep.sweep.results import (
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
+    allowed_changes,
     base_values,
     freeze_conf,
     frozen_composer,
@@ -86,9 +87,10 @@ class Sweeping:
         """Check, freeze, train, and leave the results."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         composer = Composer(conf_dir(), self.space.fixed_overrides)
-        base = composer.config({}, None)
+        base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
-        check_any_fits(self.space, composer, count_classes(base.data))
+        shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
+        check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, print)
         if self.options.dry_run:
             print(dry_run(self.space, composer, self.options.n_trials), flush=True)
@@ -126,9 +128,10 @@ class Sweeping:
             plan = plan_hours(self.space, composer, hours, num_gpus, fixed_trials, fixed_epochs)
             print(plan.text, flush=True)
             n_trials, epochs = plan.n_trials, plan.epochs
+        check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
         self.space = self._build_space(f"train.epochs={epochs}")
-        return Composer(conf_dir(), self.space.fixed_overrides).config({}, None)
+        return base_config(self.space, Composer(conf_dir(), self.space.fixed_overrides))
 
     @contextmanager
     def _folder_to_itself(self) -> Iterator[None]:
@@ -143,7 +146,7 @@ class Sweeping:
             holder = lock.path.read_text()
             allowed = f"a sweep with this name is running in {self.folder} ({holder})"
             raise ConfigError(STUDY_NAME, self.name, allowed)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.write(this_process())
         try:
             yield
         except OSError as error:
@@ -154,7 +157,10 @@ class Sweeping:
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
         if (self.folder / SETTINGS).exists():
-            refuse_changes(self.folder, read_settings(self.folder), settings)
+            old = read_settings(self.folder)
+            refuse_changes(self.folder, old, settings)
+            for change in allowed_changes(old, settings):
+                print(f"{change}: the sweep goes on so", flush=True)
         return open_own_study(self.name, settings.storage, self.folder, self.options.directions)
 
     def _freeze(self, settings: SweepSettings) -> None:

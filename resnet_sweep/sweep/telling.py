@@ -14,21 +14,18 @@ from optuna.trial import Trial, TrialState
 TOLD_AS_CONSTRAINT = 10
 
 
-def tell_rejection(
-    study: Study, trial: Trial, num_params: int | None, budget: int, nth_in_a_row: int
-) -> None:
+def tell_rejection(study: Study, trial: Trial, excess: float | None, nth_in_a_row: int) -> None:
     """End a trial that is not worth training.
 
     Every parameter must have been suggested: a pruned trial without some of them would shrink
     the space in which TPE models all parameters together.
 
     Args:
-        num_params: what is over the budget: parameters, or multiply-adds with their cap;
-            None: the net cannot be built.
+        excess: how far it is over its limit, as a fraction of it; None: the net cannot be built.
         nth_in_a_row: 1 for the first rejection after a trial that was trained.
     """
-    if num_params is None or nth_in_a_row % TOLD_AS_CONSTRAINT:
+    if excess is None or nth_in_a_row % TOLD_AS_CONSTRAINT:
         study.tell(trial, state=TrialState.FAIL)
         return
-    trial.set_constraint("budget", num_params / budget - 1)
+    trial.set_constraint("budget", excess)
     study.tell(trial, state=TrialState.PRUNED)

@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
-from resnet_sweep.sweep.book import Book, Outcome, Rejection, worker_lock
-from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
-from resnet_sweep.sweep.judge import Verdict, judge, signature
+from resnet_sweep.sweep.book import Book, Outcome, Rejection
+from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
+from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.sweep.locks import FileLock, this_process
+from resnet_sweep.sweep.proposal import DataShape, Proposal, base_config, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
@@ -40,14 +41,6 @@ from resnet_sweep.sweep.training_trial import BrokenFolder, RunTrial, Stopped, T
 log = logging.getLogger(__name__)
 
 _parent_is_gone = threading.Event()
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """What a net has to fit."""
-
-    num_classes: int
-    image_size: int
 
 
 Prepare = Callable[[Config], DataShape]
@@ -68,8 +61,10 @@ def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     worker_lock(folder, index).parent.mkdir(exist_ok=True)
-    with FileLock(worker_lock(folder, index)), stop_on_signals() as stop:
+    with FileLock(worker_lock(folder, index)) as lock, stop_on_signals() as stop:
         try:
+            with suppress(OSError):  # a full disk shows with the first trial
+                lock.write(this_process())
             return Worker(folder, index, run_trial, prepare, stop).loop()
         except UserError as error:
             return Ending("user_error", str(error))
@@ -92,7 +87,7 @@ class Worker:
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._book = Book(self._study, folder, self._settings.n_trials, index)
-        self._shape = prepare(self._composer.config({}, None))
+        self._shape = prepare(base_config(self._space, self._composer))
         self._rejected_in_a_row = 0
 
     def loop(self) -> Ending:
@@ -106,6 +101,8 @@ class Worker:
                 self._carry_out(trial)
             except Stopped:
                 return Ending("stopped")
+            if self._rejected_in_a_row >= self._settings.max_rejections:
+                return self._end_of_row()
         return Ending("stopped")
 
     def _should_stop(self) -> bool:
@@ -128,49 +125,53 @@ class Worker:
         if self._book.finish_interrupted_tell(trial):
             return
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
-        config, error = self._compose(trial, seed)
-        if config is None:
-            self._reject(trial, Rejection("unbuildable", error), None, 1)
-        elif ACCEPTED in trial.user_attrs or self._accept(trial, config):
-            self._train(trial, config)
+        proposal = propose(self._composer, self._draw(trial), seed, self._shape)
+        if ACCEPTED not in trial.user_attrs and not self._accept(trial, proposal):
+            return
+        assert proposal.config is not None
+        self._train(trial, proposal.config)
 
-    def _compose(self, trial: Trial, seed: int) -> tuple[Config | None, str | None]:
-        """Return a proposal's configuration, or why it has none."""
+    def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
         if self._extend_space is not None:
             self._extend_space(assignments, trial)
-        try:
-            return self._composer.config(assignments, seed), None
-        except UserError as error:
-            return None, str(error)
+        return assignments
 
-    def _accept(self, trial: Trial, config: Config) -> bool:
+    def _accept(self, trial: Trial, proposal: Proposal) -> bool:
         """Judge a proposal; whatever is not trained is told at once."""
-        verdict = judge(config, self._shape.num_classes, self._shape.image_size)
+        config, verdict = proposal.config, proposal.verdict
         counts = {"num_params": verdict.num_params, "multiply_adds": verdict.multiply_adds}
-        if not verdict.accepted:
-            self._reject(trial, _rejection(verdict), *_excess(verdict, config))
+        if config is None or not verdict.accepted:
+            assert verdict.reason is not None
+            rejection = Rejection(verdict.reason, proposal.error, **counts)
+            self._reject(trial, rejection, verdict.excess)
             return False
         accepted = {"signature": signature(config), "seed": config.seed, **counts}
         earlier = self._book.accept(trial, accepted)
         if earlier is not None:
-            same = Rejection("duplicate", f"repeats trial {earlier}", **counts)
-            self._reject(trial, same, None, 1)
+            self._reject(trial, Rejection("duplicate", f"repeats trial {earlier}", **counts))
             return False
         return True
 
-    def _reject(self, trial: Trial, rejection: Rejection, size: int | None, limit: int) -> None:
+    def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
         self._rejected_in_a_row += 1
-        self._book.reject(trial, rejection, size, limit, self._rejected_in_a_row)
-        if self._rejected_in_a_row < self._settings.max_rejections:
-            return
+        self._book.reject(trial, rejection, excess, self._rejected_in_a_row)
+
+    def _end_of_row(self) -> Ending:
+        """End after too long a row of rejections.
+
+        Raises:
+            UserError: most were no duplicates: what the space holds does not fit.
+        """
+        bound = f"hydra.sweeper.max_rejections={self._settings.max_rejections}"
+        many = f"{bound}: so many proposals in a row were turned away"
+        if 2 * self._book.duplicates > self._rejected_in_a_row:
+            most = f"{self._book.duplicates} of them as duplicates"
+            return Ending("done", f"the search space is exhausted; {many}, {most}")
         self._book.ledger.refresh()
         smallest = self._book.ledger.smallest_rejected
         least = "none could be built" if smallest is None else f"the smallest had {smallest:,}"
-        raise UserError(
-            f"hydra.sweeper.max_rejections={self._settings.max_rejections}: so many proposals in "
-            f"a row were turned away, the last as {rejection.reason}; of parameters {least}"
-        )
+        raise UserError(f"{many}; of parameters {least}")
 
     def _train(self, trial: Trial, config: Config) -> None:
         def give_up(outcome: Outcome) -> None:
@@ -186,22 +187,10 @@ class Worker:
         try:
             outcome = training.train(config, run_dir)
         except UserError as error:  # what only the data can tell, such as too large a batch
-            self._reject(trial, Rejection("unbuildable", str(error)), None, 1)
+            self._reject(trial, Rejection("unbuildable", str(error)))
             return
         self._book.finish(trial, outcome)
         self._rejected_in_a_row = 0
-
-
-def _rejection(verdict: Verdict) -> Rejection:
-    assert verdict.reason is not None
-    return Rejection(verdict.reason, None, verdict.num_params, verdict.multiply_adds)
-
-
-def _excess(verdict: Verdict, config: Config) -> tuple[int | None, int]:
-    """Return what is over its limit, and the limit."""
-    if verdict.reason == "over_multiply_adds":
-        return verdict.multiply_adds, config.model.max_multiply_adds or 1
-    return verdict.num_params, config.model.max_params
 
 
 def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] | None:

@@ -1,0 +1,96 @@
+"""Proposals turned away by their model alone: exactly those that the real nets would be."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.samplers import RandomSampler
+from shipped_spaces import shipped
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.errors import UserError
+from resnet_sweep.model.build import build_model
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.proposal import DataShape, propose
+from resnet_sweep.sweep.space import SearchSpace
+
+SHAPE = DataShape(num_classes=10, image_size=32)
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer(conf_dir(), ["data=digits"])
+
+
+def _drawn(name: str, count: int, seed: int) -> tuple[Composer, list[dict[str, Any]]]:
+    space = SearchSpace.build(shipped(name), ["train.epochs=30"])
+    study = optuna.create_study(sampler=RandomSampler(seed=seed))
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    return composer, [space.suggest(study.ask()) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["core", "full", "architecture"])
+def test_the_model_alone_is_that_of_the_whole_configuration(name: str) -> None:
+    composer, proposals = _drawn(name, 12, seed=4)
+    for drawn in proposals:
+        assert composer.resnet(drawn) == composer.config(drawn, None).model
+
+
+def test_the_counts_of_what_is_turned_away_are_those_of_the_real_nets() -> None:
+    composer, proposals = _drawn("full", 30, seed=5)
+    verdicts = [propose(composer, drawn, 0, SHAPE) for drawn in proposals]
+    rejected = [i for i, each in enumerate(verdicts) if each.verdict.reason == "over_budget"]
+    assert len(rejected) > 5
+    for index in rejected:
+        with torch.device("meta"):  # shapes without memory
+            net = build_model(composer.config(proposals[index], 0), 10, 32)
+        real = sum(p.numel() for p in net.parameters())
+        verdict = verdicts[index].verdict
+        assert verdict.num_params == real > 5_000_000
+        assert verdict.excess == real / 5_000_000 - 1
+
+
+@pytest.mark.parametrize(
+    ("drawn", "reason"),
+    [
+        ({"model.base_width": 256}, "over_budget"),
+        ({"model.max_multiply_adds": 1000}, "over_multiply_adds"),
+        ({"model": "resnet20", "model.num_stages": 3}, None),
+        ({"model.kernel_size[1]": 4}, "unbuildable"),
+        ({"model.blocks": 3}, "unbuildable"),
+        ({"model.blocks": "abc", "model.strides[1]": 1}, "unbuildable"),
+        ({"model.base_width": 16.5}, "unbuildable"),
+        ({"model.squeeze_excitation": "true", "model.base_width": 256}, "over_budget"),
+        ({"model.no_such_field": 3}, "unbuildable"),
+        ({"scheduler.warmup_fraction": 1.5}, "unbuildable"),
+        ({"model.widths": "[8,16]"}, "unbuildable"),
+    ],
+)
+def test_verdicts(composer: Composer, drawn: dict[str, Any], reason: str | None) -> None:
+    proposal = propose(composer, drawn, 0, SHAPE)
+    assert proposal.verdict.reason == reason
+    assert (proposal.error is not None) == (reason == "unbuildable")
+
+
+def test_a_custom_net_takes_its_whole_configuration(composer: Composer) -> None:
+    assert composer.resnet({"model": "custom"}) is None
+    drawn = {"model": "custom", "model.target": "torchvision.models.squeezenet1_1"}
+    with pytest.raises(UserError):
+        composer.config({"model": "custom"}, 0)
+    assert propose(composer, drawn, 0, DataShape(10, 64)).verdict.num_params == 727_626
+
+
+def test_a_net_over_budget_is_turned_away_within_2_milliseconds() -> None:
+    composer, proposals = _drawn("full", 60, seed=3)
+    seconds = []
+    for drawn in proposals:
+        start = time.process_time()
+        reason = propose(composer, drawn, 0, SHAPE).verdict.reason
+        if reason in ("over_budget", "over_multiply_adds"):
+            seconds.append(time.process_time() - start)
+    assert len(seconds) > 10 and median(seconds) < 0.002

@@ -1,0 +1,262 @@
+"""One sweep after another from the command line, with stub trainings: what may go on, and how."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from conftest import TINY_OVERRIDES
+from hydra.core.global_hydra import GlobalHydra
+from optuna.trial import TrialState
+from stub_sweep import (
+    read_trials,
+)
+from sweep_stub import prepare, stub_run_trial
+
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep import study as study_module
+from resnet_sweep.sweep import sweeping as sweeping_module
+from resnet_sweep.sweep.endings import Ending
+from resnet_sweep.sweep.ledger import (
+    EXTENDED_FROM,
+)
+from resnet_sweep.sweep.plan import Plan, make_plan
+from resnet_sweep.sweep.settings import read_settings
+from resnet_sweep.sweep.step_timing import DataFacts
+from resnet_sweep.sweep.storage import connect
+from resnet_sweep.sweep.study import open_own_study
+from resnet_sweep.sweep.sweeping import Sweeping
+from resnet_sweep.sweep.worker import work
+from resnet_sweep.train import main
+
+SWEEP = [
+    "-m",
+    "hydra/sweeper=optuna",
+    *TINY_OVERRIDES,
+    "hydra.sweeper.n_jobs=1",
+    "hydra.sweeper.n_trials=2",
+    "hydra.sweeper.study_name=s",
+    "hydra/sweeper/pruner=none",
+    "hydra.sweeper.start_from=[]",
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _work(folder: Path) -> Ending:
+    return work(folder, 0, stub_run_trial, prepare)
+
+
+@pytest.fixture
+def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Run a sweep from its command line, with stub trainings, in this process."""
+
+    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+        assert _work(sweeping.folder).kind == "done"
+
+    def run(*overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
+        main()
+
+    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    yield run
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize("ending", [SystemExit(130), UserError("max_rejections"), None])
+def test_each_ending_leaves_the_results(
+    ending: BaseException | None,
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train_then_end(sweeping: Sweeping, *_: object) -> None:
+        _work(sweeping.folder)
+        if ending is not None:
+            raise ending
+
+    monkeypatch.setattr(Sweeping, "_supervise", train_then_end)
+    with nullcontext() if ending is None else pytest.raises(SystemExit):
+        run_sweep()
+    results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
+    assert results["best_value"] == max(t.value for t in read_trials(Path("outputs/sweeps/s")))
+
+
+def test_two_folders_never_share_a_study(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = f"hydra.sweeper.storage=sqlite:///{Path.cwd()}/a.db"
+    run_sweep(storage)
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(storage, "hydra.sweeper.folder=other")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"belongs to the sweep in {Path.cwd()}/outputs/sweeps/s on " in line
+    assert not Path("other/s/settings.json").exists()
+    Path("outputs/sweeps").rename("moved")
+    run_sweep(storage, "hydra.sweeper.folder=moved", "hydra.sweeper.n_trials=3")
+    assert len(read_trials(Path("moved/s"))) == 3
+
+
+def test_a_study_that_was_half_prepared_is_prepared_again(
+    run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ["hydra.sweeper.study_name=t", "hydra.sweeper.extend_from=outputs/sweeps/s"]
+    run_sweep()
+    starts = "hydra.sweeper.start_from=[outputs/sweeps/s/runs/0]"
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(sweeping_module, "enqueue_starts", _interrupt)
+        run_sweep(*run, starts)
+    for n_trials in (3, 4):
+        run_sweep(*run, starts, f"hydra.sweeper.n_trials={n_trials}")
+        trials = read_trials(Path("outputs/sweeps/t"))
+        assert [EXTENDED_FROM in trial.user_attrs for trial in trials[:3]] == [True, True, False]
+        assert trials[2].params == pytest.approx(trials[0].params)
+        assert sum(EXTENDED_FROM in trial.user_attrs for trial in trials) == 2
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _plan_a_second_an_epoch(
+    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: int | None
+) -> Plan:
+    facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
+    return make_plan(hours, 1.0, facts, num_gpus, *fixed)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "planned"),
+    [("hydra.sweeper.n_trials=6", (6, 12)), ("train.epochs=8", (9, 8)), ("seed=0", (7, 10))],
+)
+def test_hours_plan_only_what_the_command_line_leaves_open(
+    fixed: str,
+    planned: tuple[int, int],
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = [o for o in SWEEP if not o.startswith(("hydra.sweeper.n_", "train.epochs="))]
+    monkeypatch.setitem(globals(), "SWEEP", [*free, "hydra.sweeper.n_jobs=3"])
+    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    run_sweep("hydra.sweeper.hours=0.01", fixed)  # 36 s on each of two GPUs
+    settings = read_settings(Path("outputs/sweeps/s"))
+    assert (settings.n_trials, settings.epochs) == planned
+
+
+def test_hours_with_nothing_left_to_plan_are_refused(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_sweep("hydra.sweeper.hours=1")
+    assert "hydra.sweeper.hours=1" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    free = [o for o in SWEEP if not o.startswith("train.epochs=")]
+    monkeypatch.setitem(globals(), "SWEEP", free)
+    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    hours = ["hydra.sweeper.hours=0.01", "hydra/sweeper/pruner=median"]
+    with pytest.raises(SystemExit) as ended:  # 18 epochs for each of two trials
+        run_sweep(*hours, "hydra.sweeper.rungs=[6,18]")
+    assert ended.value.code == 2 and not Path("outputs").exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "hydra.sweeper.rungs=[6, 18]: must be fewer than train.epochs=18" in line
+    run_sweep(*hours, "hydra.sweeper.rungs=[6,17]")
+    assert read_settings(Path("outputs/sweeps/s")).epochs == 18
+
+
+def test_a_sweep_goes_on_with_another_sampler_and_pruner_and_says_so(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep("train.epochs=3")
+    assert "goes on so" not in capsys.readouterr().out
+    changed = ["hydra/sweeper/sampler=random", "hydra/sweeper/pruner=median"]
+    run_sweep("train.epochs=3", *changed)
+    printed = capsys.readouterr().out
+    assert "hydra.sweeper.pruner was none, is median: the sweep goes on so" in printed
+    assert "hydra.sweeper.sampler was TPESampler, is RandomSampler: the sweep goes on" in printed
+    run_sweep("train.epochs=3", *changed, "hydra.sweeper.pruner.warmup=0.7")
+    printed = capsys.readouterr().out
+    assert "hydra.sweeper.pruner.warmup was 0.5, is 0.7: the sweep goes on so" in printed
+    settings = read_settings(Path("outputs/sweeps/s"))
+    assert settings.sampler["_target_"] == "optuna.samplers.RandomSampler"
+
+
+def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(
+    run_sweep: Callable[..., None],
+) -> None:
+    space = ["search_space=[]", "optimizer.lr=choice(0.1,0.2,0.3)", "hydra/sweeper/sampler=random"]
+    run_sweep(*space, "hydra.sweeper.n_trials=5", "hydra.sweeper.max_rejections=40")
+    trials = read_trials(Path("outputs/sweeps/s"))
+    assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
+
+
+class _SlowAttributes:
+    """Lets a second start pass between the creation of a study and the word of its owner."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        set_at_once = optuna.Study.set_user_attr
+
+        def set_late(study: optuna.Study, key: str, value: object) -> None:
+            time.sleep(seconds)
+            set_at_once(study, key, value)
+
+        monkeypatch.setattr(optuna.Study, "set_user_attr", set_late)
+
+
+def _open_at_once(url: str, folders: list[Path]) -> list[str]:
+    """Open one study from several folders at one moment; return whose tries went through."""
+    together = threading.Barrier(len(folders))
+
+    def open_study(folder: Path) -> str | None:
+        folder.mkdir()
+        together.wait()
+        try:
+            open_own_study("s", url, folder, ["maximize"])
+        except UserError as error:
+            assert "belongs to the sweep in" in str(error)
+            return None
+        return folder.name
+
+    with ThreadPoolExecutor(len(folders)) as pool:
+        return [name for name in pool.map(open_study, folders) if name is not None]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_of_two_first_starts_at_one_moment_one_has_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    connect(url)  # its tables
+    _SlowAttributes(monkeypatch, seconds)
+    assert len(_open_at_once(url, [tmp_path / "a", tmp_path / "b"])) == 1
+
+
+def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    optuna.create_study(study_name="s", storage=url, direction="maximize")
+    monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
+    (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
+    open_own_study("s", url, tmp_path / owner, ["maximize"])
