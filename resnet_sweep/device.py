@@ -56,18 +56,18 @@ def choose_execution(config: TrainConfig) -> Execution:
     return Execution(device, dtype, mode, config.channels_last)
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device; never a CPU quietly where a GPU lies idle."""
+def choose_device(name: str, field: str = "train.device") -> torch.device:
+    """Return the device that `field` names; never a CPU quietly where a GPU lies idle."""
     if name in ("auto", "cuda"):
         if torch.cuda.is_available():
             return torch.device("cuda")
         reason = why_no_cuda()
         if reason is not None:
-            raise ConfigError("train.device", name, f"{reason}; train.device=cpu uses the CPU")
+            raise ConfigError(field, name, f"{reason}; {field}=cpu uses the CPU")
     if name in ("auto", "mps") and torch.backends.mps.is_available():
         return torch.device("mps")
-    require(name != "cuda", "train.device", name, "this machine has no NVIDIA GPU; take cpu")
-    require(name != "mps", "train.device", name, "this machine has no Apple GPU; take cpu")
+    require(name != "cuda", field, name, "this machine has no NVIDIA GPU; take cpu")
+    require(name != "mps", field, name, "this machine has no Apple GPU; take cpu")
     return torch.device("cpu")
 
 

@@ -52,12 +52,26 @@ def evaluate(
     model: nn.Module, part: Part, normalize: Normalizer, execution: Execution
 ) -> Evaluation:
     """Evaluate `model` on all images of `part`; training flags stay as they are."""
-    size = BATCH_SIZES.get(execution.device.type, CPU_BATCH_SIZE)
     logits = []
-    with evaluation_mode(model), execution.autocast():
-        for images in part.images.split(size):
-            logits.append(model(normalize(images, execution.memory_format)).float())
+    with evaluation_mode(model):
+        for images in part.images.split(default_batch_size(execution)):
+            logits.append(forward(model, images, normalize, execution))
     return _score(torch.cat(logits), part.labels)
+
+
+def default_batch_size(execution: Execution) -> int:
+    """Return how many images an evaluation takes at once."""
+    return BATCH_SIZES.get(execution.device.type, CPU_BATCH_SIZE)
+
+
+@torch.no_grad()
+def forward(
+    model: nn.Module, images: torch.Tensor, normalize: Normalizer, execution: Execution
+) -> torch.Tensor:
+    """Return logits, float32 [N, classes], of uint8 images [N, 3, S, S] on the device."""
+    with execution.autocast():
+        logits: torch.Tensor = model(normalize(images, execution.memory_format))
+    return logits.float()
 
 
 def _score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:

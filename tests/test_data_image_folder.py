@@ -50,8 +50,8 @@ class _Decoder:
     """Counts the images decoded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.decode, self.count = image_folder._decode, 0
-        monkeypatch.setattr(image_folder, "_decode", self)
+        self.decode, self.count = image_folder.decode, 0
+        monkeypatch.setattr(image_folder, "decode", self)
 
     def __call__(self, path: str, size: int) -> object:
         self.count += 1

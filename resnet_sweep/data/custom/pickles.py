@@ -1,0 +1,56 @@
+"""Pickled dicts of images, as CIFAR's batches and the course's test sets are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_sweep.data.custom.array_files import ID_KEYS, LABEL_KEYS, tell_columns
+from resnet_sweep.data.custom.arrays import ArraySource, find_layout
+from resnet_sweep.data.custom.columns import read_ids, read_labels
+from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
+from resnet_sweep.data.unpickle import load_pickle
+from resnet_sweep.errors import UserError
+
+IMAGE_KEYS = ("data", "images", "x", "X")
+
+
+def read_pickle(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+    """Read a dict with b'data' and perhaps b'labels' and b'ids'; keys may be text or bytes."""
+    content = load_pickle(path)
+    if not isinstance(content, dict):
+        found = type(content).__name__.lstrip("_")
+        raise UserError(f"{path}: must be a pickled dict with b'data', not {found}")
+    images_key = _find_key(content, IMAGE_KEYS)
+    if images_key is None:
+        names = sorted(repr(key)[:40] for key in content if isinstance(key, (str, bytes)))
+        keys = ", ".join(names)[:200] or "no key that is text"
+        raise UserError(f"{path}: must be a dict with b'data' or b'images'; it has {keys}")
+    array, where = content[images_key], f"{path}: {images_key!r}"
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{where}: must be a NumPy array, not {type(array).__name__}")
+    plain = np.asarray(array)
+    layout = find_layout(plain.shape, plain.dtype, where)
+    labels_key, ids_key = (_find_key(content, keys) for keys in (LABEL_KEYS, ID_KEYS))
+    labels = ids = None
+    if labels_key is not None:
+        where = f"{path}: {labels_key!r}"
+        labels = read_labels(content[labels_key], where, len(plain), class_names)
+    if ids_key is not None:
+        ids = read_ids(content[ids_key], f"{path}: {ids_key!r}", len(plain))
+    columns = tell_columns(_text(labels_key), _text(ids_key))
+    line = f"pickled dict with {_text(images_key)!r}, {layout.name}, {columns}"
+    return make_custom_set(path, ArraySource(plain, layout, size), line, labels, ids)
+
+
+def _find_key(content: dict[Any, Any], names: Sequence[str]) -> Any:
+    """Return the first of these keys that the dict has, as bytes or as text."""
+    keys = (key for name in names for key in (name.encode(), name))
+    return next((key for key in keys if key in content), None)
+
+
+def _text(key: Any) -> str | None:
+    return key.decode() if isinstance(key, bytes) else key

@@ -1,0 +1,134 @@
+"""Which kind of set lies at a path, by what it contains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+
+from resnet_sweep.data.custom.array_files import (
+    IMAGE_SUFFIXES,
+    LABELS_FILE,
+    read_corruptions,
+    read_npy,
+    read_npz,
+)
+from resnet_sweep.data.custom.custom_set import CustomSet
+from resnet_sweep.data.custom.folder import (
+    find_image_folders,
+    read_image_file,
+    read_image_folder,
+)
+from resnet_sweep.data.custom.numpy_files import NPY_MAGIC
+from resnet_sweep.data.custom.pickles import read_pickle
+from resnet_sweep.data.image_files import IMG_EXTENSIONS, scan
+from resnet_sweep.errors import UserError
+
+PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
+# Signature and place of what must be unpacked first.
+ARCHIVES = {
+    (b"\x1f\x8b", 0): "a gzip archive",
+    (b"BZh", 0): "a bzip2 archive",
+    (b"\xfd7zXZ", 0): "an xz archive",
+    (b"7z\xbc\xaf", 0): "a 7z archive",
+    (b"ustar", 257): "a tar archive",
+}
+KINDS = "an image folder, .npy, .npz or pickled arrays, or a CIFAR-10-C style folder"
+
+
+def read_custom(path: Path, class_names: Sequence[str], image_size: int) -> CustomSet:
+    """Recognise the set at `path`; images are read when they are asked for.
+
+    Args:
+        class_names: of the net; labels become places in it, class folders are matched by name.
+        image_size: side to which images of another size are brought.
+
+    Raises:
+        UserError: one line that names the file and the position of what is wrong.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if S_ISDIR(mode):
+        return _read_folder(path, class_names, image_size)
+    if not S_ISREG(mode):
+        raise UserError(f"{path}: must be a file or a folder")
+    return _read_file(path, class_names, image_size)
+
+
+def _read_file(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not start:
+        raise UserError(f"{path}: is empty; must be {KINDS}")
+    for (signature, place), name in ARCHIVES.items():
+        if start[place : place + len(signature)] == signature:
+            raise UserError(f"{path}: is {name}: unpack it and name the folder")
+    if start.startswith(NPY_MAGIC):
+        return read_npy(path, class_names, size)
+    if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
+        return read_npz(path, class_names, size)
+    if path.name.lower().endswith(IMG_EXTENSIONS):
+        return read_image_file(path, size)
+    suffix = path.suffix.lower()
+    if start.startswith(b"\x80") or suffix in PICKLE_SUFFIXES or b"data" in start:
+        return read_pickle(path, class_names, size)
+    damaged = f"damaged {suffix}, or " if suffix in (".npy", ".npz") else ""
+    raise UserError(f"{path}: {damaged}not recognised; must be {KINDS}")
+
+
+def _read_folder(root: Path, class_names: Sequence[str], size: int) -> CustomSet:
+    loose, folders = find_image_folders(root)
+    files = [e for e in scan(str(root)) if e.is_file() and not e.name.startswith(".")]
+    arrays = sorted(root / e.name for e in files if e.name.endswith((".npy", ".npz")))
+    if loose and folders:
+        found = f"images beside folders of images ({folders[0]})"
+        raise UserError(f"{root}: holds {found}; must have either, or none in folders")
+    if (loose or folders) and arrays:
+        found = f"images and arrays ({arrays[0].name})"
+        raise UserError(f"{root}: holds {found}; name one file with input={arrays[0]}")
+    if loose or folders:
+        return read_image_folder(root, folders, class_names, size)
+    if arrays:
+        return _read_arrays(root, arrays, class_names, size)
+    pickles = sorted(root / e.name for e in files if e.name.lower().endswith(PICKLE_SUFFIXES))
+    if len(pickles) == 1:
+        return read_pickle(pickles[0], class_names, size)
+    names = ", ".join(sorted(os.listdir(root))[:8])
+    holds = f"it holds {names[:120]}; name one file" if names else "it is empty"
+    raise UserError(f"{root}: must hold {KINDS}; {holds}")
+
+
+def _read_arrays(
+    root: Path, arrays: Sequence[Path], class_names: Sequence[str], size: int
+) -> CustomSet:
+    npz = [path for path in arrays if path.suffix == ".npz"]
+    paired = [path for path in arrays if _has_own_labels(path)]
+    choices = npz or paired
+    if len(choices) > 1 or (npz and len(arrays) > 1):
+        listed = ", ".join(path.name for path in arrays[:8])
+        raise UserError(f"{root}: holds several sets ({listed}); name one: input={choices[0]}")
+    if choices:
+        return (read_npz if npz else read_npy)(choices[0], class_names, size)
+    images = [path for path in arrays if path.name != LABELS_FILE]
+    if not images:
+        raise UserError(f"{root}: holds {LABELS_FILE} and no images")
+    if len(images) == 1 and images[0].stem in ("images", "data"):
+        return read_npy(images[0], class_names, size)
+    if (root / LABELS_FILE).is_file():
+        return read_corruptions(root, images, class_names, size)
+    if len(images) == 1:
+        return read_npy(images[0], class_names, size)
+    listed = ", ".join(path.name for path in images[:8])
+    raise UserError(f"{root}: holds several arrays ({listed}) and no {LABELS_FILE}; name one")
+
+
+def _has_own_labels(path: Path) -> bool:
+    """Whether this is x_data.npy or x_images.npy beside x_labels.npy."""
+    stems = [path.stem.removesuffix(s) for s in IMAGE_SUFFIXES if path.stem.endswith(s)]
+    return any(path.with_name(f"{stem}_labels.npy").is_file() for stem in stems)

@@ -1,0 +1,166 @@
+"""A trained net from its run folder, ready to say what images show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from resnet_sweep.compose import from_dict
+from resnet_sweep.config import Config
+from resnet_sweep.device import Execution, choose_device, choose_dtype
+from resnet_sweep.errors import RunFolderError, UserError
+from resnet_sweep.evaluation import Normalizer, default_batch_size, forward
+from resnet_sweep.model.build import build_model
+from resnet_sweep.records.checkpoint import MODEL, read_model
+from resnet_sweep.records.run_folder import CONFIG
+
+MODEL_KEYS = ("config", "class_names", "image_size", "mean", "std", "state_dict")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNet:
+    """A net with everything that its input and output mean.
+
+    Args:
+        model: in evaluation mode, on the device.
+        class_names: in the order of the outputs.
+        image_size: side S of the images it takes.
+        mean, std: float32 [3] on the CPU, of the training pixels scaled to [0, 1].
+    """
+
+    run_dir: Path
+    config: Config
+    model: nn.Module
+    class_names: tuple[str, ...]
+    image_size: int
+    mean: torch.Tensor
+    std: torch.Tensor
+    execution: Execution
+    normalize: Normalizer
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Map uint8 [N, 3, S, S] on the device to float32 [N, classes] on the device."""
+        return forward(self.model, images, self.normalize, self.execution)
+
+    def probabilities(
+        self, images: torch.Tensor | NDArray[np.uint8], batch_size: int | None = None
+    ) -> NDArray[np.float32]:
+        """Map uint8 [N, 3, S, S], wherever it lies, to float32 [N, classes].
+
+        Args:
+            batch_size: images at once; null: as in the evaluations of training.
+        """
+        whole = torch.as_tensor(images)
+        rows = np.empty((len(whole), len(self.class_names)), np.float32)
+        start = 0
+        for batch in whole.split(batch_size or default_batch_size(self.execution)):
+            probabilities = self.logits(batch.to(self.execution.device)).softmax(1)
+            rows[start : start + len(batch)] = probabilities.cpu().numpy()
+            start += len(batch)
+        return rows
+
+
+def load_net(run_dir: Path, device: str = "auto", precision: str | None = None) -> TrainedNet:
+    """Rebuild the net of a run from its model.pt alone.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `mps`, whatever the run was trained on.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; null: the run's own on a GPU, else fp32.
+
+    Raises:
+        UserError: says what the folder lacks, or that the device is not on this machine.
+    """
+    content = _read_content(run_dir)
+    path = run_dir / MODEL
+    try:
+        config = from_dict(content["config"])
+    except UserError as error:
+        raise RunFolderError(f"{path}: {error}") from error
+    execution = choose_net_execution(config, device, precision)
+    mean, std = (_read_statistic(path, name, content[name]) for name in ("mean", "std"))
+    target = execution.device
+    return TrainedNet(
+        run_dir=run_dir,
+        config=config,
+        model=_rebuild(path, config, content, execution),
+        class_names=tuple(content["class_names"]),
+        image_size=content["image_size"],
+        mean=mean,
+        std=std,
+        execution=execution,
+        normalize=Normalizer(mean.to(target), std.to(target)),
+    )
+
+
+def choose_net_execution(config: Config, device: str, precision: str | None) -> Execution:
+    """Return where and how a trained net runs; see load_net.
+
+    Raises:
+        ConfigError: this machine lacks the device.
+    """
+    target = choose_device(device, "device")
+    if precision is None:
+        precision = config.train.precision if target.type == "cuda" else "fp32"
+    dtype = choose_dtype(precision, target)
+    return Execution(target, dtype, "none", config.train.channels_last)
+
+
+def _read_content(run_dir: Path) -> dict[str, Any]:
+    """Return model.pt with all its keys, each of the right type."""
+    if not run_dir.is_dir():
+        raise RunFolderError(f"{run_dir}: there is no such run folder")
+    if not (run_dir / MODEL).is_file():
+        raise RunFolderError(f"{run_dir}: has no {MODEL}: {_why_no_model(run_dir)}")
+    content = read_model(run_dir)
+    missing = [key for key in MODEL_KEYS if key not in content]
+    if missing:
+        raise RunFolderError(f"{run_dir / MODEL}: lacks {', '.join(missing)}")
+    names, size = content["class_names"], content["image_size"]
+    if not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
+        raise RunFolderError(f"{run_dir / MODEL}: class_names must be a list of names")
+    if not isinstance(size, int) or not 1 <= size <= 4096:
+        raise RunFolderError(f"{run_dir / MODEL}: image_size must be from 1 to 4096, not {size}")
+    return content
+
+
+def _why_no_model(run_dir: Path) -> str:
+    if (run_dir / CONFIG).is_file():
+        return f"the run has not completed; resume={run_dir} in resnet_sweep.train goes on with it"
+    runs = sorted(path.parent for path in run_dir.glob(f"*/*/{MODEL}"))
+    runs = runs or sorted(path.parent for path in run_dir.glob(f"*/{MODEL}"))
+    if runs:
+        return f"it holds {len(runs)} run folders; name one of them, such as {runs[0]}"
+    return f"nor a {CONFIG}; it is not a run folder"
+
+
+def _read_statistic(path: Path, name: str, value: Any) -> torch.Tensor:
+    is_three = isinstance(value, torch.Tensor) and tuple(value.shape) == (3,)
+    if not is_three or not value.isfinite().all() or (name == "std" and value.min() <= 0):
+        raise RunFolderError(f"{path}: {name} must be three finite numbers, one a channel")
+    statistic: torch.Tensor = value.float()
+    return statistic
+
+
+def _rebuild(
+    path: Path, config: Config, content: dict[str, Any], execution: Execution
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
+        model = build_model(config, len(content["class_names"]), content["image_size"])
+    try:
+        model.load_state_dict(content["state_dict"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunFolderError(
+            f"{path}: its weights do not fit its configuration: {reason}"
+        ) from error
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.to(execution.device)
+    model.to(memory_format=execution.memory_format)
+    return model.eval()
