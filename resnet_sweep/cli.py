@@ -51,6 +51,19 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
+def refuse_multirun(command: str) -> None:
+    """Refuse -m where there is one thing to do.
+
+    Raises:
+        UserError: the command line asks for several.
+    """
+    asked = [
+        a for a in sys.argv[1:] if a == "-m" or (a[:4] == "--mu" and "--multirun"[: len(a)] == a)
+    ]
+    if asked:
+        raise UserError(f"{asked[0]}: {command} has no multirun; call it several times")
+
+
 def _raised_within_hydra(error: BaseException) -> bool:
     """Whether the error comes from Hydra itself, as for `model=null`, and not from a run."""
     frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
@@ -20,6 +20,8 @@ from resnet_sweep.config import model as model_schemas
 from resnet_sweep.config import optim as optim_schemas
 from resnet_sweep.config import train as train_schemas
 from resnet_sweep.errors import ConfigError, UserError, require
+
+Schema = TypeVar("Schema")
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "model": {
@@ -104,6 +106,24 @@ def convert(composed: DictConfig) -> Config:
     assert isinstance(config, Config)
     _check_names(config)
     return config
+
+
+def to_schema(composed: DictConfig, schema: type[Schema]) -> Schema:
+    """Return the checked dataclass of a command that has one schema and no groups.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value that is not allowed.
+    """
+    values = composed.copy()
+    OmegaConf.set_struct(values, False)
+    values.pop("hydra", None)
+    reject_unknown_keys(values)
+    try:
+        checked = OmegaConf.to_object(values)
+    except OmegaConfBaseException as error:
+        raise user_error(error) from error
+    assert isinstance(checked, schema)
+    return checked
 
 
 def from_dict(values: dict[str, Any]) -> Config:

@@ -1,0 +1,89 @@
+"""The entry point of prediction: nets and images in, a folder of predictions out.
+
+python -m resnet_sweep.predict run=outputs/runs/2026-11-22_10-00-00 input=my_images
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+
+from resnet_sweep.cli import one_line_errors, refuse_multirun
+from resnet_sweep.compose import conf_dir, to_schema
+from resnet_sweep.config.predict import PredictConfig
+from resnet_sweep.console import say
+
+DEFAULT_FOLDER = Path("outputs/predictions")
+
+
+@hydra.main(config_path=str(conf_dir().resolve()), config_name="predict")
+def _run(composed: DictConfig) -> None:
+    predict_set(to_schema(composed, PredictConfig))
+
+
+def predict_set(config: PredictConfig) -> Path:
+    """Predict a custom set and return the new folder.
+
+        find what is wrong with the output folder, the runs, the set
+        say what was recognised
+        for each batch: read, see it in each view, average the nets' probabilities
+        score where there are labels
+        write everything into a temporary folder, which then gets its name
+
+    Raises:
+        UserError: in one line, which file and position; nothing is left.
+    """
+    from resnet_sweep.data.custom import read_custom  # these bring torch
+    from resnet_sweep.prediction.outcome import predict_custom
+    from resnet_sweep.prediction.output import describe_outcome, write_outcome
+    from resnet_sweep.prediction.predicting import load_nets
+    from resnet_sweep.prediction.staging import check_new_folder, staged_folder
+
+    assert config.input is not None
+    folder = Path(config.output).expanduser() if config.output else _new_name()
+    check_new_folder(folder)
+    nets = load_nets(config.run, config.device, config.precision)
+    path = Path(config.input).expanduser()
+    custom = read_custom(path, nets[0].class_names, nets[0].image_size)
+    say(f"recognised: {custom.layout}; {len(custom)} images")
+    outcome = predict_custom(nets, custom, config)
+    for message in custom.messages():
+        say(f"note: {message}")
+    with staged_folder(folder) as stage:
+        write_outcome(stage, outcome, config.labels)
+        if config.figures:
+            from resnet_sweep.prediction.sheets import draw_sheets
+
+            draw_sheets(stage, outcome)
+    for line in describe_outcome(outcome):
+        say(line)
+    say(f"predictions: {folder}")
+    return folder
+
+
+def _new_name() -> Path:
+    return DEFAULT_FOLDER / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+
+
+def _exit_on_sigterm() -> None:
+    """Let SIGTERM end the program as an exception does, so that nothing is left behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def main() -> None:
+    """Predict one set; see --help."""
+    _exit_on_sigterm()
+    ConfigStore.instance().store(group="schema", name="predict", node=PredictConfig)
+    with one_line_errors():
+        refuse_multirun("predict")
+        _run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The files of a predictions folder, and what the terminal shows of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_sweep.environment import device_name, git_commit, versions
+from resnet_sweep.prediction.outcome import Outcome
+from resnet_sweep.prediction.scoring import (
+    NUM_BINS,
+    Accuracy,
+    GroupScore,
+    Score,
+    count_confusion,
+)
+
+SCHEMA_VERSION = 1
+PREDICTIONS, PREDICTIONS_TTA = "predictions.csv", "predictions_tta.csv"
+PROBABILITIES, REPORT, CONFUSION = "probabilities.npz", "report.json", "confusion.csv"
+NUM_WORST = 3
+
+
+def write_outcome(folder: Path, outcome: Outcome, label_style: str) -> None:
+    """Write all files but the figures into an existing folder."""
+    predictions, custom = outcome.predictions, outcome.custom
+    names = outcome.class_names if label_style == "names" else None
+    write_submission(folder / PREDICTIONS, custom.ids, predictions.plain, names)
+    if predictions.augmented is not None:
+        write_submission(folder / PREDICTIONS_TTA, custom.ids, predictions.augmented, names)
+    _write_probabilities(folder / PROBABILITIES, outcome)
+    if custom.labels is not None:
+        _write_confusion(folder / CONFUSION, outcome, custom.labels)
+    text = json.dumps(make_report(outcome), indent=2, allow_nan=False, ensure_ascii=False)
+    (folder / REPORT).write_text(text + "\n", encoding="utf-8")
+
+
+def write_submission(
+    path: Path,
+    ids: Sequence[str],
+    probabilities: NDArray[np.float32],
+    class_names: Sequence[str] | None,
+) -> None:
+    """Write ID,Labels: the most probable class of each image, by name or as its place."""
+    guesses = probabilities.argmax(1).tolist()
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["ID", "Labels"])
+        for each, guess in zip(ids, guesses, strict=True):
+            writer.writerow([each, guess if class_names is None else class_names[guess]])
+
+
+def _write_probabilities(path: Path, outcome: Outcome) -> None:
+    custom, predictions = outcome.custom, outcome.predictions
+    arrays: dict[str, Any] = {
+        "ids": np.array(custom.ids),
+        "class_names": np.array(outcome.class_names),
+        "probabilities": predictions.plain,
+    }
+    if predictions.augmented is not None:
+        arrays["probabilities_tta"] = predictions.augmented
+    if custom.labels is not None:
+        arrays["labels"] = custom.labels
+    np.savez_compressed(path, **arrays)
+
+
+def _write_confusion(path: Path, outcome: Outcome, labels: NDArray[np.int64]) -> None:
+    names = outcome.class_names
+    counts = count_confusion(labels, outcome.predictions.plain.argmax(1), len(names))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["true class \\ predicted class", *names])
+        for name, row in zip(names, counts.tolist(), strict=True):
+            writer.writerow([name, *row])
+
+
+def make_report(outcome: Outcome) -> dict[str, Any]:
+    """Return the content of report.json; accuracies are fractions."""
+    custom, execution = outcome.custom, outcome.nets[0].execution
+    mode, num_views = outcome.tta
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "input": str(custom.path),
+        "layout": custom.layout,
+        "messages": custom.messages(),
+        "num_images": len(custom),
+        "runs": [str(net.run_dir) for net in outcome.nets],
+        "class_names": list(outcome.class_names),
+        "tta": {"mode": mode, "num_views": num_views},
+        "plain": _score_values(outcome, outcome.score, outcome.groups),
+        "augmented": _score_values(outcome, outcome.score_tta, outcome.groups_tta),
+        "members": [asdict(each) for each in outcome.members],
+        "seconds": outcome.seconds,
+        "images_per_second": len(custom) / outcome.seconds,
+        "device": device_name(execution.device),
+        "precision": str(execution.dtype).removeprefix("torch."),
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def _score_values(
+    outcome: Outcome, found: Score | None, groups: Sequence[GroupScore]
+) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    classes = zip(outcome.class_names, found.per_class, strict=True)
+    return {
+        **asdict(found.overall),
+        "cross_entropy": found.cross_entropy,
+        "expected_calibration_error": found.calibration_error,
+        "calibration_method": f"{NUM_BINS} equally wide bins, Guo et al. 2017, arXiv:1706.04599",
+        "per_class": {name: None if each is None else asdict(each) for name, each in classes},
+        "groups": [
+            {"name": g.group.name, "severity": g.group.severity, **asdict(g.accuracy)}
+            for g in groups
+        ],
+    }
+
+
+def describe_outcome(outcome: Outcome) -> Iterator[str]:
+    """Yield the lines that the terminal shows."""
+    mode, num_views = outcome.tta
+    if outcome.score is None:
+        yield f"{len(outcome.custom)} images predicted; they have no labels"
+        return
+    for net, member in zip(outcome.nets, outcome.members, strict=True):
+        if len(outcome.nets) > 1:
+            yield f"{net.run_dir}: accuracy {describe_accuracy(member)}"
+    kind = f"ensemble of {len(outcome.nets)}: " if len(outcome.nets) > 1 else ""
+    yield f"{kind}accuracy: {describe_accuracy(outcome.score.overall)}"
+    yield f"{kind}expected calibration error: {_describe_calibration(outcome.score)}"
+    if outcome.score_tta is not None:
+        told = f"{kind}with {mode} ({num_views} views)"
+        yield f"{told}: accuracy: {describe_accuracy(outcome.score_tta.overall)}"
+        yield f"{told}: expected calibration error: {_describe_calibration(outcome.score_tta)}"
+    yield f"lowest classes: {_describe_worst(outcome)}"
+    yield from _describe_groups("", outcome.groups)
+    yield from _describe_groups(f" with {mode}", outcome.groups_tta)
+
+
+def describe_accuracy(accuracy: Accuracy) -> str:
+    """Return an accuracy with its interval and n."""
+    text = f"{accuracy.accuracy:.4f}"
+    if accuracy.low is None:
+        return f"{text} (n = {accuracy.num_images}, not independent)"
+    interval = f"95% interval {accuracy.low:.4f} to {accuracy.high:.4f}"
+    return f"{text} ({interval}, n = {accuracy.num_images})"
+
+
+def _describe_calibration(found: Score) -> str:
+    return f"{found.calibration_error:.4f} ({NUM_BINS} bins, Guo et al. 2017)"
+
+
+def _describe_worst(outcome: Outcome) -> str:
+    assert outcome.score is not None
+    classes = zip(outcome.class_names, outcome.score.per_class, strict=True)
+    known = [(each.accuracy, each.num_images, name) for name, each in classes if each is not None]
+    worst = sorted(known)[:NUM_WORST]
+    return ", ".join(f"{name} {share:.4f} (n = {count})" for share, count, name in worst)
+
+
+def _describe_groups(told: str, groups: Sequence[GroupScore]) -> Iterator[str]:
+    """Yield a table: a line for each name, a column for each severity, and their mean."""
+    if not groups:
+        return
+    rows: dict[str, list[float]] = {}
+    for each in groups:
+        rows.setdefault(each.group.name, []).append(each.accuracy.accuracy)
+    width = max(len("corruption"), *map(len, rows))
+    severities = len(next(iter(rows.values())))
+    heads = [f"{i + 1:>7}" for i in range(severities)] if severities > 1 else []
+    yield f"accuracy{told} by corruption and severity, n = {groups[0].accuracy.num_images} each"
+    yield f"{'corruption':{width}}{''.join(heads)}   mean"
+    for name, shares in rows.items():
+        cells = [f"{share:7.4f}" for share in shares] if severities > 1 else []
+        yield f"{name:{width}}{''.join(cells)} {np.mean(shares):.4f}"
+    every = [share for shares in rows.values() for share in shares]
+    yield f"{'mean':{width}}{' ' * 7 * len(heads)} {np.mean(every):.4f}"

@@ -1,0 +1,146 @@
+"""Probabilities of one net or several, a batch of images at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_sweep.data.custom import ImageSource
+from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.evaluation import default_batch_size
+from resnet_sweep.prediction.views import PLAIN, View, apply_view
+from resnet_sweep.trained_net import TrainedNet, load_net
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What the nets say about each image.
+
+    Args:
+        plain: float32 [N, classes]: the mean over the nets of their probabilities.
+        augmented: likewise, the mean over nets and views; null without further views.
+        guesses: int64 [nets, N]: the class that each net by itself finds most probable.
+    """
+
+    plain: Probabilities
+    augmented: Probabilities | None
+    guesses: NDArray[np.int64]
+
+
+def load_nets(
+    folders: Sequence[str], device: str = "auto", precision: str | None = None
+) -> list[TrainedNet]:
+    """Load nets that can be averaged.
+
+    Raises:
+        UserError: a folder lacks something, or the nets differ in classes or image size.
+    """
+    nets = [load_net(Path(folder).expanduser(), device, precision) for folder in folders]
+    first = nets[0]
+    for net in nets[1:]:
+        if net.class_names != first.class_names:
+            differing = _first_difference(net.class_names, first.class_names)
+            problem = f"has other classes than {first.run_dir}: {differing}"
+            raise UserError(f"run: {net.run_dir} {problem}; an ensemble needs the same")
+        if net.image_size != first.image_size:
+            sizes = f"images of {net.image_size} pixels, {first.run_dir} of {first.image_size}"
+            raise UserError(f"run: {net.run_dir} takes {sizes}; an ensemble needs the same")
+    return nets
+
+
+def predict(
+    nets: Sequence[TrainedNet],
+    images: ImageSource,
+    views: Sequence[View] = (PLAIN,),
+    batch_size: int | None = None,
+    show_progress: bool = False,
+) -> Predictions:
+    """Return the probabilities of all images; the first view must be the plain one.
+
+    Beside the probabilities only two batches of images are in memory.
+
+    Raises:
+        UserError: an image cannot be read, or a batch does not fit into the device's memory.
+    """
+    assert views[0] == PLAIN
+    execution = nets[0].execution
+    size = batch_size or default_batch_size(execution)
+    count, classes = len(images), len(nets[0].class_names)
+    plain = np.empty((count, classes), np.float32)
+    augmented = np.empty_like(plain) if len(views) > 1 else None
+    guesses = np.empty((len(nets), count), np.int64)
+    starts = _progress(range(0, count, size), show_progress)
+    with _fits(size):
+        for start, batch in zip(starts, _batches(images, size), strict=True):
+            rows = slice(start, start + len(batch))
+            on_device = torch.from_numpy(batch).to(execution.device)
+            mean, mean_of_views, each = _predict_batch(nets, on_device, views)
+            plain[rows], guesses[:, rows] = mean.cpu().numpy(), each.cpu().numpy()
+            if augmented is not None:
+                augmented[rows] = mean_of_views.cpu().numpy()
+    return Predictions(plain, augmented, guesses)
+
+
+def _predict_batch(
+    nets: Sequence[TrainedNet], images: torch.Tensor, views: Sequence[View]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the mean over the nets, the mean over nets and views, and each net's guess."""
+    plain = torch.stack([net.logits(images).softmax(1) for net in nets])
+    total = plain.sum(0)
+    for view in views[1:]:
+        seen = apply_view(images, view)
+        for net in nets:
+            total = total + net.logits(seen).softmax(1)
+    return plain.mean(0), total / (len(nets) * len(views)), plain.argmax(2)
+
+
+def _batches(images: ImageSource, size: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield all images in batches; the next one is read meanwhile."""
+    ranges = [range(i, min(i + size, len(images))) for i in range(0, len(images), size)]
+    with ThreadPoolExecutor(1, "read") as pool:
+        coming = pool.submit(images.read, ranges[0])
+        for following in [*ranges[1:], None]:
+            batch = coming.result()
+            if following is not None:
+                coming = pool.submit(images.read, following)
+            yield batch
+
+
+class _fits:  # reads as the context that it is
+    """Turns the device's lack of memory into a UserError."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, torch.OutOfMemoryError):
+            allowed = "is too much for the device's memory; take less"
+            raise ConfigError("batch_size", self.size, allowed) from error
+
+
+def _progress(starts: range, show: bool) -> Iterator[int]:
+    from rich.console import Console
+    from rich.progress import track
+
+    hidden = not (show and sys.stderr.isatty())
+    console = Console(stderr=True)
+    yield from track(starts, description="Predicting", console=console, disable=hidden)
+
+
+def _first_difference(ours: Sequence[str], others: Sequence[str]) -> str:
+    if len(ours) != len(others):
+        return f"{len(ours)} and {len(others)}"
+    place = next(i for i, (a, b) in enumerate(zip(ours, others, strict=True)) if a != b)
+    return f"class {place} is {ours[place]!r} and {others[place]!r}"

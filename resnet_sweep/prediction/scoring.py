@@ -1,0 +1,132 @@
+"""How good predictions are, where labels are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_sweep.data.custom import Group
+
+NUM_BINS = 15
+_Z95 = 1.959963984540054
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of images, as a fraction.
+
+    Args:
+        low, high: 95% interval (Wilson 1927); null where images are not independent.
+    """
+
+    accuracy: float
+    num_images: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is known about one array of probabilities.
+
+    Args:
+        per_class: in the order of the classes; null where a class has no image.
+        calibration_error: expected calibration error.
+        cross_entropy: mean negative log-likelihood, in nats.
+    """
+
+    overall: Accuracy
+    per_class: tuple[Accuracy | None, ...]
+    calibration_error: float
+    cross_entropy: float
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """The accuracy on one stretch of the set."""
+
+    group: Group
+    accuracy: Accuracy
+
+
+def score(
+    probabilities: NDArray[np.float32], labels: Labels, are_independent: bool = True
+) -> Score:
+    """Score probabilities [N, classes] against labels [N].
+
+    Args:
+        are_independent: false where images occur several times, as corrupted copies do.
+    """
+    hits = probabilities.argmax(1) == labels
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    tiny = np.finfo(np.float32).tiny
+    return Score(
+        overall=measure_accuracy(hits, are_independent),
+        per_class=tuple(
+            measure_accuracy(hits[labels == label], are_independent) if count else None
+            for label, count in enumerate(np.bincount(labels, minlength=probabilities.shape[1]))
+        ),
+        calibration_error=expected_calibration_error(probabilities, labels),
+        cross_entropy=float(-np.log(np.maximum(own, tiny)).mean()),
+    )
+
+
+def score_groups(
+    probabilities: NDArray[np.float32], labels: Labels, groups: Sequence[Group]
+) -> list[GroupScore]:
+    """Return the accuracy on each group."""
+    hits = probabilities.argmax(1) == labels
+    return [GroupScore(g, measure_accuracy(hits[g.start : g.stop])) for g in groups]
+
+
+def measure_accuracy(hits: NDArray[np.bool_], are_independent: bool = True) -> Accuracy:
+    """Return the share of hits; there must be an image."""
+    share, count = float(hits.mean()), len(hits)
+    low, high = wilson_interval(int(hits.sum()), count) if are_independent else (None, None)
+    return Accuracy(share, count, low, high)
+
+
+def wilson_interval(num_hits: int, count: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
+    share, square = num_hits / count, _Z95**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    spread = math.sqrt(share * (1 - share) / count + square / (4 * count**2))
+    half = _Z95 * spread / (1 + square / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.float32], labels: Labels, num_bins: int = NUM_BINS
+) -> float:
+    """Return the mean distance between confidence and accuracy (Guo et al. 2017).
+
+    The largest probability of each image falls into one of `num_bins` equally wide bins
+    ((m - 1) / bins, m / bins]; the distances between mean confidence and accuracy of the bins
+    are averaged with the number of images as weight (arXiv:1706.04599, section 2).
+    """
+    confidence = probabilities.max(1).astype(np.float64)
+    hits = probabilities.argmax(1) == labels
+    bins = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    excess = np.bincount(bins, weights=confidence - hits, minlength=num_bins)
+    return float(np.abs(excess).sum() / len(labels))
+
+
+def count_confusion(labels: Labels, guesses: Labels, num_classes: int) -> NDArray[np.int64]:
+    """Return counts [true class, predicted class]."""
+    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def find_confident_mistakes(
+    probabilities: NDArray[np.float32], labels: Labels, count: int
+) -> NDArray[np.int64]:
+    """Return the places of the wrong predictions, the most confident ones first."""
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
+    order = np.argsort(-probabilities[wrong].max(1), kind="stable")
+    return wrong[order][:count]
