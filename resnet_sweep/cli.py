@@ -57,11 +57,10 @@ def refuse_multirun(command: str) -> None:
     Raises:
         UserError: the command line asks for several.
     """
-    asked = [
-        a for a in sys.argv[1:] if a == "-m" or (a[:4] == "--mu" and "--multirun"[: len(a)] == a)
-    ]
-    if asked:
-        raise UserError(f"{asked[0]}: {command} has no multirun; call it several times")
+    for argument in sys.argv[1:]:
+        is_long = argument.startswith("--mu") and "--multirun".startswith(argument)
+        if argument == "-m" or is_long or argument == "hydra.mode=MULTIRUN":
+            raise UserError(f"{argument}: {command} has no multirun; call it several times")
 
 
 def _raised_within_hydra(error: BaseException) -> bool:

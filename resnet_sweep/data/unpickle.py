@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.errors import UserError
 
+_PUTS = ("PUT", "LONG_BINPUT")
 _PLAIN_DTYPE = re.compile(r"[biufc][0-9]{1,2}|[SU][1-9][0-9]*")
 
 
@@ -27,6 +29,8 @@ def load_pickle(path: str | os.PathLike[str]) -> object:
     """
     try:
         with open(path, "rb") as file:
+            _check_claims(file)
+            file.seek(0)
             return _DataUnpickler(file, encoding="latin1").load()
     except _RefusedError as error:
         allowed = "a pickle may hold numbers, text, lists, dicts and NumPy arrays of them only"
@@ -39,6 +43,14 @@ def load_pickle(path: str | os.PathLike[str]) -> object:
 
 class _RefusedError(Exception):
     """The pickle names something that is not plain data."""
+
+
+def _check_claims(file: IO[bytes]) -> None:
+    """Refuse a length or a place beyond the file: the unpickler would set the memory aside."""
+    size = os.fstat(file.fileno()).st_size
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in _PUTS and argument > size:
+            raise _RefusedError(f"{argument} places")
 
 
 class _DataUnpickler(pickle.Unpickler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -118,14 +119,14 @@ def _save_sheet(
 ) -> None:
     """Draw images [n, 3, S, S] in rows, each with its caption below."""
     rows = -(-len(images) // COLUMNS)
-    step = 1.42  # an image's height and the room for two lines of text
+    step = 1.32  # an image's height and the room for two lines of text
     figure = Figure(figsize=(8.4, 0.45 + rows * step))
     axes = figure.add_axes((0.01, 0.005, 0.98, 1 - 0.42 / (0.45 + rows * step)))
     for place, (image, (text, color)) in enumerate(zip(images, captions, strict=True)):
         x, y = place % COLUMNS, place // COLUMNS * step
         extent = (x + 0.04, x + 0.96, y + 0.96, y + 0.04)
         axes.imshow(image.transpose(1, 2, 0), extent=extent, interpolation="nearest")
-        style = {"ha": "center", "va": "top", "fontsize": 6.5, "color": color}
+        style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 6.5, "color": color}
         axes.text(x + 0.5, y + 0.98, text, parse_math=False, **style)
     axes.set(xlim=(0, COLUMNS), ylim=(rows * step, 0), aspect="equal")
     axes.axis("off")
@@ -143,8 +144,8 @@ def _write_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
             color = "black" if share > 0.5 else "white"
-            place = {"ha": "center", "va": "center"}
-            axes.text(column, row, f"{share:.2f}", color=color, fontsize=6, **place)
+            text = f"{share:.2f}"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=6)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -38,9 +38,8 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         UserError: the disk is full, or the folder has come to be meanwhile.
     """
     made = _missing(folder.absolute().parent)
-    stage = folder.absolute().with_name(
-        f".{folder.name}.{socket.gethostname()}.{os.getpid()}.partial"
-    )
+    owner = f"{socket.gethostname()}.{os.getpid()}"
+    stage = folder.absolute().with_name(f".{folder.name}.{owner}.partial")
     try:
         stage.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(stage.parent)
