@@ -49,7 +49,7 @@ def _check_claims(file: IO[bytes]) -> None:
     """Refuse a length or a place beyond the file: the unpickler would set the memory aside."""
     size = os.fstat(file.fileno()).st_size
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in _PUTS and argument > size:
+        if opcode.name in _PUTS and int(argument or 0) > size:
             raise _RefusedError(f"{argument} places")
 
 
