@@ -88,9 +88,7 @@ def _npz(**changes: Any) -> bytes:
 
 
 CODE = b"__import__('os').mkdir('was_executed')"
-EVIL_EVAL = b"cbuiltins
-eval
-(X" + struct.pack("<I", len(CODE)) + CODE + b"tR."
+EVIL_EVAL = b"cbuiltins\neval\n(X" + struct.pack("<I", len(CODE)) + CODE + b"tR."
 # name of the file -> (its content, what the line says after the file's name)
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "system.pkl": (_pickled({b"data": _Call(os.system, "mkdir was_executed")}), "refused"),
