@@ -94,7 +94,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "system.pkl": (_pickled({b"data": _Call(os.system, "mkdir was_executed")}), "refused"),
     "eval.pkl": (b"\x80\x02" + EVIL_EVAL, "refused, it asks for builtins.eval"),
     "getattr.pkl": (_pickled([_Call(getattr, "", "join")]), "refused"),
-    "build.pkl": (
+    "exec.pkl": (
         _pickled({b"data": _Call(exec, "import os; os.mkdir('was_executed')")}),
         "refused",
     ),

@@ -66,7 +66,7 @@ def draw_mistakes(path: Path, outcome: Outcome) -> None:
         return
     count = int((plain.argmax(1) != labels).sum())
     title = f"the {len(places)} most confident of {count} mistakes among {len(labels)} images"
-    _draw_predicted(path, outcome, places, title)
+    _draw_predicted(path, outcome, places, f"{title}; below, the true class")
 
 
 def draw_confusion(path: Path, outcome: Outcome) -> None:

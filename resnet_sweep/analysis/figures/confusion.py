@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from resnet_sweep.analysis.statistics import Array
 from resnet_sweep.analysis.style import BLUE, NotDrawnError, new_figure, plain
 from resnet_sweep.analysis.view import View
+from resnet_sweep.prediction.scoring import count_confusion
 from resnet_sweep.records.run_folder import Predictions, RecordError, read_predictions
 
 MAX_LABELLED = 20
@@ -20,8 +21,7 @@ def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:
     """Return counts [true class, predicted class]."""
     classes = len(predictions.class_names)
     guesses = predictions.probabilities.argmax(1)
-    counts = np.bincount(predictions.labels * classes + guesses, minlength=classes**2)
-    return counts.reshape(classes, classes)
+    return count_confusion(predictions.labels, guesses, classes)
 
 
 def best_predictions(view: View) -> tuple[str, Predictions]:

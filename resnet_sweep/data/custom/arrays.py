@@ -96,7 +96,7 @@ class ArraySource:
             images = np.repeat(images, 3, axis=1)
         if images.shape[2:] != (self.size, self.size):
             images = _resize_all(images, self.size)
-        return np.ascontiguousarray(images)
+        return np.array(images, order="C")  # a copy: what lies on disk cannot be written to
 
     def changes(self) -> list[str]:
         layout, size, count = self.layout, self.size, len(self)

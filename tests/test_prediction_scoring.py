@@ -1,0 +1,98 @@
+"""Scores against other implementations and counts by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_score
+
+from resnet_sweep.data.custom import Group
+from resnet_sweep.prediction.scoring import (
+    count_confusion,
+    expected_calibration_error,
+    find_confident_mistakes,
+    score,
+    score_groups,
+    wilson_interval,
+)
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 5, 400)
+_LOGITS = RNG.normal(size=(400, 5)) * 2 + 2 * np.eye(5)[LABELS]
+PROBABILITIES = (np.exp(_LOGITS) / np.exp(_LOGITS).sum(1, keepdims=True)).astype(np.float32)
+GUESSES = PROBABILITIES.argmax(1)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (1, 3), (823, 1000), (5, 9)])
+def test_the_interval_is_wilsons(hits: int, count: int) -> None:
+    reference = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(hits, count) == pytest.approx((reference.low, reference.high))
+
+
+def test_scores_agree_with_scikit_learn() -> None:
+    found = score(PROBABILITIES, LABELS)
+    assert found.overall.accuracy == pytest.approx(accuracy_score(LABELS, GUESSES))
+    assert found.overall.num_images == 400
+    per_class = [each.accuracy for each in found.per_class if each is not None]
+    assert per_class == pytest.approx(recall_score(LABELS, GUESSES, average=None))
+    whole = PROBABILITIES / PROBABILITIES.sum(1, keepdims=True, dtype=np.float64)
+    assert found.cross_entropy == pytest.approx(log_loss(LABELS, whole), rel=1e-5)
+    counts = count_confusion(LABELS, GUESSES, 5)
+    np.testing.assert_array_equal(counts, confusion_matrix(LABELS, GUESSES, labels=range(5)))
+
+
+def test_a_class_without_images_has_no_accuracy() -> None:
+    found = score(PROBABILITIES[LABELS != 3], LABELS[LABELS != 3])
+    assert found.per_class[3] is None and found.per_class[4] is not None
+
+
+def test_images_that_are_not_independent_get_no_interval() -> None:
+    found = score(PROBABILITIES, LABELS, are_independent=False)
+    assert found.overall.low is None and found.overall.high is None
+
+
+def _calibration_by_hand(num_bins: int) -> float:
+    """Guo et al. 2017, image by image and bin by bin."""
+    total = 0.0
+    for m in range(1, num_bins + 1):
+        inside = [
+            (float(row.max()), int(row.argmax()) == label)
+            for row, label in zip(PROBABILITIES, LABELS, strict=True)
+            if (m - 1) / num_bins < row.max() <= m / num_bins
+        ]
+        if inside:
+            confidence = sum(c for c, _ in inside) / len(inside)
+            accuracy = sum(hit for _, hit in inside) / len(inside)
+            total += len(inside) / len(LABELS) * abs(accuracy - confidence)
+    return total
+
+
+@pytest.mark.parametrize("num_bins", [1, 10, 15])
+def test_calibration_error_is_the_papers(num_bins: int) -> None:
+    found = expected_calibration_error(PROBABILITIES, LABELS, num_bins)
+    assert found == pytest.approx(_calibration_by_hand(num_bins))
+
+
+def test_calibration_error_of_known_cases() -> None:
+    sure = np.tile(np.float32([1, 0]), (4, 1))
+    assert expected_calibration_error(sure, np.zeros(4, np.int64)) == 0
+    assert expected_calibration_error(sure, np.ones(4, np.int64)) == 1
+    assert expected_calibration_error(sure, np.array([0, 0, 0, 1])) == 0.25
+
+
+def test_mistakes_come_most_confident_first() -> None:
+    places = find_confident_mistakes(PROBABILITIES, LABELS, 7)
+    assert len(places) == 7 and (GUESSES[places] != LABELS[places]).all()
+    confidence = PROBABILITIES.max(1)
+    assert (np.diff(confidence[places]) <= 0).all()
+    others = np.setdiff1d(np.flatnonzero(GUESSES != LABELS), places)
+    assert confidence[others].max() <= confidence[places].min()
+
+
+def test_groups_are_scored_apart() -> None:
+    groups = [Group("fog", 1, 0, 100), Group("fog", 2, 100, 400)]
+    first, second = score_groups(PROBABILITIES, LABELS, groups)
+    assert first.accuracy.accuracy == (GUESSES[:100] == LABELS[:100]).mean()
+    assert second.accuracy.accuracy == (GUESSES[100:] == LABELS[100:]).mean()
+    assert second.accuracy.num_images == 300 and second.accuracy.low is not None
