@@ -12,6 +12,8 @@ def say(line: str, stream: TextIO | None = None) -> None:
     target = stream or sys.stdout
     try:
         print(line, file=target, flush=True)
+    except UnicodeEncodeError:  # the terminal, or a file name, knows other characters
+        say(line.encode("ascii", "backslashreplace").decode(), stream)
     except OSError:
         # Python would fail again when it flushes at its end.
         with open(os.devnull, "wb") as nowhere:

@@ -151,6 +151,8 @@ def test_class_folders_are_matched_by_name(tmp_path: Path) -> None:
 
 def test_a_folder_without_classes_has_no_labels(tmp_path: Path) -> None:
     pixels = _save_folder(tmp_path)
+    (tmp_path / "dog" / ".thumbs").mkdir()
+    shutil.copy(tmp_path / "dog/0.png", tmp_path / "dog/.thumbs/0.png")
     custom = _read(tmp_path / "dog")
     assert custom.ids == ("0.png", "1.png", "2.png") and custom.labels is None
     np.testing.assert_array_equal(_pixels(custom)[1].transpose(1, 2, 0), pixels["dog/1.png"])

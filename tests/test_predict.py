@@ -132,6 +132,27 @@ def test_an_image_found_bad_in_the_middle_leaves_nothing(
     assert os.listdir() == ["set"]
 
 
+def test_a_net_without_finite_probabilities_is_refused(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = read_model(runs / "a")
+    del content["schema_version"]
+    next(iter(content["state_dict"].values())).fill_(float("nan"))
+    Path("c").mkdir()
+    write_model(Path("c"), content)
+    given = ["run=c", f"input={runs / 'digits.npz'}", "output=out"]
+    assert predict_here(monkeypatch, *given) == 2
+    assert "run: c: probabilities of image 0 are not finite" in capsys.readouterr().err
+    assert os.listdir() == ["c"]
+
+
+def test_names_that_are_no_utf_8(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _save_images(Path("set"))
+    os.rename("set/0.png", b"set/\xff.png")
+    assert predict_here(monkeypatch, f"run={runs / 'a'}", "input=set", "output=out") == 0
+    assert read_rows(Path("out/predictions.csv"))[3][0] == r"\xff.png"
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

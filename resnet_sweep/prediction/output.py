@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1
 PREDICTIONS, PREDICTIONS_TTA = "predictions.csv", "predictions_tta.csv"
 PROBABILITIES, REPORT, CONFUSION = "probabilities.npz", "report.json", "confusion.csv"
 NUM_WORST = 3
+ESCAPE = "backslashreplace"  # for names that are no UTF-8
 
 
 def write_outcome(folder: Path, outcome: Outcome, label_style: str) -> None:
@@ -39,7 +40,7 @@ def write_outcome(folder: Path, outcome: Outcome, label_style: str) -> None:
     if custom.labels is not None:
         _write_confusion(folder / CONFUSION, outcome, custom.labels)
     text = json.dumps(make_report(outcome), indent=2, allow_nan=False, ensure_ascii=False)
-    (folder / REPORT).write_text(text + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(text + "\n", encoding="utf-8", errors=ESCAPE)
 
 
 def write_submission(
@@ -50,7 +51,7 @@ def write_submission(
 ) -> None:
     """Write ID,Labels: the most probable class of each image, by name or as its place."""
     guesses = probabilities.argmax(1).tolist()
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors=ESCAPE) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["ID", "Labels"])
         for each, guess in zip(ids, guesses, strict=True):
@@ -74,7 +75,7 @@ def _write_probabilities(path: Path, outcome: Outcome) -> None:
 def _write_confusion(path: Path, outcome: Outcome, labels: NDArray[np.int64]) -> None:
     names = outcome.class_names
     counts = count_confusion(labels, outcome.predictions.plain.argmax(1), len(names))
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors=ESCAPE) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["true class \\ predicted class", *names])
         for name, row in zip(names, counts.tolist(), strict=True):

@@ -87,6 +87,7 @@ def predict(
             plain[rows], guesses[:, rows] = mean.cpu().numpy(), each.cpu().numpy()
             if augmented is not None:
                 augmented[rows] = mean_of_views.cpu().numpy()
+    _check_finite(nets, plain)
     return Predictions(plain, augmented, guesses)
 
 
@@ -101,6 +102,14 @@ def _predict_batch(
         for net in nets:
             total = total + net.logits(seen).softmax(1)
     return plain.mean(0), total / (len(nets) * len(views)), plain.argmax(2)
+
+
+def _check_finite(nets: Sequence[TrainedNet], probabilities: Probabilities) -> None:
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(1))
+    if len(bad):
+        runs = ", ".join(str(net.run_dir) for net in nets)
+        advice = "the run may have diverged, or needs precision=fp32"
+        raise UserError(f"run: {runs}: probabilities of image {bad[0]} are not finite; {advice}")
 
 
 def _batches(images: ImageSource, size: int) -> Iterator[NDArray[np.uint8]]:

@@ -45,6 +45,9 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         _remove_leftovers(stage.parent)
         stage.mkdir()
         yield stage
+        for path in stage.iterdir():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())  # else a power cut could leave the name and no content
         os.rename(stage, folder)
     except BaseException as error:
         shutil.rmtree(stage, ignore_errors=True)

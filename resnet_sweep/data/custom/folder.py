@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from resnet_sweep.data.custom.columns import check_distinct, find_class
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
-from resnet_sweep.data.image_files import IMG_EXTENSIONS, decode, list_images, scan
+from resnet_sweep.data.image_files import (
+    IMG_EXTENSIONS,
+    ImageFile,
+    decode,
+    is_folder,
+    list_images,
+    scan,
+)
 from resnet_sweep.errors import UserError
 
 MAX_THREADS = 8
@@ -84,7 +91,8 @@ def read_image_folder(
     labels: list[int] = []
     places = {name: place for place, name in enumerate(class_names)}
     for name in folders or [""]:
-        found = sorted(file.path for file in list_images(str(root / name)) if _counts(file.name))
+        inside = list_images(str(root / name)) if folders else _list_loose(root)
+        found = sorted(file.path for file in inside if not file.name.startswith("."))
         paths += found
         if folders:
             labels += [_find_label(root / name, places)] * len(found)
@@ -101,7 +109,7 @@ def find_image_folders(root: Path) -> tuple[bool, list[str]]:
     for entry in scan(str(root)):
         if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             if list_images(entry.path):
                 folders.append(entry.name)
         elif entry.name.lower().endswith(IMG_EXTENSIONS):
@@ -109,8 +117,8 @@ def find_image_folders(root: Path) -> tuple[bool, list[str]]:
     return loose, sorted(folders)
 
 
-def _counts(name: str) -> bool:
-    return not name.startswith(".")
+def _list_loose(root: Path) -> list[ImageFile]:
+    return [file for file in list_images(str(root)) if file.folder == str(root)]
 
 
 def _find_label(folder: Path, places: dict[str, int]) -> int:

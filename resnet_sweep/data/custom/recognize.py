@@ -22,7 +22,7 @@ from resnet_sweep.data.custom.folder import (
 )
 from resnet_sweep.data.custom.numpy_files import NPY_MAGIC
 from resnet_sweep.data.custom.pickles import read_pickle
-from resnet_sweep.data.image_files import IMG_EXTENSIONS, scan
+from resnet_sweep.data.image_files import IMG_EXTENSIONS, is_folder, scan
 from resnet_sweep.errors import UserError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
@@ -84,7 +84,7 @@ def _read_file(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
 
 def _read_folder(root: Path, class_names: Sequence[str], size: int) -> CustomSet:
     loose, folders = find_image_folders(root)
-    files = [e for e in scan(str(root)) if e.is_file() and not e.name.startswith(".")]
+    files = [e for e in scan(str(root)) if not (e.name.startswith(".") or is_folder(e))]
     arrays = sorted(root / e.name for e in files if e.name.endswith((".npy", ".npz")))
     if loose and folders:
         found = f"images beside folders of images ({folders[0]})"
