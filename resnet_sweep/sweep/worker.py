@@ -22,6 +22,7 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
+from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
@@ -29,7 +30,7 @@ from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection, worker_lock
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
 from resnet_sweep.sweep.judge import Verdict, judge, signature
-from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
+from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, PLANNED, SEED
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
@@ -92,7 +93,7 @@ class Worker:
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._book = Book(self._study, folder, self._settings.n_trials, index)
-        self._shape = prepare(self._composer.config({}, None))
+        self._shape = prepare(from_dict(self._settings.base))
         self._rejected_in_a_row = 0
 
     def loop(self) -> Ending:
@@ -136,6 +137,8 @@ class Worker:
 
     def _compose(self, trial: Trial, seed: int) -> tuple[Config | None, str | None]:
         """Return a proposal's configuration, or why it has none."""
+        if PLANNED in trial.user_attrs:
+            return from_dict(trial.user_attrs[PLANNED]), None
         assignments = self._space.suggest(trial)
         if self._extend_space is not None:
             self._extend_space(assignments, trial)
@@ -160,6 +163,10 @@ class Worker:
         return True
 
     def _reject(self, trial: Trial, rejection: Rejection, size: int | None, limit: int) -> None:
+        if PLANNED in trial.user_attrs:  # no other is drawn in its place
+            error = rejection.error or rejection.reason
+            self._book.finish(trial, Outcome("failed", reason="failed", error=error))
+            return
         self._rejected_in_a_row += 1
         self._book.reject(trial, rejection, size, limit, self._rejected_in_a_row)
         if self._rejected_in_a_row < self._settings.max_rejections:
