@@ -59,11 +59,15 @@ def _draw_choice(axes: Axes, findings: Findings) -> None:
         place = rows[each.candidate.trial] + 0.3
         _draw_seeds(axes, place, each.seeds, ORANGE, "fresh seeds, the sweep's split")
     labels = [
-        f"{rival.candidate.label}\n{short_number(float(f'{rival.candidate.num_params:.3g}'))}"
+        f"{rival.candidate.label}\n{short_number(_rounded(rival.candidate.num_params))} parameters"
         for rival in rivals
     ]
     _finish(axes, labels, "validation accuracy (fraction)")
     axes.set_title("Chosen on a fresh split of the training images")
+
+
+def _rounded(count: int) -> float:
+    return float(f"{count:.3g}")
 
 
 def _look(rival: Rival, findings: Findings) -> tuple[str, str]:
@@ -99,5 +103,7 @@ def _finish(axes: Axes, labels: list[str], quantity: str) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.35, -0.6)
     axes.grid(axis="y", visible=False)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, 0.0), min(high, 1.0))  # an interval of two seeds may reach beyond
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set_xlabel(quantity)

@@ -72,17 +72,24 @@ def run_stage(
         SystemExit: it was interrupted.
     """
     place = folder / stage
-    place.mkdir(parents=True, exist_ok=True)
-    freeze_conf(place, sweep / CONF)
     settings = _settings(stage, runs, crew)
-    write_settings(place, settings)
-    study = open_own_study(settings.study_name, None, place, ["maximize"])
-    study = prepare_study(study, _enqueue(runs))
+    study = prepare_stage(sweep, place, settings, runs)
     status = Status(study, settings.objectives, len(runs), crew.options.status_seconds)
     launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
     supervisor = Supervisor(place, study, launcher, status, Limits(len(runs), math.inf, None))
     supervise(supervisor, crew.num_workers, crew.go_on)
     return [_ended(study, stage, number, run, place) for number, run in enumerate(runs)]
+
+
+def prepare_stage(
+    sweep: Path, place: Path, settings: SweepSettings, runs: list[PlannedRun]
+) -> optuna.Study:
+    """Write what the workers read and return the study, with every run in it."""
+    place.mkdir(parents=True, exist_ok=True)
+    freeze_conf(place, sweep / CONF)
+    write_settings(place, settings)
+    study = open_own_study(settings.study_name, None, place, ["maximize"])
+    return prepare_study(study, _enqueue(runs))
 
 
 def _settings(stage: str, runs: list[PlannedRun], crew: Crew) -> SweepSettings:

@@ -107,7 +107,8 @@ def about_test(findings: Findings) -> list[str]:
     said = [
         f"{test.chosen.label} trained on {images}: test accuracy "
         f"{with_interval(own.mean, own.low, own.high)}, n = {own.n}, on {plan.num_test:,} images. "
-        f"No other run of the confirmation has read the test set.{_sampling(own.mean, plan.num_test)}"
+        "No other run of the confirmation has read the test set."
+        f"{_sampling(own.mean, plan.num_test)}"
     ]
     name = plan.questions["baseline"]
     if name is None:
