@@ -116,20 +116,21 @@ def about_test(findings: Findings) -> list[str]:
     if test.baseline is None:
         return [*said, f"It is {name} itself at this length: there is nothing to compare."]
     epochs = int(plan.candidates[0].config["train"]["epochs"])
+    other = test.baseline.interval
     said.append(
-        f"{name} is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
+        f"{name}: test accuracy {with_interval(other.mean, other.low, other.high)}, n = {other.n}. "
+        f"It is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
         f"compressed into the sweep's {epochs} epochs: not what it reaches at full length."
     )
     if test.comparison is None:
         return [*said, "Too few runs completed to compare the two."]
     found = test.comparison
     amount = with_interval(found.difference, found.low, found.high, "+.4f")
-    sizes = test.chosen.interval.n, test.baseline.interval.n
     said.append(
         f"{test.chosen.label} minus {name}: {amount}, Welch's t test over seeds, "
         f"p = {found.p_value:.3g}."
     )
-    return [*said, power("the two", test.noise, *sizes)]
+    return [*said, power("the two", test.noise, own.n, other.n)]
 
 
 def _images(plan: Plan) -> str:
