@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from resnet_sweep.analysis.statistics import Noise
-from resnet_sweep.confirmation.findings import LEVEL, Choice, Findings
+from resnet_sweep.confirmation.findings import LEVEL, Choice, Findings, Rival
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import number, with_interval
 from resnet_sweep.records.confirmation import Plan
@@ -43,8 +43,16 @@ def _tied(choice: Choice) -> list[str]:
     return [
         f"Cannot be told apart from the best ({test}): {names}.",
         f"The smallest net among them: {small.candidate.label}, {size}, mean "
-        f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}.",
+        f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}{_behind(small)}.",
     ]
+
+
+def _behind(rival: Rival) -> str:
+    """Return how far a tied net may lie behind: seeds that scatter widely tie with anything."""
+    found = rival.comparison
+    if found is None:
+        return ""
+    return f", behind by {with_interval(found.difference, found.low, found.high, '+.4f')}"
 
 
 def _power_of_choice(choice: Choice) -> list[str]:
