@@ -41,6 +41,9 @@ from resnet_sweep.sweep.settings import base_values, read_settings
 from resnet_sweep.sweep.worker import work
 from resnet_sweep.trial import run_trial
 
+# Its one confirmation is not made again by every process of pytest-xdist.
+pytestmark = pytest.mark.xdist_group("confirm")
+
 
 @dataclass(frozen=True)
 class Confirmed:
