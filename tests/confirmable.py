@@ -11,8 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import TINY_OVERRIDES, run_train
+from generated_runs import write_run
+from stub_sweep import make_sweep
 
 from resnet_sweep.atomic import write_text
+from resnet_sweep.config.data import DigitsConfig
+from resnet_sweep.data.dataset import load_dataset
+from resnet_sweep.records.sweep_folder import (
+    SweepRecord,
+    SweepTrial,
+    write_sweep_record,
+    write_sweep_trials,
+)
 
 SWEEP = Path("outputs/sweeps/s")
 CONFIRM = SWEEP / "confirm"
@@ -37,6 +47,22 @@ train:
   epochs: 4
   batch_size: 64
 """
+
+
+def write_untrained_sweep(folder: Path) -> Path:
+    """Write a sweep of three trials on the digits, the first one best, and return its folder."""
+    make_sweep(folder)
+    record = SweepRecord("s", ["val_accuracy"], ["maximize"], 3, 3, {}, [], "TPE", "none")
+    write_sweep_record(folder, record)
+    fingerprint = load_dataset(DigitsConfig()).fingerprint
+    net = {"model.name": "mine", "model.widths": [4, 8], "model.blocks": [1, 1]}
+    for number, lr in enumerate((0.1, 0.2, 0.3)):
+        settings = {"data": "digits", "train.epochs": 3, **net, "optimizer.lr": lr}
+        accuracy = 0.9 - lr
+        write_run(folder / f"runs/{number}", accuracy, settings, data_fingerprint=fingerprint)
+    trials = [SweepTrial(number, "completed", run_dir=f"runs/{number}") for number in range(3)]
+    write_sweep_trials(folder, trials)
+    return folder
 
 
 def run_sweep(folder: Path) -> None:

@@ -149,7 +149,7 @@ def test_no_other_stage_even_asks_for_the_test_images(
     runs = {
         "choose": planning.choose_runs(plan),
         "over_promise": planning.over_promise_runs(plan),
-        "test": planning.tested_runs(plan, plan.candidates[0]),
+        "test": planning.runs_on_test_set(plan, plan.candidates[0]),
     }[stage][:1]
     asked: list[object] = []
     monkeypatch.setattr(device, "_place_test", lambda *args: asked.append(args))

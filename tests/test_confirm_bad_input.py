@@ -9,46 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from generated_runs import write_run
+from confirmable import write_untrained_sweep
 from omegaconf import OmegaConf
-from stub_sweep import make_sweep, stubs_importable
+from stub_sweep import stubs_importable
 
 from resnet_sweep import confirm
-from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.confirmation import findings, stages
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.confirmation.schema import ConfirmConfig
-from resnet_sweep.data.dataset import load_dataset
 from resnet_sweep.records.confirmation import write_plan
-from resnet_sweep.records.sweep_folder import (
-    SweepRecord,
-    SweepTrial,
-    write_sweep_record,
-    write_sweep_trials,
-)
+from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.sweep.launching import LocalLauncher
 from resnet_sweep.sweep.running import hold_folder
 from resnet_sweep.sweep.settings import read_settings
 
-NET = {"model.name": "mine", "model.widths": [4, 8], "model.blocks": [1, 1]}
-SETTINGS = {"data": "digits", "train.epochs": 3, **NET}
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a sweep of three trials that nobody has trained."""
-    folder = tmp_path_factory.mktemp("sweep") / "s"
-    make_sweep(folder)
-    record = SweepRecord("s", ["val_accuracy"], ["maximize"], 3, 3, {}, [], "TPE", "none")
-    write_sweep_record(folder, record)
-    fingerprint = load_dataset(DigitsConfig()).fingerprint
-    for number, lr in enumerate((0.1, 0.2, 0.3)):
-        settings = {**SETTINGS, "optimizer.lr": lr}
-        accuracy = 0.9 - lr
-        write_run(folder / f"runs/{number}", accuracy, settings, data_fingerprint=fingerprint)
-    trials = [SweepTrial(number, "completed", run_dir=f"runs/{number}") for number in range(3)]
-    write_sweep_trials(folder, trials)
-    return folder
+    return write_untrained_sweep(tmp_path_factory.mktemp("sweep") / "s")
 
 
 @pytest.fixture

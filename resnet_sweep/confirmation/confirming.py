@@ -26,7 +26,7 @@ from resnet_sweep.confirmation.planning import (
     choose_runs,
     make_plan,
     over_promise_runs,
-    tested_runs,
+    runs_on_test_set,
 )
 from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.confirmation.stages import Crew, run_stage
@@ -106,7 +106,7 @@ class Confirming:
         chosen = choice.chosen.candidate
         print(f"chosen: {chosen.label}", flush=True)
         runs += self._stage("over_promise", plan)
-        tested = tested_runs(plan, chosen)
+        tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
         _, command = write_best(self.sweep, tested[0].config, title)
         runs += run_stage(self.sweep, self.folder, "test", tested, self.crew)

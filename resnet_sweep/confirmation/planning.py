@@ -55,7 +55,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     selection = _without_plateau(folder, selection, options.all_data)
-    baseline = _baseline(folder, options, selection.configs[0], facts)
+    baseline = _baseline(folder, options, selection.configs[0])
     _check_baseline(options, baseline, facts)
     notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
     seeds, splits = used_numbers(folder)
@@ -121,12 +121,10 @@ def _take(numbers: Iterator[int], how_many: int) -> list[int]:
 
 def whole_data(data: DataConfig, all_data: bool) -> DataConfig:
     """Return the data of the test stage: everything, or the sweep's number of images."""
-    return replace(data, val_size=0, train_subset=None if all_data else data.train_subset)
+    return replace(data, val_size=0.0, train_subset=None if all_data else data.train_subset)
 
 
-def _baseline(
-    folder: Path, options: ConfirmConfig, like: Config, facts: DataFacts
-) -> Config | None:
+def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | None:
     """Return an experiment's recipe with the sweep's data, length and way of training."""
     name = options.baseline
     if name is None:
@@ -174,7 +172,7 @@ def over_promise_runs(plan: Plan) -> list[PlannedRun]:
     ]
 
 
-def tested_runs(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
+def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
     """Return the trainings that read the test set: the chosen one's and the baseline's."""
     all_data = bool(plan.questions["all_data"])
     config = from_dict(chosen.config)
