@@ -3,7 +3,7 @@
     from resnet_sweep.analysis import load_runs
     runs = load_runs("outputs")
 
-Nothing else in the package imports it.
+Nothing else in the package imports it but what confirms a sweep.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ PRUNED_AFTER = "pruned_after"  # the epoch at which the pruner decided against i
 OUTCOME = "outcome"  # what became of its training
 REPEAT_OF = "repeat_of"  # the trial whose configuration it repeats
 SEED = "seed"  # of a repeat
+PLANNED = "planned"  # its whole configuration, where nothing is drawn
 EXTENDED_FROM = "extended_from"  # the sweep that it was taken over from
 
 _STATES = {

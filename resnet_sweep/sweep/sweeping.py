@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import optuna
 from hydra.types import HydraContext
@@ -34,7 +32,6 @@ from resnet_sweep.sweep.checking import (
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
-from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
@@ -44,6 +41,7 @@ from resnet_sweep.sweep.results import (
     retrain_command,
     write_results,
 )
+from resnet_sweep.sweep.running import FolderInUse, hold_folder, supervise
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
@@ -61,7 +59,6 @@ from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
 
-LOCK = "sweep.lock"
 STUDY_NAME = "hydra.sweeper.study_name"
 TRIAL_DRAWS = 2000
 
@@ -136,23 +133,19 @@ class Sweeping:
     @contextmanager
     def _folder_to_itself(self) -> Iterator[None]:
         """Hold the sweep folder against a second sweep of the same name."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK)
-            is_free = lock.try_acquire()
-        except OSError as error:
-            raise ConfigError("hydra.sweeper.folder", self.folder, str(error)) from error
-        if not is_free:
-            holder = lock.path.read_text()
-            allowed = f"a sweep with this name is running in {self.folder} ({holder})"
-            raise ConfigError(STUDY_NAME, self.name, allowed)
-        lock.write(this_process())
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"{self.folder}: {error}") from error
-        finally:
-            lock.release()
+        with ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(hold_folder(self.folder))
+            except FolderInUse as holder:
+                allowed = f"a sweep with this name is running in {self.folder} ({holder})"
+                raise ConfigError(STUDY_NAME, self.name, allowed) from holder
+            except OSError as error:
+                raise ConfigError("hydra.sweeper.folder", self.folder, str(error)) from error
+            try:
+                yield
+            except OSError as error:
+                raise UserError(f"{self.folder}: {error}") from error
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
@@ -229,12 +222,7 @@ class Sweeping:
     def _supervise(self, supervisor: Supervisor, n_jobs: int) -> None:
         """Run the workers; an interruption or too many failures end the program."""
         try:
-            with sigterm_as_interrupt():
-                supervisor.run(n_jobs)
-        except KeyboardInterrupt as interrupt:
-            print(f"interrupted; go on with: {self._command()}", flush=True)
-            number = interrupt.args[0] if interrupt.args else signal.SIGINT
-            sys.exit(128 + int(number))
+            supervise(supervisor, n_jobs, self._command())
         except TooManyFailures as error:
             print(f"hydra.sweeper.max_failure_rate is passed: {error}", file=sys.stderr)
             sys.exit(1)
@@ -258,17 +246,3 @@ class Sweeping:
         arguments = [a for a in sys.argv[1:] if not a.startswith(f"{STUDY_NAME}=")]
         named = [*arguments, f"{STUDY_NAME}={self.name}"]
         return shlex.join(["python", "-m", "resnet_sweep.train", *named])
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

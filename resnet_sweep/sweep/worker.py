@@ -22,16 +22,17 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
+from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
-from resnet_sweep.sweep.judge import signature
-from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, SEED
+from resnet_sweep.sweep.judge import judge, signature
+from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, PLANNED, SEED
 from resnet_sweep.sweep.locks import FileLock, this_process
-from resnet_sweep.sweep.proposal import DataShape, Proposal, base_config, propose
+from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
@@ -87,7 +88,7 @@ class Worker:
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._book = Book(self._study, folder, self._settings.n_trials, index)
-        self._shape = prepare(base_config(self._space, self._composer))
+        self._shape = prepare(from_dict(self._settings.base))
         self._rejected_in_a_row = 0
 
     def loop(self) -> Ending:
@@ -124,12 +125,18 @@ class Worker:
     def _carry_out(self, trial: Trial) -> None:
         if self._book.finish_interrupted_tell(trial):
             return
-        seed = int(trial.user_attrs.get(SEED, self._settings.seed))
-        proposal = propose(self._composer, self._draw(trial), seed, self._shape)
+        proposal = self._proposal(trial)
         if ACCEPTED not in trial.user_attrs and not self._accept(trial, proposal):
             return
         assert proposal.config is not None
         self._train(trial, proposal.config)
+
+    def _proposal(self, trial: Trial) -> Proposal:
+        if PLANNED in trial.user_attrs:
+            config = from_dict(trial.user_attrs[PLANNED])
+            return Proposal(config, judge(config, self._shape.num_classes, self._shape.image_size))
+        seed = int(trial.user_attrs.get(SEED, self._settings.seed))
+        return propose(self._composer, self._draw(trial), seed, self._shape)
 
     def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
@@ -154,6 +161,10 @@ class Worker:
         return True
 
     def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
+        if PLANNED in trial.user_attrs:  # no other is drawn in its place
+            error = rejection.error or rejection.reason
+            self._book.finish(trial, Outcome("failed", reason="failed", error=error))
+            return
         self._rejected_in_a_row += 1
         self._book.reject(trial, rejection, excess, self._rejected_in_a_row)
 

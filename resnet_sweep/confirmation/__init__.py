@@ -1,0 +1,1 @@
+"""From the best of a sweep to a result one can defend: choose, measure the promise, test."""

@@ -1,0 +1,52 @@
+"""The best configuration as an experiment file, and the command that runs it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from resnet_sweep.atomic import write_text
+from resnet_sweep.compose import SCHEMAS, conf_dir, schema_of, to_dict
+from resnet_sweep.config import Config
+
+EXPERIMENT, NAME = "experiment", "best"
+# conf/config.yaml has the last word on these: they go onto the command line.
+OF_THE_COMMAND = ("seed", "resume", "evaluate_test")
+
+
+def write_best(sweep: Path, config: Config, title: str) -> tuple[Path, str]:
+    """Write SWEEP/experiment/best.yaml and return it with the command that runs it.
+
+    The command gives the very config.json that `config` gives.
+    """
+    path = sweep / EXPERIMENT / f"{NAME}.yaml"
+    words = ["python", "-m", "resnet_sweep.train", "--config-dir", str(sweep)]
+    test = str(config.evaluate_test).lower()
+    words += [f"{EXPERIMENT}={NAME}", f"seed={config.seed}", f"evaluate_test={test}"]
+    command = shlex.join(words)
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, _text(config, title, command))
+    return path, command
+
+
+def _text(config: Config, title: str, command: str) -> str:
+    values = {name: v for name, v in to_dict(config).items() if name not in OF_THE_COMMAND}
+    defaults: list[dict[str, Any]] = [
+        {f"override /{group}": _option(group, values[group])} for group in SCHEMAS
+    ]
+    used = [name for name, part in values["augmentation"].items() if part is not None]
+    defaults.append({"override /augmentation": used or "none"})
+    body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
+    return f"# @package _global_\n# {title}\n# Command: {command}\n{body}"
+
+
+def _option(group: str, values: dict[str, Any]) -> str:
+    """Return an option that brings the schema; every field is set anyway."""
+    names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    if values["name"] in names:
+        return str(values["name"])
+    wanted = schema_of(group, values["name"])
+    return next(name for name in names if schema_of(group, name) is wanted)

@@ -1,0 +1,145 @@
+"""A confirmation from the command line to its report.
+
+select the best configurations of the sweep, draw fresh seeds and a fresh split; keep the plan
+choose: retrain each on the fresh split, take the best mean
+over_promise: retrain the best of the sweep on its own split
+write the chosen one as an experiment
+test: train it, and the baseline, on all training images; these alone read the test set
+report
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import optuna
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from resnet_sweep.confirmation.best import write_best
+from resnet_sweep.confirmation.data_check import check_data
+from resnet_sweep.confirmation.planning import (
+    choose_runs,
+    make_plan,
+    over_promise_runs,
+    runs_on_test_set,
+)
+from resnet_sweep.confirmation.schema import ConfirmConfig
+from resnet_sweep.confirmation.stages import Crew, run_stage
+from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
+from resnet_sweep.records.sweep_folder import is_sweep
+from resnet_sweep.sweep.running import FolderInUse, hold_folder
+from resnet_sweep.sweep.status import duration
+
+
+class Confirming:
+    """One confirmation of this process.
+
+    Args:
+        config: Hydra's whole configuration; the launcher is read from it.
+    """
+
+    def __init__(self, options: ConfirmConfig, config: DictConfig, context: HydraContext) -> None:
+        assert options.sweep is not None
+        self.options = options
+        self.sweep = Path(options.sweep)
+        self.folder = self.sweep / options.name
+        go_on = shlex.join(["python", "-m", "resnet_sweep.confirm", *sys.argv[1:]])
+        self.crew = Crew(options, config, context, go_on)
+
+    def run(self) -> None:
+        """Plan, train what is not trained yet, and report."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        require(is_sweep(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
+        with self._sweep_to_itself():
+            plan = self._plan()
+            print(f"confirmation: {self.folder}", flush=True)
+            self._confirm(plan)
+
+    @contextmanager
+    def _sweep_to_itself(self) -> Iterator[None]:
+        """Hold the sweep against a sitting of its own and against other confirmations."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_folder(self.sweep))
+            except FolderInUse as holder:
+                allowed = f"is in use ({holder}): confirm it when that has ended"
+                raise ConfigError("sweep", self.sweep, allowed) from holder
+            except OSError as error:
+                raise ConfigError("sweep", self.sweep, str(error)) from error
+            try:
+                yield
+            except OSError as error:
+                raise UserError(f"{self.folder}: {error}") from error
+
+    def _plan(self) -> Plan:
+        """Return the plan that is there, or make one."""
+        if not (self.folder / PLAN).exists():
+            plan = make_plan(self.sweep, self.options)
+            self.folder.mkdir(exist_ok=True)
+            write_plan(self.folder, plan)
+            print(_announcement(plan), flush=True)
+            return plan
+        plan = read_plan(self.folder)
+        self._refuse_changes(plan)
+        data = choose_runs(plan)[0].config.data
+        check_data(data, plan.data_fingerprint)
+        return plan
+
+    def _refuse_changes(self, plan: Plan) -> None:
+        for name, value in self.options.questions().items():
+            was = plan.questions.get(name)
+            allowed = f"{self.folder} was planned with {was}; another name= is another confirmation"
+            require(value == was, name, value, allowed)
+
+    def _confirm(self, plan: Plan) -> None:
+        from resnet_sweep.confirmation import findings  # brings SciPy, as below pandas
+        from resnet_sweep.confirmation.writing import write_report
+
+        runs = self._stage("choose", plan)
+        choice = findings.choose(plan, runs)
+        chosen = choice.chosen.candidate
+        print(f"chosen: {chosen.label}", flush=True)
+        runs += self._stage("over_promise", plan)
+        tested = runs_on_test_set(plan, chosen)
+        title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
+        _, command = write_best(self.sweep, tested[0].config, title)
+        runs += run_stage(self.sweep, self.folder, "test", tested, self.crew)
+        promises = findings.over_promises(plan, runs)
+        found = findings.Findings(
+            plan,
+            runs,
+            choice,
+            promises,
+            findings.mean_over_promise(promises),
+            findings.evaluate_test(plan, runs, chosen.label),
+        )
+        write_report(self.folder, found, command)
+
+    def _stage(self, stage: str, plan: Plan) -> list[ConfirmationRun]:
+        planned = choose_runs(plan) if stage == "choose" else over_promise_runs(plan)
+        return run_stage(self.sweep, self.folder, stage, planned, self.crew)
+
+
+def _announcement(plan: Plan) -> str:
+    """Return what is going to be trained, and what that took in the sweep."""
+    pairs = [
+        *zip(plan.candidates, plan.choose_seeds, strict=True),
+        *zip(plan.candidates, plan.over_promise_seeds, strict=False),
+    ]
+    seconds = sum(candidate.train_seconds * len(seeds) for candidate, seeds in pairs)
+    num_test = len(plan.test_seeds) + len(plan.baseline_seeds)
+    count = sum(len(seeds) for _, seeds in pairs)
+    lines = [
+        f"{len(plan.candidates)} configurations: "
+        + ", ".join(f"{c.label} ({c.promised:.4f})" for c in plan.candidates),
+        *plan.notes,
+        f"{count} runs to choose and to measure the promise, by the sweep's times "
+        f"{duration(seconds)} of training; then {num_test} that read the test set",
+    ]
+    return "\n".join(lines)

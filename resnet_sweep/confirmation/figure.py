@@ -1,0 +1,109 @@
+"""The figure of a confirmation: every seed, every interval, what was promised and what was kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from resnet_sweep.analysis.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    figure_style,
+    new_figure,
+    plain,
+    save_figure,
+    short_number,
+)
+from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
+
+STEM = "confirmation"
+SPREAD = 0.16  # of the seeds, in rows
+
+
+def write_figure(findings: Findings, folder: Path) -> list[Path]:
+    """Write confirmation.png and confirmation.svg."""
+    with figure_style():
+        return save_figure(_draw(findings), folder, STEM)
+
+
+def _draw(findings: Findings) -> Figure:
+    rows = len(findings.choice.rivals)
+    tested = 1 if findings.test.baseline is None else 2
+    figure = new_figure(height=2.3 + 0.42 * (rows + tested))
+    upper, lower = figure.subplots(2, 1, height_ratios=[rows + 0.8, tested + 0.8])
+    _draw_choice(upper, findings)
+    _draw_test(lower, findings)
+    handles, labels = upper.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_choice(axes: Axes, findings: Findings) -> None:
+    rivals = findings.choice.rivals
+    for row, rival in enumerate(rivals):
+        color, what = _look(rival, findings)
+        _draw_seeds(axes, row, rival.seeds, color, what)
+        promised = rival.candidate.promised
+        axes.plot(promised, row, "D", mfc="none", mec=BLACK, ms=5, label="the sweep's value")
+    rows = {rival.candidate.trial: row for row, rival in enumerate(rivals)}
+    for each in findings.over_promises:
+        place = rows[each.candidate.trial] + 0.3
+        _draw_seeds(axes, place, each.seeds, ORANGE, "fresh seeds, the sweep's split")
+    labels = [
+        f"{rival.candidate.label}\n{short_number(_rounded(rival.candidate.num_params))} parameters"
+        for rival in rivals
+    ]
+    _finish(axes, labels, "validation accuracy (fraction)")
+    axes.set_title("Chosen on a fresh split of the training images")
+
+
+def _rounded(count: int) -> float:
+    return float(f"{count:.3g}")
+
+
+def _look(rival: Rival, findings: Findings) -> tuple[str, str]:
+    if rival is findings.choice.chosen:
+        return VERMILION, "chosen"
+    if rival.is_tied:
+        return BLUE, "cannot be told apart"
+    return GREY, "behind" if rival.is_candidate else "runs failed"
+
+
+def _draw_test(axes: Axes, findings: Findings) -> None:
+    test = findings.test
+    groups = [seeds for seeds in (test.chosen, test.baseline) if seeds is not None]
+    for row, seeds in enumerate(groups):
+        _draw_seeds(axes, row, seeds, VERMILION if row == 0 else BLACK, seeds.label)
+    _finish(axes, [plain(seeds.label, 20) for seeds in groups], "test accuracy (fraction)")
+    axes.set_title("Read from the test set, once by each run")
+
+
+def _draw_seeds(axes: Axes, row: float, seeds: Seeds, color: str, label: str) -> None:
+    """Draw each seed as a point, and the mean with its interval."""
+    interval, values = seeds.interval, np.array(seeds.values)
+    if not len(values):
+        return
+    offsets = np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1)
+    axes.scatter(values, row + 0.5 * offsets, s=11, color=color, alpha=0.55, lw=0, zorder=2)
+    if not math.isnan(interval.low):
+        axes.plot([interval.low, interval.high], [row, row], color=color, lw=1.6, zorder=3)
+    axes.scatter(interval.mean, row, s=52, marker="|", color=color, lw=2, label=label, zorder=3)
+
+
+def _finish(axes: Axes, labels: list[str], quantity: str) -> None:
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.35, -0.6)
+    axes.grid(axis="y", visible=False)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, 0.0), min(high, 1.0))  # an interval of two seeds may reach beyond
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    axes.set_xlabel(quantity)

@@ -1,0 +1,240 @@
+"""What the runs of a confirmation say: intervals, tests, and what they cannot tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from resnet_sweep.analysis.statistics import (
+    Comparison,
+    Interval,
+    Noise,
+    holm,
+    mean_interval,
+    pooled_noise,
+    welch_test,
+)
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The accuracies of one configuration in one stage.
+
+    Args:
+        values: of the runs that completed.
+        num_failed: runs that did not, for whatever reason.
+    """
+
+    label: str
+    values: list[float]
+    num_failed: int
+
+    @property
+    def interval(self) -> Interval:
+        if not self.values:
+            return Interval(math.nan, math.nan, 0, math.nan, math.nan)
+        return mean_interval(self.values)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A candidate on the fresh split.
+
+    Args:
+        comparison: the best minus this one, by Welch's t test; null: too few seeds, or the best.
+        p_value: of it, corrected for the number of rivals (Holm).
+        is_candidate: whether it can be chosen: none of its runs failed, unless all have such.
+        is_tied: it cannot be told apart from the best, or is the best.
+    """
+
+    candidate: Candidate
+    seeds: Seeds
+    comparison: Comparison | None
+    p_value: float
+    is_candidate: bool
+    is_tied: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The order on the fresh split, best first.
+
+    Args:
+        noise: between seeds, pooled over all of them.
+        num_tests: that the correction is for.
+    """
+
+    rivals: list[Rival]
+    noise: Noise
+    num_tests: int
+
+    @property
+    def chosen(self) -> Rival:
+        return self.rivals[0]
+
+    @property
+    def tied(self) -> list[Rival]:
+        return [rival for rival in self.rivals if rival.is_tied]
+
+    @property
+    def smallest(self) -> Rival:
+        """The tied net with the fewest parameters; of equal ones, the better."""
+        return min(self.tied, key=lambda rival: rival.candidate.num_params)
+
+
+@dataclass(frozen=True)
+class OverPromise:
+    """What the sweep promised against what fresh seeds gave on the same split.
+
+    Args:
+        difference: promised minus mean; low, high: its 95% t interval over the fresh seeds.
+    """
+
+    candidate: Candidate
+    seeds: Seeds
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Test:
+    """The test set, read once by each run.
+
+    Args:
+        comparison: the chosen one minus the baseline; null: there is none, or too few runs.
+    """
+
+    chosen: Seeds
+    baseline: Seeds | None
+    comparison: Comparison | None
+    noise: Noise
+
+    __test__ = False  # pytest collects what is named so
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a confirmation reports."""
+
+    plan: Plan
+    runs: list[ConfirmationRun]
+    choice: Choice
+    over_promises: list[OverPromise]
+    mean_over_promise: Interval
+    test: Test
+
+    @property
+    def failed(self) -> list[ConfirmationRun]:
+        return [run for run in self.runs if run.state != "completed"]
+
+
+def gather(runs: list[ConfirmationRun], stage: str, label: str) -> Seeds:
+    """Return what one configuration gave in one stage."""
+    own = [run for run in runs if run.stage == stage and run.configuration == label]
+    values = [run.accuracy for run in own if run.accuracy is not None]
+    return Seeds(label, values, len(own) - len(values))
+
+
+def choose(plan: Plan, runs: list[ConfirmationRun]) -> Choice:
+    """Order the candidates by mean validation accuracy on the fresh split.
+
+    Raises:
+        UserError: no run has completed.
+    """
+    groups = [(c, gather(runs, "choose", c.label)) for c in plan.candidates]
+    able = {c.trial for c, seeds in groups if seeds.values and not seeds.num_failed}
+    able = able or {c.trial for c, seeds in groups if seeds.values}
+    if not able:
+        raise UserError(f"sweep={plan.study_name}: every run on the fresh split has failed")
+    groups.sort(key=lambda group: _rank(group, able))
+    best = groups[0][1]
+    comparisons = {c.trial: _compare(best, seeds) for c, seeds in groups[1:]}
+    tested = [trial for trial, comparison in comparisons.items() if comparison is not None]
+    p_values = holm([_p_value(comparisons[trial]) for trial in tested])
+    corrected = dict(zip(tested, p_values, strict=True))
+    rivals = [
+        Rival(
+            candidate,
+            seeds,
+            comparisons.get(candidate.trial),
+            corrected.get(candidate.trial, math.nan),
+            candidate.trial in able,
+            candidate.trial in able and not corrected.get(candidate.trial, 1.0) < LEVEL,
+        )
+        for candidate, seeds in groups
+    ]
+    noise = pooled_noise([seeds.values for _, seeds in groups if seeds.values])
+    return Choice(rivals, noise, len(tested))
+
+
+def _rank(group: tuple[Candidate, Seeds], able: set[int]) -> tuple[bool, float, int]:
+    candidate, seeds = group
+    mean = seeds.interval.mean
+    last = math.inf if math.isnan(mean) else -mean
+    return candidate.trial not in able, last, candidate.num_params
+
+
+def _compare(first: Seeds, second: Seeds) -> Comparison | None:
+    if min(len(first.values), len(second.values)) < 2:
+        return None
+    return welch_test(np.array(first.values), np.array(second.values))
+
+
+def _p_value(comparison: Comparison | None) -> float:
+    assert comparison is not None
+    return comparison.p_value
+
+
+def over_promises(plan: Plan, runs: list[ConfirmationRun]) -> list[OverPromise]:
+    """Compare the sweep's values with fresh seeds on the sweep's own split."""
+    found = []
+    for candidate in plan.candidates[: len(plan.over_promise_seeds)]:
+        seeds = gather(runs, "over_promise", candidate.label)
+        fresh, promised = seeds.interval, candidate.promised
+        found.append(
+            OverPromise(
+                candidate,
+                seeds,
+                promised - fresh.mean,
+                promised - fresh.high,
+                promised - fresh.low,
+            )
+        )
+    return found
+
+
+def mean_over_promise(found: list[OverPromise]) -> Interval:
+    """Return the mean over configurations, with the noise pooled; NaN bounds where it is unknown.
+
+    The interval is over the fresh seeds; `n` counts configurations, `sd` is one seed's.
+    """
+    measured = [each for each in found if each.seeds.values]
+    if not measured:
+        return Interval(math.nan, math.nan, 0, math.nan, math.nan)
+    mean = float(np.mean([each.difference for each in measured]))
+    noise = pooled_noise([each.seeds.values for each in measured])
+    if noise.degrees == 0:
+        return Interval(mean, math.nan, len(measured), math.nan, math.nan)
+    share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
+    half = float(stdtrit(noise.degrees, 1 - LEVEL / 2)) * noise.sd * share
+    return Interval(mean, noise.sd, len(measured), mean - half, mean + half)
+
+
+def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Test:
+    """Compare the chosen configuration with the baseline on the test set."""
+    own = gather(runs, "test", chosen)
+    name = plan.questions["baseline"]
+    other = None if name is None else gather(runs, "test", str(name))
+    if other is not None and not (other.values or other.num_failed):
+        other = None  # the chosen one is the baseline
+    comparison = None if other is None else _compare(own, other)
+    groups = [seeds.values for seeds in (own, other) if seeds is not None and seeds.values]
+    return Test(own, other, comparison, pooled_noise(groups))

@@ -1,0 +1,202 @@
+"""What a confirmation trains: which configurations, on which split, with which seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.compose import from_dict, to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.config.data import DataConfig
+from resnet_sweep.confirmation.candidates import Selection, identity, select, used_numbers
+from resnet_sweep.confirmation.data_check import DataFacts, check_data
+from resnet_sweep.confirmation.schema import ConfirmConfig
+from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.records.confirmation import Candidate, Plan
+from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.rungs import compressed
+from resnet_sweep.sweep.settings import CONF, read_settings
+from resnet_sweep.sweep.space_parsing import did_you_mean
+
+# Where and how a run is carried out: the baseline's are those of the sweep.
+EXECUTION = (
+    "precision",
+    "device",
+    "compile",
+    "channels_last",
+    "deterministic",
+    "checkpoint_interval_seconds",
+    "num_threads",
+)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training: whose, and how."""
+
+    configuration: str
+    config: Config
+
+
+def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
+    """Select and draw; nothing is written.
+
+    Raises:
+        UserError: this sweep cannot be confirmed so.
+    """
+    sweep, base = read_sweep(folder), read_settings(folder).base
+    selection = select(sweep, options.top_k)
+    _refuse_drawn_data(folder, selection.configs, base["data"])
+    data = selection.configs[0].data
+    facts = check_data(data, selection.data_fingerprint)
+    selection = _without_plateau(folder, selection, options.all_data)
+    baseline = _baseline(folder, options, selection.configs[0])
+    _check_baseline(options, baseline, facts)
+    notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
+    seeds, splits = used_numbers(folder)
+    fresh, first = _unused(seeds), selection.candidates
+    split_seed = next(_unused(splits))
+    return Plan(
+        questions=options.questions(),
+        study_name=sweep.record.study_name,
+        num_trained=len(sweep.trained()),
+        candidates=first,
+        split_seed=split_seed,
+        shared_val=facts.shared_val(data, split_seed),
+        choose_seeds=[_take(fresh, options.num_seeds) for _ in first],
+        over_promise_seeds=[
+            _take(fresh, options.num_over_promise_seeds) for _ in first[: options.over_promise_k]
+        ],
+        test_seeds=_take(fresh, options.num_test_seeds),
+        baseline_seeds=[] if baseline is None else _take(fresh, options.num_test_seeds),
+        baseline=None if baseline is None else to_dict(baseline),
+        data_fingerprint=selection.data_fingerprint,
+        num_val=len(facts.val_indices(data)),
+        num_test=facts.num_test,
+        notes=notes,
+    )
+
+
+def _refuse_drawn_data(folder: Path, configs: list[Config], base: dict[str, Any]) -> None:
+    """Refuse trials that were not judged by the same images."""
+    for config in configs:
+        for name, value in to_dict(config)["data"].items():
+            if name != "train_subset" and value != base[name]:
+                allowed = f"its trials differ in data.{name}: they cannot be compared"
+                raise ConfigError("sweep", folder, allowed)
+
+
+def _without_plateau(folder: Path, selection: Selection, all_data: bool) -> Selection:
+    """Leave out what cannot be trained without a validation part."""
+    kept, notes = [], list(selection.notes)
+    for candidate, config in zip(selection.candidates, selection.configs, strict=True):
+        try:
+            replace(config, data=whole_data(config.data, all_data))
+            kept.append((candidate, config))
+        except UserError as error:
+            notes.append(f"{candidate.label} is left out, as the test stage has no split: {error}")
+    require(bool(kept), "sweep", folder, f"nothing is left to confirm: {'; '.join(notes)}")
+    candidates, configs = [c for c, _ in kept], [c for _, c in kept]
+    return Selection(candidates, configs, selection.data_fingerprint, notes)
+
+
+def _unfinished(asked: int, trained: int) -> list[str]:
+    if trained >= asked:
+        return []
+    return [f"the sweep is not complete: {trained} of {asked} trials are trained"]
+
+
+def _unused(used: set[int]) -> Iterator[int]:
+    return (number for number in count(1) if number not in used)
+
+
+def _take(numbers: Iterator[int], how_many: int) -> list[int]:
+    return list(islice(numbers, how_many))
+
+
+def whole_data(data: DataConfig, all_data: bool) -> DataConfig:
+    """Return the data of the test stage: everything, or the sweep's number of images."""
+    return replace(data, val_size=0.0, train_subset=None if all_data else data.train_subset)
+
+
+def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | None:
+    """Return an experiment's recipe with the sweep's data, length and way of training."""
+    name = options.baseline
+    if name is None:
+        return None
+    composer = Composer(folder / CONF, [])
+    known = composer.groups.get("experiment", [])
+    require(name in known, "baseline", name, did_you_mean(name, known))
+    try:
+        recipe = compressed(composer.config({"experiment": name}, None), like.train.epochs)
+        execution = {field: getattr(like.train, field) for field in EXECUTION}
+        train = replace(recipe.train, **execution)
+        return _quiet(replace(recipe, train=train, data=whole_data(like.data, options.all_data)))
+    except UserError as error:
+        raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
+
+
+def _check_baseline(options: ConfirmConfig, baseline: Config | None, facts: DataFacts) -> None:
+    """Refuse, before anything is trained, a baseline that would fail at the end."""
+    if baseline is None:
+        return
+    verdict = judge(baseline, facts.num_classes, facts.image_size)
+    images = facts.num_train(baseline.data)
+    problem = verdict.reason
+    if problem is None and baseline.train.batch_size > images:
+        problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
+    allowed = f"cannot be trained on these data ({problem}); baseline=null leaves it out"
+    require(problem is None, "baseline", options.baseline, allowed)
+
+
+def choose_runs(plan: Plan) -> list[PlannedRun]:
+    """Return the trainings on the fresh split."""
+    return [
+        run
+        for candidate, seeds in zip(plan.candidates, plan.choose_seeds, strict=True)
+        for run in _on_split(candidate, seeds, plan.split_seed)
+    ]
+
+
+def over_promise_runs(plan: Plan) -> list[PlannedRun]:
+    """Return the trainings on the sweep's own split."""
+    return [
+        run
+        for candidate, seeds in zip(plan.candidates, plan.over_promise_seeds, strict=False)
+        for run in _on_split(candidate, seeds, None)
+    ]
+
+
+def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
+    """Return the trainings that read the test set: the chosen one's and the baseline's."""
+    all_data = bool(plan.questions["all_data"])
+    config = from_dict(chosen.config)
+    config = _quiet(replace(config, data=whole_data(config.data, all_data)))
+    runs = [_tested(chosen.label, config, seed) for seed in plan.test_seeds]
+    baseline = None if plan.baseline is None else from_dict(plan.baseline)
+    if baseline is None or identity(baseline) == identity(config):
+        return runs
+    name = str(plan.questions["baseline"])
+    return runs + [_tested(name, baseline, seed) for seed in plan.baseline_seeds]
+
+
+def _on_split(candidate: Candidate, seeds: list[int], split_seed: int | None) -> list[PlannedRun]:
+    config = _quiet(from_dict(candidate.config))
+    if split_seed is not None:
+        config = replace(config, data=replace(config.data, split_seed=split_seed))
+    return [PlannedRun(candidate.label, replace(config, seed=seed)) for seed in seeds]
+
+
+def _tested(label: str, config: Config, seed: int) -> PlannedRun:
+    return PlannedRun(label, replace(config, seed=seed, evaluate_test=True))
+
+
+def _quiet(config: Config) -> Config:
+    """Return the run without what only a single one shows, and away from the test set."""
+    train = replace(config.train, figures=False, tensorboard=False, progress=False)
+    return replace(config, train=train, evaluate_test=False)

@@ -1,0 +1,88 @@
+"""The options of `python -m resnet_sweep.confirm`. Free of torch and of Optuna."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_sweep.compose import reject_unknown_keys, user_error
+from resnet_sweep.errors import require, require_int, require_number
+
+
+@dataclass
+class ConfirmConfig:
+    """A confirmation.
+
+    Args:
+        sweep: folder of the sweep.
+        top_k: configurations that are retrained on a fresh split.
+        num_seeds: fresh seeds for each of them there.
+        over_promise_k: of the best, how many are reseeded on the sweep's own split.
+        num_over_promise_seeds: fresh seeds for each of them there.
+        num_test_seeds: fresh seeds of the chosen one, and of the baseline, on the test set.
+        baseline: experiment that is trained beside the chosen one; null: none.
+        all_data: the test stage lifts the sweep's data.train_subset.
+        name: folder in the sweep's folder; another name is another confirmation.
+        n_jobs: workers; null: as in a sweep.
+        trial_timeout_seconds: a run that trains longer has failed.
+        status_seconds: between two status lines where there is no terminal.
+    """
+
+    sweep: Optional[str] = None
+    top_k: int = 5
+    num_seeds: int = 3
+    over_promise_k: int = 1
+    num_over_promise_seeds: int = 5
+    num_test_seeds: int = 5
+    baseline: Optional[str] = "source"
+    all_data: bool = True
+    name: str = "confirm"
+    n_jobs: Optional[int] = None
+    trial_timeout_seconds: Optional[float] = None
+    status_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        require(bool(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
+        require_int("top_k", self.top_k, 1)
+        require_int("num_seeds", self.num_seeds, 2)
+        require_int("over_promise_k", self.over_promise_k, 1, self.top_k)
+        require_int("num_over_promise_seeds", self.num_over_promise_seeds, 2)
+        require_int("num_test_seeds", self.num_test_seeds, 5)
+        plain = self.name not in ("", ".", "..") and "/" not in self.name
+        require(plain, "name", self.name, "must be the name of a folder, without /")
+        if self.n_jobs is not None:
+            require_int("n_jobs", self.n_jobs, 1)
+        if self.trial_timeout_seconds is not None:
+            seconds = self.trial_timeout_seconds
+            require_number("trial_timeout_seconds", seconds, 0, open_low=True)
+        require_number("status_seconds", self.status_seconds, 0, open_low=True)
+
+    def questions(self) -> dict[str, Any]:
+        """Return the options that decide what is trained, not how or where."""
+        free = ("sweep", "name", "n_jobs", "trial_timeout_seconds", "status_seconds")
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+
+def register_confirm_schema() -> None:
+    store = ConfigStore.instance()
+    node = OmegaConf.structured(ConfirmConfig)
+    store.store(group="schema", name="confirm", node=node, package="_global_", replace=True)
+
+
+def to_options(composed: DictConfig) -> ConfirmConfig:
+    """Return the checked options.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value that is not allowed.
+    """
+    reject_unknown_keys(composed)
+    try:
+        options = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise user_error(error) from error
+    assert isinstance(options, ConfirmConfig)
+    return options

@@ -1,0 +1,176 @@
+"""What a confirmation says in sentences, each with its n and its interval."""
+
+from __future__ import annotations
+
+import math
+
+from resnet_sweep.analysis.statistics import Noise
+from resnet_sweep.confirmation.findings import LEVEL, Choice, Findings, Rival
+from resnet_sweep.confirmation.power import detectable_difference
+from resnet_sweep.confirmation.tables import number, with_interval
+from resnet_sweep.records.confirmation import Plan
+
+MORE_SEEDS = (5, 10, 20)
+
+
+def about_selection(plan: Plan) -> list[str]:
+    """Return which configurations these are, and what was left out."""
+    candidates = ", ".join(candidate.label for candidate in plan.candidates)
+    kept = f"{len(plan.candidates)} distinct configurations of {plan.num_trained} trained trials"
+    return [f"The best {kept}, by validation alone: {candidates}.", *map(_sentence, plan.notes)]
+
+
+def about_choice(findings: Findings) -> list[str]:
+    choice, plan = findings.choice, findings.plan
+    best, interval = choice.chosen, choice.chosen.seeds.interval
+    said = [
+        f"Chosen by the mean on a fresh split (data.split_seed={plan.split_seed}, {plan.num_val:,} "
+        f"images, {plan.shared_val:.0%} of them also in the sweep's validation part): "
+        f"{best.candidate.label}, {with_interval(interval.mean, interval.low, interval.high)}, "
+        f"n = {interval.n}. As the highest of {len(choice.rivals)} means it may promise a little "
+        "too much itself."
+    ]
+    return [*said, *_tied(choice), *_power_of_choice(choice)]
+
+
+def _tied(choice: Choice) -> list[str]:
+    if len(choice.rivals) == 1:
+        return []
+    test = f"Welch's t test over seeds, Holm's correction for {choice.num_tests}, {LEVEL:.0%} level"
+    names = ", ".join(rival.candidate.label for rival in choice.tied)
+    small = choice.smallest
+    size = f"{small.candidate.num_params:,} parameters"
+    return [
+        f"Cannot be told apart from the best ({test}): {names}.",
+        f"The smallest net among them: {small.candidate.label}, {size}, mean "
+        f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}{_behind(small)}.",
+    ]
+
+
+def _behind(rival: Rival) -> str:
+    """Return how far a tied net may lie behind: seeds that scatter widely tie with anything."""
+    found = rival.comparison
+    if found is None:
+        return ""
+    return f", behind by {with_interval(found.difference, found.low, found.high, '+.4f')}"
+
+
+def _power_of_choice(choice: Choice) -> list[str]:
+    if len(choice.rivals) == 1:
+        return []
+    planned = choice.chosen.seeds.interval.n
+    said = [power("two configurations", choice.noise, planned, planned)]
+    strict = detectable_difference(
+        choice.noise.sd, planned, planned, LEVEL / max(1, choice.num_tests)
+    )
+    if choice.num_tests > 1 and not math.isnan(strict):
+        said.append(f"Where Holm's correction is strictest, it has to be {strict:.4f}.")
+    return said
+
+
+def power(what: str, noise: Noise, n_first: int, n_second: int) -> str:
+    """Return what these numbers of seeds can find, and what more would."""
+    least = detectable_difference(noise.sd, n_first, n_second)
+    if math.isnan(least):
+        return f"The noise between seeds cannot be measured here: {what} cannot be compared."
+    more = [n for n in MORE_SEEDS if n > max(n_first, n_second)]
+    finer = ", ".join(f"{n}: {detectable_difference(noise.sd, n, n):.4f}" for n in more)
+    return (
+        f"With {_seeds(n_first, n_second)} and a standard deviation between seeds of "
+        f"{noise.sd:.4f} ({noise.degrees} degrees of freedom), a difference between {what} is "
+        f"found four times in five where it is {least:.4f} (t test, {LEVEL:.0%} level); smaller "
+        "ones are found less often, so that not told apart does not mean equal."
+        f"{f' With more seeds each: {finer}.' if finer else ''}"
+    )
+
+
+def _seeds(n_first: int, n_second: int) -> str:
+    return f"{n_first} seeds each" if n_first == n_second else f"{n_first} and {n_second} seeds"
+
+
+def about_over_promise(findings: Findings) -> list[str]:
+    said = []
+    for each in findings.over_promises:
+        amount = with_interval(each.difference, each.low, each.high, "+.4f")
+        said.append(
+            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
+            f"(n = {len(each.candidate.trials)}); fresh seeds on the same split gave "
+            f"{number(each.seeds.interval.mean)}, n = {each.seeds.interval.n}: "
+            f"it promised too much by {amount}."
+        )
+    mean = findings.mean_over_promise
+    if mean.n > 1:
+        amount = with_interval(mean.mean, mean.low, mean.high, "+.4f")
+        said.append(f"On average over these {mean.n} configurations: {amount}.")
+    said.append(
+        "Only the seeds differ there. What the selection owes to the choice of validation images "
+        "is not in it; the fresh split shows that, mixed with how hard its images are."
+    )
+    return said
+
+
+def about_test(findings: Findings) -> list[str]:
+    test, plan = findings.test, findings.plan
+    own, images = test.chosen.interval, _images(plan)
+    said = [
+        f"{test.chosen.label} trained on {images}: test accuracy "
+        f"{with_interval(own.mean, own.low, own.high)}, n = {own.n}, on {plan.num_test:,} images. "
+        "No other run of the confirmation has read the test set."
+        f"{_sampling(own.mean, plan.num_test)}"
+    ]
+    name = plan.questions["baseline"]
+    if name is None:
+        return said
+    if test.baseline is None:
+        return [*said, f"It is {name} itself at this length: there is nothing to compare."]
+    epochs = int(plan.candidates[0].config["train"]["epochs"])
+    other = test.baseline.interval
+    said.append(
+        f"{name}: test accuracy {with_interval(other.mean, other.low, other.high)}, n = {other.n}. "
+        f"It is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
+        f"compressed into the sweep's {epochs} epochs: not what it reaches at full length."
+    )
+    if test.comparison is None:
+        return [*said, "Too few runs completed to compare the two."]
+    found = test.comparison
+    amount = with_interval(found.difference, found.low, found.high, "+.4f")
+    said.append(
+        f"{test.chosen.label} minus {name}: {amount}, Welch's t test over seeds, "
+        f"p = {found.p_value:.3g}."
+    )
+    return [*said, power("the two", test.noise, own.n, other.n)]
+
+
+def _images(plan: Plan) -> str:
+    subset = plan.candidates[0].config["data"]["train_subset"]
+    if plan.questions["all_data"] or subset is None:
+        return "all training images (data.val_size=0)"
+    return f"{subset:,} of all training images (data.val_size=0, the sweep's data.train_subset)"
+
+
+def _sampling(accuracy: float, num_images: int) -> str:
+    if math.isnan(accuracy):
+        return ""
+    half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / num_images)
+    return f" The interval is over seeds; another test set of this size adds about ±{half:.4f}."
+
+
+def about_failures(findings: Findings) -> list[str]:
+    """Return every run that did not complete."""
+    failed = findings.failed
+    if not failed:
+        return [f"All {len(findings.runs)} runs completed."]
+    said = [f"{len(failed)} of {len(findings.runs)} runs did not complete; they have no accuracy:"]
+    for run in failed:
+        error = f": {run.error}" if run.error else ""
+        name = f"{run.run_dir} ({run.configuration}, seed {run.seed})"
+        said.append(f"{name} {run.state}, {run.reason}{error}.")
+    rest = [r for r in findings.choice.rivals if r.seeds.num_failed]
+    if rest:
+        names = ", ".join(rival.candidate.label for rival in rest)
+        said.append(f"Not chosen while others completed all of their runs: {names}.")
+    return said
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

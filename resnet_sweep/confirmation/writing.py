@@ -1,0 +1,172 @@
+"""What a confirmation leaves: confirmation.json, .md, .csv, .png, .svg, and its last words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.analysis.spreadsheet import to_safe_csv
+from resnet_sweep.analysis.statistics import Comparison, Interval
+from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.atomic import write_text
+from resnet_sweep.confirmation import statements
+from resnet_sweep.confirmation.figure import STEM, write_figure
+from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
+from resnet_sweep.confirmation.power import detectable_difference
+from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
+from resnet_sweep.records.confirmation import FINDINGS, write_findings
+
+Section = tuple[str, Leaderboard | None, list[str]]
+
+
+def write_report(folder: Path, findings: Findings, command: str) -> None:
+    """Write every file and print what they say.
+
+    Args:
+        command: trains the best configuration again.
+    """
+    sections = _sections(findings, command)
+    write_findings(folder, _finite(_values(findings, command)))
+    write_text(folder / f"{STEM}.md", _markdown(findings, sections))
+    write_text(folder / f"{STEM}.csv", to_safe_csv(pd.DataFrame(map(asdict, findings.runs))))
+    paths = [folder / name for name in (FINDINGS, f"{STEM}.md", f"{STEM}.csv")]
+    paths += write_figure(findings, folder)
+    _print(sections, paths)
+
+
+def _sections(findings: Findings, command: str) -> list[Section]:
+    return [
+        ("Selected", None, statements.about_selection(findings.plan)),
+        ("Chosen", choice_table(findings.choice), statements.about_choice(findings)),
+        (
+            "Over-promise",
+            over_promise_table(findings.over_promises),
+            statements.about_over_promise(findings),
+        ),
+        ("Test", test_table(findings), statements.about_test(findings)),
+        ("Runs", None, statements.about_failures(findings)),
+        ("Again", None, [command]),
+    ]
+
+
+def _markdown(findings: Findings, sections: list[Section]) -> str:
+    parts = [f"# Confirmation of {findings.plan.study_name}\n"]
+    for title, table, said in sections:
+        parts.append(f"## {title}\n")
+        if table is not None:
+            parts.append(to_markdown(table))
+        is_command = title == "Again"
+        parts += [f"    {line}\n" if is_command else f"- {_escaped(line)}" for line in said]
+        parts.append("")
+    parts.append(f"![every seed]({STEM}.png)\n")
+    return "\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_[]#|<>" else c for c in printable(text))
+
+
+def _print(sections: list[Section], paths: list[Path]) -> None:
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for title, table, said in sections:
+        console.print(f"\n{title}")
+        if table is not None:
+            width = None if console.is_terminal else 200
+            Console(highlight=False, markup=False, width=width).print(terminal_table(table))
+        for line in said:
+            console.print(f"  {printable(line)}")
+    console.print()
+    for path in paths:
+        console.print(printable(str(path)))
+
+
+def _values(findings: Findings, command: str) -> dict[str, Any]:
+    choice, test = findings.choice, findings.test
+    sizes = [len(seeds.values) for seeds in (test.chosen, test.baseline) if seeds is not None]
+    return {
+        "study_name": findings.plan.study_name,
+        "questions": findings.plan.questions,
+        "notes": findings.plan.notes,
+        "chosen": choice.chosen.candidate.trial,
+        "tied": [rival.candidate.trial for rival in choice.tied],
+        "smallest": choice.smallest.candidate.trial,
+        "choose": {
+            "split_seed": findings.plan.split_seed,
+            "shared_val": findings.plan.shared_val,
+            "configurations": list(map(_rival, choice.rivals)),
+            "noise": asdict(choice.noise),
+            "detectable_difference": _detectable(choice.noise.sd, choice.chosen.seeds, None),
+        },
+        "over_promise": {
+            "configurations": [
+                {
+                    "trial": each.candidate.trial,
+                    "promised": each.candidate.promised,
+                    **_seeds(each.seeds),
+                    "over_promise": each.difference,
+                    "over_promise_low": each.low,
+                    "over_promise_high": each.high,
+                }
+                for each in findings.over_promises
+            ],
+            "mean": asdict(findings.mean_over_promise),
+        },
+        "test": {
+            "chosen": _seeds(test.chosen),
+            "baseline": None if test.baseline is None else _seeds(test.baseline),
+            "comparison": _comparison(test.comparison),
+            "noise": asdict(test.noise),
+            "detectable_difference": _detectable(test.noise.sd, test.chosen, test.baseline),
+            "n": sizes,
+        },
+        "num_failed": len(findings.failed),
+        "runs": [asdict(run) for run in findings.runs],
+        "command": command,
+    }
+
+
+def _detectable(sd: float, first: Seeds, second: Seeds | None) -> float:
+    n = len(first.values)
+    return detectable_difference(sd, n, n if second is None else len(second.values))
+
+
+def _rival(rival: Rival) -> dict[str, Any]:
+    candidate = rival.candidate
+    return {
+        "trial": candidate.trial,
+        "trials": candidate.trials,
+        "num_params": candidate.num_params,
+        "multiply_adds": candidate.multiply_adds,
+        "promised": candidate.promised,
+        **_seeds(rival.seeds),
+        "comparison": _comparison(rival.comparison),
+        "p_holm": rival.p_value,
+        "is_tied": rival.is_tied,
+    }
+
+
+def _seeds(seeds: Seeds) -> dict[str, Any]:
+    interval: Interval = seeds.interval
+    return {"label": seeds.label, "num_failed": seeds.num_failed, **asdict(interval)}
+
+
+def _comparison(found: Comparison | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with null for what is not a number."""
+    match value:
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

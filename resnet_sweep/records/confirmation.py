@@ -1,0 +1,137 @@
+"""The files of a confirmation: plan.json before the first run, confirmation.json after the last.
+
+Free of Optuna and torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional
+
+from resnet_sweep.atomic import write_text
+from resnet_sweep.records.run_folder import RecordError
+
+SCHEMA_VERSION = 1
+PLAN = "plan.json"
+FINDINGS = "confirmation.json"
+STAGES = ("choose", "over_promise", "test")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the best configurations of a sweep.
+
+    Args:
+        trial: its first one, which names it.
+        trials: all that trained it to the end, with other seeds.
+        val_accuracies: of these, as the sweep saw them.
+        config: as config.json holds it, with the first trial's seed.
+    """
+
+    trial: int
+    trials: list[int]
+    val_accuracies: list[float]
+    num_params: int
+    multiply_adds: int
+    train_seconds: float
+    config: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"trial {self.trial}"
+
+    @property
+    def promised(self) -> float:
+        """The validation accuracy by which the sweep ranked it: the mean over its seeds."""
+        return sum(self.val_accuracies) / len(self.val_accuracies)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a confirmation trains, decided once.
+
+    Args:
+        questions: the options that decide what is trained.
+        candidates: best first, by the sweep's validation objective.
+        split_seed: of the fresh split.
+        shared_val: share of the fresh split's validation images that the sweep's had as well.
+        choose_seeds, over_promise_seeds: one list for each candidate that is trained there.
+        test_seeds, baseline_seeds: of the test stage.
+        baseline: the experiment's configuration on these data; null: none.
+        data_fingerprint: of the data set, as the sweep saw it.
+        num_val, num_test: images.
+        notes: what a reader has to know about the selection.
+    """
+
+    questions: dict[str, Any]
+    study_name: str
+    num_trained: int
+    candidates: list[Candidate]
+    split_seed: int
+    shared_val: float
+    choose_seeds: list[list[int]]
+    over_promise_seeds: list[list[int]]
+    test_seeds: list[int]
+    baseline_seeds: list[int]
+    baseline: Optional[dict[str, Any]]
+    data_fingerprint: str
+    num_val: int
+    num_test: int
+    notes: list[str]
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+
+@dataclass(frozen=True)
+class ConfirmationRun:
+    """One run of a confirmation, as it ended.
+
+    Args:
+        stage: one of STAGES.
+        configuration: the candidate's label, or the baseline's name.
+        state, reason, error: as in records.sweep_folder.
+        accuracy: on the validation part, in the test stage on the test set; null where the run
+            did not complete.
+        run_dir: relative to the confirmation's folder.
+    """
+
+    stage: str
+    configuration: str
+    seed: int
+    state: str
+    reason: Optional[str]
+    error: Optional[str]
+    accuracy: Optional[float]
+    train_seconds: Optional[float]
+    run_dir: str
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    write_text(folder / PLAN, json.dumps(asdict(plan), indent=2) + "\n")
+
+
+def read_plan(folder: Path) -> Plan:
+    """Return the plan of a confirmation.
+
+    Raises:
+        RecordError: it is missing, damaged or of another version.
+    """
+    path = folder / PLAN
+    try:
+        values = json.loads(path.read_bytes())
+        version = values.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
+        values["candidates"] = [Candidate(**each) for each in values["candidates"]]
+        return Plan(**{f.name: values[f.name] for f in fields(Plan)})
+    except RecordError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: cannot be read: {error!r}") from error
+
+
+def write_findings(folder: Path, findings: dict[str, Any]) -> None:
+    """Replace confirmation.json; the caller gives null for what is not a number."""
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **findings}, indent=2, allow_nan=False)
+    write_text(folder / FINDINGS, text + "\n")

@@ -1,0 +1,201 @@
+"""What a confirmation concludes, against SciPy, simulation and cases worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from resnet_sweep.confirmation import statements
+from resnet_sweep.confirmation.findings import (
+    Choice,
+    Findings,
+    choose,
+    evaluate_test,
+    mean_over_promise,
+    over_promises,
+)
+from resnet_sweep.confirmation.power import detectable_difference
+from resnet_sweep.confirmation.writing import write_report
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+
+VALUES = {
+    3: [0.910, 0.914, 0.912],
+    5: [0.909, 0.913, 0.908],
+    8: [0.850, 0.853, 0.849],
+    9: [0.880, 0.884, 0.879],
+}
+SIZES = {3: 4_000_000, 5: 1_000_000, 8: 500_000, 9: 900_000}
+TEST = [0.900, 0.904, 0.902, 0.899, 0.905], [0.890, 0.893, 0.888, 0.891, 0.894]
+
+
+def _plan(values: dict[int, list[float]] | None = None) -> Plan:
+    candidates = [
+        Candidate(
+            trial, [trial], [0.92 - 0.001 * i], SIZES[trial], 10, 1.0,
+            {"train": {"epochs": 3}, "data": {"train_subset": None}},
+        )
+        for i, trial in enumerate(values or VALUES)
+    ]  # fmt: skip
+    return Plan(
+        questions={"baseline": "source", "all_data": True},
+        study_name="s",
+        num_trained=12,
+        candidates=candidates,
+        split_seed=1,
+        shared_val=0.1,
+        choose_seeds=[],
+        over_promise_seeds=[[1, 2, 3], [4, 5, 6]],
+        test_seeds=[],
+        baseline_seeds=[],
+        baseline=None,
+        data_fingerprint="f00d",
+        num_val=5000,
+        num_test=10_000,
+        notes=[],
+    )
+
+
+def _runs(stage: str, values: dict[str, list[float | None]]) -> list[ConfirmationRun]:
+    """Return runs with these accuracies; one without has diverged."""
+    pairs = [(label, value) for label, each in values.items() for value in each]
+    return [
+        ConfirmationRun(
+            stage, label, seed, "failed" if value is None else "completed",
+            "diverged" if value is None else None, None, value, 1.0, f"{stage}/runs/{seed}",
+        )
+        for seed, (label, value) in enumerate(pairs)
+    ]  # fmt: skip
+
+
+def _chosen(values: dict[int, list[float | None]]) -> Choice:
+    runs = _runs("choose", {f"trial {trial}": each for trial, each in values.items()})
+    return choose(_plan({trial: [] for trial in values}), runs)
+
+
+def test_the_choice_agrees_with_scipy() -> None:
+    choice = _chosen({trial: list(values) for trial, values in VALUES.items()})
+    assert [rival.candidate.trial for rival in choice.rivals] == [3, 5, 9, 8]
+    p_values = {}
+    for rival in choice.rivals[1:]:
+        own = VALUES[rival.candidate.trial]
+        expected = stats.ttest_ind(VALUES[3], own, equal_var=False)
+        low, high = expected.confidence_interval(0.95)
+        assert rival.comparison is not None
+        assert rival.comparison.p_value == pytest.approx(expected.pvalue)
+        assert (rival.comparison.low, rival.comparison.high) == pytest.approx((low, high))
+        p_values[rival.candidate.trial] = expected.pvalue
+    # Holm by hand: the smallest of three is multiplied by 3, the next by 2; never falling.
+    first, second, third = sorted(p_values, key=lambda trial: p_values[trial])
+    corrected = {rival.candidate.trial: rival.p_value for rival in choice.rivals}
+    assert corrected[first] == pytest.approx(3 * p_values[first])
+    assert corrected[second] == pytest.approx(max(3 * p_values[first], 2 * p_values[second]))
+    assert corrected[third] == pytest.approx(max(corrected[second], p_values[third]))
+    assert [rival.candidate.trial for rival in choice.tied] == [3, 5]
+    assert choice.smallest.candidate.trial == 5
+
+
+def test_intervals_agree_with_scipy() -> None:
+    choice = _chosen({trial: list(values) for trial, values in VALUES.items()})
+    for rival in choice.rivals:
+        values = VALUES[rival.candidate.trial]
+        interval = rival.seeds.interval
+        expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+        assert (interval.low, interval.high) == pytest.approx(expected)
+        assert (interval.mean, interval.sd) == pytest.approx(
+            (np.mean(values), np.std(values, ddof=1))
+        )
+    residuals = np.concatenate([np.array(v) - np.mean(v) for v in VALUES.values()])
+    assert choice.noise.sd == pytest.approx(math.sqrt((residuals**2).sum() / 8))
+
+
+def test_a_configuration_that_diverges_is_not_chosen_while_another_never_does() -> None:
+    choice = _chosen({3: [0.99, 0.99, None], 5: [0.90, 0.91, 0.92]})
+    assert choice.chosen.candidate.trial == 5
+    assert [rival.candidate.trial for rival in choice.tied] == [5]
+    other = choice.rivals[1]
+    assert (other.seeds.num_failed, other.seeds.interval.n, other.is_candidate) == (1, 2, False)
+    assert _chosen({3: [0.99, 0.98, None], 5: [0.9, None, None]}).chosen.candidate.trial == 3
+    with pytest.raises(UserError, match="every run"):
+        _chosen({3: [None, None], 5: [None, None]})
+
+
+def test_one_seed_alone_cannot_be_told_apart() -> None:
+    choice = _chosen({3: [0.9, None, None], 5: [0.1, None, None]})
+    assert [rival.candidate.trial for rival in choice.tied] == [3, 5]
+    assert choice.num_tests == 0
+
+
+def test_the_over_promise_is_the_sweeps_value_minus_the_mean_of_fresh_seeds() -> None:
+    fresh = {"trial 3": [0.910, 0.914, 0.912], "trial 5": [0.907, 0.909, 0.905]}
+    plan = _plan()
+    found = over_promises(plan, _runs("over_promise", {k: list(v) for k, v in fresh.items()}))
+    assert [each.difference for each in found] == pytest.approx([0.92 - 0.912, 0.919 - 0.907])
+    low, high = stats.t.interval(0.95, 2, 0.912, stats.sem(fresh["trial 3"]))
+    assert (found[0].low, found[0].high) == pytest.approx((0.92 - high, 0.92 - low))
+    mean = mean_over_promise(found)
+    assert mean.mean == pytest.approx(0.010)
+    # The mean of two independent means of three, with the variance pooled over both.
+    pooled = np.mean([np.var(values, ddof=1) for values in fresh.values()])
+    half = stats.t.ppf(0.975, 4) * math.sqrt(pooled * (1 / 3 + 1 / 3)) / 2
+    assert mean.high - mean.mean == pytest.approx(half)
+
+
+def test_the_test_set_compares_the_chosen_one_with_the_baseline() -> None:
+    own, other = TEST
+    runs = _runs("test", {"trial 3": list(own), "source": list(other)})
+    found = evaluate_test(_plan(), runs, "trial 3").comparison
+    expected = stats.ttest_ind(own, other, equal_var=False)
+    assert found is not None and found.difference == pytest.approx(np.mean(own) - np.mean(other))
+    assert found.p_value == pytest.approx(expected.pvalue)
+    alone = evaluate_test(_plan(), runs[:5], "trial 3")
+    assert alone.baseline is None and alone.comparison is None
+
+
+@pytest.mark.parametrize(("n", "points"), [(3, 0.46), (5, 0.30), (10, 0.20), (20, 0.14)])
+def test_the_smallest_difference_is_found_four_times_in_five(n: int, points: float) -> None:
+    least = detectable_difference(0.15, n, n)
+    assert least == pytest.approx(points, abs=0.005)
+    generator = np.random.default_rng(n)
+    first, second = (generator.normal(mean, 0.15, (20_000, n)) for mean in (least, 0.0))
+    found = stats.ttest_ind(first, second, axis=1).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_no_noise_gives_no_power() -> None:
+    assert math.isnan(detectable_difference(0.0, 3, 3))
+    assert math.isnan(detectable_difference(0.1, 1, 1))
+
+
+def test_the_report_tells_every_failure_and_every_n(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = _plan()
+    values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
+    values["trial 9"][1] = None
+    runs = _runs("choose", values)
+    runs += _runs("over_promise", {"trial 3": [0.91, 0.92, None], "trial 5": [None, None, None]})
+    runs += _runs("test", {"trial 3": list(TEST[0]), "source": [*TEST[1][:4], None]})
+    promises = over_promises(plan, runs)
+    findings = Findings(
+        plan, runs, choose(plan, runs), promises, mean_over_promise(promises),
+        evaluate_test(plan, runs, "trial 3"),
+    )  # fmt: skip
+    write_report(tmp_path, findings, "python -m it")
+    printed = capsys.readouterr().out
+    text = (tmp_path / "confirmation.md").read_text()
+    for part in ("6 of 28 runs did not complete", "choose/runs/10 (trial 9, seed 10)", "n = 4"):
+        assert part in statements_of(findings) or part in printed
+    assert "python -m it" in text and "diverged" in text
+    for suffix in ("json", "csv", "png", "svg"):
+        assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
+    assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)
+
+
+def statements_of(findings: Findings) -> str:
+    said = [*statements.about_test(findings), *statements.about_failures(findings)]
+    return "\n".join(said)

@@ -1,0 +1,110 @@
+"""What a confirmation is going to train, on a sweep that nobody has trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from confirmable import write_untrained_sweep
+
+from resnet_sweep.compose import from_dict
+from resnet_sweep.config.optim import PlateauConfig
+from resnet_sweep.confirmation.data_check import DataFacts, check_data
+from resnet_sweep.confirmation.planning import (
+    choose_runs,
+    make_plan,
+    over_promise_runs,
+    runs_on_test_set,
+)
+from resnet_sweep.confirmation.schema import ConfirmConfig
+from resnet_sweep.data.device import place_data
+from resnet_sweep.device import choose_execution
+from resnet_sweep.records.confirmation import Plan, read_plan, write_plan
+from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return write_untrained_sweep(tmp_path / "s")
+
+
+def _plan(sweep: Path, **options: object) -> Plan:
+    return make_plan(sweep, ConfirmConfig(sweep=str(sweep), **options))
+
+
+def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
+    plan = _plan(sweep, top_k=3, over_promise_k=2)
+    runs = [
+        *choose_runs(plan),
+        *over_promise_runs(plan),
+        *runs_on_test_set(plan, plan.candidates[0]),
+    ]
+    seeds = [run.config.seed for run in runs]
+    assert len(seeds) == len(set(seeds)) == 3 * 3 + 2 * 5 + 2 * 5
+    assert 0 not in seeds  # the sweep's
+    assert [run.config.evaluate_test for run in runs] == [False] * 19 + [True] * 10
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+
+
+def test_source_is_its_recipe_with_its_schedule_in_the_sweeps_epochs(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=1)
+    config = runs_on_test_set(plan, plan.candidates[0])[-1].config
+    assert (config.model.name, config.train.epochs, config.train.batch_size) == ("wrn_2343", 3, 128)
+    assert (config.optimizer.name, config.optimizer.lr, config.scheduler.name) == (
+        "sgd",
+        0.1,
+        "cosine",
+    )
+    assert (config.data.name, config.data.val_size) == ("digits", 0)
+
+
+def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=1)
+    chosen = runs_on_test_set(plan, plan.candidates[0])[0].config
+    same = replace(plan, baseline=json.loads(json.dumps(plan.candidates[0].config)))
+    same.baseline["data"]["val_size"] = 0
+    same.baseline["evaluate_test"] = True
+    runs = runs_on_test_set(same, plan.candidates[0])
+    assert len(runs) == 5 and runs[0].config == chosen
+    assert len(runs_on_test_set(_plan(sweep, baseline=None), plan.candidates[0])) == 5
+
+
+def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=1)
+    config = dict(plan.candidates[0].config)
+    config["data"] = {**config["data"], "train_subset": 300}
+    candidate = replace(plan.candidates[0], config=config)
+    whole = runs_on_test_set(plan, candidate)[0].config.data
+    kept = replace(plan, questions={**plan.questions, "all_data": False})
+    assert (whole.val_size, whole.train_subset) == (0, None)
+    assert runs_on_test_set(kept, candidate)[0].config.data.train_subset == 300
+
+
+def test_what_needs_a_validation_loss_is_left_out(sweep: Path) -> None:
+    path = sweep / "runs/0/config.json"
+    values = json.loads(path.read_text())
+    values["scheduler"] = asdict(PlateauConfig())
+    path.write_text(json.dumps(values))
+    plan = _plan(sweep, top_k=2)
+    assert [candidate.trial for candidate in plan.candidates] == [1]
+    assert any("trial 0 is left out" in note and "plateau" in note for note in plan.notes)
+
+
+def test_an_unfinished_sweep_is_confirmed_and_said_to_be_one(sweep: Path) -> None:
+    trials = [SweepTrial(number, "completed", run_dir=f"runs/{number}") for number in range(2)]
+    write_sweep_trials(sweep, [*trials, SweepTrial(2, "running", run_dir="runs/2")])
+    assert "the sweep is not complete: 2 of 3 trials are trained" in _plan(sweep).notes
+
+
+def test_the_fresh_split_is_told_by_the_images_that_it_shares(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=1)
+    first, fresh = from_dict(plan.candidates[0].config), choose_runs(plan)[0].config
+    device = choose_execution(first.train).device
+    parts = [place_data(c.data, device, with_test=False).val_indices for c in (first, fresh)]
+    shared = len(set(parts[0].tolist()) & set(parts[1].tolist())) / len(parts[1])
+    assert plan.shared_val == pytest.approx(shared) and 0.1 < shared < 0.3
+    facts: DataFacts = check_data(first.data, plan.data_fingerprint)
+    assert (facts.num_test, facts.num_classes, facts.image_size) == (360, 10, 32)

@@ -1,0 +1,65 @@
+"""Studies whose trials carry their whole configuration: nothing is drawn, nothing rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from conftest import make_tiny_config
+from stub_sweep import make_sweep, open_stub_study, read_trials, run_stub_sweep, trained_numbers
+from sweep_stub import TRAININGS, prepare, stub_run_trial
+
+from resnet_sweep.compose import to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.sweep.ledger import PLANNED, to_record
+from resnet_sweep.sweep.settings import base_values
+from resnet_sweep.sweep.worker import work
+
+
+@pytest.fixture(autouse=True)
+def _quiet(recwarn: pytest.WarningsRecorder) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _plan(folder: Path, configs: list[Config]) -> None:
+    base = base_values(make_tiny_config())
+    make_sweep(folder, n_trials=len(configs), base=base, max_rejections=1)
+    study = open_stub_study(folder)
+    for config in configs:
+        study.enqueue_trial({}, user_attrs={PLANNED: to_dict(config)})
+
+
+def test_workers_train_exactly_what_is_planned(tmp_path: Path) -> None:
+    configs = [replace(make_tiny_config(), seed=seed) for seed in range(5, 10)]
+    _plan(tmp_path, configs)
+    run_stub_sweep(tmp_path)
+    assert trained_numbers(tmp_path) == list(range(5))
+    assert [read_config(tmp_path / RUNS / str(number)) for number in range(5)] == configs
+    assert [to_record(trial).seed for trial in read_trials(tmp_path)] == list(range(5, 10))
+    run_stub_sweep(tmp_path)
+    assert len((tmp_path / TRAININGS).read_text().split()) == 5
+
+
+def _too_large(
+    config: Config, run_dir: Path, on_epoch: Callable[[EpochMetrics], None] | None = None
+) -> TrialResult:
+    if config.seed == 1:
+        raise UserError("train.batch_size=64: must be at most the number of training images")
+    return stub_run_trial(config, run_dir, on_epoch)
+
+
+def test_what_cannot_be_trained_has_failed_and_no_other_takes_its_place(tmp_path: Path) -> None:
+    twice = replace(make_tiny_config(), seed=2)
+    configs = [replace(twice, seed=seed) for seed in (0, 1)] + [twice, twice]
+    _plan(tmp_path, configs)
+    assert work(tmp_path, 0, _too_large, prepare).kind == "done"
+    records = [to_record(trial) for trial in read_trials(tmp_path)]
+    assert [record.state for record in records] == ["completed", "failed", "completed", "failed"]
+    assert "batch_size=64" in (records[1].error or "")
+    assert records[3].error == "repeats trial 2"
