@@ -1,8 +1,8 @@
 """Corruptions of test images at five strengths, with the parameters of CIFAR-10-C.
 
-Hendrycks and Dietterich 2019 (arXiv:1903.12261, section 3 and appendix B); the parameters are
-those with which its authors made CIFAR-10-C, for images of 32 pixels: radii are in pixels. Results
-are rounded to whole grey values, where CIFAR-10-C cuts the fraction off.
+Hendrycks and Dietterich 2019 (arXiv:1903.12261, section 4.1); the parameters are those of the
+program with which its authors made CIFAR-10-C, for images of 32 pixels: radii are in pixels.
+Results are rounded to whole grey values, where CIFAR-10-C cuts the fraction off.
 """
 
 from __future__ import annotations
