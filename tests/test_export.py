@@ -266,7 +266,7 @@ def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Pa
 
 @pytest.mark.engines
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["wrn_2343", "resnet20", "resnet_443"])
+@pytest.mark.parametrize("name", ["wrn_2343", "resnet20"])
 def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
     """One epoch on photographs, then both files against the net on 1,000 of the others."""
     pytest.importorskip("onnxruntime")
@@ -275,6 +275,8 @@ def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
     register_schemas()
     overrides = [f"model={name}", "data=image_folder", f"data.root={REAL_IMAGES}"]
     overrides += ["data.train_subset=1000", "data.val_size=1000", "train.epochs=1"]
+    # Steps enough for the batch statistics to settle: else the logits are in the thousands.
+    overrides += ["train.batch_size=25", "optimizer.lr=0.01", "scheduler.warmup_epochs=0"]
     overrides += ["train.figures=false", "train.tensorboard=false", "evaluate_test=false"]
     with initialize_config_dir(str(conf_dir().resolve())):
         config = to_config(compose("config", overrides))

@@ -23,9 +23,12 @@ from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.config.shift import CORRUPTIONS, ShiftConfig
 from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.digits import load_digit_scans
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.shift.command import main
 from resnet_sweep.shift.measure import measure
+from resnet_sweep.shift.report import write_report
 from resnet_sweep.shift.scores import ALL_CORRUPTIONS, ModelScores, Row, Score
 from resnet_sweep.trained_net import load_net
 from resnet_sweep.trial import run_trial
@@ -99,7 +102,6 @@ def test_each_row_is_what_it_claims(tmp_path: Path, corrupted_folder: Path) -> N
     images, labels = test_part()
     for run, model in zip(runs, report.models, strict=True):
         assert find(model, "test set").overall == Score(accuracy(run, images, labels), 360)
-        assert find(model, "test set").strengths == {}
         for name in options.corruptions:
             row = find(model, name)
             expected = [
@@ -114,8 +116,6 @@ def test_each_row_is_what_it_claims(tmp_path: Path, corrupted_folder: Path) -> N
         fog = find(model, f"{corrupted_folder}: fog")
         expected = [accuracy(run, images[:50] // k, labels[:50]) for k in range(1, 6)]
         assert [score.accuracy for score in fog.strengths.values()] == expected
-        assert fog.overall.n == 50
-    assert report.models[0].rows != report.models[1].rows
 
 
 def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(tmp_path: Path) -> None:
@@ -197,6 +197,23 @@ def test_other_data_are_told(trained: Path, tmp_path: Path) -> None:
     report = measure(ShiftConfig(run=str(changed), corruptions=[], device="cpu"))
     (note,) = report.models[0].notes
     assert "the data have changed since" in note and "0" * 32 in note
+
+
+def test_a_net_that_diverged_gets_no_accuracy(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    weights = read_model(tmp_path / "a")["state_dict"]
+    weights["stem.conv.weight"][0] = torch.nan
+    make_run(tmp_path / "b", state_dict=weights)
+    with pytest.raises(UserError, match="b: the net gives probabilities that are not finite"):
+        measure(ShiftConfig(run=str(tmp_path / "b"), device="cpu"))
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / os.fsdecode(b"a\xff$"))
+    options = ShiftConfig(run=os.fsdecode(b"a\xff$"), corruptions=[], device="cpu")
+    monkeypatch.chdir(tmp_path)
+    write_report(measure(options), tmp_path)
+    assert set(FILES) < set(os.listdir(tmp_path))
 
 
 def test_data_that_have_moved(

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.style import CYCLE, GREY, new_figure, plain
+from resnet_sweep.analysis.terminal import printable
 from resnet_sweep.shift.scores import (
     ALL_CORRUPTIONS,
     CLEAN,
@@ -46,7 +47,7 @@ def draw_report(report: Report) -> Figure:
         axes.tick_params(labelleft=is_left, labelbottom=is_low)
     _draw_sets(figure.add_subplot(grid[-1, :]), ["test set", *custom], report)
     for place, model in enumerate(report.models):
-        figure.axes[-1].plot([], [], label=plain(model.run, 60), **_look(place))
+        figure.axes[-1].plot([], [], label=plain(printable(model.run), 60), **_look(place))
     figure.legend(loc="outside lower center", ncols=min(2, len(report.models)))
     return figure
 
@@ -81,7 +82,7 @@ def _draw_sets(axes: Axes, names: list[str], report: Report) -> None:
 
 def _label(name: str, report: Report) -> str:
     rows = [row for row in report.models[0].rows if row.name == name]
-    return f"{plain(name, 40)} (n={rows[0].overall.n:,})"
+    return f"{plain(printable(name), 40)} (n={rows[0].overall.n:,})"
 
 
 def _find(model: ModelScores, kind: str, name: str | None = None) -> Row:

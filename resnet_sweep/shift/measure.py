@@ -30,6 +30,7 @@ from resnet_sweep.shift.scores import (
     Report,
     Row,
     Score,
+    escape,
     make_row,
     mean_row,
 )
@@ -66,10 +67,10 @@ def measure(options: ShiftConfig) -> Report:
     notes = [f"{path}: {text}" for path, custom in sets.items() for text in custom.messages()]
     models = [
         ModelScores(
-            run=str(net.run_dir),
+            run=escape(str(net.run_dir)),
             num_params=sum(parameter.numel() for parameter in net.model.parameters()),
             rows=tuple(own),
-            notes=(*compare_fingerprint(net, data.fingerprint), *notes),
+            notes=tuple(map(escape, (*compare_fingerprint(net, data.fingerprint), *notes))),
         )
         for net, own in zip(nets, rows, strict=True)
     ]
@@ -128,15 +129,17 @@ def _score_all(
     nets: Sequence[TrainedNet], test: TestImages, images: torch.Tensor
 ) -> Iterator[Score]:
     for net in nets:
-        hits = net.probabilities(images).argmax(1) == test.labels
-        yield Score(float(hits.mean()), len(hits))
+        probabilities = net.probabilities(images)
+        if not np.isfinite(probabilities).all():
+            raise UserError(f"{net.run_dir}: the net gives probabilities that are not finite")
+        yield _score(probabilities.argmax(1) == test.labels)
 
 
 def _measure_custom(nets: Sequence[TrainedNet], path: str, custom: CustomSet) -> list[list[Row]]:
     """Return the rows of each net on one set: one, or one for each of its corruptions."""
     assert custom.labels is not None
     guesses = predict(nets, custom.images, show_progress=True).guesses
-    return [list(_custom_rows(path, custom, own == custom.labels)) for own in guesses]
+    return [list(_custom_rows(escape(path), custom, own == custom.labels)) for own in guesses]
 
 
 def _custom_rows(path: str, custom: CustomSet, hits: NDArray[np.bool_]) -> Iterator[Row]:

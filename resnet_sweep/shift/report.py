@@ -17,6 +17,7 @@ from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_tabl
 from resnet_sweep.console import say
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.environment import git_commit, versions
+from resnet_sweep.prediction.output import ESCAPE
 from resnet_sweep.shift.figure import draw_report
 from resnet_sweep.shift.scores import INTERVAL, ModelScores, Report, Row, Score
 
@@ -34,7 +35,7 @@ def write_report(report: Report, folder: Path) -> None:
         "json": json.dumps(_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
     for suffix, text in texts.items():
-        (folder / f"{STEM}.{suffix}").write_text(text, encoding="utf-8")
+        (folder / f"{STEM}.{suffix}").write_text(text, encoding="utf-8", errors=ESCAPE)
     with figure_style():
         save_figure(draw_report(report), folder, STEM)
 

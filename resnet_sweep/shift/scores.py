@@ -82,6 +82,11 @@ class Report:
         return max((strength for row in rows for strength in row.strengths), default=0)
 
 
+def escape(name: str) -> str:
+    """Return a name in which what is no UTF-8 is written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def make_row(kind: str, name: str, strengths: dict[int, Score]) -> Row:
     """Return a row with the mean over its strengths, which have the same images."""
     mean = sum(score.accuracy for score in strengths.values()) / len(strengths)
