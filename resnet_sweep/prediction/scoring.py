@@ -92,7 +92,7 @@ def measure_accuracy(hits: NDArray[np.bool_], are_independent: bool = True) -> A
     return Accuracy(share, count, low, high)
 
 
-def wilson_interval(num_hits: int, count: int) -> tuple[float, float]:
+def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
     """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
     share, square = num_hits / count, _Z95**2
     middle = (share + square / (2 * count)) / (1 + square / count)

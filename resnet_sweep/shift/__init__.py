@@ -1,0 +1,1 @@
+"""How accurate trained nets are on images unlike those they were trained on."""

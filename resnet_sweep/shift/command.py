@@ -1,0 +1,25 @@
+"""The command: options -> nets and images -> scores -> tables and a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_sweep.cli import one_line_errors
+from resnet_sweep.config.shift import ShiftConfig
+from resnet_sweep.options import read_options
+
+
+def main() -> None:
+    """Report accuracy on shifted images; see --help."""
+    with one_line_errors():
+        options = read_options("shift", ShiftConfig)
+        from resnet_sweep.prediction.staging import check_new_folder, staged_folder
+        from resnet_sweep.shift.measure import measure  # these bring torch
+        from resnet_sweep.shift.report import print_report, write_report
+
+        folder = Path(options.output).expanduser()
+        check_new_folder(folder)
+        report = measure(options)
+        with staged_folder(folder) as stage:
+            write_report(report, stage)
+        print_report(report, folder)
