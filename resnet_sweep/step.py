@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import set_lr
+from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.random_state import get_rng_state, set_rng_state
 
 GRAPH_WARMUP_STEPS = 3
@@ -51,8 +53,10 @@ class TrainStep:
         self.part = part
         self.normalize = normalize
         self.augmentation = augmentation
-        self.label_smoothing = config.regularization.label_smoothing
-        self.clip_grad_norm = config.regularization.clip_grad_norm
+        regularization = config.regularization
+        self.label_smoothing = regularization.label_smoothing
+        self.clip_grad_norm = regularization.clip_grad_norm
+        self.sam = _sharpness_aware(regularization, model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
         self.indices = torch.arange(config.train.batch_size, device=device)
@@ -139,6 +143,9 @@ class TrainStep:
         images, targets = self._batch(labels)
         loss, logits = self.forward(images, targets)
         self.scaler.scale(loss).backward()
+        if self.sam is not None:
+            with self.sam.perturbed():
+                self.scaler.scale(self.forward(images, targets)[0]).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
@@ -169,3 +176,8 @@ class TrainStep:
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update()
+
+
+def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:
+    rho = config.sam_radius()
+    return None if rho is None else SharpnessAware(model, rho, config.sam == "asam")

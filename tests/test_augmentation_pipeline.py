@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from device_waits import WAITING, Recorder
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_sweep.config.data import (
     AugmentationConfig,
@@ -36,12 +36,6 @@ EVERYTHING = AugmentationConfig(
     cutmix=CutmixConfig(),
 )
 OPTIONS = [field.name for field in fields(AugmentationConfig)]
-WAITING = {
-    *("aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::masked_select"),
-    *("aten::bincount", "aten::_unique2", "aten::equal", "aten::is_nonzero"),
-    # Constants written out in Python, which a GPU has to fetch.
-    *("aten::lift_fresh", "aten::lift_fresh_copy"),
-}
 
 
 def batch(count: int = 16, size: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,22 +137,6 @@ def test_without_a_generator_the_global_seed_decides() -> None:
     torch.manual_seed(5)
     again = run(augmentation, *batch())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-class Recorder(TorchDispatchMode):
-    """Collect the names of all operations, and lookups by a mask of unknown count."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.names.add(func.name().split(".")[0])
-        if func.name().startswith(("aten::index.", "aten::index_put")):
-            assert all(i is None or i.dtype == torch.int64 for i in args[1])
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, "everything"])

@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optim import AdamWConfig, SgdConfig
-from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 from resnet_sweep.model.build import build_model
-from resnet_sweep.sweep.judge import UNBUILDABLE, judge, signature
+from resnet_sweep.sweep.judge import UNBUILDABLE, judge, outcome_fields, signature
 from resnet_sweep.sweep.telling import TOLD_AS_CONSTRAINT, tell_rejection
 
 
@@ -92,11 +92,23 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(optimizer=AdamWConfig(lr=0.1)),
         Config(train=TrainConfig(epochs=30)),
         Config(train=TrainConfig(precision="fp32")),
+        Config(regularization=RegularizationConfig(sam="sam")),
         replace(Config(), data=make_tiny_config().data),
     ],
 )
 def test_other_outcomes_have_other_signatures(other: Config) -> None:
     assert signature(other) != signature(Config())
+
+
+def test_a_radius_written_out_is_the_default_one() -> None:
+    short, long = (RegularizationConfig(sam="asam", sam_rho=rho) for rho in (None, 0.5))
+    assert signature(Config(regularization=short)) == signature(Config(regularization=long))
+
+
+def test_what_is_off_leaves_no_trace() -> None:
+    """Digests that older sweeps stored stay those of the same runs."""
+    fields = outcome_fields(Config())
+    assert not [name for name in fields if "sam" in name]
 
 
 def study_with_tpe() -> optuna.Study:

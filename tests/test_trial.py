@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import signal
 from dataclasses import replace
@@ -28,7 +29,13 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import METRIC_NAMES, EpochMetrics, read_metrics, read_result
+from resnet_sweep.records.run_folder import (
+    CONFIG,
+    METRIC_NAMES,
+    EpochMetrics,
+    read_metrics,
+    read_result,
+)
 from resnet_sweep.training import PrunedTrial
 from resnet_sweep.trial import run_trial
 
@@ -51,6 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             ema_half_life_epochs=0.5,
         ),
     },
+    "sam": {"regularization": RegularizationConfig(sam="sam", dropout=0.1)},
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 
@@ -96,6 +104,15 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert (resumed.test_loss, resumed.val_loss) == (whole.test_loss, whole.val_loss)
     first, second = (read_model(tmp_path / n)["state_dict"] for n in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
+    whole = run_trial(tiny_config, tmp_path / "run")
+    values = json.loads((tmp_path / "run" / CONFIG).read_text())
+    del values["augmentation"]["crop_flip"], values["train"]["tensorboard"]
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(values))
+    tiny_config.train.tensorboard = True  # its default
+    assert run_trial(tiny_config, tmp_path / "run").val_loss == whole.val_loss
 
 
 def test_a_damaged_checkpoint_resumes_from_the_one_before(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from resnet_sweep.errors import require_int, require_number, require_one_of
+from resnet_sweep.errors import require, require_int, require_number, require_one_of
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 COMPILE_MODES = ("auto", "none", "graph", "inductor")
+# Radii of the papers' CIFAR-10 experiments.
+SAM_RHO = {"sam": 0.05, "asam": 0.5}
 
 
 @dataclass
@@ -24,6 +26,11 @@ class RegularizationConfig:
         clip_grad_norm: largest 2-norm of all gradients together; null: no clipping.
         ema_half_life_epochs: exponential moving average of the weights, which are then the
             ones that are evaluated and kept; null: none.
+        sam: `sam` (Foret et al. 2021, arXiv:2010.01412) or `asam` (Kwon et al. 2021,
+            arXiv:2102.11600): step by the gradient at the worst weights nearby, on the same
+            augmented batch; twice the passes. Dropout and stochastic depth draw anew in the
+            second pass; null: neither.
+        sam_rho: how far the worst weights may be; null: 0.05 for sam, 0.5 for asam.
     """
 
     name: str = "standard"
@@ -33,15 +40,31 @@ class RegularizationConfig:
     stochastic_depth: float = 0.0
     clip_grad_norm: Optional[float] = None
     ema_half_life_epochs: Optional[float] = None
+    sam: Optional[str] = None
+    sam_rho: Optional[float] = None
 
     def __post_init__(self) -> None:
         require_number("regularization.weight_decay", self.weight_decay, 0)
         for name in ("label_smoothing", "dropout", "stochastic_depth"):
             require_number(f"regularization.{name}", getattr(self, name), 0, 1, open_high=True)
-        for name in ("clip_grad_norm", "ema_half_life_epochs"):
+        for name in ("clip_grad_norm", "ema_half_life_epochs", "sam_rho"):
             value = getattr(self, name)
             if value is not None:
                 require_number(f"regularization.{name}", value, 0, open_low=True)
+        self._check_sam()
+
+    def sam_radius(self) -> Optional[float]:
+        """Return rho; None where SAM is off."""
+        if self.sam is None:
+            return None
+        return SAM_RHO[self.sam] if self.sam_rho is None else self.sam_rho
+
+    def _check_sam(self) -> None:
+        if self.sam is not None:
+            require_one_of("regularization.sam", self.sam, tuple(SAM_RHO))
+        allowed = "needs regularization.sam=sam or regularization.sam=asam"
+        ok = self.sam is not None or self.sam_rho is None
+        require(ok, "regularization.sam_rho", self.sam_rho, allowed)
 
 
 @dataclass

@@ -84,6 +84,7 @@ def outcome_fields(config: Config) -> dict[str, Any]:
         for name in names:
             node.pop(name, None)
     _spell_lr(values, config)
+    _spell_ingredients(values, config)
     if isinstance(config.model, ResNetConfig):
         _spell_net(values["model"], config.model)
     return _flat(values)
@@ -94,6 +95,15 @@ def _spell_lr(values: dict[str, Any], config: Config) -> None:
     for name in ("lr_scaling", "implementation"):
         del optimizer[name]
     optimizer["lr"] = _ten_digits(config.optimizer.peak_lr(config.train.batch_size))
+
+
+def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
+    """Drop ingredients that are off, so that runs from before they existed keep their digest."""
+    regularization = values["regularization"]
+    regularization["sam_rho"] = config.regularization.sam_radius()
+    for name in ("sam", "sam_rho"):
+        if regularization[name] is None:
+            del regularization[name]
 
 
 def _spell_net(model: dict[str, Any], config: ResNetConfig) -> None:
