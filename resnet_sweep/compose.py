@@ -31,6 +31,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "adam": optim_schemas.AdamConfig,
         "adamw": optim_schemas.AdamWConfig,
         "rmsprop": optim_schemas.RmspropConfig,
+        "muon": optim_schemas.MuonConfig,
     },
     "scheduler": {
         "cosine": optim_schemas.CosineConfig,

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.config.optim import AdamWConfig, SgdConfig
+from resnet_sweep.config.optim import AdamWConfig, MuonConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.sweep.judge import UNBUILDABLE, judge, outcome_fields, signature
@@ -103,6 +103,14 @@ def test_other_outcomes_have_other_signatures(other: Config) -> None:
 def test_a_radius_written_out_is_the_default_one() -> None:
     short, long = (RegularizationConfig(sam="asam", sam_rho=rho) for rho in (None, 0.5))
     assert signature(Config(regularization=short)) == signature(Config(regularization=long))
+
+
+def test_both_rates_of_muon_scale_with_the_batch() -> None:
+    scaled = MuonConfig(lr=0.02, others_lr=1e-3, lr_scaling="linear")
+    plain = MuonConfig(lr=0.04, others_lr=2e-3)
+    train = TrainConfig(batch_size=512)
+    digests = {signature(Config(optimizer=each, train=train)) for each in (scaled, plain)}
+    assert len(digests) == 1
 
 
 def test_what_is_off_leaves_no_trace() -> None:

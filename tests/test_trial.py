@@ -22,7 +22,7 @@ from resnet_sweep.config.data import (
     MixupConfig,
     RandAugmentConfig,
 )
-from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig
+from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OneCycleConfig, PlateauConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
 from resnet_sweep.errors import UserError
@@ -59,6 +59,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         ),
     },
     "sam": {"regularization": RegularizationConfig(sam="sam", dropout=0.1)},
+    "muon": {"optimizer": MuonConfig()},
+    "muon_sgd": {
+        "optimizer": MuonConfig(others="sgd"),
+        "regularization": RegularizationConfig(ema_half_life_epochs=0.5),
+    },
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 

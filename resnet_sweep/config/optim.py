@@ -69,10 +69,7 @@ class AdamConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.betas) == 2, "optimizer.betas", self.betas, "must be two numbers")
-        for beta in self.betas:
-            require_number("optimizer.betas", beta, 0, 1, open_high=True)
-        require_number("optimizer.eps", self.eps, 0, open_low=True)
+        _check_adam(self.betas, self.eps)
 
 
 @dataclass
@@ -99,6 +96,43 @@ class RmspropConfig(OptimizerConfig):
         require_number("optimizer.eps", self.eps, 0, open_low=True)
         ok = self.implementation != "fused"
         allowed = "must be auto or foreach: torch has no fused RMSprop"
+        require(ok, "optimizer.implementation", self.implementation, allowed)
+
+
+@dataclass
+class MuonConfig(OptimizerConfig):
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+
+    Momentum made orthogonal, for hidden kernels and matrices; classifier, norms and biases are
+    left to another optimizer. Weight decay is decoupled, except in `others=sgd`.
+
+    Args:
+        lr: of the hidden layers.
+        ns_steps: Newton-Schulz iterations.
+        others: `adamw`, or `sgd` with this momentum, for everything else.
+        others_lr: its peak learning rate, scaled and scheduled as lr is.
+        betas, eps: of `others=adamw`.
+    """
+
+    name: str = "muon"
+    lr: float = 0.02
+    momentum: float = 0.95
+    nesterov: bool = True
+    ns_steps: int = 5
+    others: str = "adamw"
+    others_lr: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("optimizer.momentum", self.momentum, 0, 1, open_low=True, open_high=True)
+        require_int("optimizer.ns_steps", self.ns_steps, 1, 20)
+        require_one_of("optimizer.others", self.others, ("adamw", "sgd"))
+        require_number("optimizer.others_lr", self.others_lr, 0, open_low=True)
+        _check_adam(self.betas, self.eps)
+        allowed = "must be auto or foreach: there is no fused Muon"
+        ok = self.implementation != "fused"
         require(ok, "optimizer.implementation", self.implementation, allowed)
 
 
@@ -230,3 +264,10 @@ class PlateauConfig(SchedulerConfig):
         require_int("scheduler.patience", self.patience, 0)
         require_number("scheduler.threshold", self.threshold, 0, 1)
         require_number("scheduler.min_fraction", self.min_fraction, 0, 1)
+
+
+def _check_adam(betas: list[float], eps: float) -> None:
+    require(len(betas) == 2, "optimizer.betas", betas, "must be two numbers")
+    for beta in betas:
+        require_number("optimizer.betas", beta, 0, 1, open_high=True)
+    require_number("optimizer.eps", eps, 0, open_low=True)

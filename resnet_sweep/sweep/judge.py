@@ -94,7 +94,10 @@ def _spell_lr(values: dict[str, Any], config: Config) -> None:
     optimizer = values["optimizer"]
     for name in ("lr_scaling", "implementation"):
         del optimizer[name]
-    optimizer["lr"] = _ten_digits(config.optimizer.peak_lr(config.train.batch_size))
+    peak = config.optimizer.peak_lr(config.train.batch_size)
+    optimizer["lr"] = _ten_digits(peak)
+    if "others_lr" in optimizer:  # follows lr
+        optimizer["others_lr"] *= peak / config.optimizer.lr
 
 
 def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
