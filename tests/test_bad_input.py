@@ -26,6 +26,7 @@ BAD_INPUT = {
     "regularization.weight_decay=inf": "regularization.weight_decay=inf",
     "regularization.dropout=1": "regularization.dropout=1",
     "regularization.sam_rho=0.1": "regularization.sam_rho=0.1: needs regularization.sam=sam",
+    "regularization.ghost_batch_size=48": "must divide train.batch_size=64",
     "scheduler.warmup_epochs=9": "train.epochs=2",
     "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
     "model.strides=[1]": "model.strides=[1]",

@@ -75,6 +75,7 @@ def test_a_custom_net_is_counted() -> None:
         Config(optimizer=SgdConfig(lr=0.2, lr_scaling="linear")),
         Config(train=TrainConfig(device="cpu", progress=False, figures=False, num_threads=1)),
         Config(evaluate_test=False),
+        Config(regularization=RegularizationConfig(ghost_batch_size=128)),
     ],
 )
 def test_one_outcome_has_one_signature(same: Config) -> None:
@@ -93,6 +94,7 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(train=TrainConfig(epochs=30)),
         Config(train=TrainConfig(precision="fp32")),
         Config(regularization=RegularizationConfig(sam="sam")),
+        Config(regularization=RegularizationConfig(ghost_batch_size=64)),
         replace(Config(), data=make_tiny_config().data),
     ],
 )
@@ -116,7 +118,7 @@ def test_both_rates_of_muon_scale_with_the_batch() -> None:
 def test_what_is_off_leaves_no_trace() -> None:
     """Digests that older sweeps stored stay those of the same runs."""
     fields = outcome_fields(Config())
-    assert not [name for name in fields if "sam" in name]
+    assert not [name for name in fields if "sam" in name or "ghost" in name]
 
 
 def study_with_tpe() -> optuna.Study:

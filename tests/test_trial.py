@@ -58,7 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             ema_half_life_epochs=0.5,
         ),
     },
-    "sam": {"regularization": RegularizationConfig(sam="sam", dropout=0.1)},
+    "sam": {"regularization": RegularizationConfig(sam="sam", dropout=0.1, ghost_batch_size=16)},
     "muon": {"optimizer": MuonConfig()},
     "muon_sgd": {
         "optimizer": MuonConfig(others="sgd"),

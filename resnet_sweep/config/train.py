@@ -31,6 +31,8 @@ class RegularizationConfig:
             augmented batch; twice the passes. Dropout and stochastic depth draw anew in the
             second pass; null: neither.
         sam_rho: how far the worst weights may be; null: 0.05 for sam, 0.5 for asam.
+        ghost_batch_size: batch normalisation over each so many images of a batch, in training
+            (Hoffer et al. 2017, arXiv:1705.08741); null: over the whole batch.
     """
 
     name: str = "standard"
@@ -42,6 +44,7 @@ class RegularizationConfig:
     ema_half_life_epochs: Optional[float] = None
     sam: Optional[str] = None
     sam_rho: Optional[float] = None
+    ghost_batch_size: Optional[int] = None
 
     def __post_init__(self) -> None:
         require_number("regularization.weight_decay", self.weight_decay, 0)
@@ -51,6 +54,8 @@ class RegularizationConfig:
             value = getattr(self, name)
             if value is not None:
                 require_number(f"regularization.{name}", value, 0, open_low=True)
+        if self.ghost_batch_size is not None:
+            require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2)
         self._check_sam()
 
     def sam_radius(self) -> Optional[float]:

@@ -104,7 +104,10 @@ def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
     """Drop ingredients that are off, so that runs from before they existed keep their digest."""
     regularization = values["regularization"]
     regularization["sam_rho"] = config.regularization.sam_radius()
-    for name in ("sam", "sam_rho"):
+    ghost_size = regularization["ghost_batch_size"]
+    if ghost_size is not None and ghost_size >= config.train.batch_size:
+        regularization["ghost_batch_size"] = None  # one slice is the whole batch
+    for name in ("sam", "sam_rho", "ghost_batch_size"):
         if regularization[name] is None:
             del regularization[name]
 
