@@ -18,6 +18,7 @@ from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.model.build import build_model
+from resnet_sweep.model.whitening import whiten_stem
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.scheduler import Schedule
@@ -104,6 +105,7 @@ def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainS
     """Build the net and all that a training step needs."""
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.class_names), data.train.images.shape[-1])
+    whiten_stem(model, data.train.images, data.mean, data.std)
     model = model.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
     regularization = config.regularization
     half_life = regularization.ema_half_life_epochs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ def with_model(**values: Any) -> Config:
     [
         {},
         {"base_width": 40, "first_width": 16, "block": "preact", "squeeze_excitation": True},
+        {"whitened_stem": True, "stem_width": 24, "stem_kernel_size": 5},
         {"blocks": [1, 1, 1, 1], "kernel_size": 5, "shortcut": "pad", "pool_size": 2},
     ],
 )
@@ -88,6 +90,7 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(seed=1),
         with_model(blocks=[2, 3, 3, 4]),
         with_model(shortcut="pad"),
+        with_model(whitened_stem=True),
         with_model(squeeze_excitation=True),
         Config(optimizer=SgdConfig(lr=0.2)),
         Config(optimizer=AdamWConfig(lr=0.1)),
@@ -118,7 +121,7 @@ def test_both_rates_of_muon_scale_with_the_batch() -> None:
 def test_what_is_off_leaves_no_trace() -> None:
     """Digests that older sweeps stored stay those of the same runs."""
     fields = outcome_fields(Config())
-    assert not [name for name in fields if "sam" in name or "ghost" in name]
+    assert not [name for name in fields if re.search("sam|ghost|whitened", name)]
 
 
 def study_with_tpe() -> optuna.Study:

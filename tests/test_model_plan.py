@@ -35,6 +35,8 @@ def plan(num_classes: int = 10, image_size: int = 32, **fields: Any) -> ModelPla
         ({"base_width": 64, "first_width": 16}, 4_604_634),
         (RESNET20, 269_722),
         (WRN_16_4, 2_748_890),
+        # 27 fixed filters of 27 weights and 27 * 16 in place of the stem's.
+        ({"whitened_stem": True}, 4_604_634 + 27 * 27),
     ],
 )
 def test_published_parameter_counts(fields: dict[str, Any], num_params: int) -> None:
@@ -63,6 +65,7 @@ def random_case(seed: int) -> tuple[ResNetConfig, int, int]:
         blocks=[draw.randint(1, 3) for _ in range(stages)],
         stem_width=draw.choice([None, 3, 8]),
         stem_kernel_size=draw.choice([1, 3, 5]),
+        whitened_stem=draw.choice([True, False]),
         kernel_size=draw.choice([3, 5, [draw.choice([1, 3, 5]) for _ in range(stages)]]),
         shortcut_kernel_size=draw.choice([1, 3, 5]),
         strides=draw.choice([None, [draw.randint(1, 3) for _ in range(stages)]]),

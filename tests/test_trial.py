@@ -22,6 +22,7 @@ from resnet_sweep.config.data import (
     MixupConfig,
     RandAugmentConfig,
 )
+from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OneCycleConfig, PlateauConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
@@ -63,6 +64,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "muon_sgd": {
         "optimizer": MuonConfig(others="sgd"),
         "regularization": RegularizationConfig(ema_half_life_epochs=0.5),
+    },
+    "whitened": {
+        "model": ResNetConfig(widths=[4, 8], blocks=[1, 1], strides=[2, 2], whitened_stem=True)
     },
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }

@@ -57,6 +57,10 @@ class ResNetConfig(ModelConfig):
             the later ones grow by width_factor and are rounded to a multiple of 8.
         first_width: channels of the first stage, ahead of base_width.
         stem_width: channels of the first convolution; null: those of the first stage.
+        whitened_stem: a first convolution of stem_kernel_size whose fixed filters give the
+            patches of the training images unit covariance (Page 2018, "How to train your
+            ResNet"; Jordan 2024, arXiv:2404.00498, section 3.1), then a 1x1 convolution to
+            stem_width. The fixed filters count as parameters.
         blocks: B_i, blocks of each stage.
         kernel_size: F_i, one odd number for all stages or a list.
         shortcut_kernel_size: K_i of the convolutions in the shortcuts, likewise.
@@ -75,6 +79,7 @@ class ResNetConfig(ModelConfig):
     first_width: Optional[int] = None
     stem_width: Optional[int] = None
     stem_kernel_size: int = 3
+    whitened_stem: bool = False
     blocks: list[int] = field(default_factory=lambda: [2, 3, 4, 3])
     kernel_size: Any = 3
     shortcut_kernel_size: Any = 1

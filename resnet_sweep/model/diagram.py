@@ -88,10 +88,12 @@ def _image_card(image_size: int) -> Card:
 
 
 def _stem_card(layers: tuple[LayerPlan, ...]) -> Card:
-    conv = layers[0]
+    *whiten, conv = (layer for layer in layers if layer.kind == "conv")
     lines = (f"{_square(conv.kernel_size)} convolution", f"{conv.out_channels} channels")
-    after = ("norm, activation",) if len(layers) > 1 else ()
-    return _plan_card("Stem", (*lines, *after), _shape(conv.out_channels, conv.map_size), layers)
+    before = tuple(f"{_square(layer.kernel_size)} whitening, fixed" for layer in whiten)
+    after = ("norm, activation",) if layers[-1].kind == "norm" else ()
+    output = _shape(conv.out_channels, conv.map_size)
+    return _plan_card("Stem", (*before, *lines, *after), output, layers)
 
 
 def _stage_card(title: str, stage: StagePlan) -> Card:

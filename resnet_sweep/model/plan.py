@@ -152,17 +152,19 @@ def plan_resnet(config: ResNetConfig, num_classes: int, image_size: int = 32) ->
     stem_kernel = config.stem_kernel_size
     _check_kernel("stem_kernel_size", stem_kernel, stem_kernel, "the stem", image_size)
     stem = _plan_stem(config, image_size)
-    stages = tuple(_plan_stages(config, stem[0].out_channels, image_size))
+    stages = tuple(_plan_stages(config, stem[-1].out_channels, image_size))
     head = _plan_head(config, stages[-1], num_classes)
     return ModelPlan(stem, stages, head)
 
 
 def _plan_stem(config: ResNetConfig, image_size: int) -> tuple[LayerPlan, ...]:
-    width = config.stem_width or config.stage_widths()[0]
-    conv = _conv("stem.conv", 3, width, config.stem_kernel_size, 1, image_size)
-    if config.block == "preact":
-        return (conv,)
-    return conv, _norm("stem.norm", width, image_size)
+    width, kernel = config.stem_width or config.stage_widths()[0], config.stem_kernel_size
+    norms = () if config.block == "preact" else (_norm("stem.norm", width, image_size),)
+    if not config.whitened_stem:
+        return _conv("stem.conv", 3, width, kernel, 1, image_size), *norms
+    patch = 3 * kernel**2
+    whiten = _conv("stem.whiten", 3, patch, kernel, 1, image_size)
+    return whiten, _conv("stem.conv", patch, width, 1, 1, image_size), *norms
 
 
 def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator[StagePlan]:

@@ -122,8 +122,11 @@ class PreactBlock(ResidualBlock):
 
 
 def _stem(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
-    first = plan.stem[0]
+    *whiten, first = (layer for layer in plan.stem if layer.kind == "conv")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for each in whiten:
+        fixed = conv(each.in_channels, each.out_channels, each.kernel_size)
+        parts["whiten"] = fixed.requires_grad_(False)
     parts["conv"] = conv(first.in_channels, first.out_channels, first.kernel_size)
     if config.block == "basic":
         parts["norm"] = nn.BatchNorm2d(first.out_channels)
