@@ -12,14 +12,14 @@ from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.data.augmentation import Augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
-from resnet_sweep.random_state import get_rng_state, set_rng_state
+from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
 
 GRAPH_WARMUP_STEPS = 3
 
@@ -53,12 +53,14 @@ class TrainStep:
         self.part = part
         self.normalize = normalize
         self.augmentation = augmentation
+        self.flips = _alternating_flips(config, part) if augmentation.alternates else None
         regularization = config.regularization
         self.label_smoothing = regularization.label_smoothing
         self.clip_grad_norm = regularization.clip_grad_norm
         self.sam = _sharpness_aware(regularization, model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
+        self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
         self.indices = torch.arange(config.train.batch_size, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -74,6 +76,8 @@ class TrainStep:
         set_lr(self.optimizer, lr)
         if self.ema is not None:
             self.ema.set_step(step)
+        if self.flips is not None:
+            self.flips.set_epoch(step // self.steps_per_epoch)
         if self.graph is not None:
             self.graph.replay()
         else:
@@ -161,7 +165,9 @@ class TrainStep:
 
     def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            images = self.augmentation.transform(self.part.images[self.indices])
+            flipped = None if self.flips is None else self.flips(self.indices)
+            images = self.part.images[self.indices]
+            images = self.augmentation.transform(images, flipped=flipped)
             floats = self.normalize(images, self.execution.memory_format)
             floats = self.augmentation.erase(floats)
             floats, targets = self.augmentation.mix(floats, labels)
@@ -181,3 +187,8 @@ class TrainStep:
 def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:
     rho = config.sam_radius()
     return None if rho is None else SharpnessAware(model, rho, config.sam == "asam")
+
+
+def _alternating_flips(config: Config, part: Part) -> AlternatingFlips:
+    seed = epoch_seed(config.seed, 0, 2)
+    return AlternatingFlips(seed, len(part.labels), part.images.device)

@@ -27,6 +27,9 @@ BAD_INPUT = {
     "regularization.dropout=1": "regularization.dropout=1",
     "regularization.sam_rho=0.1": "regularization.sam_rho=0.1: needs regularization.sam=sam",
     "regularization.ghost_batch_size=48": "must divide train.batch_size=64",
+    "augmentation.crop_flip.alternate_flip=true augmentation.crop_flip.flip_probability=0.3": (
+        "augmentation.crop_flip.flip_probability=0.3: must be 0.5"
+    ),
     "scheduler.warmup_epochs=9": "train.epochs=2",
     "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
     "model.strides=[1]": "model.strides=[1]",

@@ -14,6 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optim import AdamWConfig, MuonConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
@@ -98,6 +99,7 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(train=TrainConfig(precision="fp32")),
         Config(regularization=RegularizationConfig(sam="sam")),
         Config(regularization=RegularizationConfig(ghost_batch_size=64)),
+        Config(augmentation=AugmentationConfig(crop_flip=CropFlipConfig(alternate_flip=True))),
         replace(Config(), data=make_tiny_config().data),
     ],
 )
@@ -120,8 +122,9 @@ def test_both_rates_of_muon_scale_with_the_batch() -> None:
 
 def test_what_is_off_leaves_no_trace() -> None:
     """Digests that older sweeps stored stay those of the same runs."""
-    fields = outcome_fields(Config())
-    assert not [name for name in fields if re.search("sam|ghost|whitened", name)]
+    augmentation = AugmentationConfig(crop_flip=CropFlipConfig())
+    fields = outcome_fields(Config(augmentation=augmentation))
+    assert not [name for name in fields if re.search("sam|ghost|whitened|alternate", name)]
 
 
 def study_with_tpe() -> optuna.Study:

@@ -68,6 +68,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "whitened": {
         "model": ResNetConfig(widths=[4, 8], blocks=[1, 1], strides=[2, 2], whitened_stem=True)
     },
+    "alternating_flip": {
+        "augmentation": AugmentationConfig(crop_flip=CropFlipConfig(padding=1, alternate_flip=True))
+    },
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 

@@ -30,11 +30,25 @@ class Augmentation:
         """Whether `mix` gives soft targets."""
         return self._config.mixup is not None or self._config.cutmix is not None
 
-    def transform(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Change the pixels of uint8 [N, 3, S, S]."""
+    @property
+    def alternates(self) -> bool:
+        """Whether `transform` is to be told which images to mirror."""
+        return self._config.crop_flip is not None and self._config.crop_flip.alternate_flip
+
+    def transform(
+        self,
+        images: Tensor,
+        generator: torch.Generator | None = None,
+        flipped: Tensor | None = None,
+    ) -> Tensor:
+        """Change the pixels of uint8 [N, 3, S, S].
+
+        Args:
+            flipped: bool [N], which images to mirror; null: drawn.
+        """
         config = self._config
         if config.crop_flip is not None:
-            images = random_crop_flip(images, config.crop_flip, generator)
+            images = random_crop_flip(images, config.crop_flip, generator, flipped)
         if config.autoaugment is not None:
             images = autoaugment(images, config.autoaugment, generator)
         if config.randaugment is not None:
