@@ -35,6 +35,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
     },
     "scheduler": {
         "cosine": optim_schemas.CosineConfig,
+        "cosine_restarts": optim_schemas.CosineRestartsConfig,
         "one_cycle": optim_schemas.OneCycleConfig,
         "multistep": optim_schemas.MultistepConfig,
         "step": optim_schemas.StepConfig,

@@ -32,6 +32,7 @@ def with_model(**values: Any) -> Config:
     [
         {},
         {"base_width": 40, "first_width": 16, "block": "preact", "squeeze_excitation": True},
+        {"block": "pyramid", "base_width": 24, "squeeze_excitation": True, "whitened_stem": True},
         {"whitened_stem": True, "stem_width": 24, "stem_kernel_size": 5},
         {"blocks": [1, 1, 1, 1], "kernel_size": 5, "shortcut": "pad", "pool_size": 2},
     ],

@@ -43,6 +43,23 @@ def test_published_parameter_counts(fields: dict[str, Any], num_params: int) -> 
     assert plan(**fields).num_params == num_params
 
 
+def pyramid_params(widths: list[int], blocks: list[int]) -> int:
+    """Han et al. 2017, figure 6d, layer by layer, with zero-padded shortcuts."""
+    total, inputs = 3 * 9 * widths[0] + 2 * widths[0], widths[0]
+    for width, count in zip(widths, blocks, strict=True):
+        for _ in range(count):
+            norms = 2 * inputs + 2 * width + 2 * width
+            total += norms + 9 * inputs * width + 9 * width * width
+            inputs = width
+    return total + 2 * inputs + 10 * inputs + 10
+
+
+def test_pyramid_blocks_are_counted() -> None:
+    widths, blocks = [16, 64, 128, 256], [2, 3, 4, 3]
+    planned = plan(block="pyramid", shortcut="pad", widths=widths, blocks=blocks)
+    assert planned.num_params == pyramid_params(widths, blocks)
+
+
 @pytest.mark.parametrize(("fields", "millions"), [({}, 183), (S1122, 704)])
 def test_published_multiply_adds(fields: dict[str, Any], millions: int) -> None:
     assert round(plan(**fields).multiply_adds / 1e6) == millions
@@ -70,7 +87,7 @@ def random_case(seed: int) -> tuple[ResNetConfig, int, int]:
         shortcut_kernel_size=draw.choice([1, 3, 5]),
         strides=draw.choice([None, [draw.randint(1, 3) for _ in range(stages)]]),
         pool_size=draw.choice([None, 1, 2, 3]),
-        block=draw.choice(["basic", "preact"]),
+        block=draw.choice(["basic", "preact", "pyramid"]),
         shortcut=draw.choice(["conv", "conv", "pad"]),
         squeeze_excitation=draw.choice([True, False]),
         squeeze_ratio=draw.choice([2, 16]),

@@ -66,7 +66,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         "regularization": RegularizationConfig(ema_half_life_epochs=0.5),
     },
     "whitened": {
-        "model": ResNetConfig(widths=[4, 8], blocks=[1, 1], strides=[2, 2], whitened_stem=True)
+        "model": ResNetConfig(
+            widths=[4, 8], blocks=[1, 1], strides=[2, 2], whitened_stem=True, block="pyramid"
+        )
     },
     "alternating_flip": {
         "augmentation": AugmentationConfig(crop_flip=CropFlipConfig(padding=1, alternate_flip=True))

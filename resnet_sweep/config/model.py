@@ -13,7 +13,7 @@ from resnet_sweep.errors import (
     require_one_of,
 )
 
-BLOCKS = ("basic", "preact")
+BLOCKS = ("basic", "preact", "pyramid")
 SHORTCUTS = ("conv", "pad")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
 DEFAULT_WIDTH_FACTOR = 2.0
@@ -24,6 +24,7 @@ INITS = (
     "xavier_uniform",
     "orthogonal",
     "normal",
+    "dirac",
 )
 
 
@@ -67,7 +68,9 @@ class ResNetConfig(ModelConfig):
         strides: of each stage's first block; null: 1, then 2 for each later stage.
         pool_size: P, kernel and stride of the last average pooling; null: the whole map.
             What is left of the map is flattened.
-        block: `basic` (He et al. 2015, arXiv:1512.03385) or `preact` (arXiv:1603.05027).
+        block: `basic` (He et al. 2015, arXiv:1512.03385), `preact` (arXiv:1603.05027) or
+            `pyramid` (Han et al. 2017, arXiv:1610.02915, figure 6d: no first activation, a
+            third normalisation at the end).
         shortcut: where the shape changes, a convolution or subsampling padded with zeros.
         squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
         squeeze_ratio: channels over the width of the squeezed layer.
@@ -187,7 +190,10 @@ class InitConfig:
     """How the weights of convolutions and of the classifier start.
 
     Args:
-        name: scheme, as in torch.nn.init.
+        name: scheme, as in torch.nn.init. `dirac`: convolutions pass their input channels on
+            through their first filters (Zagoruyko and Komodakis 2017, arXiv:1706.00388; as a
+            partial identity, Jordan 2024, arXiv:2404.00498, section 3.2); further filters and
+            linear layers take kaiming_normal.
         std: standard deviation; of `normal` alone.
         zero_init_residual: start the last normalisation of each block at zero, so that each
             block starts as its shortcut (Goyal et al. 2017, arXiv:1706.02677, section 5.1).

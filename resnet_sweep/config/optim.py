@@ -161,6 +161,27 @@ class CosineConfig(SchedulerConfig):
 
 
 @dataclass
+class CosineRestartsConfig(CosineConfig):
+    """Half a cosine again and again, from the peak each time (arXiv:1608.03983).
+
+    The cycles fill the run after the warm-up, whatever its length, and the last one ends with it.
+
+    Args:
+        cycles: how many.
+        cycle_factor: length of each over that of the one before.
+    """
+
+    name: str = "cosine_restarts"
+    cycles: int = 3
+    cycle_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("scheduler.cycles", self.cycles, 1, 100)
+        require_number("scheduler.cycle_factor", self.cycle_factor, 1, 10)
+
+
+@dataclass
 class LinearConfig(CosineConfig):
     """A straight line from the peak to final_fraction of it, step by step."""
 

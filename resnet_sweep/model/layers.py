@@ -41,7 +41,7 @@ def shortcut(block: BlockPlan) -> nn.Module:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     channels = (block.in_channels, block.out_channels)
     parts["conv"] = conv(*channels, block.shortcut_kernel_size, block.stride)
-    if block.kind == "basic":
+    if block.kind != "preact":
         parts["norm"] = nn.BatchNorm2d(block.out_channels)
     return nn.Sequential(parts)
 
