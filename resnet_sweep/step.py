@@ -11,14 +11,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.optim import OptimizerConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
+from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
 from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
 
 GRAPH_WARMUP_STEPS = 3
@@ -58,9 +61,11 @@ class TrainStep:
         self.label_smoothing = regularization.label_smoothing
         self.clip_grad_norm = regularization.clip_grad_norm
         self.sam = _sharpness_aware(regularization, model)
+        self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
+        self.lookahead = _lookahead(config.optimizer, model, self.steps_per_epoch)
+        self.swa = None if regularization.swa_start is None else EqualAverage(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
-        self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
         self.indices = torch.arange(config.train.batch_size, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -76,6 +81,8 @@ class TrainStep:
         set_lr(self.optimizer, lr)
         if self.ema is not None:
             self.ema.set_step(step)
+        if self.lookahead is not None:
+            self.lookahead.set_step(step)
         if self.flips is not None:
             self.flips.set_epoch(step // self.steps_per_epoch)
         if self.graph is not None:
@@ -91,6 +98,19 @@ class TrainStep:
             with torch.cuda.graph(graph):
                 self._step()
         self.graph = graph
+
+    @property
+    def kept_model(self) -> nn.Module:
+        """The net that is evaluated and kept: an averaged one where there is one."""
+        if self.swa is not None and self.swa.count > 0:
+            return self.swa.model
+        return self.model if self.ema is None else self.ema.model
+
+    def average_epoch(self) -> None:
+        """Take the weights into the equal average, whose statistics are found anew."""
+        assert self.swa is not None
+        self.swa.update()
+        recompute_statistics(self.swa.model, self._plain_batches())
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -116,7 +136,8 @@ class TrainStep:
         """Return what a step changes beside the optimizer's state."""
         nets = [self.model] if self.ema is None else [self.model, self.ema.model]
         tensors = [tensor for net in nets for tensor in net.state_dict().values()]
-        return [*tensors, self.loss_sum, self.correct]
+        slow = [] if self.lookahead is None else self.lookahead.slow
+        return [*tensors, *slow, self.loss_sum, self.correct]
 
     def _moments(self) -> list[torch.Tensor]:
         """Return the optimizer's state; it comes to be in the first step."""
@@ -173,6 +194,14 @@ class TrainStep:
             floats, targets = self.augmentation.mix(floats, labels)
             return floats.contiguous(memory_format=self.execution.memory_format), targets
 
+    def _plain_batches(self) -> Iterator[torch.Tensor]:
+        """Yield the training images as they are, in whole batches."""
+        size = len(self.indices)
+        with self.execution.autocast():
+            for images in self.part.images.split(size):
+                if len(images) == size:
+                    yield self.normalize(images, self.execution.memory_format)
+
     def _update(self) -> None:
         if self.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -180,6 +209,8 @@ class TrainStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.lookahead is not None:
+            self.lookahead.update()
         if self.ema is not None:
             self.ema.update()
 
@@ -187,6 +218,11 @@ class TrainStep:
 def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:
     rho = config.sam_radius()
     return None if rho is None else SharpnessAware(model, rho, config.sam == "asam")
+
+
+def _lookahead(config: OptimizerConfig, model: nn.Module, steps_per_epoch: int) -> Lookahead | None:
+    steps, alpha = config.lookahead_steps, config.lookahead_alpha
+    return None if steps is None else Lookahead(model, steps, alpha, steps_per_epoch)
 
 
 def _alternating_flips(config: Config, part: Part) -> AlternatingFlips:

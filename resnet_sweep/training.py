@@ -67,8 +67,8 @@ class Training:
 
     @property
     def kept_model(self) -> nn.Module:
-        """The net that is evaluated and kept: the averaged one where there is one."""
-        return self.step.model if self.step.ema is None else self.step.ema.model
+        """The net that is evaluated and kept."""
+        return self.step.kept_model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -193,6 +193,8 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
     _count_step_time(position, watch)
     _require_finite("training", loss, position)
+    if _averages_epoch(training.config, position.epoch):
+        training.step.average_epoch()
     training.evaluation = training.evaluate_val()
     val = training.evaluation
     if val is not None:
@@ -210,6 +212,12 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     )
     _close_epoch(training, metrics)
     return metrics
+
+
+def _averages_epoch(config: Config, epoch: int) -> bool:
+    """Whether the weights at the end of this epoch, counted from 0, belong to SWA's mean."""
+    start = config.regularization.swa_start
+    return start is not None and epoch + 1 > start * config.train.epochs
 
 
 def _require_finite(part: str, loss: float, position: Position) -> None:

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.config.optim import AdamWConfig, MuonConfig, SgdConfig
+from resnet_sweep.config.muon import MuonConfig
+from resnet_sweep.config.optim import AdamWConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.sweep.judge import UNBUILDABLE, judge, outcome_fields, signature
@@ -79,6 +80,7 @@ def test_a_custom_net_is_counted() -> None:
         Config(optimizer=SgdConfig(lr=0.2, lr_scaling="linear")),
         Config(train=TrainConfig(device="cpu", progress=False, figures=False, num_threads=1)),
         Config(evaluate_test=False),
+        Config(optimizer=SgdConfig(lookahead_alpha=0.8)),
         Config(regularization=RegularizationConfig(ghost_batch_size=128)),
     ],
 )
@@ -96,6 +98,8 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         with_model(squeeze_excitation=True),
         Config(optimizer=SgdConfig(lr=0.2)),
         Config(optimizer=AdamWConfig(lr=0.1)),
+        Config(optimizer=SgdConfig(lookahead_steps=5)),
+        Config(regularization=RegularizationConfig(swa_start=0.75)),
         Config(train=TrainConfig(epochs=30)),
         Config(train=TrainConfig(precision="fp32")),
         Config(regularization=RegularizationConfig(sam="sam")),
@@ -125,7 +129,9 @@ def test_what_is_off_leaves_no_trace() -> None:
     """Digests that older sweeps stored stay those of the same runs."""
     augmentation = AugmentationConfig(crop_flip=CropFlipConfig())
     fields = outcome_fields(Config(augmentation=augmentation))
-    assert not [name for name in fields if re.search("sam|ghost|whitened|alternate", name)]
+    assert not [
+        name for name in fields if re.search("sam|ghost|whitened|alternate|swa|lookahead", name)
+    ]
 
 
 def study_with_tpe() -> optuna.Study:

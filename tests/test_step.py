@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OptimizerConfig, SgdConfig
+from resnet_sweep.config.muon import MuonConfig
+from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import build_augmentation
 from resnet_sweep.data.device import Part
@@ -44,7 +45,14 @@ def state_of(step: TrainStep) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SgdConfig(), AdamWConfig(), MuonConfig(), MuonConfig(others="sgd")]
+    "optimizer",
+    [
+        SgdConfig(),
+        AdamWConfig(),
+        MuonConfig(),
+        MuonConfig(others="sgd"),
+        SgdConfig(lookahead_steps=2),
+    ],
 )
 @pytest.mark.parametrize("steps_before", [0, 2])
 def test_recording_leaves_the_next_step_as_it_would_have_been(

@@ -23,7 +23,8 @@ from resnet_sweep.config.data import (
     RandAugmentConfig,
 )
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OneCycleConfig, PlateauConfig
+from resnet_sweep.config.muon import MuonConfig
+from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
 from resnet_sweep.errors import UserError
@@ -73,6 +74,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "alternating_flip": {
         "augmentation": AugmentationConfig(crop_flip=CropFlipConfig(padding=1, alternate_flip=True))
     },
+    "lookahead": {"optimizer": SgdConfig(lookahead_steps=2)},
+    "swa": {"regularization": RegularizationConfig(swa_start=0.3, dropout=0.1)},
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 

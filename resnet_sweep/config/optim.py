@@ -24,6 +24,9 @@ class OptimizerConfig:
         lr: peak learning rate, before lr_scaling.
         lr_scaling: multiply lr by (batch_size / 256) to the power 0, 1 or 1/2.
         exclude_norm_and_bias: no weight decay on normalisation layers and biases.
+        lookahead_steps: k of Lookahead (Zhang et al. 2019, arXiv:1907.08610): every k steps, and
+            at the end of each epoch, slow weights go lookahead_alpha of the way to the present
+            ones, which then start again from there; null: no Lookahead.
         implementation: torch's fused or foreach kernels; `auto`: fused where there is one.
     """
 
@@ -31,12 +34,17 @@ class OptimizerConfig:
     lr: float = 0.1
     lr_scaling: str = "none"
     exclude_norm_and_bias: bool = True
+    lookahead_steps: Optional[int] = None
+    lookahead_alpha: float = 0.5
     implementation: str = "auto"
 
     def __post_init__(self) -> None:
         require_number("optimizer.lr", self.lr, 0, open_low=True)
         require_one_of("optimizer.lr_scaling", self.lr_scaling, LR_SCALINGS)
         require_one_of("optimizer.implementation", self.implementation, IMPLEMENTATIONS)
+        if self.lookahead_steps is not None:
+            require_int("optimizer.lookahead_steps", self.lookahead_steps, 1)
+        require_number("optimizer.lookahead_alpha", self.lookahead_alpha, 0, 1, open_low=True)
 
     def peak_lr(self, batch_size: int) -> float:
         """Return the learning rate after lr_scaling."""
@@ -69,7 +77,7 @@ class AdamConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_adam(self.betas, self.eps)
+        check_adam(self.betas, self.eps)
 
 
 @dataclass
@@ -96,43 +104,6 @@ class RmspropConfig(OptimizerConfig):
         require_number("optimizer.eps", self.eps, 0, open_low=True)
         ok = self.implementation != "fused"
         allowed = "must be auto or foreach: torch has no fused RMSprop"
-        require(ok, "optimizer.implementation", self.implementation, allowed)
-
-
-@dataclass
-class MuonConfig(OptimizerConfig):
-    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
-
-    Momentum made orthogonal, for hidden kernels and matrices; classifier, norms and biases are
-    left to another optimizer. Weight decay is decoupled, except in `others=sgd`.
-
-    Args:
-        lr: of the hidden layers.
-        ns_steps: Newton-Schulz iterations.
-        others: `adamw`, or `sgd` with this momentum, for everything else.
-        others_lr: its peak learning rate, scaled and scheduled as lr is.
-        betas, eps: of `others=adamw`.
-    """
-
-    name: str = "muon"
-    lr: float = 0.02
-    momentum: float = 0.95
-    nesterov: bool = True
-    ns_steps: int = 5
-    others: str = "adamw"
-    others_lr: float = 1e-3
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_number("optimizer.momentum", self.momentum, 0, 1, open_low=True, open_high=True)
-        require_int("optimizer.ns_steps", self.ns_steps, 1, 20)
-        require_one_of("optimizer.others", self.others, ("adamw", "sgd"))
-        require_number("optimizer.others_lr", self.others_lr, 0, open_low=True)
-        _check_adam(self.betas, self.eps)
-        allowed = "must be auto or foreach: there is no fused Muon"
-        ok = self.implementation != "fused"
         require(ok, "optimizer.implementation", self.implementation, allowed)
 
 
@@ -287,7 +258,8 @@ class PlateauConfig(SchedulerConfig):
         require_number("scheduler.min_fraction", self.min_fraction, 0, 1)
 
 
-def _check_adam(betas: list[float], eps: float) -> None:
+def check_adam(betas: list[float], eps: float) -> None:
+    """Raise ConfigError unless these are betas and eps of Adam."""
     require(len(betas) == 2, "optimizer.betas", betas, "must be two numbers")
     for beta in betas:
         require_number("optimizer.betas", beta, 0, 1, open_high=True)

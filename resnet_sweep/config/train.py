@@ -26,6 +26,9 @@ class RegularizationConfig:
         clip_grad_norm: largest 2-norm of all gradients together; null: no clipping.
         ema_half_life_epochs: exponential moving average of the weights, which are then the
             ones that are evaluated and kept; null: none.
+        swa_start: part of the run after which the weights at the end of each epoch are averaged
+            equally (Izmailov et al. 2018, arXiv:1803.05407), batch statistics found anew; the
+            mean is evaluated and kept; null: none.
         sam: `sam` (Foret et al. 2021, arXiv:2010.01412) or `asam` (Kwon et al. 2021,
             arXiv:2102.11600): step by the gradient at the worst weights nearby, on the same
             augmented batch; twice the passes. Dropout and stochastic depth draw anew in the
@@ -42,6 +45,7 @@ class RegularizationConfig:
     stochastic_depth: float = 0.0
     clip_grad_norm: Optional[float] = None
     ema_half_life_epochs: Optional[float] = None
+    swa_start: Optional[float] = None
     sam: Optional[str] = None
     sam_rho: Optional[float] = None
     ghost_batch_size: Optional[int] = None
@@ -54,6 +58,11 @@ class RegularizationConfig:
             value = getattr(self, name)
             if value is not None:
                 require_number(f"regularization.{name}", value, 0, open_low=True)
+        if self.swa_start is not None:
+            require_number("regularization.swa_start", self.swa_start, 0, 1, open_high=True)
+            allowed = "takes the place of regularization.ema_half_life_epochs: set that to null"
+            alone = self.ema_half_life_epochs is None
+            require(alone, "regularization.swa_start", self.swa_start, allowed)
         if self.ghost_batch_size is not None:
             require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2)
         self._check_sam()

@@ -105,12 +105,15 @@ def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
     crop_flip = values["augmentation"]["crop_flip"]
     if crop_flip is not None and not crop_flip["alternate_flip"]:
         del crop_flip["alternate_flip"]
+    if config.optimizer.lookahead_steps is None:
+        for name in ("lookahead_steps", "lookahead_alpha"):
+            del values["optimizer"][name]
     regularization = values["regularization"]
     regularization["sam_rho"] = config.regularization.sam_radius()
     ghost_size = regularization["ghost_batch_size"]
     if ghost_size is not None and ghost_size >= config.train.batch_size:
         regularization["ghost_batch_size"] = None  # one slice is the whole batch
-    for name in ("sam", "sam_rho", "ghost_batch_size"):
+    for name in ("sam", "sam_rho", "ghost_batch_size", "swa_start"):
         if regularization[name] is None:
             del regularization[name]
 
