@@ -130,7 +130,9 @@ def test_what_is_off_leaves_no_trace() -> None:
     augmentation = AugmentationConfig(crop_flip=CropFlipConfig())
     fields = outcome_fields(Config(augmentation=augmentation))
     assert not [
-        name for name in fields if re.search("sam|ghost|whitened|alternate|swa|lookahead", name)
+        name
+        for name in fields
+        if re.search("sam|ghost|whitened|alternate|swa|lookahead|ricap", name)
     ]
 
 

@@ -21,6 +21,7 @@ from resnet_sweep.config.data import (
     CutmixConfig,
     MixupConfig,
     RandAugmentConfig,
+    RicapConfig,
 )
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.muon import MuonConfig
@@ -72,7 +73,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         )
     },
     "alternating_flip": {
-        "augmentation": AugmentationConfig(crop_flip=CropFlipConfig(padding=1, alternate_flip=True))
+        "augmentation": AugmentationConfig(
+            crop_flip=CropFlipConfig(padding=1, alternate_flip=True), ricap=RicapConfig()
+        )
     },
     "lookahead": {"optimizer": SgdConfig(lookahead_steps=2)},
     "swa": {"regularization": RegularizationConfig(swa_start=0.3, dropout=0.1)},

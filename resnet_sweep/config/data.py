@@ -218,10 +218,26 @@ class CutmixConfig:
 
 
 @dataclass
+class RicapConfig:
+    """Four images cropped and patched into one, labels by area (arXiv:1811.09030).
+
+    Takahashi, Matsubara and Uehara 2018; sizes and places are drawn for each image.
+
+    Args:
+        beta: of the Beta(beta, beta) distribution of the corner's place.
+    """
+
+    beta: float = 0.3
+
+    def __post_init__(self) -> None:
+        require_number("augmentation.ricap.beta", self.beta, 0, open_low=True)
+
+
+@dataclass
 class AugmentationConfig:
     """Null: not used. The order is that of the fields, whatever the command line says.
 
-    Where mixup and cutmix are both on, each image draws one of the two.
+    Where several of mixup, cutmix and ricap are on, each image draws one of them.
     """
 
     crop_flip: Optional[CropFlipConfig] = None
@@ -233,3 +249,4 @@ class AugmentationConfig:
     random_erasing: Optional[RandomErasingConfig] = None
     mixup: Optional[MixupConfig] = None
     cutmix: Optional[CutmixConfig] = None
+    ricap: Optional[RicapConfig] = None

@@ -102,6 +102,8 @@ def _spell_lr(values: dict[str, Any], config: Config) -> None:
 
 def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
     """Drop ingredients that are off, so that runs from before they existed keep their digest."""
+    if config.augmentation.ricap is None:
+        del values["augmentation"]["ricap"]
     crop_flip = values["augmentation"]["crop_flip"]
     if crop_flip is not None and not crop_flip["alternate_flip"]:
         del crop_flip["alternate_flip"]
