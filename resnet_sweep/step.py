@@ -23,6 +23,7 @@ from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
 from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
+from resnet_sweep.teacher import Teacher, distillation_loss
 
 GRAPH_WARMUP_STEPS = 3
 
@@ -36,6 +37,7 @@ class TrainStep:
     Args:
         part: the training part, on the device.
         ema: averaged weights to update after each step, if any.
+        teacher: a trained net whose answers are part of the loss, if any.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class TrainStep:
         part: Part,
         normalize: Normalizer,
         augmentation: Augmentation,
+        teacher: Teacher | None = None,
     ) -> None:
         self.execution = execution
         self.model = model
@@ -60,6 +63,9 @@ class TrainStep:
         regularization = config.regularization
         self.label_smoothing = regularization.label_smoothing
         self.clip_grad_norm = regularization.clip_grad_norm
+        self.teacher = teacher
+        self.distill_weight = regularization.distill_weight
+        self.distill_temperature = regularization.distill_temperature
         self.sam = _sharpness_aware(regularization, model)
         self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
         self.lookahead = _lookahead(config.optimizer, model, self.steps_per_epoch)
@@ -166,23 +172,28 @@ class TrainStep:
     def _step(self) -> None:
         labels = self.part.labels[self.indices]
         images, targets = self._batch(labels)
-        loss, logits = self.forward(images, targets)
+        taught = None if self.teacher is None else self.teacher(images)
+        loss, logits = self.forward(images, targets, taught)
         self.scaler.scale(loss).backward()
         if self.sam is not None:
             with self.sam.perturbed():
-                self.scaler.scale(self.forward(images, targets)[0]).backward()
+                self.scaler.scale(self.forward(images, targets, taught)[0]).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
 
     def _forward(
-        self, images: torch.Tensor, targets: torch.Tensor
+        self, images: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and the logits."""
         with self.execution.autocast():
             logits = self.model(images)
         smoothing = self.label_smoothing
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing), logits
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        if taught is not None:
+            distilled = distillation_loss(logits.float(), taught, self.distill_temperature)
+            loss = (1 - self.distill_weight) * loss + self.distill_weight * distilled
+        return loss, logits
 
     def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():

@@ -29,6 +29,7 @@ from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
 from resnet_sweep.run_state import Position, capture, restore
 from resnet_sweep.step import TrainStep
 from resnet_sweep.stopping import StopRequest
+from resnet_sweep.teacher import load_teacher
 
 
 class Diverged(Exception):
@@ -103,6 +104,7 @@ def steps_per_epoch(config: Config, data: DeviceData) -> int:
 
 def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainStep:
     """Build the net and all that a training step needs."""
+    teacher = load_teacher(config, data, execution)
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.class_names), data.train.images.shape[-1])
     whiten_stem(model, data.train.images, data.mean, data.std)
@@ -122,6 +124,7 @@ def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainS
         data.train,
         Normalizer(data.mean, data.std),
         build_augmentation(config.augmentation, len(data.class_names)),
+        teacher,
     )
 
 

@@ -81,6 +81,7 @@ def test_a_custom_net_is_counted() -> None:
         Config(train=TrainConfig(device="cpu", progress=False, figures=False, num_threads=1)),
         Config(evaluate_test=False),
         Config(optimizer=SgdConfig(lookahead_alpha=0.8)),
+        Config(regularization=RegularizationConfig(distill_weight=0.5)),
         Config(regularization=RegularizationConfig(ghost_batch_size=128)),
     ],
 )
@@ -132,7 +133,7 @@ def test_what_is_off_leaves_no_trace() -> None:
     assert not [
         name
         for name in fields
-        if re.search("sam|ghost|whitened|alternate|swa|lookahead|ricap", name)
+        if re.search("sam|ghost|whitened|alternate|swa|lookahead|ricap|distill", name)
     ]
 
 

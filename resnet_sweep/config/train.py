@@ -36,6 +36,10 @@ class RegularizationConfig:
         sam_rho: how far the worst weights may be; null: 0.05 for sam, 0.5 for asam.
         ghost_batch_size: batch normalisation over each so many images of a batch, in training
             (Hoffer et al. 2017, arXiv:1705.08741); null: over the whole batch.
+        distill_from: folder of a completed run, whose net teaches this one (Hinton et al. 2015,
+            arXiv:1503.02531), on the same augmented images; null: no teacher.
+        distill_weight: share of the teacher's part in the loss.
+        distill_temperature: T, by which all logits are divided in that part.
     """
 
     name: str = "standard"
@@ -49,6 +53,9 @@ class RegularizationConfig:
     sam: Optional[str] = None
     sam_rho: Optional[float] = None
     ghost_batch_size: Optional[int] = None
+    distill_from: Optional[str] = None
+    distill_weight: float = 0.9
+    distill_temperature: float = 4.0
 
     def __post_init__(self) -> None:
         require_number("regularization.weight_decay", self.weight_decay, 0)
@@ -65,6 +72,9 @@ class RegularizationConfig:
             require(alone, "regularization.swa_start", self.swa_start, allowed)
         if self.ghost_batch_size is not None:
             require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2)
+        require_number("regularization.distill_weight", self.distill_weight, 0, 1)
+        field = "regularization.distill_temperature"
+        require_number(field, self.distill_temperature, 0, open_low=True)
         self._check_sam()
 
     def sam_radius(self) -> Optional[float]:

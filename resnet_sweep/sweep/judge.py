@@ -111,6 +111,9 @@ def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
         for name in ("lookahead_steps", "lookahead_alpha"):
             del values["optimizer"][name]
     regularization = values["regularization"]
+    if config.regularization.distill_from is None:
+        for name in ("distill_from", "distill_weight", "distill_temperature"):
+            del regularization[name]
     regularization["sam_rho"] = config.regularization.sam_radius()
     ghost_size = regularization["ghost_batch_size"]
     if ghost_size is not None and ghost_size >= config.train.batch_size:
