@@ -15,6 +15,7 @@ from resnet_sweep.config.optim import OptimizerConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
+from resnet_sweep.data.resizing import resize
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
@@ -80,6 +81,7 @@ class TrainStep:
         # With the loss inside, so that its kernels are fused as well.
         self.forward: Any = torch.compile(self._forward) if inductor else self._forward
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.image_size = int(part.images.shape[-1])
 
     def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
         """Train on the images at `indices`, int64 [batch_size] on the device."""
@@ -95,6 +97,14 @@ class TrainStep:
             self.graph.replay()
         else:
             self._step()
+
+    def set_image_size(self, size: int) -> None:
+        """Train on images of this side from the next step on; a graph is recorded anew."""
+        if size != self.image_size:
+            self.image_size = size
+            if self.graph is not None:
+                self.graph = None
+                self.record_graph()
 
     def record_graph(self) -> None:
         """Record the step as a CUDA graph; weights and states are left as they were."""
@@ -201,7 +211,7 @@ class TrainStep:
             images = self.part.images[self.indices]
             images = self.augmentation.transform(images, flipped=flipped)
             floats = self.normalize(images, self.execution.memory_format)
-            floats = self.augmentation.erase(floats)
+            floats = resize(self.augmentation.erase(floats), self.image_size)
             floats, targets = self.augmentation.mix(floats, labels)
             return floats.contiguous(memory_format=self.execution.memory_format), targets
 

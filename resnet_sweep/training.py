@@ -15,6 +15,7 @@ from torch import nn
 from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import build_augmentation
 from resnet_sweep.data.device import DeviceData, Part
+from resnet_sweep.data.resizing import train_image_size
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.model.build import build_model
@@ -248,6 +249,8 @@ def _train_steps(
     batch_size, steps = config.train.batch_size, training.steps_per_epoch
     order = image_order(config.seed, position.epoch, len(training.data.train.labels))
     order = order.to(training.execution.device)
+    full = training.data.train.images.shape[-1]
+    training.step.set_image_size(train_image_size(config.train, position.epoch, full))
     if position.step == 0:
         seed_draws(config.seed, position.epoch)
     first = position.epoch * steps

@@ -31,6 +31,7 @@ BAD_INPUT = {
         "augmentation.crop_flip.flip_probability=0.3: must be 0.5"
     ),
     "regularization=strong regularization.swa_start=0.5": "regularization.swa_start=0.5: takes",
+    "train.start_image_size=16 model.pool_size=2": "train.start_image_size=16: needs a net",
     "scheduler.warmup_epochs=9": "train.epochs=2",
     "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
     "model.strides=[1]": "model.strides=[1]",

@@ -103,6 +103,7 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(regularization=RegularizationConfig(swa_start=0.75)),
         Config(train=TrainConfig(epochs=30)),
         Config(train=TrainConfig(precision="fp32")),
+        Config(train=TrainConfig(start_image_size=16)),
         Config(regularization=RegularizationConfig(sam="sam")),
         Config(regularization=RegularizationConfig(ghost_batch_size=64)),
         Config(augmentation=AugmentationConfig(crop_flip=CropFlipConfig(alternate_flip=True))),
@@ -133,7 +134,9 @@ def test_what_is_off_leaves_no_trace() -> None:
     assert not [
         name
         for name in fields
-        if re.search("sam|ghost|whitened|alternate|swa|lookahead|ricap|distill", name)
+        if re.search(
+            "sam|ghost|whitened|alternate|swa|lookahead|ricap|distill|start_image|full_size", name
+        )
     ]
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
+from test_trial import InterruptAt, numbers
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.train import RegularizationConfig
@@ -102,6 +103,17 @@ def test_a_student_trains_and_its_start_is_its_seeds(taught: Path, tmp_path: Pat
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(a, b)
     assert run_trial(student_config(taught), tmp_path / "run").status == "completed"
+
+
+def test_an_interrupted_student_ends_as_an_uninterrupted_one(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_trial(student_config(taught), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 4)
+        assert run_trial(student_config(taught), tmp_path / "parts").status == "interrupted"
+    run_trial(student_config(taught), tmp_path / "parts")
+    assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
 
 
 def test_a_folder_without_a_net_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "lookahead": {"optimizer": SgdConfig(lookahead_steps=2)},
     "swa": {"regularization": RegularizationConfig(swa_start=0.3, dropout=0.1)},
+    "progressive": {
+        "train": replace(
+            make_tiny_config().train, start_image_size=16, full_size_from=0.7, channels_last=False
+        )
+    },
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 
@@ -89,7 +94,7 @@ def numbers(run_dir: Path) -> list[tuple[object, ...]]:
     return [tuple(getattr(row, name) for name in names) for row in read_metrics(run_dir)]
 
 
-class _InterruptAt:
+class InterruptAt:
     """Sends SIGINT when a step of the run begins."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -116,7 +121,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     config.train.epochs = 3
     whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
     with monkeypatch.context() as patch:
-        _InterruptAt(patch, step)
+        InterruptAt(patch, step)
         assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
     resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
     assert resumed.status == whole.status == "completed"

@@ -96,6 +96,9 @@ class TrainConfig:
     """How the run is carried out.
 
     Args:
+        start_image_size: side of the training images in the first epoch, from which it grows
+            (progressive resizing; Howard 2018); needs a global pool; null: full size throughout.
+        full_size_from: part of the run after which they have their full size.
         precision: `auto`: bf16 on a GPU of compute capability 8.0 or more, fp16 on one of
             7.0 or more, otherwise fp32.
         device: `auto`: the first of cuda, mps, cpu that works.
@@ -112,6 +115,8 @@ class TrainConfig:
     name: str = "default"
     epochs: int = 100
     batch_size: int = 128
+    start_image_size: Optional[int] = None
+    full_size_from: float = 0.75
     precision: str = "auto"
     device: str = "auto"
     compile: str = "auto"
@@ -126,6 +131,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require_int("train.epochs", self.epochs, 1)
         require_int("train.batch_size", self.batch_size, 1)
+        if self.start_image_size is not None:
+            require_int("train.start_image_size", self.start_image_size, 4)
+        require_number("train.full_size_from", self.full_size_from, 0, 1)
         require_one_of("train.precision", self.precision, PRECISIONS)
         require_one_of("train.device", self.device, DEVICES)
         require_one_of("train.compile", self.compile, COMPILE_MODES)

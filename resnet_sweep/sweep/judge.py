@@ -102,6 +102,9 @@ def _spell_lr(values: dict[str, Any], config: Config) -> None:
 
 def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
     """Drop ingredients that are off, so that runs from before they existed keep their digest."""
+    if config.train.start_image_size is None:
+        for name in ("start_image_size", "full_size_from"):
+            del values["train"][name]
     if config.augmentation.ricap is None:
         del values["augmentation"]["ricap"]
     crop_flip = values["augmentation"]["crop_flip"]
