@@ -23,7 +23,8 @@ from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.resume import finished_result
 from resnet_sweep.trial import run_trial
 
-DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=64"]
+DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=32"]
+DIGITS += ["model.strides=[2,2,2]", "train.epochs=10"]
 FOLDER = ["data=image_folder", "data.val_size=5000", "data.train_subset=5000"]
 BASE = [
     "model.blocks=[1,1,1]",
@@ -55,6 +56,7 @@ INGREDIENTS: dict[str, list[str]] = {
     "swa": ["regularization.swa_start=0.7"],
     "cosine_restarts": ["scheduler=cosine_restarts", "scheduler.cycles=2"],
     "cutmix": ["augmentation=[crop_flip,cutmix]"],
+    "progressive": ["train.start_image_size=16"],
     "ricap": ["augmentation=[crop_flip,ricap]"],
 }
 
@@ -71,7 +73,7 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     logging.getLogger("resnet_sweep").setLevel(logging.WARNING)
     data = DIGITS if options.root == "digits" else [*FOLDER, f"data.root={options.root}"]
-    base = [*data, *BASE, *options.overrides]
+    base = [*BASE, *data, *options.overrides]
     outputs = options.outputs / Path(options.root).name
     names = list(dict.fromkeys(each for name in options.only for each in _with_base(name)))
     accuracies: dict[str, dict[int, float]] = {name.partition(":")[0]: {} for name in names}
