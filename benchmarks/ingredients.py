@@ -45,7 +45,7 @@ INGREDIENTS: dict[str, list[str]] = {
     "sam": ["regularization.sam=sam"],
     "asam": ["regularization.sam=asam"],
     "muon": ["optimizer=muon", "optimizer.lr=0.02"],
-    "ghost_norm_32": ["regularization.ghost_batch_size=32"],
+    "ghost_norm_8": ["regularization.ghost_batch_size=8"],
     "whitened_stem": ["model.whitened_stem=true"],
     "alternating_flip": ["augmentation.crop_flip.alternate_flip=true"],
     "dirac": ["init=dirac"],
