@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.config import Config
 from resnet_sweep.config import data as data_schemas
 from resnet_sweep.config import model as model_schemas
+from resnet_sweep.config import muon as muon_schemas
 from resnet_sweep.config import optim as optim_schemas
 from resnet_sweep.config import train as train_schemas
 from resnet_sweep.errors import ConfigError, UserError, require
@@ -33,9 +34,11 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "adam": optim_schemas.AdamConfig,
         "adamw": optim_schemas.AdamWConfig,
         "rmsprop": optim_schemas.RmspropConfig,
+        "muon": muon_schemas.MuonConfig,
     },
     "scheduler": {
         "cosine": optim_schemas.CosineConfig,
+        "cosine_restarts": optim_schemas.CosineRestartsConfig,
         "one_cycle": optim_schemas.OneCycleConfig,
         "multistep": optim_schemas.MultistepConfig,
         "step": optim_schemas.StepConfig,

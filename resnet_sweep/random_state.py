@@ -9,7 +9,11 @@ import torch
 
 
 def epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return an independent seed for each run seed, epoch and use (0: order, 1: draws)."""
+    """Return an independent seed for each run seed, epoch and use.
+
+    Args:
+        stream: 0: order, 1: draws, 2: first flips.
+    """
     words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint32)
     return int(words[0]) << 31 | int(words[1]) >> 1
 

@@ -36,7 +36,7 @@ class Position:
 
 def capture(position: Position, step: TrainStep, schedule: Schedule) -> dict[str, Any]:
     """Return the content of a checkpoint, the data's fingerprint apart."""
-    return {
+    state = {
         "position": asdict(position),
         "model": step.model.state_dict(),
         # Hyperparameters stay out: they follow from the configuration and the device.
@@ -47,6 +47,11 @@ def capture(position: Position, step: TrainStep, schedule: Schedule) -> dict[str
         "sums": {"loss": step.loss_sum, "correct": step.correct},
         "rng": get_rng_state(),
     }
+    if step.lookahead is not None:
+        state["lookahead"] = step.lookahead.slow
+    if step.swa is not None:
+        state["swa"] = {"model": step.swa.model.state_dict(), "count": step.swa.count}
+    return state
 
 
 def restore(state: dict[str, Any], step: TrainStep, schedule: Schedule) -> Position:
@@ -56,6 +61,11 @@ def restore(state: dict[str, Any], step: TrainStep, schedule: Schedule) -> Posit
     schedule.load_state_dict(state["schedule"])
     if step.ema is not None:
         step.ema.model.load_state_dict(state["ema"])
+    if step.lookahead is not None:
+        step.lookahead.load(state["lookahead"])
+    if step.swa is not None:
+        step.swa.model.load_state_dict(state["swa"]["model"])
+        step.swa.count = state["swa"]["count"]
     if state["scaler"] and step.scaler.is_enabled():
         step.scaler.load_state_dict(state["scaler"])
     step.loss_sum.copy_(state["sums"]["loss"])

@@ -11,13 +11,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet_sweep.config import Config
-from resnet_sweep.data.augmentation import Augmentation
+from resnet_sweep.config.optim import OptimizerConfig
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
+from resnet_sweep.data.resizing import resize
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer
 from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import set_lr
-from resnet_sweep.random_state import get_rng_state, set_rng_state
+from resnet_sweep.optim.sam import SharpnessAware
+from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
+from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
+from resnet_sweep.teacher import Teacher, distillation_loss
 
 GRAPH_WARMUP_STEPS = 3
 
@@ -31,6 +38,7 @@ class TrainStep:
     Args:
         part: the training part, on the device.
         ema: averaged weights to update after each step, if any.
+        teacher: a trained net whose answers are part of the loss, if any.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class TrainStep:
         part: Part,
         normalize: Normalizer,
         augmentation: Augmentation,
+        teacher: Teacher | None = None,
     ) -> None:
         self.execution = execution
         self.model = model
@@ -51,8 +60,17 @@ class TrainStep:
         self.part = part
         self.normalize = normalize
         self.augmentation = augmentation
-        self.label_smoothing = config.regularization.label_smoothing
-        self.clip_grad_norm = config.regularization.clip_grad_norm
+        self.flips = _alternating_flips(config, part) if augmentation.alternates else None
+        regularization = config.regularization
+        self.label_smoothing = regularization.label_smoothing
+        self.clip_grad_norm = regularization.clip_grad_norm
+        self.teacher = teacher
+        self.distill_weight = regularization.distill_weight
+        self.distill_temperature = regularization.distill_temperature
+        self.sam = _sharpness_aware(regularization, model)
+        self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
+        self.lookahead = _lookahead(config.optimizer, model, self.steps_per_epoch)
+        self.swa = None if regularization.swa_start is None else EqualAverage(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
         self.indices = torch.arange(config.train.batch_size, device=device)
@@ -63,6 +81,7 @@ class TrainStep:
         # With the loss inside, so that its kernels are fused as well.
         self.forward: Any = torch.compile(self._forward) if inductor else self._forward
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.image_size = int(part.images.shape[-1])
 
     def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
         """Train on the images at `indices`, int64 [batch_size] on the device."""
@@ -70,10 +89,22 @@ class TrainStep:
         set_lr(self.optimizer, lr)
         if self.ema is not None:
             self.ema.set_step(step)
+        if self.lookahead is not None:
+            self.lookahead.set_step(step)
+        if self.flips is not None:
+            self.flips.set_epoch(step // self.steps_per_epoch)
         if self.graph is not None:
             self.graph.replay()
         else:
             self._step()
+
+    def set_image_size(self, size: int) -> None:
+        """Train on images of this side from the next step on; a graph is recorded anew."""
+        if size != self.image_size:
+            self.image_size = size
+            if self.graph is not None:
+                self.graph = None
+                self.record_graph()
 
     def record_graph(self) -> None:
         """Record the step as a CUDA graph; weights and states are left as they were."""
@@ -83,6 +114,19 @@ class TrainStep:
             with torch.cuda.graph(graph):
                 self._step()
         self.graph = graph
+
+    @property
+    def kept_model(self) -> nn.Module:
+        """The net that is evaluated and kept: an averaged one where there is one."""
+        if self.swa is not None and self.swa.count > 0:
+            return self.swa.model
+        return self.model if self.ema is None else self.ema.model
+
+    def average_epoch(self) -> None:
+        """Take the weights into the equal average, whose statistics are found anew."""
+        assert self.swa is not None
+        self.swa.update()
+        recompute_statistics(self.swa.model, self._plain_batches())
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -108,7 +152,8 @@ class TrainStep:
         """Return what a step changes beside the optimizer's state."""
         nets = [self.model] if self.ema is None else [self.model, self.ema.model]
         tensors = [tensor for net in nets for tensor in net.state_dict().values()]
-        return [*tensors, self.loss_sum, self.correct]
+        slow = [] if self.lookahead is None else self.lookahead.slow
+        return [*tensors, *slow, self.loss_sum, self.correct]
 
     def _moments(self) -> list[torch.Tensor]:
         """Return the optimizer's state; it comes to be in the first step."""
@@ -137,28 +182,46 @@ class TrainStep:
     def _step(self) -> None:
         labels = self.part.labels[self.indices]
         images, targets = self._batch(labels)
-        loss, logits = self.forward(images, targets)
+        taught = None if self.teacher is None else self.teacher(images)
+        loss, logits = self.forward(images, targets, taught)
         self.scaler.scale(loss).backward()
+        if self.sam is not None:
+            with self.sam.perturbed():
+                self.scaler.scale(self.forward(images, targets, taught)[0]).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
 
     def _forward(
-        self, images: torch.Tensor, targets: torch.Tensor
+        self, images: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss and the logits."""
         with self.execution.autocast():
             logits = self.model(images)
         smoothing = self.label_smoothing
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing), logits
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        if taught is not None:
+            distilled = distillation_loss(logits.float(), taught, self.distill_temperature)
+            loss = (1 - self.distill_weight) * loss + self.distill_weight * distilled
+        return loss, logits
 
     def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            images = self.augmentation.transform(self.part.images[self.indices])
+            flipped = None if self.flips is None else self.flips(self.indices)
+            images = self.part.images[self.indices]
+            images = self.augmentation.transform(images, flipped=flipped)
             floats = self.normalize(images, self.execution.memory_format)
-            floats = self.augmentation.erase(floats)
+            floats = resize(self.augmentation.erase(floats), self.image_size)
             floats, targets = self.augmentation.mix(floats, labels)
             return floats.contiguous(memory_format=self.execution.memory_format), targets
+
+    def _plain_batches(self) -> Iterator[torch.Tensor]:
+        """Yield the training images as they are, in whole batches."""
+        size = len(self.indices)
+        with self.execution.autocast():
+            for images in self.part.images.split(size):
+                if len(images) == size:
+                    yield self.normalize(images, self.execution.memory_format)
 
     def _update(self) -> None:
         if self.clip_grad_norm is not None:
@@ -167,5 +230,22 @@ class TrainStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.lookahead is not None:
+            self.lookahead.update()
         if self.ema is not None:
             self.ema.update()
+
+
+def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:
+    rho = config.sam_radius()
+    return None if rho is None else SharpnessAware(model, rho, config.sam == "asam")
+
+
+def _lookahead(config: OptimizerConfig, model: nn.Module, steps_per_epoch: int) -> Lookahead | None:
+    steps, alpha = config.lookahead_steps, config.lookahead_alpha
+    return None if steps is None else Lookahead(model, steps, alpha, steps_per_epoch)
+
+
+def _alternating_flips(config: Config, part: Part) -> AlternatingFlips:
+    seed = epoch_seed(config.seed, 0, 2)
+    return AlternatingFlips(seed, len(part.labels), part.images.device)

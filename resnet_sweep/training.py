@@ -15,9 +15,11 @@ from torch import nn
 from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import build_augmentation
 from resnet_sweep.data.device import DeviceData, Part
+from resnet_sweep.data.resizing import train_image_size
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.model.build import build_model
+from resnet_sweep.model.whitening import whiten_stem
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.scheduler import Schedule
@@ -28,6 +30,7 @@ from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
 from resnet_sweep.run_state import Position, capture, restore
 from resnet_sweep.step import TrainStep
 from resnet_sweep.stopping import StopRequest
+from resnet_sweep.teacher import load_teacher
 
 
 class Diverged(Exception):
@@ -66,8 +69,8 @@ class Training:
 
     @property
     def kept_model(self) -> nn.Module:
-        """The net that is evaluated and kept: the averaged one where there is one."""
-        return self.step.model if self.step.ema is None else self.step.ema.model
+        """The net that is evaluated and kept."""
+        return self.step.kept_model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,8 +105,10 @@ def steps_per_epoch(config: Config, data: DeviceData) -> int:
 
 def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainStep:
     """Build the net and all that a training step needs."""
+    teacher = load_teacher(config, data, execution)
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.class_names), data.train.images.shape[-1])
+    whiten_stem(model, data.train.images, data.mean, data.std)
     model = model.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
     regularization = config.regularization
     half_life = regularization.ema_half_life_epochs
@@ -120,6 +125,7 @@ def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainS
         data.train,
         Normalizer(data.mean, data.std),
         build_augmentation(config.augmentation, len(data.class_names)),
+        teacher,
     )
 
 
@@ -191,6 +197,8 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
     _count_step_time(position, watch)
     _require_finite("training", loss, position)
+    if _averages_epoch(training.config, position.epoch):
+        training.step.average_epoch()
     training.evaluation = training.evaluate_val()
     val = training.evaluation
     if val is not None:
@@ -208,6 +216,12 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     )
     _close_epoch(training, metrics)
     return metrics
+
+
+def _averages_epoch(config: Config, epoch: int) -> bool:
+    """Whether the weights at the end of this epoch, counted from 0, belong to SWA's mean."""
+    start = config.regularization.swa_start
+    return start is not None and epoch + 1 > start * config.train.epochs
 
 
 def _require_finite(part: str, loss: float, position: Position) -> None:
@@ -235,6 +249,8 @@ def _train_steps(
     batch_size, steps = config.train.batch_size, training.steps_per_epoch
     order = image_order(config.seed, position.epoch, len(training.data.train.labels))
     order = order.to(training.execution.device)
+    full = training.data.train.images.shape[-1]
+    training.step.set_image_size(train_image_size(config.train, position.epoch, full))
     if position.step == 0:
         seed_draws(config.seed, position.epoch)
     first = position.epoch * steps

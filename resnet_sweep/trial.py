@@ -37,6 +37,7 @@ from resnet_sweep.records.run_folder import (
     write_result,
 )
 from resnet_sweep.stopping import StopRequest, stop_on_signals
+from resnet_sweep.teacher import load_teacher
 from resnet_sweep.training import (
     Diverged,
     Interrupted,
@@ -77,6 +78,7 @@ def prepare(config: Config) -> Prepared:
     images = len(data.train.labels)
     allowed = f"must be at most the number of training images, {images}"
     require(config.train.batch_size <= images, "train.batch_size", config.train.batch_size, allowed)
+    load_teacher(config, data, execution)
     return Prepared(cost, execution, data)
 
 

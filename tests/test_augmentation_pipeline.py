@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from device_waits import WAITING, Recorder
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_sweep.config.data import (
     AugmentationConfig,
@@ -20,6 +20,7 @@ from resnet_sweep.config.data import (
     MixupConfig,
     RandAugmentConfig,
     RandomErasingConfig,
+    RicapConfig,
     TrivialAugmentConfig,
 )
 from resnet_sweep.data.augmentation import Augmentation, build_augmentation
@@ -34,14 +35,9 @@ EVERYTHING = AugmentationConfig(
     random_erasing=RandomErasingConfig(),
     mixup=MixupConfig(),
     cutmix=CutmixConfig(),
+    ricap=RicapConfig(),
 )
 OPTIONS = [field.name for field in fields(AugmentationConfig)]
-WAITING = {
-    *("aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::masked_select"),
-    *("aten::bincount", "aten::_unique2", "aten::equal", "aten::is_nonzero"),
-    # Constants written out in Python, which a GPU has to fetch.
-    *("aten::lift_fresh", "aten::lift_fresh_copy"),
-}
 
 
 def batch(count: int = 16, size: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,7 +77,7 @@ def test_each_option_keeps_shapes_and_changes_its_own_part(name: str) -> None:
     pixels, floats, targets = run(augmentation, *given, torch.Generator().manual_seed(1))
     assert pixels.dtype == torch.uint8 and pixels.shape == given[0].shape
     assert floats.dtype == torch.float32 and floats.shape == given[1].shape
-    assert augmentation.mixes == (name in ("mixup", "cutmix"))
+    assert augmentation.mixes == (name in ("mixup", "cutmix", "ricap"))
     if augmentation.mixes:
         assert targets.shape == (16, 10) and targets.dtype == torch.float32
     else:
@@ -96,14 +92,14 @@ def test_every_image_has_its_own_draw(name: str) -> None:
     count = 64
     labels = torch.zeros(count, dtype=torch.int64)
     copies = image.expand(count, -1, -1, -1), float_image.expand(count, -1, -1, -1), labels
-    if name in ("mixup", "cutmix"):
+    if name in ("mixup", "cutmix", "ricap"):
         copies = copies[0], batch(count)[1], labels
     config = only(name)
     if config.cutmix is not None:
         config.cutmix.probability = 1.0
     pixels, floats, _ = run(build_augmentation(config, 10), *copies)
     changes = torch.cat(((pixels != copies[0]).flatten(1), (floats != copies[1]).flatten(1)), 1)
-    assert len(changes.unique(dim=0)) > count / 4 or name == "mixup"
+    assert len(changes.unique(dim=0)) > count / 4 or name in ("mixup", "ricap")
     if name == "mixup":
         shares = (floats - copies[1]).flatten(1).std(1)
         assert len(shares.round(decimals=4).unique()) > count / 4
@@ -143,22 +139,6 @@ def test_without_a_generator_the_global_seed_decides() -> None:
     torch.manual_seed(5)
     again = run(augmentation, *batch())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-class Recorder(TorchDispatchMode):
-    """Collect the names of all operations, and lookups by a mask of unknown count."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.names.add(func.name().split(".")[0])
-        if func.name().startswith(("aten::index.", "aten::index_put")):
-            assert all(i is None or i.dtype == torch.int64 for i in args[1])
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, "everything"])

@@ -25,6 +25,13 @@ BAD_INPUT = {
     "optimizer.lr=-.inf": "optimizer.lr",
     "regularization.weight_decay=inf": "regularization.weight_decay=inf",
     "regularization.dropout=1": "regularization.dropout=1",
+    "regularization.sam_rho=0.1": "regularization.sam_rho=0.1: needs regularization.sam=sam",
+    "regularization.ghost_batch_size=48": "must divide train.batch_size=64",
+    "augmentation.crop_flip.alternate_flip=true augmentation.crop_flip.flip_probability=0.3": (
+        "augmentation.crop_flip.flip_probability=0.3: must be 0.5"
+    ),
+    "regularization=strong regularization.swa_start=0.5": "regularization.swa_start=0.5: takes",
+    "train.start_image_size=16 model.pool_size=2": "train.start_image_size=16: needs a net",
     "scheduler.warmup_epochs=9": "train.epochs=2",
     "model.widths=[4,8,16]": "model.widths=[4, 8, 16]",
     "model.strides=[1]": "model.strides=[1]",

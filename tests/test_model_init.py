@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from resnet_sweep.config.model import INITS, InitConfig, ResNetConfig
+from resnet_sweep.config.model import BLOCKS, INITS, InitConfig, ResNetConfig
 from resnet_sweep.model.init import initialize
 from resnet_sweep.model.resnet import ResidualBlock, ResNet
 
@@ -36,6 +36,15 @@ def kaiming(fill: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
     return filled
 
 
+def partial_identity(weight: Tensor) -> Tensor:
+    """dirac_ on as many filters as there are input channels."""
+    filled = kaiming(init.kaiming_normal_)(weight)
+    if weight.ndim == 4:
+        inputs = weight.shape[1]
+        filled[:inputs] = init.dirac_(torch.empty_like(weight[:inputs]))
+    return filled
+
+
 REFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
     "kaiming_normal": kaiming(init.kaiming_normal_),
     "kaiming_uniform": kaiming(init.kaiming_uniform_),
@@ -43,6 +52,7 @@ REFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier_uniform": init.xavier_uniform_,
     "orthogonal": init.orthogonal_,
     "normal": lambda weight: init.normal_(weight, std=0.02),
+    "dirac": partial_identity,
 }
 
 
@@ -54,6 +64,18 @@ def test_schemes_equal_torch(name: str) -> None:
     torch.manual_seed(3)
     for layer in weight_layers(net):
         assert torch.equal(layer.weight, REFERENCES[name](torch.empty_like(layer.weight)))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 4), (6, 4), (4, 6)])
+def test_a_dirac_convolution_passes_its_input_on(inputs: int, outputs: int) -> None:
+    conv = nn.Conv2d(inputs, outputs, 5, padding=2, bias=False)
+    initialize(nn.Sequential(conv), InitConfig(name="dirac"))
+    x = torch.randn(2, inputs, 8, 8)
+    kept = min(inputs, outputs)
+    torch.testing.assert_close(conv(x)[:, :kept], x[:, :kept])
+    if outputs <= inputs:
+        assert torch.equal(conv.weight, init.dirac_(torch.empty_like(conv.weight)))
+    assert conv.weight.flatten(1).abs().sum(1).min() > 0
 
 
 def test_kaiming_normal_keeps_the_scale_of_torchvision() -> None:
@@ -75,7 +97,7 @@ def test_biases_and_norms() -> None:
             assert (module.bias == 0).all()
 
 
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_zero_init_residual_makes_each_block_its_shortcut(block: str) -> None:
     net = small(block)
     initialize(net, InitConfig(zero_init_residual=True))

@@ -35,10 +35,29 @@ def plan(num_classes: int = 10, image_size: int = 32, **fields: Any) -> ModelPla
         ({"base_width": 64, "first_width": 16}, 4_604_634),
         (RESNET20, 269_722),
         (WRN_16_4, 2_748_890),
+        # 27 fixed filters of 27 weights and 27 * 16 in place of the stem's.
+        ({"whitened_stem": True}, 4_604_634 + 27 * 27),
     ],
 )
 def test_published_parameter_counts(fields: dict[str, Any], num_params: int) -> None:
     assert plan(**fields).num_params == num_params
+
+
+def pyramid_params(widths: list[int], blocks: list[int]) -> int:
+    """Han et al. 2017, figure 6d, layer by layer, with zero-padded shortcuts."""
+    total, inputs = 3 * 9 * widths[0] + 2 * widths[0], widths[0]
+    for width, count in zip(widths, blocks, strict=True):
+        for _ in range(count):
+            norms = 2 * inputs + 2 * width + 2 * width
+            total += norms + 9 * inputs * width + 9 * width * width
+            inputs = width
+    return total + 2 * inputs + 10 * inputs + 10
+
+
+def test_pyramid_blocks_are_counted() -> None:
+    widths, blocks = [16, 64, 128, 256], [2, 3, 4, 3]
+    planned = plan(block="pyramid", shortcut="pad", widths=widths, blocks=blocks)
+    assert planned.num_params == pyramid_params(widths, blocks)
 
 
 @pytest.mark.parametrize(("fields", "millions"), [({}, 183), (S1122, 704)])
@@ -63,11 +82,12 @@ def random_case(seed: int) -> tuple[ResNetConfig, int, int]:
         blocks=[draw.randint(1, 3) for _ in range(stages)],
         stem_width=draw.choice([None, 3, 8]),
         stem_kernel_size=draw.choice([1, 3, 5]),
+        whitened_stem=draw.choice([True, False]),
         kernel_size=draw.choice([3, 5, [draw.choice([1, 3, 5]) for _ in range(stages)]]),
         shortcut_kernel_size=draw.choice([1, 3, 5]),
         strides=draw.choice([None, [draw.randint(1, 3) for _ in range(stages)]]),
         pool_size=draw.choice([None, 1, 2, 3]),
-        block=draw.choice(["basic", "preact"]),
+        block=draw.choice(["basic", "preact", "pyramid"]),
         shortcut=draw.choice(["conv", "conv", "pad"]),
         squeeze_excitation=draw.choice([True, False]),
         squeeze_ratio=draw.choice([2, 16]),

@@ -16,7 +16,7 @@ from torchvision.models.resnet import ResNet as TorchvisionResNet
 from resnet_sweep.config.model import ACTIVATIONS, ResNetConfig
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.layers import PadShortcut, SqueezeExcitation, StochasticDepth
-from resnet_sweep.model.resnet import BasicBlock, PreactBlock, ResidualBlock, ResNet
+from resnet_sweep.model.resnet import BasicBlock, PreactBlock, PyramidBlock, ResidualBlock, ResNet
 
 
 def small(block: str = "basic", **fields: Any) -> ResNetConfig:
@@ -96,6 +96,29 @@ def test_preact_blocks_follow_the_paper() -> None:
     torch.testing.assert_close(net(images), net.head.get_submodule("linear")(pooled))
 
 
+@pytest.mark.parametrize("shortcut", ["pad", "conv"])
+def test_pyramid_blocks_follow_the_paper(shortcut: str) -> None:
+    """Han et al. 2017, figure 6d."""
+    torch.manual_seed(0)
+    net = ResNet(small("pyramid", shortcut=shortcut), 3).eval()
+    shake_norms(net)
+    images = torch.randn(2, 3, 32, 32)
+    x: Tensor = net.stem.get_submodule("norm")(net.stem.get_submodule("conv")(images))
+    for block, stride in zip(blocks_of(net), [1, 2, 1], strict=True):
+        assert isinstance(block, PyramidBlock)
+        hidden = F.conv2d(block.norm1(x), block.conv1.weight, stride=stride, padding=1)
+        hidden = F.conv2d(F.relu(block.norm2(hidden)), block.conv2.weight, padding=1)
+        if stride == 2 and shortcut == "pad":
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 4))
+        elif stride == 2:
+            parts = block.shortcut
+            projected = F.conv2d(x, parts.get_submodule("conv").weight, stride=2)  # type: ignore[arg-type]
+            x = parts.get_submodule("norm")(projected)
+        x = x + block.norm3(hidden)
+    pooled = F.relu(net.head.get_submodule("norm")(x)).mean((2, 3))
+    torch.testing.assert_close(net(images), net.head.get_submodule("linear")(pooled))
+
+
 def test_pad_shortcut_keeps_every_second_pixel_and_adds_zeros() -> None:
     x = torch.randn(2, 3, 5, 5)
     y = PadShortcut(stride=2, new_channels=4)(x)
@@ -106,7 +129,7 @@ def test_pad_shortcut_keeps_every_second_pixel_and_adds_zeros() -> None:
     assert not y[:, 3:].any()
 
 
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_pad_shortcut_takes_the_input_of_the_block(block: str) -> None:
     net = ResNet(small(block, shortcut="pad"), 3).eval()
     changed = blocks_of(net)[1]
@@ -144,7 +167,7 @@ def test_stochastic_depth_grows_linearly_to_the_last_block() -> None:
     assert not any(isinstance(x, StochasticDepth) for x in ResNet(small(), 3).modules())
 
 
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_dropout_acts_on_the_input_of_the_second_convolution(block: str) -> None:
     net = ResNet(small(block, activation="silu"), 3, dropout=0.75)
     seen: list[Tensor] = []
@@ -157,7 +180,7 @@ def test_dropout_acts_on_the_input_of_the_second_convolution(block: str) -> None
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_every_parameter_gets_a_gradient(block: str, activation: str) -> None:
     """In-place operations that overwrite what a backward pass needs raise here."""
     config = small(block, activation=activation, squeeze_excitation=True, squeeze_ratio=1)
@@ -183,7 +206,7 @@ def test_in_place_operations_do_not_change_gradients() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_nothing_in_training_waits_for_the_device(block: str) -> None:
     """Fake tensors have no values, so any branch on one or read of one raises."""
     config = small(block, squeeze_excitation=True, shortcut="pad", pool_size=2)
@@ -194,7 +217,7 @@ def test_nothing_in_training_waits_for_the_device(block: str) -> None:
 
 
 @pytest.mark.parametrize("shortcut", ["conv", "pad"])
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_channels_last_goes_through(block: str, shortcut: str) -> None:
     net = ResNet(small(block, shortcut=shortcut, squeeze_excitation=True), 3).eval()
     images = torch.randn(2, 3, 16, 16)
@@ -210,7 +233,7 @@ def test_channels_last_goes_through(block: str, shortcut: str) -> None:
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("block", ["basic", "preact"])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
 def test_bf16_autocast_trains(block: str) -> None:
     net = ResNet(small(block, squeeze_excitation=True), 3, stochastic_depth=0.5)
     with torch.autocast("cpu", torch.bfloat16):

@@ -9,6 +9,7 @@ from torch.optim import lr_scheduler
 from resnet_sweep.config.optim import (
     ConstantConfig,
     CosineConfig,
+    CosineRestartsConfig,
     ExponentialConfig,
     LinearConfig,
     MultistepConfig,
@@ -44,6 +45,26 @@ def torch_rates(make: object, per_epoch: bool = False) -> list[float]:
 def test_cosine_is_torchs() -> None:
     expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, TOTAL, eta_min=0.1 * PEAK))
     assert our_rates(CosineConfig(final_fraction=0.1)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("cycles", "factor", "first"), [(2, 2, 20), (4, 1, 15), (1, 3, 60)])
+def test_restarts_are_torchs(cycles: int, factor: int, first: int) -> None:
+    expected = torch_rates(
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, first, factor, eta_min=0.1 * PEAK)
+    )
+    config = CosineRestartsConfig(final_fraction=0.1, cycles=cycles, cycle_factor=factor)
+    assert our_rates(config) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("cycles", [3, 100])
+def test_restarts_fill_a_run_of_any_length(cycles: int) -> None:
+    config = CosineRestartsConfig(cycles=cycles, cycle_factor=1.7, warmup_epochs=1)
+    rates = our_rates(config)
+    assert max(rates) == rates[STEPS] == PEAK
+    assert min(rates) >= 0
+    if cycles == 3:
+        assert sum(rate == PEAK for rate in rates[STEPS:]) == 3
+        assert rates[-1] < 0.01 * PEAK
 
 
 def test_linear_is_torchs() -> None:
@@ -103,7 +124,9 @@ def test_plateau_is_torchs() -> None:
     assert ours.lr(0) < PEAK
 
 
-@pytest.mark.parametrize("config", [CosineConfig, LinearConfig, ConstantConfig, StepConfig])
+@pytest.mark.parametrize(
+    "config", [CosineConfig, CosineRestartsConfig, LinearConfig, ConstantConfig, StepConfig]
+)
 def test_warmup_rises_in_a_straight_line_to_the_peak(config: type[SchedulerConfig]) -> None:
     rates = our_rates(config(warmup_epochs=2))
     assert rates[: 2 * STEPS] == pytest.approx([PEAK * (i + 1) / 10 for i in range(10)])

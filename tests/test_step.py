@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import build_augmentation
@@ -43,7 +44,16 @@ def state_of(step: TrainStep) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in [*step._weights_and_sums(), *step._moments()]]
 
 
-@pytest.mark.parametrize("optimizer", [SgdConfig(), AdamWConfig()])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SgdConfig(),
+        AdamWConfig(),
+        MuonConfig(),
+        MuonConfig(others="sgd"),
+        SgdConfig(lookahead_steps=2),
+    ],
+)
 @pytest.mark.parametrize("steps_before", [0, 2])
 def test_recording_leaves_the_next_step_as_it_would_have_been(
     optimizer: OptimizerConfig, steps_before: int

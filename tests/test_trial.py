@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import signal
 from dataclasses import replace
@@ -20,15 +21,24 @@ from resnet_sweep.config.data import (
     CutmixConfig,
     MixupConfig,
     RandAugmentConfig,
+    RicapConfig,
 )
-from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig
+from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.config.muon import MuonConfig
+from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
 from resnet_sweep.errors import UserError
 from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import METRIC_NAMES, EpochMetrics, read_metrics, read_result
+from resnet_sweep.records.run_folder import (
+    CONFIG,
+    METRIC_NAMES,
+    EpochMetrics,
+    read_metrics,
+    read_result,
+)
 from resnet_sweep.training import PrunedTrial
 from resnet_sweep.trial import run_trial
 
@@ -51,6 +61,29 @@ RECIPES: dict[str, dict[str, Any]] = {
             ema_half_life_epochs=0.5,
         ),
     },
+    "sam": {"regularization": RegularizationConfig(sam="sam", dropout=0.1, ghost_batch_size=16)},
+    "muon": {"optimizer": MuonConfig()},
+    "muon_sgd": {
+        "optimizer": MuonConfig(others="sgd"),
+        "regularization": RegularizationConfig(ema_half_life_epochs=0.5),
+    },
+    "whitened": {
+        "model": ResNetConfig(
+            widths=[4, 8], blocks=[1, 1], strides=[2, 2], whitened_stem=True, block="pyramid"
+        )
+    },
+    "alternating_flip": {
+        "augmentation": AugmentationConfig(
+            crop_flip=CropFlipConfig(padding=1, alternate_flip=True), ricap=RicapConfig()
+        )
+    },
+    "lookahead": {"optimizer": SgdConfig(lookahead_steps=2)},
+    "swa": {"regularization": RegularizationConfig(swa_start=0.3, dropout=0.1)},
+    "progressive": {
+        "train": replace(
+            make_tiny_config().train, start_image_size=16, full_size_from=0.7, channels_last=False
+        )
+    },
     "plateau": {"scheduler": PlateauConfig(patience=0, threshold=0.9)},
 }
 
@@ -61,7 +94,7 @@ def numbers(run_dir: Path) -> list[tuple[object, ...]]:
     return [tuple(getattr(row, name) for name in names) for row in read_metrics(run_dir)]
 
 
-class _InterruptAt:
+class InterruptAt:
     """Sends SIGINT when a step of the run begins."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -88,7 +121,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     config.train.epochs = 3
     whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
     with monkeypatch.context() as patch:
-        _InterruptAt(patch, step)
+        InterruptAt(patch, step)
         assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
     resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
     assert resumed.status == whole.status == "completed"
@@ -96,6 +129,15 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert (resumed.test_loss, resumed.val_loss) == (whole.test_loss, whole.val_loss)
     first, second = (read_model(tmp_path / n)["state_dict"] for n in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
+    whole = run_trial(tiny_config, tmp_path / "run")
+    values = json.loads((tmp_path / "run" / CONFIG).read_text())
+    del values["augmentation"]["crop_flip"], values["train"]["tensorboard"]
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(values))
+    tiny_config.train.tensorboard = True  # its default
+    assert run_trial(tiny_config, tmp_path / "run").val_loss == whole.val_loss
 
 
 def test_a_damaged_checkpoint_resumes_from_the_one_before(

@@ -52,6 +52,8 @@ class Config:
         require(self.resume is None, "resume", self.resume, allowed)
         if isinstance(self.scheduler, SchedulerConfig):  # a raw node while Hydra composes
             self._check_schedule()
+            self._check_ghost_norm()
+            self._check_resizing()
 
     def _check_schedule(self) -> None:
         warmup, epochs = self.scheduler.warmup_epochs, self.train.epochs
@@ -63,3 +65,15 @@ class Config:
         needs_val = isinstance(self.scheduler, PlateauConfig) and self.data.val_size == 0
         allowed = "needs a validation loss: set data.val_size above 0 or take another scheduler"
         require(not needs_val, "scheduler", self.scheduler.name, allowed)
+
+    def _check_ghost_norm(self) -> None:
+        ghost, batch = self.regularization.ghost_batch_size, self.train.batch_size
+        fits = ghost is None or ghost >= batch or batch % ghost == 0
+        allowed = f"must divide train.batch_size={batch}"
+        require(fits, "regularization.ghost_batch_size", ghost, allowed)
+
+    def _check_resizing(self) -> None:
+        small = self.train.start_image_size
+        fixed = isinstance(self.model, ResNetConfig) and self.model.pool_size is not None
+        allowed = "needs a net that takes images of any size: model.pool_size=null"
+        require(small is None or not fixed, "train.start_image_size", small, allowed)

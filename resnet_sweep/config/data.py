@@ -99,15 +99,25 @@ class ArraysConfig(DataConfig):
 
 @dataclass
 class CropFlipConfig:
-    """Random crop of the zero-padded image and random horizontal flip."""
+    """Random crop of the zero-padded image and random horizontal flip.
+
+    Args:
+        alternate_flip: in the first epoch each image is mirrored or not, at random; from then
+            on every epoch shows it the other way round (Jordan 2024, arXiv:2404.00498, section
+            3.6, "alternating flip").
+    """
 
     padding: int = 4
     flip_probability: float = 0.5
+    alternate_flip: bool = False
 
     def __post_init__(self) -> None:
         require_int("augmentation.crop_flip.padding", self.padding, 0, 64)
         field = "augmentation.crop_flip.flip_probability"
         require_number(field, self.flip_probability, 0, 1)
+        fair = not self.alternate_flip or self.flip_probability == 0.5
+        allowed = "must be 0.5 where augmentation.crop_flip.alternate_flip is on"
+        require(fair, field, self.flip_probability, allowed)
 
 
 @dataclass
@@ -208,10 +218,26 @@ class CutmixConfig:
 
 
 @dataclass
+class RicapConfig:
+    """Four images cropped and patched into one, labels by area (arXiv:1811.09030).
+
+    Takahashi, Matsubara and Uehara 2018; sizes and places are drawn for each image.
+
+    Args:
+        beta: of the Beta(beta, beta) distribution of the corner's place.
+    """
+
+    beta: float = 0.3
+
+    def __post_init__(self) -> None:
+        require_number("augmentation.ricap.beta", self.beta, 0, open_low=True)
+
+
+@dataclass
 class AugmentationConfig:
     """Null: not used. The order is that of the fields, whatever the command line says.
 
-    Where mixup and cutmix are both on, each image draws one of the two.
+    Where several of mixup, cutmix and ricap are on, each image draws one of them.
     """
 
     crop_flip: Optional[CropFlipConfig] = None
@@ -223,3 +249,4 @@ class AugmentationConfig:
     random_erasing: Optional[RandomErasingConfig] = None
     mixup: Optional[MixupConfig] = None
     cutmix: Optional[CutmixConfig] = None
+    ricap: Optional[RicapConfig] = None

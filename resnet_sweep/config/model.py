@@ -13,7 +13,7 @@ from resnet_sweep.errors import (
     require_one_of,
 )
 
-BLOCKS = ("basic", "preact")
+BLOCKS = ("basic", "preact", "pyramid")
 SHORTCUTS = ("conv", "pad")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
 DEFAULT_WIDTH_FACTOR = 2.0
@@ -24,6 +24,7 @@ INITS = (
     "xavier_uniform",
     "orthogonal",
     "normal",
+    "dirac",
 )
 
 
@@ -57,13 +58,19 @@ class ResNetConfig(ModelConfig):
             the later ones grow by width_factor and are rounded to a multiple of 8.
         first_width: channels of the first stage, ahead of base_width.
         stem_width: channels of the first convolution; null: those of the first stage.
+        whitened_stem: a first convolution of stem_kernel_size whose fixed filters give the
+            patches of the training images unit covariance (Page 2018, "How to train your
+            ResNet"; Jordan 2024, arXiv:2404.00498, section 3.1), then a 1x1 convolution to
+            stem_width. The fixed filters count as parameters.
         blocks: B_i, blocks of each stage.
         kernel_size: F_i, one odd number for all stages or a list.
         shortcut_kernel_size: K_i of the convolutions in the shortcuts, likewise.
         strides: of each stage's first block; null: 1, then 2 for each later stage.
         pool_size: P, kernel and stride of the last average pooling; null: the whole map.
             What is left of the map is flattened.
-        block: `basic` (He et al. 2015, arXiv:1512.03385) or `preact` (arXiv:1603.05027).
+        block: `basic` (He et al. 2015, arXiv:1512.03385), `preact` (arXiv:1603.05027) or
+            `pyramid` (Han et al. 2017, arXiv:1610.02915, figure 6d: no first activation, a
+            third normalisation at the end).
         shortcut: where the shape changes, a convolution or subsampling padded with zeros.
         squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
         squeeze_ratio: channels over the width of the squeezed layer.
@@ -75,6 +82,7 @@ class ResNetConfig(ModelConfig):
     first_width: Optional[int] = None
     stem_width: Optional[int] = None
     stem_kernel_size: int = 3
+    whitened_stem: bool = False
     blocks: list[int] = field(default_factory=lambda: [2, 3, 4, 3])
     kernel_size: Any = 3
     shortcut_kernel_size: Any = 1
@@ -182,7 +190,10 @@ class InitConfig:
     """How the weights of convolutions and of the classifier start.
 
     Args:
-        name: scheme, as in torch.nn.init.
+        name: scheme, as in torch.nn.init. `dirac`: convolutions pass their input channels on
+            through their first filters (Zagoruyko and Komodakis 2017, arXiv:1706.00388; as a
+            partial identity, Jordan 2024, arXiv:2404.00498, section 3.2); further filters and
+            linear layers take kaiming_normal.
         std: standard deviation; of `normal` alone.
         zero_init_residual: start the last normalisation of each block at zero, so that each
             block starts as its shortcut (Goyal et al. 2017, arXiv:1706.02677, section 5.1).

@@ -24,6 +24,9 @@ class OptimizerConfig:
         lr: peak learning rate, before lr_scaling.
         lr_scaling: multiply lr by (batch_size / 256) to the power 0, 1 or 1/2.
         exclude_norm_and_bias: no weight decay on normalisation layers and biases.
+        lookahead_steps: k of Lookahead (Zhang et al. 2019, arXiv:1907.08610): every k steps, and
+            at the end of each epoch, slow weights go lookahead_alpha of the way to the present
+            ones, which then start again from there; null: no Lookahead.
         implementation: torch's fused or foreach kernels; `auto`: fused where there is one.
     """
 
@@ -31,12 +34,17 @@ class OptimizerConfig:
     lr: float = 0.1
     lr_scaling: str = "none"
     exclude_norm_and_bias: bool = True
+    lookahead_steps: Optional[int] = None
+    lookahead_alpha: float = 0.5
     implementation: str = "auto"
 
     def __post_init__(self) -> None:
         require_number("optimizer.lr", self.lr, 0, open_low=True)
         require_one_of("optimizer.lr_scaling", self.lr_scaling, LR_SCALINGS)
         require_one_of("optimizer.implementation", self.implementation, IMPLEMENTATIONS)
+        if self.lookahead_steps is not None:
+            require_int("optimizer.lookahead_steps", self.lookahead_steps, 1)
+        require_number("optimizer.lookahead_alpha", self.lookahead_alpha, 0, 1, open_low=True)
 
     def peak_lr(self, batch_size: int) -> float:
         """Return the learning rate after lr_scaling."""
@@ -69,10 +77,7 @@ class AdamConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.betas) == 2, "optimizer.betas", self.betas, "must be two numbers")
-        for beta in self.betas:
-            require_number("optimizer.betas", beta, 0, 1, open_high=True)
-        require_number("optimizer.eps", self.eps, 0, open_low=True)
+        check_adam(self.betas, self.eps)
 
 
 @dataclass
@@ -124,6 +129,27 @@ class CosineConfig(SchedulerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_number("scheduler.final_fraction", self.final_fraction, 0, 1)
+
+
+@dataclass
+class CosineRestartsConfig(CosineConfig):
+    """Half a cosine again and again, from the peak each time (arXiv:1608.03983).
+
+    The cycles fill the run after the warm-up, whatever its length, and the last one ends with it.
+
+    Args:
+        cycles: how many.
+        cycle_factor: length of each over that of the one before.
+    """
+
+    name: str = "cosine_restarts"
+    cycles: int = 3
+    cycle_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("scheduler.cycles", self.cycles, 1, 100)
+        require_number("scheduler.cycle_factor", self.cycle_factor, 1, 10)
 
 
 @dataclass
@@ -230,3 +256,11 @@ class PlateauConfig(SchedulerConfig):
         require_int("scheduler.patience", self.patience, 0)
         require_number("scheduler.threshold", self.threshold, 0, 1)
         require_number("scheduler.min_fraction", self.min_fraction, 0, 1)
+
+
+def check_adam(betas: list[float], eps: float) -> None:
+    """Raise ConfigError unless these are betas and eps of Adam."""
+    require(len(betas) == 2, "optimizer.betas", betas, "must be two numbers")
+    for beta in betas:
+        require_number("optimizer.betas", beta, 0, 1, open_high=True)
+    require_number("optimizer.eps", eps, 0, open_low=True)

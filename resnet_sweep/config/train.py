@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from resnet_sweep.errors import require_int, require_number, require_one_of
+from resnet_sweep.errors import require, require_int, require_number, require_one_of
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 COMPILE_MODES = ("auto", "none", "graph", "inductor")
+# Radii of the papers' CIFAR-10 experiments.
+SAM_RHO = {"sam": 0.05, "asam": 0.5}
 
 
 @dataclass
@@ -24,6 +26,20 @@ class RegularizationConfig:
         clip_grad_norm: largest 2-norm of all gradients together; null: no clipping.
         ema_half_life_epochs: exponential moving average of the weights, which are then the
             ones that are evaluated and kept; null: none.
+        swa_start: part of the run after which the weights at the end of each epoch are averaged
+            equally (Izmailov et al. 2018, arXiv:1803.05407), batch statistics found anew; the
+            mean is evaluated and kept; null: none.
+        sam: `sam` (Foret et al. 2021, arXiv:2010.01412) or `asam` (Kwon et al. 2021,
+            arXiv:2102.11600): step by the gradient at the worst weights nearby, on the same
+            augmented batch; twice the passes. Dropout and stochastic depth draw anew in the
+            second pass; null: neither.
+        sam_rho: how far the worst weights may be; null: 0.05 for sam, 0.5 for asam.
+        ghost_batch_size: batch normalisation over each so many images of a batch, in training
+            (Hoffer et al. 2017, arXiv:1705.08741); null: over the whole batch.
+        distill_from: folder of a completed run, whose net teaches this one (Hinton et al. 2015,
+            arXiv:1503.02531), on the same augmented images; null: no teacher.
+        distill_weight: share of the teacher's part in the loss.
+        distill_temperature: T, by which all logits are divided in that part.
     """
 
     name: str = "standard"
@@ -33,15 +49,46 @@ class RegularizationConfig:
     stochastic_depth: float = 0.0
     clip_grad_norm: Optional[float] = None
     ema_half_life_epochs: Optional[float] = None
+    swa_start: Optional[float] = None
+    sam: Optional[str] = None
+    sam_rho: Optional[float] = None
+    ghost_batch_size: Optional[int] = None
+    distill_from: Optional[str] = None
+    distill_weight: float = 0.9
+    distill_temperature: float = 4.0
 
     def __post_init__(self) -> None:
         require_number("regularization.weight_decay", self.weight_decay, 0)
         for name in ("label_smoothing", "dropout", "stochastic_depth"):
             require_number(f"regularization.{name}", getattr(self, name), 0, 1, open_high=True)
-        for name in ("clip_grad_norm", "ema_half_life_epochs"):
+        for name in ("clip_grad_norm", "ema_half_life_epochs", "sam_rho"):
             value = getattr(self, name)
             if value is not None:
                 require_number(f"regularization.{name}", value, 0, open_low=True)
+        if self.swa_start is not None:
+            require_number("regularization.swa_start", self.swa_start, 0, 1, open_high=True)
+            allowed = "takes the place of regularization.ema_half_life_epochs: set that to null"
+            alone = self.ema_half_life_epochs is None
+            require(alone, "regularization.swa_start", self.swa_start, allowed)
+        if self.ghost_batch_size is not None:
+            require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2)
+        require_number("regularization.distill_weight", self.distill_weight, 0, 1)
+        field = "regularization.distill_temperature"
+        require_number(field, self.distill_temperature, 0, open_low=True)
+        self._check_sam()
+
+    def sam_radius(self) -> Optional[float]:
+        """Return rho; None where SAM is off."""
+        if self.sam is None:
+            return None
+        return SAM_RHO[self.sam] if self.sam_rho is None else self.sam_rho
+
+    def _check_sam(self) -> None:
+        if self.sam is not None:
+            require_one_of("regularization.sam", self.sam, tuple(SAM_RHO))
+        allowed = "needs regularization.sam=sam or regularization.sam=asam"
+        ok = self.sam is not None or self.sam_rho is None
+        require(ok, "regularization.sam_rho", self.sam_rho, allowed)
 
 
 @dataclass
@@ -49,6 +96,9 @@ class TrainConfig:
     """How the run is carried out.
 
     Args:
+        start_image_size: side of the training images in the first epoch, from which it grows
+            (progressive resizing; Howard 2018); needs a global pool; null: full size throughout.
+        full_size_from: part of the run after which they have their full size.
         precision: `auto`: bf16 on a GPU of compute capability 8.0 or more, fp16 on one of
             7.0 or more, otherwise fp32.
         device: `auto`: the first of cuda, mps, cpu that works.
@@ -65,6 +115,8 @@ class TrainConfig:
     name: str = "default"
     epochs: int = 100
     batch_size: int = 128
+    start_image_size: Optional[int] = None
+    full_size_from: float = 0.75
     precision: str = "auto"
     device: str = "auto"
     compile: str = "auto"
@@ -79,6 +131,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require_int("train.epochs", self.epochs, 1)
         require_int("train.batch_size", self.batch_size, 1)
+        if self.start_image_size is not None:
+            require_int("train.start_image_size", self.start_image_size, 4)
+        require_number("train.full_size_from", self.full_size_from, 0, 1)
         require_one_of("train.precision", self.precision, PRECISIONS)
         require_one_of("train.device", self.device, DEVICES)
         require_one_of("train.compile", self.compile, COMPILE_MODES)

@@ -14,6 +14,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.init import initialize
+from resnet_sweep.model.layers import use_ghost_norm
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import evaluation_mode
 
@@ -21,12 +22,21 @@ from resnet_sweep.model.summary import evaluation_mode
 def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
     """Return the network, on the CPU, its weights drawn from torch's global generator.
 
-    A custom network keeps the weights that its constructor gave it, and is tried on a batch
-    of two images.
+    With regularization.ghost_batch_size its batch normalisation works on parts of a batch. A
+    custom network keeps the weights that its constructor gave it, and is tried on a batch of
+    two images.
 
     Raises:
         ConfigError: the network cannot be built, or does not give logits [N, num_classes].
     """
+    net = _build(config, num_classes, image_size)
+    ghost_size = config.regularization.ghost_batch_size
+    if ghost_size is not None:
+        use_ghost_norm(net, ghost_size)
+    return net
+
+
+def _build(config: Config, num_classes: int, image_size: int) -> nn.Module:
     match config.model:
         case ResNetConfig() as model:
             rates = (config.regularization.dropout, config.regularization.stochastic_depth)

@@ -80,18 +80,21 @@ def draw_cards(name: str, cards: list[Card], path: Path) -> None:
 
 def _resnet_cards(plan: ModelPlan) -> list[Card]:
     stages = [_stage_card(f"Stage {i + 1}", stage) for i, stage in enumerate(plan.stages)]
-    return [_stem_card(plan.stem), *stages, _head_card(plan.head)]
+    return [_stem_card(plan), *stages, _head_card(plan.head)]
 
 
 def _image_card(image_size: int) -> Card:
     return Card("Image", ("normalised", "per channel"), _shape(3, image_size), 0, 0)
 
 
-def _stem_card(layers: tuple[LayerPlan, ...]) -> Card:
-    conv = layers[0]
+def _stem_card(plan: ModelPlan) -> Card:
+    layers, kind = plan.stem, plan.stages[0].blocks[0].kind
+    *whiten, conv = (layer for layer in layers if layer.kind == "conv")
     lines = (f"{_square(conv.kernel_size)} convolution", f"{conv.out_channels} channels")
-    after = ("norm, activation",) if len(layers) > 1 else ()
-    return _plan_card("Stem", (*lines, *after), _shape(conv.out_channels, conv.map_size), layers)
+    before = tuple(f"{_square(layer.kernel_size)} whitening, fixed" for layer in whiten)
+    after = {"basic": ("norm, activation",), "preact": (), "pyramid": ("norm",)}[kind]
+    output = _shape(conv.out_channels, conv.map_size)
+    return _plan_card("Stem", (*before, *lines, *after), output, layers)
 
 
 def _stage_card(title: str, stage: StagePlan) -> Card:

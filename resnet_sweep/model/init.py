@@ -16,8 +16,9 @@ def initialize(model: nn.Module, config: InitConfig) -> None:
     Biases start at zero, normalisation at one and zero. Convolutions take the kaiming schemes
     with fan_out and the gain of ReLU, as torchvision's ResNet does (He et al. 2015,
     arXiv:1502.01852); linear layers with fan_in and gain 1, since no ReLU follows the
-    classifier and its few outputs would make fan_out's logits large. The other schemes are
-    torch.nn.init's with their defaults.
+    classifier and its few outputs would make fan_out's logits large. `dirac` passes on each
+    input channel through a filter of its own and leaves the rest to kaiming_normal. The other
+    schemes are torch.nn.init's with their defaults.
 
     With zero_init_residual the last normalisation of each block starts at zero. A `preact`
     block ends in a convolution instead, whose weights then start at zero.
@@ -41,7 +42,7 @@ def _set_weight(layer: nn.Conv2d | nn.Linear, config: InitConfig) -> None:
     if isinstance(layer, nn.Linear):
         mode, gain = "fan_in", "linear"
     match config.name:
-        case "kaiming_normal":
+        case "kaiming_normal" | "dirac":
             nn.init.kaiming_normal_(weight, mode=mode, nonlinearity=gain)
         case "kaiming_uniform":
             nn.init.kaiming_uniform_(weight, mode=mode, nonlinearity=gain)
@@ -53,6 +54,9 @@ def _set_weight(layer: nn.Conv2d | nn.Linear, config: InitConfig) -> None:
             nn.init.orthogonal_(weight)
         case "normal":
             nn.init.normal_(weight, std=config.std)
+    if config.name == "dirac" and isinstance(layer, nn.Conv2d):
+        # All filters beyond the first would be zeros, and their channels constant.
+        nn.init.dirac_(weight[: weight.shape[1]])
 
 
 def _zero_last_layers(model: nn.Module) -> None:

@@ -41,7 +41,7 @@ def shortcut(block: BlockPlan) -> nn.Module:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     channels = (block.in_channels, block.out_channels)
     parts["conv"] = conv(*channels, block.shortcut_kernel_size, block.stride)
-    if block.kind == "basic":
+    if block.kind != "preact":
         parts["norm"] = nn.BatchNorm2d(block.out_channels)
     return nn.Sequential(parts)
 
@@ -101,3 +101,38 @@ class StochasticDepth(nn.Module):
 
     def extra_repr(self) -> str:
         return f"probability={self.probability:g}"
+
+
+class GhostBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over each `ghost_size` images of a batch in training.
+
+    Hoffer et al. 2017 (arXiv:1705.08741, algorithm 1): the running statistics take one slice
+    after the other. In evaluation it is batch normalisation.
+    """
+
+    ghost_size: int
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or len(input) <= self.ghost_size:
+            return super().forward(input)
+        slices = input.split(self.ghost_size)
+        return torch.cat([super(GhostBatchNorm2d, self).forward(x) for x in slices])
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, ghost_size={self.ghost_size}"
+
+
+def use_ghost_norm(net: nn.Module, ghost_size: int) -> None:
+    """Replace each BatchNorm2d of a net; weights and statistics stay."""
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.BatchNorm2d:
+                setattr(parent, name, _ghost_norm(child, ghost_size))
+
+
+def _ghost_norm(norm: nn.BatchNorm2d, ghost_size: int) -> GhostBatchNorm2d:
+    settings = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    ghost = GhostBatchNorm2d(norm.num_features, *settings)
+    ghost.load_state_dict(norm.state_dict())
+    ghost.ghost_size = ghost_size
+    return ghost.train(norm.training)

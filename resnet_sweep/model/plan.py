@@ -40,7 +40,7 @@ class BlockPlan:
     """One residual block.
 
     Args:
-        kind: `basic` or `preact`.
+        kind: `basic`, `preact` or `pyramid`.
         shortcut: `identity`, `pad` or `conv`.
         squeeze_width: width of the squeezed layer; null: no squeeze-and-excitation.
         in_map_size: side of the feature map that the block gets.
@@ -67,8 +67,10 @@ class BlockPlan:
         conv1 = _conv(f"{name}.conv1", self.in_channels, width, kernel, self.stride, side)
         conv2 = _conv(f"{name}.conv2", width, width, kernel, 1, side)
         norm2 = _norm(f"{name}.norm2", width, side)
-        if self.kind == "preact":
-            return [_norm(f"{name}.norm1", self.in_channels, self.in_map_size), conv1, norm2, conv2]
+        if self.kind != "basic":
+            norm1 = _norm(f"{name}.norm1", self.in_channels, self.in_map_size)
+            last = [_norm(f"{name}.norm3", width, side)] if self.kind == "pyramid" else []
+            return [norm1, conv1, norm2, conv2, *last]
         return [conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
 
     def _squeeze_layers(self) -> list[LayerPlan]:
@@ -152,17 +154,19 @@ def plan_resnet(config: ResNetConfig, num_classes: int, image_size: int = 32) ->
     stem_kernel = config.stem_kernel_size
     _check_kernel("stem_kernel_size", stem_kernel, stem_kernel, "the stem", image_size)
     stem = _plan_stem(config, image_size)
-    stages = tuple(_plan_stages(config, stem[0].out_channels, image_size))
+    stages = tuple(_plan_stages(config, stem[-1].out_channels, image_size))
     head = _plan_head(config, stages[-1], num_classes)
     return ModelPlan(stem, stages, head)
 
 
 def _plan_stem(config: ResNetConfig, image_size: int) -> tuple[LayerPlan, ...]:
-    width = config.stem_width or config.stage_widths()[0]
-    conv = _conv("stem.conv", 3, width, config.stem_kernel_size, 1, image_size)
-    if config.block == "preact":
-        return (conv,)
-    return conv, _norm("stem.norm", width, image_size)
+    width, kernel = config.stem_width or config.stage_widths()[0], config.stem_kernel_size
+    norms = (_norm("stem.norm", width, image_size),) if config.block != "preact" else ()
+    if not config.whitened_stem:
+        return _conv("stem.conv", 3, width, kernel, 1, image_size), *norms
+    patch = 3 * kernel**2
+    whiten = _conv("stem.whiten", 3, patch, kernel, 1, image_size)
+    return whiten, _conv("stem.conv", patch, width, 1, 1, image_size), *norms
 
 
 def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator[StagePlan]:
@@ -220,7 +224,7 @@ def _plan_head(config: ResNetConfig, last: StagePlan, num_classes: int) -> tuple
         LayerPlan("head.pool", "pool", width, width, pool, pool, left, 0, 0),
         _linear("head.linear", "linear", width * left**2, num_classes),
     )
-    if config.block == "preact":
+    if config.block != "basic":
         return (_norm("head.norm", width, side), *layers)
     return layers
 

@@ -1,7 +1,8 @@
 """The residual network: a stem, stages of blocks, and a head.
 
 He et al. 2015 (arXiv:1512.03385) with `basic` blocks, He et al. 2016 (arXiv:1603.05027) and
-Zagoruyko and Komodakis 2016 (arXiv:1605.07146) with `preact` blocks.
+Zagoruyko and Komodakis 2016 (arXiv:1605.07146) with `preact` blocks, Han et al. 2017
+(arXiv:1610.02915) with `pyramid` blocks.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class ResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """What both kinds of block have: two convolutions, past which a shortcut leads.
+    """What all kinds of block have: two convolutions, past which a shortcut leads.
 
     Args:
         drop: probability of skipping the convolutions (stochastic depth).
@@ -65,8 +66,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, plan: BlockPlan, act: str, dropout: float, drop: float) -> None:
         super().__init__()
-        width, kernel, preact = plan.out_channels, plan.kernel_size, plan.kind == "preact"
-        self.norm1 = nn.BatchNorm2d(plan.in_channels if preact else width)
+        width, kernel = plan.out_channels, plan.kernel_size
+        self.norm1 = nn.BatchNorm2d(width if plan.kind == "basic" else plan.in_channels)
         self.act1 = activation(act)
         self.conv1 = conv(plan.in_channels, width, kernel, plan.stride)
         self.norm2 = nn.BatchNorm2d(width)
@@ -121,25 +122,54 @@ class PreactBlock(ResidualBlock):
         return out
 
 
+class PyramidBlock(ResidualBlock):
+    """shortcut(x) + norm(conv(act(norm(conv(norm(x)))))).
+
+    Han et al. 2017 (arXiv:1610.02915, figure 6d). A convolution in the shortcut takes x and has
+    a norm of its own.
+    """
+
+    def __init__(self, plan: BlockPlan, act: str, dropout: float, drop: float) -> None:
+        super().__init__(plan, act, dropout, drop)
+        self.norm3 = nn.BatchNorm2d(plan.out_channels)
+
+    @property
+    def last_layer(self) -> nn.BatchNorm2d:
+        return self.norm3
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.dropout(self.act2(self.norm2(self.conv1(self.norm1(x)))))
+        out: Tensor = self.drop(self.squeeze(self.norm3(self.conv2(hidden))))
+        out += self.shortcut(x)
+        return out
+
+
+BLOCK_TYPES = {"basic": BasicBlock, "preact": PreactBlock, "pyramid": PyramidBlock}
+
+
 def _stem(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
-    first = plan.stem[0]
+    *whiten, first = (layer for layer in plan.stem if layer.kind == "conv")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for each in whiten:
+        fixed = conv(each.in_channels, each.out_channels, each.kernel_size)
+        parts["whiten"] = fixed.requires_grad_(False)
     parts["conv"] = conv(first.in_channels, first.out_channels, first.kernel_size)
-    if config.block == "basic":
+    if config.block != "preact":
         parts["norm"] = nn.BatchNorm2d(first.out_channels)
+    if config.block == "basic":
         parts["act"] = activation(config.activation)
     return nn.Sequential(parts)
 
 
 def _stage(plan: StagePlan, act: str, dropout: float, drops: Iterator[float]) -> nn.Sequential:
-    block_type = {"basic": BasicBlock, "preact": PreactBlock}[plan.blocks[0].kind]
+    block_type = BLOCK_TYPES[plan.blocks[0].kind]
     return nn.Sequential(*(block_type(block, act, dropout, next(drops)) for block in plan.blocks))
 
 
 def _head(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
     linear = plan.head[-1]
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    if config.block == "preact":
+    if config.block != "basic":
         parts["norm"] = nn.BatchNorm2d(plan.stages[-1].width)
         parts["act"] = activation(config.activation)
     whole = config.pool_size is None

@@ -1,4 +1,4 @@
-"""torch's own optimizers, built from the `optimizer` group."""
+"""torch's own optimizers and Muon, built from the `optimizer` group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import (
     AdamConfig,
     AdamWConfig,
@@ -14,6 +15,7 @@ from resnet_sweep.config.optim import (
     RmspropConfig,
     SgdConfig,
 )
+from resnet_sweep.optim.muon import Muon, is_hidden
 
 
 def build_optimizer(
@@ -27,6 +29,8 @@ def build_optimizer(
     groups = parameter_groups(model, weight_decay, config.exclude_norm_and_bias)
     device = next(model.parameters()).device
     lr: Any = torch.tensor(config.lr, device=device) if capturable else config.lr
+    if isinstance(config, MuonConfig):
+        return Muon(_split_hidden(groups, model), config, lr, capturable)
     options: dict[str, Any] = {"lr": lr, **_kernels(config, device)}
     if capturable and not isinstance(config, SgdConfig):
         options["capturable"] = True
@@ -61,6 +65,17 @@ def parameter_groups(
         {"params": others, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _split_hidden(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
+    """Divide each group into what Muon takes and what it leaves."""
+    hidden = is_hidden(model)
+    split = [
+        {**group, "hidden": kind, "params": [p for p in group["params"] if hidden[p] == kind]}
+        for group in groups
+        for kind in (True, False)
+    ]
+    return [group for group in split if group["params"]]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from typing import Any
 
 from resnet_sweep.config.optim import (
     ConstantConfig,
     CosineConfig,
+    CosineRestartsConfig,
     ExponentialConfig,
     LinearConfig,
     MultistepConfig,
@@ -33,6 +35,9 @@ def lr_fraction(config: SchedulerConfig, step: int, steps_per_epoch: int, epochs
         return (step + 1) / warmup
     progress = (step - warmup) / (total - warmup)
     match config:
+        case CosineRestartsConfig():
+            part = cycle_progress(config, step - warmup, total - warmup)
+            return config.final_fraction + (1 - config.final_fraction) * _half_cosine(part)
         case LinearConfig():
             return 1 - (1 - config.final_fraction) * progress
         case CosineConfig():
@@ -58,6 +63,18 @@ def one_cycle(config: OneCycleConfig, step: int, total: int, warmup: float) -> f
         return 1 - (1 - start) * _half_cosine(step / top)
     way_down = (step - top) / max(total - 1 - top, 1e-9)
     return end + (1 - end) * _half_cosine(min(way_down, 1.0))
+
+
+def cycle_progress(config: CosineRestartsConfig, step: int, total: int) -> float:
+    """Return how much of its cycle has passed at a step, from 0 up to but not including 1.
+
+    Cycles begin at whole steps, so that rounding never moves a restart.
+    """
+    lengths = [config.cycle_factor**i for i in range(config.cycles)]
+    ends = [round(total * end / sum(lengths)) for end in itertools.accumulate(lengths)]
+    cycle = bisect.bisect_right(ends, step)
+    start = ends[cycle - 1] if cycle else 0
+    return (step - start) / (ends[cycle] - start)
 
 
 def _one_cycle_warmup(config: OneCycleConfig, epochs: int) -> float:

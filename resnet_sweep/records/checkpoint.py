@@ -30,6 +30,8 @@ CHECKPOINT_KEYS = {
     "rng",
     "data_fingerprint",
 }
+# Of runs that use them alone.
+OPTIONAL_KEYS = {"lookahead", "swa"}
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ def read_model(run_dir: Path) -> dict[str, Any]:
 
 def _load_checkpoint(path: Path) -> dict[str, Any]:
     state = _load(path)
-    if state.keys() != CHECKPOINT_KEYS | {"schema_version"}:
+    if state.keys() - OPTIONAL_KEYS != CHECKPOINT_KEYS | {"schema_version"}:
         raise RecordError(f"{path}: is not a checkpoint of this version")
     return state
 

@@ -14,7 +14,12 @@ from resnet_sweep.atomic import remove_leftovers
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import RunFolderError
-from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
+from resnet_sweep.records.run_folder import (
+    CONFIG,
+    read_config,
+    read_config_values,
+    write_config,
+)
 
 # What may differ between the sittings of one run: where it runs and what it shows.
 FREE_FIELDS = (
@@ -94,10 +99,14 @@ def _lock(descriptor: int, run_dir: Path) -> None:
 
 
 def _check_same_run(run_dir: Path, config: Config) -> None:
-    found = differences(read_config_values(run_dir), to_dict(config))
-    for field, stored, given in found:
+    given = to_dict(config)
+    if not differences(read_config_values(run_dir), given):
+        return
+    # Fields that are younger than the folder have their defaults.
+    found = differences(to_dict(read_config(run_dir)), given)
+    for field, stored, asked in found:
         if field not in FREE_FIELDS:
             raise RunFolderError(
-                f"{run_dir}: holds another run, with {field}={stored}, not {given}; "
+                f"{run_dir}: holds another run, with {field}={stored}, not {asked}; "
                 "take another folder"
             )

@@ -90,6 +90,7 @@ def outcome_fields(config: Config) -> dict[str, Any]:
         for name in names:
             node.pop(name, None)
     _spell_lr(values, config)
+    _spell_ingredients(values, config)
     if isinstance(config.model, ResNetConfig):
         _spell_net(values["model"], config.model)
     return _flat(values)
@@ -99,7 +100,36 @@ def _spell_lr(values: dict[str, Any], config: Config) -> None:
     optimizer = values["optimizer"]
     for name in ("lr_scaling", "implementation"):
         del optimizer[name]
-    optimizer["lr"] = _ten_digits(config.optimizer.peak_lr(config.train.batch_size))
+    peak = config.optimizer.peak_lr(config.train.batch_size)
+    optimizer["lr"] = _ten_digits(peak)
+    if "others_lr" in optimizer:  # follows lr
+        optimizer["others_lr"] *= peak / config.optimizer.lr
+
+
+def _spell_ingredients(values: dict[str, Any], config: Config) -> None:
+    """Drop ingredients that are off, so that runs from before they existed keep their digest."""
+    if config.train.start_image_size is None:
+        for name in ("start_image_size", "full_size_from"):
+            del values["train"][name]
+    if config.augmentation.ricap is None:
+        del values["augmentation"]["ricap"]
+    crop_flip = values["augmentation"]["crop_flip"]
+    if crop_flip is not None and not crop_flip["alternate_flip"]:
+        del crop_flip["alternate_flip"]
+    if config.optimizer.lookahead_steps is None:
+        for name in ("lookahead_steps", "lookahead_alpha"):
+            del values["optimizer"][name]
+    regularization = values["regularization"]
+    if config.regularization.distill_from is None:
+        for name in ("distill_from", "distill_weight", "distill_temperature"):
+            del regularization[name]
+    regularization["sam_rho"] = config.regularization.sam_radius()
+    ghost_size = regularization["ghost_batch_size"]
+    if ghost_size is not None and ghost_size >= config.train.batch_size:
+        regularization["ghost_batch_size"] = None  # one slice is the whole batch
+    for name in ("sam", "sam_rho", "ghost_batch_size", "swa_start"):
+        if regularization[name] is None:
+            del regularization[name]
 
 
 def _spell_net(model: dict[str, Any], config: ResNetConfig) -> None:
@@ -113,6 +143,8 @@ def _spell_net(model: dict[str, Any], config: ResNetConfig) -> None:
     model["shortcut_kernel_size"] = config.stage_shortcut_kernel_sizes()
     if config.shortcut != "conv":
         del model["shortcut_kernel_size"]
+    if not config.whitened_stem:
+        del model["whitened_stem"]
     if not config.squeeze_excitation:
         del model["squeeze_ratio"]
 

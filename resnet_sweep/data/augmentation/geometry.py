@@ -28,15 +28,44 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flipped: Tensor, paddin
 
 
 def random_crop_flip(
-    images: Tensor, config: CropFlipConfig, generator: torch.Generator | None
+    images: Tensor,
+    config: CropFlipConfig,
+    generator: torch.Generator | None,
+    flipped: Tensor | None = None,
 ) -> Tensor:
-    """Apply `crop_flip` at uniform places."""
+    """Apply `crop_flip` at uniform places; `flipped` null: drawn as well."""
     count, device = len(images), images.device
     top, left = torch.randint(
         2 * config.padding + 1, (2, count), generator=generator, device=device
     ).unbind()
-    flipped = torch.rand(count, generator=generator, device=device) < config.flip_probability
+    if flipped is None:
+        draws = torch.rand(count, generator=generator, device=device)
+        flipped = draws < config.flip_probability
     return crop_flip(images, top, left, flipped, config.padding)
+
+
+class AlternatingFlips:
+    """Which images are mirrored in an epoch: each one in every other epoch.
+
+    Jordan 2024 (arXiv:2404.00498, section 3.6). Follows from seed and epoch, so that a
+    checkpoint need not hold it; the epoch is a tensor in its place, for a CUDA graph.
+
+    Args:
+        seed: draws the images that are mirrored in the first epoch.
+        images: how many there are.
+    """
+
+    def __init__(self, seed: int, images: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self._first = (torch.rand(images, generator=generator) < 0.5).to(device)
+        self._is_odd = torch.zeros((), dtype=torch.bool, device=device)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._is_odd.fill_(epoch % 2 == 1)
+
+    def __call__(self, indices: Tensor) -> Tensor:
+        """Return bool [N] for the images at `indices`, int64 [N]."""
+        return self._first[indices] ^ self._is_odd
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:

@@ -72,8 +72,13 @@ def combine(
     own = shares.to(images.dtype)
     mixed = images * own + images[partners] * (1 - own)
     share = shares.mean(dim=(1, 2, 3))[:, None]
-    one_hot = (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
-    return mixed, one_hot * share + one_hot[partners] * (1 - share)
+    own_label = one_hot(labels, num_classes)
+    return mixed, own_label * share + own_label[partners] * (1 - share)
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Map int64 [N] to float32 [N, num_classes]."""
+    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
 
 
 def _random_mixup(images: Tensor, config: MixupConfig, generator: torch.Generator | None) -> Tensor:

@@ -10,6 +10,7 @@ from resnet_sweep.data.augmentation.color import color_jitter
 from resnet_sweep.data.augmentation.erasing import cutout, random_erasing
 from resnet_sweep.data.augmentation.geometry import random_crop_flip
 from resnet_sweep.data.augmentation.mixing import mix
+from resnet_sweep.data.augmentation.ricap import random_ricap
 from resnet_sweep.data.augmentation.spaces import autoaugment, randaugment, trivialaugment
 
 
@@ -26,15 +27,34 @@ class Augmentation:
         self._num_classes = num_classes
 
     @property
+    def _mixers(self) -> list[object]:
+        config = self._config
+        return [each for each in (config.mixup, config.cutmix, config.ricap) if each is not None]
+
+    @property
     def mixes(self) -> bool:
         """Whether `mix` gives soft targets."""
-        return self._config.mixup is not None or self._config.cutmix is not None
+        return bool(self._mixers)
 
-    def transform(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Change the pixels of uint8 [N, 3, S, S]."""
+    @property
+    def alternates(self) -> bool:
+        """Whether `transform` is to be told which images to mirror."""
+        return self._config.crop_flip is not None and self._config.crop_flip.alternate_flip
+
+    def transform(
+        self,
+        images: Tensor,
+        generator: torch.Generator | None = None,
+        flipped: Tensor | None = None,
+    ) -> Tensor:
+        """Change the pixels of uint8 [N, 3, S, S].
+
+        Args:
+            flipped: bool [N], which images to mirror; null: drawn.
+        """
         config = self._config
         if config.crop_flip is not None:
-            images = random_crop_flip(images, config.crop_flip, generator)
+            images = random_crop_flip(images, config.crop_flip, generator, flipped)
         if config.autoaugment is not None:
             images = autoaugment(images, config.autoaugment, generator)
         if config.randaugment is not None:
@@ -56,7 +76,7 @@ class Augmentation:
     def mix(
         self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Mix pairs of images and of labels.
+        """Mix images and their labels.
 
         Args:
             images: float [N, 3, S, S].
@@ -67,8 +87,17 @@ class Augmentation:
         """
         if not self.mixes:
             return images, labels
-        mixup, cutmix = self._config.mixup, self._config.cutmix
-        return mix(images, labels, mixup, cutmix, self._num_classes, generator)
+        mixup, cutmix, ricap = self._config.mixup, self._config.cutmix, self._config.ricap
+        classes, options = self._num_classes, len(self._mixers)
+        if ricap is None:
+            return mix(images, labels, mixup, cutmix, classes, generator)
+        patched, shares = random_ricap(images, labels, ricap, classes, generator)
+        if options == 1:
+            return patched, shares
+        mixed, targets = mix(images, labels, mixup, cutmix, classes, generator)
+        patches = torch.rand(len(images), generator=generator, device=images.device) < 1 / options
+        floats = torch.where(patches[:, None, None, None], patched, mixed)
+        return floats, torch.where(patches[:, None], shares, targets)
 
 
 def build_augmentation(config: AugmentationConfig, num_classes: int) -> Augmentation:

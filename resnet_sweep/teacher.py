@@ -1,0 +1,78 @@
+"""A trained net that shows another one what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnet_sweep.compose import from_dict
+from resnet_sweep.config import Config
+from resnet_sweep.data.device import DeviceData
+from resnet_sweep.device import Execution
+from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.model.build import build_model
+from resnet_sweep.records.checkpoint import read_model
+
+FIELD = "regularization.distill_from"
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return T^2 KL(teacher at T, student at T), the mean over images, of logits [N, classes].
+
+    Hinton, Vinyals and Dean 2015 (arXiv:1503.02531, section 2).
+    """
+    own = F.log_softmax(student / temperature, 1)
+    taught = F.log_softmax(teacher / temperature, 1)
+    loss = F.kl_div(own, taught, reduction="batchmean", log_target=True)
+    return loss * temperature**2
+
+
+class Teacher:
+    """The net of a run folder, which takes images as its student gets them.
+
+    Raises:
+        UserError: the folder has no net, or one for other images or classes.
+    """
+
+    def __init__(self, run_dir: str, data: DeviceData, execution: Execution) -> None:
+        content = _read(run_dir)
+        size = data.train.images.shape[-1]
+        allowed = f"its net takes images of side {content['image_size']}, the data have {size}"
+        require(content["image_size"] == size, FIELD, run_dir, allowed)
+        known = content["class_names"] == list(data.class_names)
+        require(known, FIELD, run_dir, "its net has other classes than the data")
+        config = from_dict(content["config"])
+        net = build_model(config, len(data.class_names), size)
+        net.load_state_dict(content["state_dict"])
+        net.eval().requires_grad_(False)
+        self.model = net.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
+        self._execution = execution
+        mean, std = (content[name].to(execution.device) for name in ("mean", "std"))
+        self._scale = (data.std / std).view(1, -1, 1, 1)
+        self._shift = ((data.mean - mean) / std).view(1, -1, 1, 1)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images as the student's normalisation left them to logits."""
+        with self._execution.autocast():
+            logits: Tensor = self.model(images * self._scale + self._shift)
+        return logits.float()
+
+
+def load_teacher(config: Config, data: DeviceData, execution: Execution) -> Teacher | None:
+    """Return the teacher that a configuration names, if it names one."""
+    run_dir = config.regularization.distill_from
+    return None if run_dir is None else Teacher(run_dir, data, execution)
+
+
+def _read(run_dir: str) -> dict[str, Any]:
+    try:
+        return read_model(Path(run_dir))
+    except UserError as error:
+        raise ConfigError(
+            FIELD, run_dir, f"must be a folder of a completed run: {error}"
+        ) from error

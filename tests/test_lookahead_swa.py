@@ -1,0 +1,113 @@
+"""Lookahead against its algorithm written out, equal averages against torch.optim.swa_utils."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from conftest import make_tiny_config
+from device_waits import WAITING, Recorder
+from test_step import make_step
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.optim import SgdConfig
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.optim.lookahead import Lookahead
+from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
+
+
+def make_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+def test_lookahead_is_the_algorithm() -> None:
+    ours, theirs = make_net(), make_net()
+    lookahead = Lookahead(ours, 3, 0.5, steps_per_epoch=7)
+    optimizers = [torch.optim.SGD(net.parameters(), 0.1, momentum=0.9) for net in (ours, theirs)]
+    slow = [p.detach().clone() for p in theirs.parameters()]
+    images = torch.randn(8, 3, 5, 5)
+    for step in range(16):
+        for net, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            net(images).square().mean().backward()
+            optimizer.step()
+        lookahead.set_step(step)
+        lookahead.update()
+        if (step + 1) % 3 == 0 or step in (6, 13):
+            for old, p in zip(slow, theirs.parameters(), strict=True):
+                old += 0.5 * (p.detach() - old)
+                p.data.copy_(old)
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
+    for a, b in zip(lookahead.slow, slow, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_slow_weights_are_evaluated() -> None:
+    lookahead = Lookahead(make_net(), 5, 0.5, steps_per_epoch=7)
+    met = [step for step in range(14) if lookahead.meets(step)]
+    assert met == [4, 6, 9, 13]
+
+
+def lookahead_config() -> Config:
+    config = make_tiny_config()
+    config.optimizer = SgdConfig(lookahead_steps=2)
+    return config
+
+
+def test_nothing_waits_for_the_device() -> None:
+    step = make_step(lookahead_config())
+    step(torch.arange(64), 0.1, 0)
+    with Recorder() as recorder:
+        step._step()
+    assert recorder.names & WAITING == set()
+
+
+def test_the_equal_average_is_torchs() -> None:
+    net = make_net()
+    ours, theirs = EqualAverage(net), AveragedModel(net)
+    batches = [torch.randn(6, 3, 8, 8) for _ in range(4)]
+    for i in range(3):
+        torch.manual_seed(i)
+        for p in net.parameters():
+            p.data.add_(torch.randn_like(p))
+        ours.update()
+        theirs.update_parameters(net)
+        recompute_statistics(ours.model, batches)
+        update_bn(batches, theirs)
+        expected = theirs.module.state_dict()
+        for name, value in ours.model.state_dict().items():
+            torch.testing.assert_close(value, expected[name])
+    assert not ours.model.training
+    norm = ours.model.get_submodule("1")
+    assert norm.momentum == 0.1
+
+
+def test_recomputing_draws_nothing_and_drops_nothing() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), *make_net())
+    plain = copy.deepcopy(net[1:])
+    batches = [torch.randn(6, 3, 8, 8) for _ in range(2)]
+    before = torch.get_rng_state()
+    recompute_statistics(net, batches)
+    assert torch.equal(torch.get_rng_state(), before)
+    update_bn(batches, plain)
+    torch.testing.assert_close(net[2].running_mean, plain[1].running_mean)
+
+
+def test_the_mean_is_kept_from_its_first_epoch_on() -> None:
+    config = make_tiny_config()
+    config.regularization = RegularizationConfig(swa_start=0.5)
+    step = make_step(config)
+    step(torch.arange(64), 0.1, 0)
+    assert step.kept_model is step.model
+    step.average_epoch()
+    first = [p.clone() for p in step.kept_model.parameters()]
+    step(torch.arange(64), 0.1, 1)
+    step.average_epoch()
+    assert step.swa is not None and step.kept_model is step.swa.model and step.swa.count == 2
+    rows = zip(first, step.model.parameters(), step.kept_model.parameters(), strict=True)
+    for old, new, mean in rows:
+        torch.testing.assert_close(mean, (old + new) / 2)

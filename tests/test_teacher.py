@@ -1,0 +1,122 @@
+"""Distillation against the definition, and a teacher from its run folder."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import make_tiny_config
+from device_waits import WAITING, Recorder
+from test_trial import InterruptAt, numbers
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.device import choose_execution
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.records.run_folder import read_metrics
+from resnet_sweep.teacher import Teacher, distillation_loss
+from resnet_sweep.training import build_step
+from resnet_sweep.trial import prepare, run_trial
+
+
+def test_the_loss_is_the_papers() -> None:
+    student, teacher = torch.randn(2, 5, 4, dtype=torch.float64)
+    soft = (teacher / 3).exp() / (teacher / 3).exp().sum(1, keepdim=True)
+    own = (student / 3).exp() / (student / 3).exp().sum(1, keepdim=True)
+    expected = 9 * (soft * (soft / own).log()).sum(1).mean()
+    torch.testing.assert_close(distillation_loss(student, teacher, 3.0), expected)
+
+
+def test_at_a_high_temperature_it_matches_logits() -> None:
+    """Hinton et al. 2015, equation 4: the gradient is that of centred logits over N classes."""
+    student, teacher = torch.randn(2, 5, 4, dtype=torch.float64)
+    student.requires_grad_()
+    distillation_loss(student, teacher, 1e4).backward()
+    centred = [x - x.mean(1, keepdim=True) for x in (student.detach(), teacher)]
+    expected = (centred[0] - centred[1]) / 4 / 5
+    torch.testing.assert_close(student.grad, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("teacher") / "run"
+    assert run_trial(make_tiny_config(), run_dir).status == "completed"
+    return run_dir
+
+
+def student_config(run_dir: Path, **fields: float) -> Config:
+    regularization = RegularizationConfig(distill_from=str(run_dir), **fields)  # type: ignore[arg-type]
+    return replace(make_tiny_config(), regularization=regularization, seed=1)
+
+
+def test_a_teacher_answers_as_its_run_did(taught: Path) -> None:
+    """Also where the student's images are normalised in another way."""
+    config = student_config(taught)
+    execution = choose_execution(config.train)
+    data = prepare(config).data
+    other = replace(data, mean=data.mean + 0.1, std=data.std * 2)
+    val = other.val.images.float() / 255
+    shape = (1, 3, 1, 1)
+    floats = (val - other.mean.view(shape)) / other.std.view(shape)
+    logits = Teacher(str(taught), other, execution)(floats)
+    accuracy = (logits.argmax(1) == other.val.labels).float().mean().item()
+    loss = F.cross_entropy(logits, other.val.labels).item()
+    last = read_metrics(taught)[-1]
+    assert accuracy == pytest.approx(last.val_accuracy)
+    assert loss == pytest.approx(last.val_loss, rel=1e-4)
+
+
+def test_the_weight_is_the_teachers_share(taught: Path) -> None:
+    losses = {}
+    for weight in (0.0, 0.25, 1.0):
+        config = student_config(taught, distill_weight=weight, weight_decay=0.0)
+        step = build_step(config, prepare(config).data, choose_execution(config.train))
+        torch.manual_seed(3)
+        step(torch.arange(64), 0.0, 0)
+        losses[weight] = step.take_sums(64)[0]
+    assert losses[0.25] == pytest.approx(0.75 * losses[0.0] + 0.25 * losses[1.0], rel=1e-5)
+
+
+def test_nothing_waits_for_the_device_and_the_teacher_stays(taught: Path) -> None:
+    config = student_config(taught)
+    step = build_step(config, prepare(config).data, choose_execution(config.train))
+    assert step.teacher is not None
+    before = copy.deepcopy(step.teacher.model.state_dict())
+    step(torch.arange(64), 0.1, 0)
+    with Recorder() as recorder:
+        step._step()
+    assert recorder.names & WAITING == set()
+    for name, value in step.teacher.model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_student_trains_and_its_start_is_its_seeds(taught: Path, tmp_path: Path) -> None:
+    plain = replace(make_tiny_config(), seed=1)
+    nets = [
+        build_step(config, prepare(config).data, choose_execution(config.train)).model
+        for config in (plain, student_config(taught))
+    ]
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert run_trial(student_config(taught), tmp_path / "run").status == "completed"
+
+
+def test_an_interrupted_student_ends_as_an_uninterrupted_one(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_trial(student_config(taught), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 4)
+        assert run_trial(student_config(taught), tmp_path / "parts").status == "interrupted"
+    run_trial(student_config(taught), tmp_path / "parts")
+    assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
+
+
+def test_a_folder_without_a_net_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"distill_from=.*must be a folder of a completed run"):
+        run_trial(student_config(tmp_path / "nothing"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
