@@ -5,18 +5,17 @@ python -m resnet_sweep.confirm sweep=outputs/sweeps/night top_k=5 num_seeds=3
 
 from __future__ import annotations
 
-import sys
-
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from resnet_sweep.cli import USAGE_ERROR, one_line_errors
-from resnet_sweep.compose import conf_dir, register_schemas
-from resnet_sweep.confirmation.schema import register_confirm_schema, to_options
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.cli import USAGE_ERROR, one_line_errors, refuse_multirun
+from resnet_sweep.compose import conf_dir, register_schemas, to_schema
+from resnet_sweep.config.confirm import ConfirmConfig
+from resnet_sweep.errors import UserError
+from resnet_sweep.options import register_options
 
 WHITELIST = ("resnet_sweep.*", "hydra_plugins.*", "optuna.*")
 
@@ -26,7 +25,7 @@ WHITELIST = ("resnet_sweep.*", "hydra_plugins.*", "optuna.*")
 )
 def _run(composed: DictConfig) -> None:
     try:
-        options = to_options(composed)
+        options = to_schema(composed, ConfirmConfig)
         from resnet_sweep.confirmation.confirming import Confirming  # brings Optuna
 
         Confirming(options, *_for_launchers(composed)).run()
@@ -48,11 +47,9 @@ def _for_launchers(composed: DictConfig) -> tuple[DictConfig, HydraContext]:
 def main() -> None:
     """Confirm a sweep; see --help."""
     register_schemas()
-    register_confirm_schema()
+    register_options("confirm", ConfirmConfig)
     with one_line_errors():
-        for flag in ("-m", "--multirun"):
-            if flag in sys.argv[1:]:
-                raise ConfigError("sweep", flag, "confirms one sweep at a time and takes no flag")
+        refuse_multirun("confirm")
         _run()
 
 

@@ -12,6 +12,13 @@ from resnet_sweep.cli import refuse_multirun
 from resnet_sweep.compose import Schema, conf_dir, to_schema
 
 
+def register_options(name: str, schema: type) -> None:
+    """Let conf/NAME.yaml begin with schema/NAME."""
+    node = OmegaConf.structured(schema)
+    store = ConfigStore.instance()
+    store.store(group="schema", name=name, node=node, package="_global_", replace=True)
+
+
 def read_options(name: str, schema: type[Schema]) -> Schema:
     """Return the checked options of the command `name`; --help and its kin end the program.
 
@@ -21,9 +28,7 @@ def read_options(name: str, schema: type[Schema]) -> Schema:
         UserError: an unknown key, a wrong type or a value that is not allowed.
     """
     refuse_multirun(name)
-    node = OmegaConf.structured(schema)
-    store = ConfigStore.instance()
-    store.store(group="schema", name=name, node=node, package="_global_", replace=True)
+    register_options(name, schema)
     composed: list[DictConfig] = []
     hydra.main(config_path=str(conf_dir().resolve()), config_name=name)(composed.append)()
     if not composed:

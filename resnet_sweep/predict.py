@@ -10,25 +10,12 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig
-
-from resnet_sweep.cli import USAGE_ERROR, one_line_errors, refuse_multirun
-from resnet_sweep.compose import conf_dir, to_schema
+from resnet_sweep.cli import one_line_errors
 from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.console import say
-from resnet_sweep.errors import UserError
+from resnet_sweep.options import read_options
 
 DEFAULT_FOLDER = Path("outputs/predictions")
-
-
-@hydra.main(config_path=str(conf_dir().resolve()), config_name="predict")
-def _run(composed: DictConfig) -> None:
-    try:
-        predict_set(to_schema(composed, PredictConfig))
-    except UserError as error:
-        raise SystemExit(USAGE_ERROR) from error  # else Hydra prints a line of its own
 
 
 def predict_set(config: PredictConfig) -> Path:
@@ -83,10 +70,8 @@ def _exit_on_sigterm() -> None:
 def main() -> None:
     """Predict one set; see --help."""
     _exit_on_sigterm()
-    ConfigStore.instance().store(group="schema", name="predict", node=PredictConfig, replace=True)
     with one_line_errors():
-        refuse_multirun("predict")
-        _run()
+        predict_set(read_options("predict", PredictConfig))
 
 
 if __name__ == "__main__":

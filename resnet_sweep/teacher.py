@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
 from resnet_sweep.data.device import DeviceData
 from resnet_sweep.device import Execution
 from resnet_sweep.errors import ConfigError, UserError, require
-from resnet_sweep.model.build import build_model
-from resnet_sweep.records.checkpoint import read_model
+from resnet_sweep.trained_net import TrainedNet, load_net_on
 
 FIELD = "regularization.distill_from"
 
@@ -39,19 +36,15 @@ class Teacher:
     """
 
     def __init__(self, run_dir: str, data: DeviceData, execution: Execution) -> None:
-        content = _read(run_dir)
+        net = _load(run_dir, execution)
         size = data.train.images.shape[-1]
-        allowed = f"its net takes images of side {content['image_size']}, the data have {size}"
-        require(content["image_size"] == size, FIELD, run_dir, allowed)
-        known = content["class_names"] == list(data.class_names)
+        allowed = f"its net takes images of side {net.image_size}, the data have {size}"
+        require(net.image_size == size, FIELD, run_dir, allowed)
+        known = net.class_names == tuple(data.class_names)
         require(known, FIELD, run_dir, "its net has other classes than the data")
-        config = from_dict(content["config"])
-        net = build_model(config, len(data.class_names), size)
-        net.load_state_dict(content["state_dict"])
-        net.eval().requires_grad_(False)
-        self.model = net.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
+        self.model = net.model
         self._execution = execution
-        mean, std = (content[name].to(execution.device) for name in ("mean", "std"))
+        mean, std = net.mean.to(execution.device), net.std.to(execution.device)
         self._scale = (data.std / std).view(1, -1, 1, 1)
         self._shift = ((data.mean - mean) / std).view(1, -1, 1, 1)
 
@@ -69,9 +62,9 @@ def load_teacher(config: Config, data: DeviceData, execution: Execution) -> Teac
     return None if run_dir is None else Teacher(run_dir, data, execution)
 
 
-def _read(run_dir: str) -> dict[str, Any]:
+def _load(run_dir: str, execution: Execution) -> TrainedNet:
     try:
-        return read_model(Path(run_dir))
+        return load_net_on(Path(run_dir), execution)
     except UserError as error:
         raise ConfigError(
             FIELD, run_dir, f"must be a folder of a completed run: {error}"

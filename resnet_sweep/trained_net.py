@@ -77,14 +77,32 @@ def load_net(run_dir: Path, device: str = "auto", precision: str | None = None) 
         UserError: says what the folder lacks, or that the device is not on this machine.
     """
     content = _read_content(run_dir)
-    path = run_dir / MODEL
+    config = _read_run_config(run_dir / MODEL, content)
+    return _trained_net(run_dir, content, config, choose_net_execution(config, device, precision))
+
+
+def load_net_on(run_dir: Path, execution: Execution) -> TrainedNet:
+    """Rebuild the net of a run for the device and precision of another.
+
+    Raises:
+        UserError: says what the folder lacks.
+    """
+    content = _read_content(run_dir)
+    return _trained_net(run_dir, content, _read_run_config(run_dir / MODEL, content), execution)
+
+
+def _read_run_config(path: Path, content: dict[str, Any]) -> Config:
     try:
-        config = from_dict(content["config"])
+        return from_dict(content["config"])
     except UserError as error:
         raise RunFolderError(f"{path}: {error}") from error
-    execution = choose_net_execution(config, device, precision)
+
+
+def _trained_net(
+    run_dir: Path, content: dict[str, Any], config: Config, execution: Execution
+) -> TrainedNet:
+    path, target = run_dir / MODEL, execution.device
     mean, std = (_read_statistic(path, name, content[name]) for name in ("mean", "std"))
-    target = execution.device
     return TrainedNet(
         run_dir=run_dir,
         config=config,

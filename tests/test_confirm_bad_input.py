@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from stub_sweep import stubs_importable
 
 from resnet_sweep import confirm
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation import findings, stages
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
-from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.records.confirmation import write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.sweep.launching import LocalLauncher

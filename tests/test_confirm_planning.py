@@ -10,6 +10,7 @@ import pytest
 from confirmable import write_untrained_sweep
 
 from resnet_sweep.compose import from_dict
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.optim import PlateauConfig
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.confirmation.planning import (
@@ -18,7 +19,6 @@ from resnet_sweep.confirmation.planning import (
     over_promise_runs,
     runs_on_test_set,
 )
-from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.data.device import place_data
 from resnet_sweep.device import choose_execution
 from resnet_sweep.records.confirmation import Plan, read_plan, write_plan

@@ -20,9 +20,9 @@ from resnet_sweep.config.export import ExportConfig
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
 from resnet_sweep.data.digits import load_digit_scans
 from resnet_sweep.errors import UserError
-from resnet_sweep.export import files, formats
-from resnet_sweep.export.command import main
-from resnet_sweep.export.files import export
+from resnet_sweep.export import main
+from resnet_sweep.exporting import files, formats
+from resnet_sweep.exporting.files import export
 from resnet_sweep.records.checkpoint import read_model, write_model
 from resnet_sweep.trained_net import load_net
 from resnet_sweep.trial import run_trial

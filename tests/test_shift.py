@@ -26,10 +26,10 @@ from resnet_sweep.data.digits import load_digit_scans
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.shift.command import main
-from resnet_sweep.shift.measure import measure
-from resnet_sweep.shift.report import write_report
-from resnet_sweep.shift.scores import ALL_CORRUPTIONS, ModelScores, Row, Score
+from resnet_sweep.robustness.measure import measure
+from resnet_sweep.robustness.report import write_report
+from resnet_sweep.robustness.scores import ALL_CORRUPTIONS, ModelScores, Row, Score
+from resnet_sweep.shift import main
 from resnet_sweep.trained_net import load_net
 from resnet_sweep.trial import run_trial
 

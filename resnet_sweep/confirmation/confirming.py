@@ -20,6 +20,7 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation.best import write_best
 from resnet_sweep.confirmation.data_check import check_data
 from resnet_sweep.confirmation.planning import (
@@ -28,7 +29,6 @@ from resnet_sweep.confirmation.planning import (
     over_promise_runs,
     runs_on_test_set,
 )
-from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.confirmation.stages import Crew, run_stage
 from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan

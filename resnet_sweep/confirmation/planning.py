@@ -10,10 +10,10 @@ from typing import Any
 
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.confirmation.candidates import Selection, identity, select, used_numbers
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
-from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.sweep_folder import read_sweep

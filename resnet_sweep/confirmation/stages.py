@@ -15,8 +15,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from resnet_sweep.compose import to_dict
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation.planning import PlannedRun
-from resnet_sweep.confirmation.schema import ConfirmConfig
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.confirmation import ConfirmationRun
 from resnet_sweep.records.run_folder import read_result

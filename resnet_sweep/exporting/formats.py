@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.export import Dim, ExportedProgram
 
 from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.export.pixel_net import INPUT, OUTPUTS, PixelNet
+from resnet_sweep.exporting.pixel_net import INPUT, OUTPUTS, PixelNet
 from resnet_sweep.trained_net import TrainedNet
 
 OPSET = 18  # read by onnxruntime 1.14 (2023) and later

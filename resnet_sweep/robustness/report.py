@@ -18,8 +18,8 @@ from resnet_sweep.console import say
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.environment import git_commit, versions
 from resnet_sweep.prediction.output import ESCAPE
-from resnet_sweep.shift.figure import draw_report
-from resnet_sweep.shift.scores import INTERVAL, ModelScores, Report, Row, Score
+from resnet_sweep.robustness.figure import draw_report
+from resnet_sweep.robustness.scores import INTERVAL, ModelScores, Report, Row, Score
 
 SCHEMA_VERSION = 1
 STEM = "shift"

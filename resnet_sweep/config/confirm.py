@@ -1,15 +1,10 @@
-"""The options of `python -m resnet_sweep.confirm`. Free of torch and of Optuna."""
+"""Schema of the command `python -m resnet_sweep.confirm`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from resnet_sweep.compose import reject_unknown_keys, user_error
 from resnet_sweep.errors import require, require_int, require_number
 
 
@@ -65,24 +60,3 @@ class ConfirmConfig:
         """Return the options that decide what is trained, not how or where."""
         free = ("sweep", "name", "n_jobs", "trial_timeout_seconds", "status_seconds")
         return {name: value for name, value in asdict(self).items() if name not in free}
-
-
-def register_confirm_schema() -> None:
-    store = ConfigStore.instance()
-    node = OmegaConf.structured(ConfirmConfig)
-    store.store(group="schema", name="confirm", node=node, package="_global_", replace=True)
-
-
-def to_options(composed: DictConfig) -> ConfirmConfig:
-    """Return the checked options.
-
-    Raises:
-        UserError: an unknown key, a wrong type or a value that is not allowed.
-    """
-    reject_unknown_keys(composed)
-    try:
-        options = OmegaConf.to_object(composed)
-    except OmegaConfBaseException as error:
-        raise user_error(error) from error
-    assert isinstance(options, ConfirmConfig)
-    return options

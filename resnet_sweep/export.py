@@ -1,4 +1,7 @@
-"""The command: options -> net and real images -> checked files."""
+"""The entry point of exports: a net and real images in, checked files out.
+
+python -m resnet_sweep.export run=outputs/runs/2026-11-22_10-00-00
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ def main() -> None:
     """Export the net of a run; see --help."""
     with one_line_errors():
         options = read_options("export", ExportConfig)
-        from resnet_sweep.export.files import export  # brings torch
+        from resnet_sweep.exporting.files import export  # brings torch
 
         for exported in export(options):
             say(exported.describe())
+
+
+if __name__ == "__main__":
+    main()

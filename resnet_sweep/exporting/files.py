@@ -14,7 +14,7 @@ from resnet_sweep.config.export import ExportConfig
 from resnet_sweep.console import say
 from resnet_sweep.data.split import split_train_val
 from resnet_sweep.errors import UserError
-from resnet_sweep.export.formats import (
+from resnet_sweep.exporting.formats import (
     FILE_NAMES,
     OPSET,
     Forward,

@@ -1,4 +1,7 @@
-"""The command: options -> nets and images -> scores -> tables and a figure."""
+"""The entry point of a shift report: nets and images in, tables and a figure of accuracies out.
+
+python -m resnet_sweep.shift run=outputs/runs/2026-11-22_10-00-00
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ def main() -> None:
     with one_line_errors():
         options = read_options("shift", ShiftConfig)
         from resnet_sweep.prediction.staging import check_new_folder, staged_folder
-        from resnet_sweep.shift.measure import measure  # these bring torch
-        from resnet_sweep.shift.report import print_report, write_report
+        from resnet_sweep.robustness.measure import measure  # these bring torch
+        from resnet_sweep.robustness.report import print_report, write_report
 
         folder = Path(options.output).expanduser()
         check_new_folder(folder)
@@ -23,3 +26,7 @@ def main() -> None:
         with staged_folder(folder) as stage:
             write_report(report, stage)
         print_report(report, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,8 +21,7 @@ from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.custom import CustomSet, read_custom
 from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.predicting import predict
-from resnet_sweep.run_data import compare_fingerprint, read_run_data
-from resnet_sweep.shift.scores import (
+from resnet_sweep.robustness.scores import (
     CLEAN,
     CORRUPTION,
     CUSTOM,
@@ -34,6 +33,7 @@ from resnet_sweep.shift.scores import (
     make_row,
     mean_row,
 )
+from resnet_sweep.run_data import compare_fingerprint, read_run_data
 from resnet_sweep.trained_net import TrainedNet, load_net
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.style import CYCLE, GREY, new_figure, plain
 from resnet_sweep.analysis.terminal import printable
-from resnet_sweep.shift.scores import (
+from resnet_sweep.robustness.scores import (
     ALL_CORRUPTIONS,
     CLEAN,
     CORRUPTION,
