@@ -6,7 +6,7 @@
 set -eu
 
 host=$(hostname -s)
-cores=$(nproc)
+cores=$(getconf _NPROCESSORS_ONLN)  # nproc would count OMP_NUM_THREADS
 memory=$(awk '/MemTotal/ { print int($2 / 1024) - 512 }' /proc/meminfo)
 for command in munged slurmctld slurmd; do
     command -v "$command" > /dev/null || { echo "$command is missing: apt-get install slurm-wlm munge" >&2; exit 1; }
