@@ -45,7 +45,7 @@ def test_the_counts_of_what_is_turned_away_are_those_of_the_real_nets() -> None:
     composer, proposals = _drawn("full", 30, seed=5)
     verdicts = [propose(composer, drawn, 0, SHAPE) for drawn in proposals]
     rejected = [i for i, each in enumerate(verdicts) if each.verdict.reason == "over_budget"]
-    assert len(rejected) > 5
+    assert len(rejected) >= 5
     for index in rejected:
         with torch.device("meta"):  # shapes without memory
             net = build_model(composer.config(proposals[index], 0), 10, 32)
