@@ -42,7 +42,7 @@ from resnet_sweep.sweep.worker import work
 from resnet_sweep.trial import run_trial
 
 # Its one confirmation is not made again by every process of pytest-xdist.
-pytestmark = pytest.mark.xdist_group("confirm")
+pytestmark = [pytest.mark.xdist_group("confirm"), pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
