@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 from resnet_sweep.errors import require, require_int, require_number
 
+MOST_SEEDS = 1000
+
 
 @dataclass
 class ConfirmConfig:
@@ -43,10 +45,10 @@ class ConfirmConfig:
     def __post_init__(self) -> None:
         require(bool(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
         require_int("top_k", self.top_k, 1)
-        require_int("num_seeds", self.num_seeds, 2)
+        require_int("num_seeds", self.num_seeds, 2, MOST_SEEDS)
         require_int("over_promise_k", self.over_promise_k, 1, self.top_k)
-        require_int("num_over_promise_seeds", self.num_over_promise_seeds, 2)
-        require_int("num_test_seeds", self.num_test_seeds, 5)
+        require_int("num_over_promise_seeds", self.num_over_promise_seeds, 2, MOST_SEEDS)
+        require_int("num_test_seeds", self.num_test_seeds, 5, MOST_SEEDS)
         plain = self.name not in ("", ".", "..") and "/" not in self.name
         require(plain, "name", self.name, "must be the name of a folder, without /")
         if self.n_jobs is not None:

@@ -20,8 +20,9 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from resnet_sweep.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.config.confirm import ConfirmConfig
-from resnet_sweep.confirmation.best import write_best
+from resnet_sweep.confirmation.best import EXPERIMENT, write_best
 from resnet_sweep.confirmation.data_check import check_data
 from resnet_sweep.confirmation.planning import (
     choose_runs,
@@ -57,6 +58,7 @@ class Confirming:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         require(is_sweep(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
         with self._sweep_to_itself():
+            self._check_name()
             plan = self._plan()
             print(f"confirmation: {self.folder}", flush=True)
             self._confirm(plan)
@@ -76,6 +78,15 @@ class Confirming:
                 yield
             except OSError as error:
                 raise UserError(f"{self.folder}: {error}") from error
+
+    def _check_name(self) -> None:
+        """Refuse a folder that is there and not a confirmation's, or is about to be another's."""
+        if (self.folder / PLAN).exists():
+            return
+        kept = [p for p in self.folder.glob("*") if not p.name.endswith(TEMPORARY_SUFFIX)]
+        own = bool(kept) or self.folder.is_file() or self.options.name == EXPERIMENT
+        allowed = f"{self.folder} is the sweep's own: take a name of its own for a confirmation"
+        require(not own, "name", self.options.name, allowed)
 
     def _plan(self) -> Plan:
         """Return the plan that is there, or make one."""
