@@ -19,6 +19,7 @@ from resnet_sweep.errors import UserError
 USAGE_ERROR = 2
 INTERRUPTED = 130
 FULL_ERROR = "HYDRA_FULL_ERROR"
+NOTHING = ("", "null")
 
 
 @contextmanager
@@ -35,10 +36,11 @@ def one_line_errors() -> Iterator[None]:
         if full:
             raise
         sys.exit(fail(describe(error)))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RuntimeError) as error:
         if full or not _raised_within_hydra(error):
             raise
-        sys.exit(fail(f"{' '.join(sys.argv[1:])}: Hydra cannot read this: {describe(error)}"))
+        message = describe(error)
+        sys.exit(fail(f"{_suspects(message)}: Hydra cannot read this: {message}"))
     except SystemExit as error:
         mistake = error.__cause__
         if not isinstance(mistake, UserError):
@@ -67,6 +69,15 @@ def _raised_within_hydra(error: BaseException) -> bool:
     """Whether the error comes from Hydra itself, as for `model=null`, and not from a run."""
     frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
     return bool(frames) and frames[-1].partition(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
+def _suspects(message: str) -> str:
+    """Return the overrides that an error of Hydra's, which names none, can be about."""
+    arguments = sys.argv[1:]
+    values = {a: a.partition("=")[2] for a in arguments}
+    quoted = [a for a, value in values.items() if value and f"'{value}'" in message]
+    empty = [a for a, value in values.items() if a[0] == "~" or ("=" in a and value in NOTHING)]
+    return " ".join(quoted or empty or arguments)
 
 
 @contextmanager

@@ -73,6 +73,8 @@ def read_settings(folder: Path) -> SweepSettings:
     try:
         values = json.loads(path.read_bytes())
         return SweepSettings(**{f.name: values[f.name] for f in fields(SweepSettings)})
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: there is no such file") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: cannot be read: {error!r}") from error
 

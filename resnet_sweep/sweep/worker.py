@@ -24,7 +24,7 @@ from optuna.trial import Trial, TrialState
 
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
@@ -209,10 +209,13 @@ def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] |
     if path is None:
         return None
     module, _, name = path.rpartition(".")
+    key = "hydra.sweeper.custom_search_space"
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"hydra.sweeper.custom_search_space={path}: {error}") from error
+        raise ConfigError(key, path, str(error)) from error
+    require(callable(function), key, path, "must be a function (config, trial)")
+    return function  # type: ignore[no-any-return]
 
 
 def open_study(
