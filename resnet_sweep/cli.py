@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from traceback import walk_tb
 
 from hydra.errors import HydraException
@@ -99,8 +100,12 @@ def fail(message: str) -> int:
     return USAGE_ERROR
 
 
-def describe(error: BaseException) -> str:
-    """Return an error as one line: field, value and what is allowed, where it tells them."""
+def describe(error: BaseException, folder: Path | None = None) -> str:
+    """Return an error as one line: field, value and what is allowed, where it tells them.
+
+    Args:
+        folder: of the YAML files; null: the project's own.
+    """
     message = str(error)
     cause = error.__cause__
     unknown = re.match(r"Could not override '([^']+)'", message)
@@ -111,7 +116,9 @@ def describe(error: BaseException) -> str:
         return f"{merged[1]}: {_first_line(cause)}"
     missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
-        return f"{missing[1]}={missing[2]}: there is no such option; {conf_names(missing[1])}"
+        return (
+            f"{missing[1]}={missing[2]}: there is no such option; {conf_names(missing[1], folder)}"
+        )
     return _one_line(message)
 
 
