@@ -116,9 +116,8 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
         return f"{merged[1]}: {_first_line(cause)}"
     missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
-        return (
-            f"{missing[1]}={missing[2]}: there is no such option; {conf_names(missing[1], folder)}"
-        )
+        known = conf_names(missing[1], folder)
+        return f"{missing[1]}={missing[2]}: there is no such option; {known}"
     return _one_line(message)
 
 
