@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from traceback import walk_tb
 
 from hydra.errors import HydraException
@@ -19,6 +20,7 @@ from resnet_sweep.errors import UserError
 USAGE_ERROR = 2
 INTERRUPTED = 130
 FULL_ERROR = "HYDRA_FULL_ERROR"
+NOTHING = ("", "null")
 
 
 @contextmanager
@@ -35,10 +37,11 @@ def one_line_errors() -> Iterator[None]:
         if full:
             raise
         sys.exit(fail(describe(error)))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RuntimeError) as error:
         if full or not _raised_within_hydra(error):
             raise
-        sys.exit(fail(f"{' '.join(sys.argv[1:])}: Hydra cannot read this: {describe(error)}"))
+        message = describe(error)
+        sys.exit(fail(f"{_suspects(message)}: Hydra cannot read this: {message}"))
     except SystemExit as error:
         mistake = error.__cause__
         if not isinstance(mistake, UserError):
@@ -69,6 +72,15 @@ def _raised_within_hydra(error: BaseException) -> bool:
     return bool(frames) and frames[-1].partition(".")[0] in ("hydra", "omegaconf", "antlr4")
 
 
+def _suspects(message: str) -> str:
+    """Return the overrides that an error of Hydra's, which names none, can be about."""
+    arguments = sys.argv[1:]
+    values = {a: a.partition("=")[2] for a in arguments}
+    quoted = [a for a, value in values.items() if value and f"'{value}'" in message]
+    empty = [a for a, value in values.items() if a[0] == "~" or ("=" in a and value in NOTHING)]
+    return " ".join(quoted or empty or arguments)
+
+
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)
@@ -88,8 +100,12 @@ def fail(message: str) -> int:
     return USAGE_ERROR
 
 
-def describe(error: BaseException) -> str:
-    """Return an error as one line: field, value and what is allowed, where it tells them."""
+def describe(error: BaseException, folder: Path | None = None) -> str:
+    """Return an error as one line: field, value and what is allowed, where it tells them.
+
+    Args:
+        folder: of the YAML files; null: the project's own.
+    """
     message = str(error)
     cause = error.__cause__
     unknown = re.match(r"Could not override '([^']+)'", message)
@@ -100,7 +116,8 @@ def describe(error: BaseException) -> str:
         return f"{merged[1]}: {_first_line(cause)}"
     missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
-        return f"{missing[1]}={missing[2]}: there is no such option; {conf_names(missing[1])}"
+        known = conf_names(missing[1], folder)
+        return f"{missing[1]}={missing[2]}: there is no such option; {known}"
     return _one_line(message)
 
 

@@ -170,14 +170,18 @@ def _reject_empty_groups(composed: DictConfig) -> None:
             raise ConfigError(group, composed.get(group), allowed)
 
 
-def conf_names(group: str) -> str:
-    """Return the options of a group as a list for a message."""
-    names = {path.stem for path in (conf_dir() / group).glob("*.yaml")}
+def conf_names(group: str, folder: Path | None = None) -> str:
+    """Return the options of a group as a list for a message.
+
+    Args:
+        folder: of the YAML files; null: the project's own.
+    """
+    names = {path.stem for path in ((folder or conf_dir()) / group).glob("*.yaml")}
     store: Any = ConfigStore.instance().repo
     for part in group.split("/"):
         store = store.get(part, {})  # plugins keep their options here
     names |= {name.removesuffix(".yaml") for name in store if name.endswith(".yaml")}
-    return "there are " + ", ".join(sorted(names))
+    return "there are " + (", ".join(sorted(names)) or "none")
 
 
 def reject_unknown_keys(node: DictConfig, path: str = "") -> None:

@@ -15,7 +15,7 @@ from shipped_spaces import shipped
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space import SearchSpace, possible_values
 from resnet_sweep.sweep.space_check import check_space
 
 OPTIMIZERS = {
@@ -218,3 +218,8 @@ def test_a_value_that_needs_others_than_the_first_passes_the_check() -> None:
     overrides = ["optimizer.nesterov=choice(true, false)", "optimizer.momentum=choice(0.0, 0.9)"]
     space = SearchSpace.build({}, overrides)
     check_space(space, Composer(conf_dir(), []))
+
+
+def test_a_long_range_is_not_written_out() -> None:
+    values = possible_values(IntDistribution(0, 10**12))
+    assert (values[0], values[-1], len(values)) == (0, 10**12, 10**12 + 1)

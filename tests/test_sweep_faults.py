@@ -22,7 +22,7 @@ from sweep_stub import TRAININGS, prepare, stub_run_trial
 from resnet_sweep import trial
 from resnet_sweep.atomic import write_text
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
@@ -60,6 +60,24 @@ def test_trainings_that_cannot_begin_end_the_sweep_as_rejections_do(tmp_path: Pa
     ending = _work(tmp_path, refuse)
     assert ending.kind == "user_error" and "max_rejections=4" in ending.message
     assert len(read_trials(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("drawn", "trials"),
+    [("optimizer.lr=interval(0.1,1)", 1), ("train.batch_size=choice(64,10000)", 4)],
+)
+def test_a_fixed_value_that_the_data_refuse_ends_the_sweep_at_once(
+    tmp_path: Path, drawn: str, trials: int
+) -> None:
+    make_sweep(tmp_path, drawn, "seed=range(0,9)", n_trials=3, max_rejections=4)
+
+    def refuse(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        raise ConfigError("train.batch_size", 10000, "must be at most the number of images")
+
+    ending = _work(tmp_path, refuse)
+    assert ending.kind == "user_error"
+    assert ending.message.startswith("train.batch_size=10000: must be") == (trials == 1)
+    assert len(read_trials(tmp_path)) == trials
 
 
 @pytest.mark.parametrize(

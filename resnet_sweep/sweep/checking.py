@@ -14,9 +14,9 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
-from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.sweep.starting import old_settings
 from resnet_sweep.sweep.storage import connect
 from resnet_sweep.sweep.worker import load_function
 
@@ -32,9 +32,9 @@ def read_options(config: DictConfig) -> SweeperConfig:
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     given = options.direction
-    directions = [given] if isinstance(given, str) else given
+    directions = given if isinstance(given, list) else [given]
     allowed = f"follows from the objectives: {', '.join(options.directions)}"
-    fits = directions is None or list(map(str, directions)) == options.directions
+    fits = given is None or list(map(str, directions)) == options.directions
     require(fits, "hydra.sweeper.direction", given, allowed)
     return options
 
@@ -78,7 +78,7 @@ def check_sweep(
     if options.storage is not None:
         connect(options.storage)
     if options.extend_from is not None:
-        read_settings(Path(options.extend_from))
+        old_settings(Path(options.extend_from))
     check_space(space, composer)
 
 
@@ -96,12 +96,15 @@ def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> 
     """
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     counts: list[int] = []
+    reason: str | None = None
     for _ in range(TRIAL_DRAWS):
-        verdict = propose(composer, space.suggest(study.ask()), None, shape).verdict
+        proposal = propose(composer, space.suggest(study.ask()), None, shape)
+        verdict, reason = proposal.verdict, proposal.error or reason
         if verdict.accepted:
             return
         counts += [] if verdict.num_params is None else [verdict.num_params]
-    least = f"the smallest had {min(counts):,} parameters" if counts else "none can be built"
+    unbuildable = "none can be built" if reason is None else f"none can be built: {reason}"
+    least = f"the smallest had {min(counts):,} parameters" if counts else unbuildable
     raise UserError(f"search space: none of {TRIAL_DRAWS} random nets fits its budget; {least}")
 
 

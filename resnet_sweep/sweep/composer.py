@@ -16,12 +16,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
 from resnet_sweep.cli import describe
 from resnet_sweep.compose import convert, register_schemas, user_error
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.errors import ConfigError, UserError, one_line
 from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
 from resnet_sweep.sweep.space_parsing import did_you_mean, to_text, to_value
 
@@ -152,7 +153,9 @@ class Composer:
             with initialize_config_dir(str(self.conf_dir), job_name="sweep"):
                 composed = compose("config", overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(describe(error)) from error
+            raise UserError(describe(error, self.conf_dir)) from error
+        except (OSError, ValueError, YAMLError) as error:
+            raise UserError(f"{self.conf_dir}: cannot be read: {one_line(error)}") from error
         finally:
             GlobalHydra.instance().hydra = outer
         return _without_search_space(composed)

@@ -52,6 +52,11 @@ class JournalFile(BaseJournalBackend):
                 self._offsets = {0: 0, number: offset}
                 yield self._parse(line, number)
 
+    @property
+    def lines_read(self) -> int:
+        """The number of the line that was read last."""
+        return max(self._offsets)
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append all or nothing.
 

@@ -157,6 +157,14 @@ class SweeperConfig:
         self._check_objectives()
         if not isinstance(self.pruner, PrunerConfig):  # a raw node while Hydra composes
             return
+        self._check_pruner()
+
+    def _check_pruner(self) -> None:
+        name = self.pruner.name
+        require_one_of("hydra.sweeper.pruner.name", name, PRUNERS)
+        allowed = f"comes with the group: write hydra/sweeper/pruner={name}"
+        fits = type(self.pruner) is PRUNERS[name]
+        require(fits, "hydra.sweeper.pruner.name", name, allowed)
         several = len(self.objectives) > 1 and self.pruner.name != "none"
         allowed = "Optuna cannot prune with several objectives: add hydra/sweeper/pruner=none"
         require(not several, "hydra/sweeper/pruner", self.pruner.name, allowed)
@@ -168,6 +176,7 @@ class SweeperConfig:
         name = self.study_name
         plain = name is None or (name not in ("", ".", "..") and "/" not in name)
         require(plain, "hydra.sweeper.study_name", name, "must be the name of a folder, without /")
+        require(self.folder != "", "hydra.sweeper.folder", "''", "must be the name of a folder")
         require_int("hydra.sweeper.n_trials", self.n_trials, 1)
         require_int("hydra.sweeper.max_rejections", self.max_rejections, 1)
         require_number("hydra.sweeper.max_failure_rate", self.max_failure_rate, 0, 1)

@@ -24,7 +24,7 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, require, require_int
 from resnet_sweep.sweep.schema import (
     PRUNERS,
     AshaConfig,
@@ -35,6 +35,10 @@ from resnet_sweep.sweep.schema import (
 )
 from resnet_sweep.sweep.space import SearchSpace
 
+SAMPLER = "hydra.sweeper.sampler"
+# The least that Optuna works with, which it does not check itself.
+_LEAST = {"seed": 0, "n_startup_trials": 0, "n_ei_candidates": 1}
+_MOST_SEED = 2**32 - 1
 _WHITELIST = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -52,6 +56,7 @@ def build_sampler(
         ConfigError: it lacks a package, or a value is wrong.
     """
     node = dict(node)
+    _check_numbers(node)
     if node.get("seed") is not None and (worker or trials):
         mixed = np.random.SeedSequence([node["seed"], worker, trials])
         node["seed"] = int(mixed.generate_state(1)[0])
@@ -63,11 +68,21 @@ def build_sampler(
                 sampler = sampler(_grid(space))
             if isinstance(sampler, CmaEsSampler):
                 importlib.import_module("cmaes")  # Optuna misses it only later
-    except (HydraException, ImportError) as error:
+    except ConfigError:
+        raise
+    except (HydraException, ImportError, TypeError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError("hydra/sweeper/sampler", node.get("_target_"), reason) from error
-    assert isinstance(sampler, BaseSampler)
-    return sampler
+        raise ConfigError(SAMPLER, node.get("_target_"), reason) from error
+    allowed = "must be a sampler of Optuna"
+    require(isinstance(sampler, BaseSampler), f"{SAMPLER}._target_", node.get("_target_"), allowed)
+    return sampler  # type: ignore[no-any-return]
+
+
+def _check_numbers(node: dict[str, Any]) -> None:
+    for name, least in _LEAST.items():
+        if node.get(name) is not None:
+            most = _MOST_SEED if name == "seed" else None
+            require_int(f"{SAMPLER}.{name}", node[name], least, most)
 
 
 def is_exhausted(study: optuna.Study) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import UserError, one_line
 from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.sweep.composer import Composer
@@ -72,9 +72,19 @@ def read_settings(folder: Path) -> SweepSettings:
     path = folder / SETTINGS
     try:
         values = json.loads(path.read_bytes())
-        return SweepSettings(**{f.name: values[f.name] for f in fields(SweepSettings)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error!r}") from error
+        settings = SweepSettings(**{f.name: values[f.name] for f in fields(SweepSettings)})
+        _try_out(settings)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: there is no such file") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: cannot be read: {one_line(error)}") from error
+    return settings
+
+
+def _try_out(settings: SweepSettings) -> None:
+    """Read what is nested, so that damage shows here and not where it is used."""
+    SearchSpace.from_json(settings.space)
+    _ = settings.epochs, settings.seed, settings.sampler["_target_"], settings.pruner["name"]
 
 
 def freeze_conf(folder: Path, source: Path) -> None:
@@ -88,7 +98,16 @@ def freeze_conf(folder: Path, source: Path) -> None:
 
 
 def frozen_composer(folder: Path, space: SearchSpace) -> Composer:
-    return Composer(folder / CONF, space.fixed_overrides)
+    """Return what composes from the sweep's own copy of the configuration.
+
+    Raises:
+        RecordError: the copy is damaged.
+    """
+    frozen = folder / CONF
+    try:
+        return Composer(frozen, space.fixed_overrides)
+    except UserError as error:
+        raise RecordError(f"{frozen}: the sweep's frozen configuration: {error}") from error
 
 
 def base_values(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Free of torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,8 +207,8 @@ def extremes(distribution: BaseDistribution) -> list[Any]:
     raise AssertionError(f"no ends of {distribution}")
 
 
-def possible_values(distribution: BaseDistribution) -> list[Any]:
+def possible_values(distribution: BaseDistribution) -> Sequence[Any]:
     """Return every choice or whole number, or both ends."""
     if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
+        return range(distribution.low, distribution.high + 1, distribution.step)
     return extremes(distribution)

@@ -65,8 +65,9 @@ def _first_values(space: SearchSpace, parameter: Parameter, value: Any) -> dict[
     drawn: dict[str, Any] = {}
     for each in space.parameters:
         if space.is_active(each.condition, drawn) or each is parameter:
-            drawn[each.key] = _first_value(each, parameter.condition)
-    return space.complete({**drawn, parameter.key: value})
+            is_it = each is parameter
+            drawn[each.key] = value if is_it else _first_value(each, parameter.condition)
+    return space.complete(drawn)
 
 
 def _first_value(parameter: Parameter, condition: Condition | None) -> Any:

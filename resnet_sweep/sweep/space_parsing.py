@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution
@@ -39,6 +40,7 @@ def to_distribution(override: Override) -> BaseDistribution:
         UserError: nothing can be drawn from it.
     """
     key, text = override.key_or_group, shown_value(override)
+    _check_tags(override, text)
     _check_bounds(override, text)
     try:
         distribution = create_optuna_distribution_from_override(override)
@@ -49,6 +51,18 @@ def to_distribution(override: Override) -> BaseDistribution:
     return distribution
 
 
+def _check_tags(override: Override, text: str) -> None:
+    """Refuse a misspelt `log`, or one that Optuna would pass over: the space would be linear."""
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        unknown, allowed = sorted(value.tags - {"log"}), "an interval has log alone"
+    else:
+        unknown = sorted(value.tags) if isinstance(value, Sweep) else []
+        allowed = "only an interval has one, log"
+    if unknown:
+        raise ConfigError(override.key_or_group, text, f"has the tag {unknown[0]}: {allowed}")
+
+
 def _check_bounds(override: Override, text: str) -> None:
     value = override.value()
     if not isinstance(value, (IntervalSweep, RangeSweep)):
@@ -56,6 +70,8 @@ def _check_bounds(override: Override, text: str) -> None:
     end = value.end if isinstance(value, IntervalSweep) else value.stop
     assert value.start is not None and end is not None
     low, high = float(value.start), float(end)
+    if not math.isfinite(high - low):
+        raise ConfigError(override.key_or_group, text, "must have finite bounds")
     if isinstance(value, RangeSweep) and value.step < 0:
         low, high = high, low
     if low > high:

@@ -62,7 +62,7 @@ def extend_study(
     Raises:
         UserError: the folder holds no sweep.
     """
-    old = _old_settings(folder)
+    old = old_settings(folder)
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
     added, left_out = extend_from(space, composer, _with_configs(folder, trials))
@@ -80,7 +80,12 @@ def _say_some(lines: list[str], say: Say) -> None:
         say(f"  and {len(lines) - SHOWN} more")
 
 
-def _old_settings(folder: Path) -> SweepSettings:
+def old_settings(folder: Path) -> SweepSettings:
+    """Return the settings of the sweep that `extend_from` names.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
     try:
         return read_settings(folder)
     except RecordError as error:

@@ -14,7 +14,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, UserError, one_line
 from resnet_sweep.sweep.journal import JOURNAL, JournalFile
 
 PATIENCE_SECONDS = 600.0
@@ -30,10 +30,22 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 
     Raises:
         ConfigError: it cannot be reached, or the URL is none.
+        UserError: the journal is damaged.
         OSError: the sweep folder is not writable.
     """
-    storage = JournalStorage(JournalFile(folder / JOURNAL)) if url is None else connect(url)
+    storage = _journal(folder / JOURNAL) if url is None else connect(url)
     return PatientStorage(storage)  # type: ignore[no-any-return] # built below
+
+
+def _journal(path: Path) -> BaseStorage:
+    file = JournalFile(path)
+    try:
+        return JournalStorage(file)
+    except (OSError, UserError):
+        raise
+    except Exception as error:  # whatever Optuna stumbles over in what is JSON but no log of its
+        reason = one_line(error)
+        raise UserError(f"{path}: line {file.lines_read} is damaged: {reason}") from error
 
 
 def connect(url: str) -> BaseStorage:

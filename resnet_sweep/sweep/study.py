@@ -21,6 +21,7 @@ SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong
 OWNER = "sweep_folder"
 PREPARED = "prepared"
 OWNER_SECONDS = 5.0
+_FOREIGN_ID = "is not the id of the study in journal.log beside it: one of them is another sweep's"
 POLL_SECONDS = 0.1
 
 
@@ -32,14 +33,19 @@ def open_own_study(
     Raises:
         UserError: it belongs to the sweep in another folder.
     """
-    storage, own = open_storage(url, folder), _own_id(folder)
+    storage = open_storage(url, folder)
     try:
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-        _claim(study, folder, own)  # only one of several can have created it
+        _claim(study, folder)  # only one of several can have created it
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage)
-        _await_owner(study, folder, own, 0.0 if url is None else OWNER_SECONDS)
-    if study.user_attrs[SWEEP_ID] != own:
+        _await_owner(study, folder, 0.0 if url is None else OWNER_SECONDS)
+    is_here = url is None or study.user_attrs[OWNER] == _place(folder)
+    if is_here and _read_id(folder) is None:  # the file was lost
+        write_text(folder / SWEEP_ID, study.user_attrs[SWEEP_ID])
+    if study.user_attrs[SWEEP_ID] != _read_id(folder):
+        if url is None:
+            raise UserError(f"{folder / SWEEP_ID}: {_FOREIGN_ID}")
         raise UserError(
             f"hydra.sweeper.study_name={name}: the study belongs to the sweep in "
             f"{study.user_attrs[OWNER]}; go on there (hydra.sweeper.folder), or take another name"
@@ -49,12 +55,14 @@ def open_own_study(
     return study
 
 
-def _claim(study: optuna.Study, folder: Path, own: str) -> None:
+def _claim(study: optuna.Study, folder: Path) -> None:
+    own = _read_id(folder) or uuid.uuid4().hex
+    write_text(folder / SWEEP_ID, own)
     study.set_user_attr(OWNER, _place(folder))
     study.set_user_attr(SWEEP_ID, own)
 
 
-def _await_owner(study: optuna.Study, folder: Path, own: str, seconds: float) -> None:
+def _await_owner(study: optuna.Study, folder: Path, seconds: float) -> None:
     """Wait for the creator of a study to name itself; it was killed if it does not.
 
     Then whoever writes last has the study; all look only when the others must have written
@@ -63,18 +71,18 @@ def _await_owner(study: optuna.Study, folder: Path, own: str, seconds: float) ->
     until = time.monotonic() + seconds
     while SWEEP_ID not in study.user_attrs:
         if time.monotonic() >= until:
-            _claim(study, folder, own)
+            _claim(study, folder)
             time.sleep(seconds)
             return
         time.sleep(POLL_SECONDS)
 
 
-def _own_id(folder: Path) -> str:
-    """Return the id of a folder, which stays the same wherever it is moved."""
-    file = folder / SWEEP_ID
-    if not file.exists():
-        write_text(file, uuid.uuid4().hex)
-    return file.read_text()
+def _read_id(folder: Path) -> str | None:
+    """Return the id of a folder, which stays the same wherever it is moved; None: it has none."""
+    try:
+        return (folder / SWEEP_ID).read_text() or None
+    except FileNotFoundError:
+        return None
 
 
 def _place(folder: Path) -> str:

@@ -41,16 +41,15 @@ from resnet_sweep.sweep.results import (
     retrain_command,
     write_results,
 )
+from resnet_sweep.sweep.resuming import check_frozen, check_study
 from resnet_sweep.sweep.running import FolderInUse, hold_folder, supervise
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
-    allowed_changes,
     base_values,
     freeze_conf,
     frozen_composer,
     read_settings,
-    refuse_changes,
     write_settings,
 )
 from resnet_sweep.sweep.space import SearchSpace
@@ -149,12 +148,12 @@ class Sweeping:
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
-        if (self.folder / SETTINGS).exists():
-            old = read_settings(self.folder)
-            refuse_changes(self.folder, old, settings)
-            for change in allowed_changes(old, settings):
-                print(f"{change}: the sweep goes on so", flush=True)
-        return open_own_study(self.name, settings.storage, self.folder, self.options.directions)
+        for change in check_frozen(self.folder, self.space, settings):
+            print(f"{change}: the sweep goes on so", flush=True)
+        directions = self.options.directions
+        study = open_own_study(self.name, settings.storage, self.folder, directions)
+        check_study(self.folder, study)
+        return study
 
     def _freeze(self, settings: SweepSettings) -> None:
         """Write what the workers read."""

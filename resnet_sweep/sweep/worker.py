@@ -24,10 +24,11 @@ from optuna.trial import Trial, TrialState
 
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
+from resnet_sweep.sweep.derived import target
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
 from resnet_sweep.sweep.judge import judge, signature
 from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, PLANNED, SEED
@@ -199,9 +200,24 @@ class Worker:
             outcome = training.train(config, run_dir)
         except UserError as error:  # what only the data can tell, such as too large a batch
             self._reject(trial, Rejection("unbuildable", str(error)))
+            if PLANNED not in trial.user_attrs and self._is_fixed(
+                error
+            ):  # no other draw would mend it
+                raise
             return
         self._book.finish(trial, outcome)
         self._rejected_in_a_row = 0
+
+    def _is_fixed(self, error: UserError) -> bool:
+        """Whether an error is about a field that no draw changes, on data that none changes."""
+        if not isinstance(error, ConfigError) or self._extend_space is not None:
+            return False
+        group = error.field.partition(".")[0]
+        if group == "model":  # whether a net is built depends on all of its fields
+            return False
+        decisive = ("data", "experiment", error.field, group)
+        fields = [target(parameter.key) for parameter in self._space.parameters]
+        return not any(f in decisive or f.startswith("data.") for f in fields)
 
 
 def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] | None:
@@ -209,10 +225,13 @@ def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] |
     if path is None:
         return None
     module, _, name = path.rpartition(".")
+    key = "hydra.sweeper.custom_search_space"
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"hydra.sweeper.custom_search_space={path}: {error}") from error
+        raise ConfigError(key, path, str(error)) from error
+    require(callable(function), key, path, "must be a function (config, trial)")
+    return function  # type: ignore[no-any-return]
 
 
 def open_study(
