@@ -260,3 +260,18 @@ def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
     monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
     (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
     open_own_study("s", url, tmp_path / owner, ["maximize"])
+
+
+def test_an_extension_that_cannot_be_judged_leaves_nothing_behind(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep()
+    for result in Path("outputs/sweeps/s/runs").glob("*/result.json"):
+        result.unlink()
+    more = ["hydra.sweeper.study_name=t", "hydra.sweeper.extend_from=outputs/sweeps/s"]
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(*more, "hydra.sweeper.objectives=[val_accuracy,num_params]")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.count("was judged by [val_accuracy]") == 1
+    assert not Path("outputs/sweeps/t").exists()
