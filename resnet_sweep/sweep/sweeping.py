@@ -34,6 +34,7 @@ from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
+from resnet_sweep.sweep.renewal import discard, has_trained
 from resnet_sweep.sweep.results import (
     RESULTS,
     best_trials,
@@ -47,6 +48,7 @@ from resnet_sweep.sweep.settings import (
     SweepSettings,
     allowed_changes,
     base_values,
+    found_changes,
     freeze_conf,
     frozen_composer,
     read_settings,
@@ -160,10 +162,21 @@ class Sweeping:
         """Return the study; refuse what does not continue the sweep that is there."""
         if (self.folder / SETTINGS).exists():
             old = read_settings(self.folder)
-            refuse_changes(self.folder, old, settings)
-            for change in allowed_changes(old, settings):
-                print(f"{change}: the sweep goes on so", flush=True)
+            self._continue(old, settings)
         return open_own_study(self.name, settings.storage, self.folder, self.options.directions)
+
+    def _continue(self, old: SweepSettings, new: SweepSettings) -> None:
+        """Go on with the sweep that is there, or begin anew where it has trained nothing."""
+        changes = found_changes(old, new)
+        if changes and has_trained(self.folder):
+            refuse_changes(self.folder, new, changes)
+        elif changes:
+            text = f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"
+            print(text, flush=True)
+            discard(self.folder, old)
+        else:
+            for change in allowed_changes(old, new):
+                print(f"{change}: the sweep goes on so", flush=True)
 
     def _freeze(self, settings: SweepSettings) -> None:
         """Write what the workers read."""
@@ -248,7 +261,10 @@ class Sweeping:
             print(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")
 
     def _report(self, study: optuna.Study, supervisor: Supervisor) -> None:
-        """Write the results and say how to train the best again."""
+        """Write the results and say how to train the best again; nothing where none has ended."""
+        supervisor.ledger.refresh()
+        if not supervisor.ledger.counts:
+            return
         print(supervisor.status.line(supervisor.ledger))
         best = best_trials(study)
         if not best:
