@@ -113,7 +113,9 @@ def _check_shape(
         _refuse(config, f"{want}, but gave {shape}")
 
 
-def _refuse(config: CustomModelConfig, problem: str, cause: Exception | None = None) -> NoReturn:
+def _refuse(
+    config: CustomModelConfig, problem: str, cause: BaseException | None = None
+) -> NoReturn:
     """Raise ConfigError in one line, whatever the cause's own message looks like."""
     if cause is not None:
         first_line = str(cause).strip().split("\n")[0]
