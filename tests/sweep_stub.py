@@ -51,7 +51,7 @@ def stub_run_trial(
         write_text(checkpoint, str(epoch))
         if on_epoch is not None:
             on_epoch(_metrics(config, epoch))
-    result = _result(config, status)
+    result = result_of(config, status)
     write_result(run_dir, result)
     return result
 
@@ -71,7 +71,7 @@ def _metrics(config: Config, epoch: int) -> EpochMetrics:
     return EpochMetrics(epoch, 0.1, 1.0, 0.5, 1.0, accuracy, 0.0)
 
 
-def _result(config: Config, status: str) -> TrialResult:
+def result_of(config: Config, status: str) -> TrialResult:
     value = accuracy_of(config) if status == "completed" else None
     return TrialResult(
         status=status,

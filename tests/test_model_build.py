@@ -60,6 +60,9 @@ class Fixed(nn.Module):
     def forward(self, x):
         return x.new_zeros(len(x), self.num_classes)
 
+def leaves(num_classes):
+    raise SystemExit(0)
+
 def raises(num_classes):
     raise RuntimeError("first line\\nsecond line")
 """
@@ -125,6 +128,7 @@ def test_a_function_may_be_the_target(user_module: str) -> None:
     ("name", "message"),
     [
         ("missing", "has no missing"),
+        ("leaves", "calling it with num_classes=5 and model.kwargs={} failed: SystemExit: 0"),
         ("not_a_module", "must give a torch.nn.Module, but gave int"),
         (
             "wrong_classes",

@@ -223,3 +223,19 @@ def test_a_value_that_needs_others_than_the_first_passes_the_check() -> None:
 def test_a_long_range_is_not_written_out() -> None:
     values = possible_values(IntDistribution(0, 10**12))
     assert (values[0], values[-1], len(values)) == (0, 10**12, 10**12 + 1)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["data=choice(digits,cifar10)", "data.val_size=range(50,100)", "data.split_seed=range(0,3)"],
+)
+def test_trials_that_different_images_would_judge_are_refused(override: str) -> None:
+    space = SearchSpace.build({}, ["data=digits", override])
+    with pytest.raises(UserError, match="by which images a trial is judged"):
+        check_space(space, Composer(conf_dir(), space.fixed_overrides))
+
+
+def test_whole_numbers_can_be_drawn_for_any_number() -> None:
+    overrides = ["data=digits", "data.train_subset=range(100,200)", "optimizer.lr=range(1,3)"]
+    space = SearchSpace.build({}, overrides)
+    check_space(space, Composer(conf_dir(), space.fixed_overrides))

@@ -8,19 +8,24 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.samplers import RandomSampler
-from optuna.trial import FixedTrial, FrozenTrial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from shipped_spaces import shipped
+from stub_sweep import make_sweep, open_stub_study
+from sweep_stub import result_of
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.errors import UserError
-from resnet_sweep.records.run_folder import write_config
+from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_metrics, write_result
+from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.locate import OutsideSpace, locate
+from resnet_sweep.sweep.settings import frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.start import extend_from, start_from
+from resnet_sweep.sweep.starting import find_extension
 
 Searched = tuple[SearchSpace, Composer]
 
@@ -140,3 +145,51 @@ def test_trials_of_another_length_are_not_comparable(core: Searched) -> None:
     moved, left_out = extend_from(*core, [(trial, longer)])
     assert moved == []
     assert "train.epochs was 60 and is 30 now" in left_out[0]
+
+
+def judged_by_accuracy(folder: Path) -> None:
+    """Write a sweep of a completed and a pruned trial with the records of their runs."""
+    values = make_sweep(folder, n_trials=2)
+    space = SearchSpace.from_json(values.space)
+    composer, study = frozen_composer(folder, space), open_stub_study(folder)
+    for number in (0, 1):
+        trial, run_dir = study.ask(), folder / RUNS / str(number)
+        run_dir.mkdir(parents=True)
+        config = composer.config(space.suggest(trial), 0)
+        write_config(run_dir, config)
+        rows = [EpochMetrics(e, 0.1, 1.0, 0.5, 2.0 - e / 4, 0.5 + e / 10, 0.0) for e in (1, 2)]
+        write_metrics(run_dir, rows)
+        write_result(run_dir, replace(result_of(config, "completed"), val_loss=1.5))
+        trial.report(0.6, 1)
+        study._storage.set_trial_system_attr(trial._trial_id, "completed_rung_0", 0.6)
+        if number == 0:
+            study.tell(trial, 0.7)
+        else:
+            study.tell(trial, state=TrialState.PRUNED)
+
+
+def test_old_trials_are_judged_by_the_new_objective(tmp_path: Path) -> None:
+    judged_by_accuracy(tmp_path)
+    space = SearchSpace.from_json(read_settings(tmp_path).space)
+    composer = frozen_composer(tmp_path, space)
+    found = find_extension(space, composer, tmp_path, ["val_loss"], [])
+    completed, pruned = found.trials
+    assert (completed.values, pruned.values) == ([1.5], None)
+    assert [t.intermediate_values for t in found.trials] == [{1: 1.75, 2: 1.5}] * 2
+    assert not any(t.system_attrs for t in found.trials)  # the pruner's own notes, of accuracies
+    found = find_extension(space, composer, tmp_path, ["val_loss", "num_params"], [])
+    (completed,) = found.trials
+    assert (completed.values, completed.intermediate_values) == ([1.5, 1000], {})
+    assert "trial 1: " in found.left_out[0]
+
+
+def test_old_trials_without_a_record_of_the_objective_are_refused(tmp_path: Path) -> None:
+    judged_by_accuracy(tmp_path)
+    space = SearchSpace.from_json(read_settings(tmp_path).space)
+    for result in tmp_path.glob("runs/*/*.[jc]s[ov]*"):
+        if result.name != "config.json":
+            result.unlink()
+    said = r"objectives=\[val_loss\]: .*extend_from=.* was judged by \[val_accuracy\]"
+    with pytest.raises(UserError, match=said):
+        composer = frozen_composer(tmp_path, space)
+        find_extension(space, composer, tmp_path, ["val_loss"], [])

@@ -16,18 +16,14 @@ import yaml
 from conftest import TINY_OVERRIDES
 from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import TrialState
-from stub_sweep import (
-    read_trials,
-)
+from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import study as study_module
 from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.ledger import (
-    EXTENDED_FROM,
-)
+from resnet_sweep.sweep.ledger import EXTENDED_FROM
 from resnet_sweep.sweep.plan import Plan, make_plan
 from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.step_timing import DataFacts
@@ -260,3 +256,42 @@ def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
     monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
     (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
     open_own_study("s", url, tmp_path / owner, ["maximize"])
+
+
+def test_an_extension_that_cannot_be_judged_leaves_nothing_behind(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep()
+    for result in Path("outputs/sweeps/s/runs").glob("*/result.json"):
+        result.unlink()
+    more = ["hydra.sweeper.study_name=t", "hydra.sweeper.extend_from=outputs/sweeps/s"]
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(*more, "hydra.sweeper.objectives=[val_accuracy,num_params]")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.count("was judged by [val_accuracy]") == 1
+    assert not Path("outputs/sweeps/t").exists()
+
+
+def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise UserError("data.val_size=1000: what the data alone can tell")
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(Sweeping, "_supervise", fail)
+        run_sweep("data.val_size=1000")
+    assert ended.value.code == 2
+    assert "trained 0" not in capsys.readouterr().out
+    run_sweep("data.val_size=200")
+    assert "data.val_size was 1000.0, is 200.0: the sweep had" in capsys.readouterr().out
+    folder = Path("outputs/sweeps/s")
+    assert [trial.number for trial in read_trials(folder)] == [0, 1]
+    assert read_settings(folder).base["data"]["val_size"] == 200
+    with pytest.raises(SystemExit):
+        run_sweep("data.val_size=100")
+    assert "differs: data.val_size was 200.0, is 100.0" in capsys.readouterr().err
+    assert len(read_trials(folder)) == 2

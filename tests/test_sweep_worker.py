@@ -14,6 +14,7 @@ from stub_sweep import RANDOM, make_sweep, open_stub_study, read_trials, trained
 from sweep_stub import TRAININGS, prepare, stub_run_trial
 
 from resnet_sweep.config import Config
+from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.endings import Ending, request_stop, withdraw_stop
@@ -277,3 +278,22 @@ def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path:
         study.tell(trial, value, code)
     assert "no time" in str(_work(tmp_path).message)
     assert len(read_trials(tmp_path)) == 3
+
+
+def test_a_trial_without_a_readable_checkpoint_starts_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_sweep(tmp_path, n_trials=1)
+    damaged = tmp_path / RUNS / "0" / CHECKPOINT
+
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        if not damaged.parent.exists():
+            damaged.parent.mkdir(parents=True)
+            damaged.write_bytes(b"torn")
+        read_checkpoint(run_dir)
+        return stub_run_trial(config, run_dir, on_epoch)
+
+    _work(tmp_path, run_trial=run)
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE]
+    assert "trial 0 starts from its beginning" in caplog.text
+    assert damaged.with_name(f"{CHECKPOINT}.damaged").read_bytes() == b"torn"

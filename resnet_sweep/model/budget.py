@@ -74,7 +74,7 @@ def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
     check_trains(config.model, net, torch.arange(4) % num_classes, image_size)
     try:
         layers = measure_layers(net, image_size)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = f"its forward pass on one image failed: {type(error).__name__}: {error}"
         raise ConfigError("model.target", config.model.target, problem) from error
     num_params = sum(layer.num_params for layer in layers)

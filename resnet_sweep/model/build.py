@@ -52,7 +52,7 @@ def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) 
     target = _import_target(config)
     try:
         net = target(num_classes=num_classes, **config.kwargs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         call = f"num_classes={num_classes} and model.kwargs={config.kwargs}"
         _refuse(config, f"calling it with {call} failed", error)
     if not isinstance(net, nn.Module):
@@ -71,7 +71,7 @@ def _import_target(config: CustomModelConfig) -> Any:
         sys.path.insert(0, folder)  # as `python -m` does, for the installed command too
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _refuse(config, f"importing {module_name} from {folder} failed", error)
     if not hasattr(module, attribute):
         _refuse(config, f"module {module_name} has no {attribute}")
@@ -85,7 +85,7 @@ def _check_logits(
     try:
         with evaluation_mode(net), torch.no_grad():
             logits = net(images)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _refuse(config, f"its forward pass on images {list(images.shape)} failed", error)
     _check_shape(config, logits, num_classes, images)
 
@@ -100,7 +100,7 @@ def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size
     net.train()
     try:
         nn.functional.cross_entropy(net(images), labels).backward()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _refuse(config, "its training pass failed", error)
 
 
@@ -113,7 +113,9 @@ def _check_shape(
         _refuse(config, f"{want}, but gave {shape}")
 
 
-def _refuse(config: CustomModelConfig, problem: str, cause: Exception | None = None) -> NoReturn:
+def _refuse(
+    config: CustomModelConfig, problem: str, cause: BaseException | None = None
+) -> NoReturn:
     """Raise ConfigError in one line, whatever the cause's own message looks like."""
     if cause is not None:
         first_line = str(cause).strip().split("\n")[0]

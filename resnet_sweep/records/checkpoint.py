@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from resnet_sweep.atomic import write_atomically
-from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError
+from resnet_sweep.records.run_folder import SCHEMA_VERSION, CheckpointError, RecordError
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
@@ -53,7 +53,7 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
     """Return the newest readable checkpoint on the CPU; None where there never was one.
 
     Raises:
-        RecordError: there are checkpoints and none can be read.
+        CheckpointError: there are checkpoints and none can be read.
     """
     names = [n for n in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (run_dir / n).exists()]
     problems: list[RecordError] = []
@@ -67,8 +67,15 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
                 log.warning("falling back to the checkpoint before it")
     if problems:
         hint = "delete the checkpoints to start again from the beginning"
-        raise RecordError(f"{problems[0]}; there is no other; {hint}")
+        raise CheckpointError(f"{problems[0]}; there is no other; {hint}")
     return None
+
+
+def set_checkpoints_aside(run_dir: Path) -> None:
+    """Rename the checkpoints, so that the run starts from its beginning."""
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        if (run_dir / name).exists():
+            os.replace(run_dir / name, run_dir / f"{name}.damaged")
 
 
 def write_model(run_dir: Path, content: dict[str, Any]) -> None:

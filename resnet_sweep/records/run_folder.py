@@ -36,6 +36,10 @@ class RecordError(UserError):
     """A file of a run folder that is missing or cannot be read; the message names it."""
 
 
+class CheckpointError(RecordError):
+    """There are checkpoints and none can be read: without them the run starts anew."""
+
+
 @dataclass
 class EpochMetrics:
     """One row of metrics.csv.

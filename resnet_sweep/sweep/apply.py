@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, FloatNode, ListConfig, OmegaConf
 
 from resnet_sweep.compose import suggestion
 from resnet_sweep.config.model import ResNetConfig
@@ -86,7 +86,8 @@ def _amount(key: str, value: Any) -> Any:
 
 def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
     node, name = _owner(config, field, key, value)
-    node[name] = value
+    is_whole_float = type(value) is int and isinstance(node._get_node(name), FloatNode)
+    node[name] = float(value) if is_whole_float else value
     return field
 
 

@@ -9,11 +9,13 @@ import optuna
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.sweep.renewal import discard, has_trained
 from resnet_sweep.sweep.settings import (
     CONF,
     SETTINGS,
     SweepSettings,
     allowed_changes,
+    found_changes,
     frozen_composer,
     read_settings,
     refuse_changes,
@@ -24,8 +26,10 @@ from resnet_sweep.sweep.space_check import check_space
 _WAY_OUT = "put it back, or take another hydra.sweeper.study_name"
 
 
-def check_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -> list[str]:
-    """Compare a sweep with what its folder holds, if any; return what changes, a line each.
+def continue_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -> list[str]:
+    """Compare a sweep with what its folder holds, if any; return what to say of it, a line each.
+
+    What differs in a folder that has trained nothing is discarded: the sweep begins anew.
 
     Raises:
         UserError: it is another sweep, or what the folder holds is damaged.
@@ -33,14 +37,19 @@ def check_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -> l
     if not (folder / SETTINGS).exists():
         return []
     old = read_settings(folder)
-    refuse_changes(folder, old, settings)
+    changes = found_changes(old, settings)
+    if changes and not has_trained(folder):
+        discard(folder, old)
+        return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
+    if changes:
+        refuse_changes(folder, settings, changes)
     try:
         check_space(space, frozen_composer(folder, space))
     except RecordError:
         raise
     except UserError as error:
         raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
-    return allowed_changes(old, settings)
+    return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
 
 
 def check_study(folder: Path, study: optuna.Study) -> None:

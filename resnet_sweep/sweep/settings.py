@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
@@ -115,15 +115,17 @@ def base_values(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(to_dict(config)))  # type: ignore[no-any-return]
 
 
-def refuse_changes(folder: Path, old: SweepSettings, new: SweepSettings) -> None:
-    """Raise UserError, with the differences, where the same study cannot go on."""
-    changes = [
+def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
+    """Return the differences with which the same study cannot go on."""
+    return [
         *_differences(_described(old), _described(new)),
         *_differences(_flat(old.base), _flat(new.base)),
         *_differences(_questions(old), _questions(new)),
     ]
-    if not changes:
-        return
+
+
+def refuse_changes(folder: Path, new: SweepSettings, changes: list[str]) -> NoReturn:
+    """Raise UserError with the differences."""
     name = new.study_name
     raise UserError(
         f"hydra.sweeper.study_name={name}: the sweep in {folder} differs: {'; '.join(changes)}. "

@@ -14,6 +14,8 @@ from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes
 from resnet_sweep.sweep.space_parsing import did_you_mean, members
 
 RANDOM_TRIES = 20
+# Of the data, what only the training sees.
+_UNJUDGED = ("data.train_subset",)
 
 
 def check_space(space: SearchSpace, composer: Composer) -> None:
@@ -23,12 +25,22 @@ def check_space(space: SearchSpace, composer: Composer) -> None:
         UserError: a parameter that is not in the configuration, a choice that does not exist, a
             value that is not allowed, or a branch that no trial can take.
     """
+    _check_one_judge(space)
     for parameter in space.parameters:
         if parameter.condition is not None:
             _check_condition(parameter.condition, composer)
     for parameter in space.reachable():
         for value in extremes(parameter.distribution):
             _check_value(space, composer, parameter, value)
+
+
+def _check_one_judge(space: SearchSpace) -> None:
+    """Refuse a space whose trials would be judged by different images."""
+    conditional = [value.key for value in space.fixed if value.condition is not None]
+    for key in (*(parameter.key for parameter in space.parameters), *conditional):
+        if key.partition(".")[0] == "data" and key not in _UNJUDGED:
+            why = "it decides by which images a trial is judged"
+            raise UserError(f"search space: {key} must have one value in a sweep: {why}")
 
 
 def _check_condition(condition: Condition, composer: Composer) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import RecordError, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.ledger import EXTENDED_FROM, state_of
 from resnet_sweep.sweep.locate import OutsideSpace
+from resnet_sweep.sweep.rejudging import judged_anew
 from resnet_sweep.sweep.settings import SweepSettings, read_settings
 from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space_parsing import to_text
 from resnet_sweep.sweep.start import Start, extend_from, start_from
 from resnet_sweep.sweep.storage import open_storage
 
@@ -54,23 +57,67 @@ def enqueue_starts(study: optuna.Study, starts: list[Start], say: Say) -> None:
         _say_some(start.notes, say)
 
 
-def extend_study(
-    study: optuna.Study, space: SearchSpace, composer: Composer, folder: Path, say: Say
-) -> None:
-    """Add the trials of another sweep that lie in this space; they do not count to n_trials.
+@dataclass(frozen=True)
+class Extension:
+    """What a new study takes over from the sweep in a folder.
+
+    Args:
+        left_out: for each other trial a line that says why.
+    """
+
+    folder: Path
+    trials: list[FrozenTrial]
+    left_out: list[str]
+
+
+def find_extension(
+    space: SearchSpace, composer: Composer, folder: Path, objectives: list[str], rungs: list[int]
+) -> Extension:
+    """Return the trials of another sweep that lie in this space, judged by its objectives.
 
     Raises:
-        UserError: the folder holds no sweep.
+        UserError: the folder holds no sweep, or none of its trials can be judged so.
     """
     old = old_settings(folder)
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
-    added, left_out = extend_from(space, composer, _with_configs(folder, trials))
-    for trial in added:
-        trial.set_user_attr(EXTENDED_FROM, str(folder))
+    known = list(_with_configs(folder, trials))
+    unjudged: list[str] = []
+    if (old.objectives, old.rungs) != (objectives, rungs):
+        known, unjudged = _judged_anew(folder, known, objectives, rungs)
+    if unjudged and not known:
+        asked, before = to_text(objectives), to_text(old.objectives)
+        allowed = f"{EXTEND_FROM}={folder} was judged by {before}, and no trial can be by this"
+        raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {unjudged[0]}")
+    moved, outside = extend_from(space, composer, known)
+    return Extension(folder, moved, [*unjudged, *outside])
+
+
+def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
+    """Add the trials of another sweep; they do not count to n_trials."""
+    trials, left_out = extension.trials, extension.left_out
+    for trial in trials:
+        trial.set_user_attr(EXTENDED_FROM, str(extension.folder))
         study.add_trial(trial)
-    say(f"{EXTEND_FROM}={folder}: {len(added)} trials taken over, {len(left_out)} left out")
+    counts = f"{len(trials)} trials taken over, {len(left_out)} left out"
+    say(f"{EXTEND_FROM}={extension.folder}: {counts}")
     _say_some(left_out, say)
+
+
+def _judged_anew(
+    folder: Path,
+    trials: list[tuple[FrozenTrial, Config]],
+    objectives: list[str],
+    rungs: list[int],
+) -> tuple[list[tuple[FrozenTrial, Config]], list[str]]:
+    judged, left_out = [], []
+    for trial, config in trials:
+        try:
+            run_dir = folder / RUNS / str(trial.number)
+            judged.append((judged_anew(trial, run_dir, objectives, rungs), config))
+        except RecordError as error:
+            left_out.append(f"trial {trial.number}: {error}")
+    return judged, left_out
 
 
 def _say_some(lines: list[str], say: Say) -> None:

@@ -41,7 +41,7 @@ from resnet_sweep.sweep.results import (
     retrain_command,
     write_results,
 )
-from resnet_sweep.sweep.resuming import check_frozen, check_study
+from resnet_sweep.sweep.resuming import check_study, continue_frozen
 from resnet_sweep.sweep.running import FolderInUse, hold_folder, supervise
 from resnet_sweep.sweep.settings import (
     SETTINGS,
@@ -53,7 +53,13 @@ from resnet_sweep.sweep.settings import (
     write_settings,
 )
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.starting import enqueue_starts, extend_study, find_starts
+from resnet_sweep.sweep.starting import (
+    Extension,
+    enqueue_starts,
+    extend_study,
+    find_extension,
+    find_starts,
+)
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
@@ -78,6 +84,7 @@ class Sweeping:
         self.folder = sweep_folder(config, self.options, self.name)
         self.arguments = arguments
         self.space = self._build_space()
+        self._extension: Extension | None = None
 
     def run(self) -> None:
         """Check, freeze, train, and leave the results."""
@@ -93,6 +100,8 @@ class Sweeping:
             return
         if self.options.hours is not None:
             base = self._plan(composer, base, self.options.hours)
+        if not (self.folder / SETTINGS).exists():
+            self._find_extension(composer)  # while nothing is written
         with self._folder_to_itself():
             settings = self._settings(base)
             study = self._open_study(settings)
@@ -148,8 +157,8 @@ class Sweeping:
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
-        for change in check_frozen(self.folder, self.space, settings):
-            print(f"{change}: the sweep goes on so", flush=True)
+        for line in continue_frozen(self.folder, self.space, settings):
+            print(line, flush=True)
         directions = self.options.directions
         study = open_own_study(self.name, settings.storage, self.folder, directions)
         check_study(self.folder, study)
@@ -199,12 +208,21 @@ class Sweeping:
         composer = frozen_composer(self.folder, self.space)
 
         def prepare(study: optuna.Study) -> None:
-            if self.options.extend_from is not None:
-                old = Path(self.options.extend_from)
-                extend_study(study, self.space, composer, old, print)
+            extension = self._find_extension(composer)
+            if extension is not None:
+                extend_study(study, extension, print)
             enqueue_starts(study, self._starts, print)
 
         return prepare_study(study, prepare)
+
+    def _find_extension(self, composer: Composer) -> Extension | None:
+        """Return what the study takes over from another; it takes time and is done once."""
+        options = self.options
+        if self._extension is None and options.extend_from is not None:
+            old = Path(options.extend_from)
+            questions = (options.objectives, options.rungs)
+            self._extension = find_extension(self.space, composer, old, *questions)
+        return self._extension
 
     def _supervisor(self, settings: SweepSettings, study: optuna.Study) -> Supervisor:
         options = self.options
@@ -229,7 +247,10 @@ class Sweeping:
             print(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")
 
     def _report(self, study: optuna.Study, supervisor: Supervisor) -> None:
-        """Write the results and say how to train the best again."""
+        """Write the results and say how to train the best again; nothing where none has ended."""
+        supervisor.ledger.refresh()
+        if not supervisor.ledger.counts:
+            return
         print(supervisor.status.line(supervisor.ledger))
         best = best_trials(study)
         if not best:

@@ -19,7 +19,7 @@ from optuna.trial import Trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.errors import RunFolderError, UserError, one_line
-from resnet_sweep.records.run_folder import EpochMetrics, RecordError, TrialResult
+from resnet_sweep.records.run_folder import CheckpointError, EpochMetrics, RecordError, TrialResult
 from resnet_sweep.resume import finished_result
 from resnet_sweep.stopping import stop_on_signals
 from resnet_sweep.sweep.book import Outcome
@@ -104,12 +104,23 @@ class TrainingTrial:
 
     def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
         result = finished_result(run_dir, ("completed", "pruned"))
-        result = result or self._run_trial(config, run_dir, on_epoch)
+        result = result or self._run(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
             log.warning("trial %d is out of memory; trying once more", self._trial.number)
             _free_memory()
             result = self._run_trial(config, run_dir, on_epoch)
         return result
+
+    def _run(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
+        """Train, from the beginning where a kill or the disk has left no readable checkpoint."""
+        try:
+            return self._run_trial(config, run_dir, on_epoch)
+        except CheckpointError as error:
+            log.warning("trial %d starts from its beginning: %s", self._trial.number, error)
+            from resnet_sweep.records.checkpoint import set_checkpoints_aside
+
+            set_checkpoints_aside(run_dir)
+            return self._run_trial(config, run_dir, on_epoch)
 
     def _outcome(self, result: TrialResult) -> Outcome:
         error = result.error or ""
