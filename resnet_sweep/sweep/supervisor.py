@@ -110,7 +110,8 @@ class Supervisor:
             self.status.say(self._early_end)
 
     def _supervise(self) -> None:
-        while self._slots:
+        """Look after the workers until nothing is left to train, whoever still waits in a queue."""
+        while self._slots and self.ledger.trained < self.limits.n_trials:
             time.sleep(POLL_SECONDS)
             self._observe()
             for index in list(self._slots):
@@ -194,15 +195,19 @@ class Supervisor:
                 book.finish_abandoned(trial.number, outcome)
 
     def _end_workers(self) -> None:
-        """Wait for the workers to stop, then end those that do not."""
+        """Wait for the workers to stop, then end those that do not, or have not begun."""
         if not self._slots:
             return
         self.stop()
         workers = [slot.worker for slot in self._slots.values()]
         until = time.monotonic() + STOP_SECONDS
         try:
-            while any(w.is_running() for w in workers) and time.monotonic() < until:
+            while any(map(_is_at_work, workers)) and time.monotonic() < until:
                 time.sleep(POLL_SECONDS)
         finally:
             for worker in workers:
                 worker.kill()
+
+
+def _is_at_work(worker: RunningWorker) -> bool:
+    return worker.has_begun() and worker.is_running()
