@@ -65,7 +65,10 @@ def extend_study(
     old = old_settings(folder)
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
-    added, left_out = extend_from(space, composer, _with_configs(folder, trials))
+    without_config: list[str] = []
+    with_configs = _with_configs(folder, trials, without_config)
+    added, left_out = extend_from(space, composer, with_configs)
+    left_out += without_config
     for trial in added:
         trial.set_user_attr(EXTENDED_FROM, str(folder))
         study.add_trial(trial)
@@ -92,11 +95,19 @@ def old_settings(folder: Path) -> SweepSettings:
         raise UserError(f"{EXTEND_FROM}={folder}: must be a sweep folder: {error}") from error
 
 
-def _with_configs(folder: Path, trials: list[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Config]]:
+def _with_configs(
+    folder: Path, trials: list[FrozenTrial], left_out: list[str]
+) -> Iterator[tuple[FrozenTrial, Config]]:
+    """Yield the trained trials that have a configuration, and note the others with the reason."""
     for trial in trials:
         if state_of(trial) not in ("completed", "pruned"):
             continue
+        if EXTENDED_FROM in trial.user_attrs:
+            owner = trial.user_attrs[EXTENDED_FROM]
+            left_out.append(f"trial {trial.number}: is a trial of {owner}; extend from there")
+            continue
         try:
             yield trial, read_config(folder / RUNS / str(trial.number))
-        except RecordError:
-            continue  # pruned at a rung, or itself taken over
+        except RecordError as error:
+            rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
+            left_out.append(f"trial {trial.number}: {rung}")
