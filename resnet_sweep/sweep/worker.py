@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import Trial
+from optuna.exceptions import StorageInternalError
+from optuna.trial import Trial, TrialState
 
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, UserError, one_line, require
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
@@ -141,8 +142,16 @@ class Worker:
 
     def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
-        if self._extend_space is not None:
+        if self._extend_space is None:
+            return assignments
+        try:
             self._extend_space(assignments, trial)
+        except StorageInternalError:
+            raise
+        except Exception as error:  # the user's own: every trial would meet it
+            key = f"hydra.sweeper.custom_search_space={self._settings.custom_search_space}"
+            self._book.tell(trial, TrialState.FAIL)
+            raise UserError(f"{key}: {one_line(error)}") from error
         return assignments
 
     def _accept(self, trial: Trial, proposal: Proposal) -> bool:
