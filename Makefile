@@ -35,9 +35,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # make dashboard STUDY=outputs/sweeps/my_sweep
 dashboard: $(INSTALLED)
-	@test -f "$(STUDY)/journal.log" || { echo "STUDY=$(STUDY): must be a sweep folder with a journal.log"; exit 2; }
+	@test -f "$(STUDY)/settings.json" || { echo "STUDY=$(STUDY): must be a sweep folder"; exit 2; }
 	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(BIN)/python -m pip install --quiet 'optuna-dashboard>=0.17'
-	$(BIN)/optuna-dashboard "$(STUDY)/journal.log"
+	@$(BIN)/optuna-dashboard "$$($(BIN)/python -m resnet_sweep.sweep.storage "$(STUDY)")"
 
 clean:
 	rm -rf $(VENV) build dist

@@ -12,8 +12,16 @@ for command in munged slurmctld slurmd; do
     command -v "$command" > /dev/null || { echo "$command is missing: apt-get install slurm-wlm munge" >&2; exit 1; }
 done
 
+written_here="# Written by one_node_slurm.sh"
+conf=/etc/slurm/slurm.conf
+if [ -e "$conf" ] && ! grep -qx "$written_here" "$conf"; then
+    echo "$conf is there and was not written by this script: it stays as it is" >&2
+    exit 1
+fi
+
 mkdir -p /etc/slurm /run/munge /var/spool/slurmctld /var/spool/slurmd
-cat > /etc/slurm/slurm.conf << CONF
+cat > "$conf" << CONF
+$written_here
 ClusterName=one
 SlurmctldHost=$host
 SlurmUser=root

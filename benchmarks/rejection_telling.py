@@ -9,8 +9,8 @@ function of size, shape and optimizer settings, with seed noise of 0.15 points (
 gives the accuracy of the net that the sweep would select, without noise, in points against
 `fail` with the same seeds (mean and standard error), and the rejections in each sweep.
 
-Measured over 12 seeds (2 shared CPU cores, 200 s), pooled over the objectives: pruned -0.12,
-constraint -0.10, tenth +0.04, random -0.42 points against fail; standard errors 0.03-0.07.
+The sampler has the settings of conf/hydra/sweeper/sampler/tpe.yaml; what was measured stands in
+benchmarks/RESULTS.md.
 
 Strategies: `fail` (the sampler learns nothing), `pruned` (a trial without a value, worse than
 all others), `constraint` (pruned with its excess as a constraint), `tenth` (what the sweeper
@@ -29,10 +29,12 @@ from typing import Any
 
 import numpy as np
 import optuna
+from omegaconf import OmegaConf
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from resnet_sweep.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.plan import plan_resnet
 from resnet_sweep.sweep.space import SearchSpace
@@ -41,7 +43,7 @@ from resnet_sweep.sweep.telling import tell_rejection
 BUDGET = 5_000_000
 NOISE = 0.0015
 MOST_REJECTIONS = 5000
-STARTUP_TRIALS = 16
+SHIPPED_OPTIONS = ("multivariate", "group", "constant_liar", "n_startup_trials")
 Assignments = Mapping[str, Any]
 Tell = Callable[[Study, Trial, int, int], None]
 
@@ -143,9 +145,11 @@ STRATEGIES: dict[str, Tell] = {
 def build_sampler(strategy: str, seed: int) -> BaseSampler:
     if strategy == "random":
         return RandomSampler(seed=seed)
+    shipped = OmegaConf.load(conf_dir() / "hydra" / "sweeper" / "sampler" / "tpe.yaml")
+    options = {name: shipped[name] for name in SHIPPED_OPTIONS}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # multivariate and group are called experimental
-        return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True)
+        warnings.simplefilter("ignore")  # some are called experimental
+        return TPESampler(seed=seed, **options)
 
 
 def sweep(objective: str, strategy: str, seed: int, trials: int) -> tuple[float, int]:

@@ -138,8 +138,8 @@ def _attempt(
     except PrunedTrial as reason:
         ending, error = "pruned", str(reason) or None
     except Interrupted:
-        assert stop.signal_number is not None
-        ending, error = "interrupted", signal.Signals(stop.signal_number).name
+        number = stop.signal_number  # none outside the main thread
+        ending, error = "interrupted", signal.Signals(number).name if number else None
     except Diverged as reason:
         ending, error = "diverged", str(reason)
     except Exception as reason:

@@ -110,10 +110,22 @@ def test_the_usual_sweep_is_the_measure() -> None:
     assert divide(12000) == (200, 60)
 
 
+def test_a_plan_counts_what_a_trial_trains_at_its_rungs() -> None:
+    assert divide(3000, epochs=30, before=30) == (50, 30)
+    assert divide(3000, n_trials=50, before=30) == (50, 30)
+    assert make_plan(1.0, 1.0, FACTS, epochs=30, rungs=[10, 20]).n_trials == 60
+
+
+def test_a_dry_run_of_swept_lengths_takes_their_mean() -> None:
+    report = dry_run(*searched("train.epochs=choice(10,30)"), n_trials=10, draws=40)
+    mean = float(re.findall(r"for 10 trials of ([\d.]+) epochs", report)[0])
+    assert 14 < mean < 26
+
+
 def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
     plan = make_plan(4.0, 500.0, FACTS)
     assert "100 trials of 30 epochs would take 17.4 days here" in plan.text
-    subset = int(re.findall(r"data.train_subset=(\d+)", plan.text)[0])
+    subset = int(plan.smaller[0].removeprefix("data.train_subset="))
     seconds_per_image = 500 / (45000 + 5000 / 3)
     assert 300 * (subset + 5000 / 3) * seconds_per_image == pytest.approx(14400, rel=0.01)
 
@@ -121,7 +133,7 @@ def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
 def test_a_plan_that_fits_says_nothing_more() -> None:
     plan = make_plan(8.0, 2.0, FACTS)
     assert (plan.n_trials * plan.epochs) * 2.0 <= 8 * 3600
-    assert "\n" not in plan.text
+    assert "\n" not in plan.text and plan.smaller == ()
 
 
 @pytest.mark.parametrize(

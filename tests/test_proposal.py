@@ -16,7 +16,7 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.errors import UserError
 from resnet_sweep.model.build import build_model
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.proposal import DataShape, propose
+from resnet_sweep.sweep.proposal import DataShape, base_config, propose
 from resnet_sweep.sweep.space import SearchSpace
 
 SHAPE = DataShape(num_classes=10, image_size=32)
@@ -94,3 +94,8 @@ def test_a_net_over_budget_is_turned_away_within_2_milliseconds() -> None:
         if reason in ("over_budget", "over_multiply_adds"):
             seconds.append(time.process_time() - start)
     assert len(seconds) > 10 and median(seconds) < 0.002
+
+
+def test_the_base_of_a_sweep_of_lengths_has_the_longest() -> None:
+    space = SearchSpace.build({}, ["train.epochs=choice(2,30,7)"])
+    assert base_config(space, Composer(conf_dir(), space.fixed_overrides)).train.epochs == 30

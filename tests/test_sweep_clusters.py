@@ -51,15 +51,23 @@ def test_a_sweep_on_submitits_local_executor(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def slurm() -> None:
-    """Bring up a Slurm of this node where none answers."""
+def slurm() -> Iterator[None]:
+    """Bring up a Slurm of this node where none answers, and take it down again."""
     require_package("submitit", "slurm")
     if shutil.which("sinfo") is not None and _answers("sinfo"):
+        yield
         return
     if os.getuid() != 0 or shutil.which("slurmctld") is None or shutil.which("munged") is None:
         pytest.skip("no Slurm answers, and to start one takes root and: slurm-wlm munge")
-    _answers("sh", str(ROOT / "benchmarks" / "one_node_slurm.sh"), "true")
-    _wait(lambda: "idle" in subprocess.check_output(["sinfo", "-h"], text=True))
+    has_munge = _answers("pgrep", "-x", "munged")
+    if not _answers("sh", str(ROOT / "benchmarks" / "one_node_slurm.sh"), "true"):
+        pytest.skip("one_node_slurm.sh brings up no Slurm here")
+    try:
+        _wait(lambda: "idle" in subprocess.check_output(["sinfo", "-h"], text=True))
+        yield
+    finally:
+        for daemon in ("slurmctld", "slurmd", *(() if has_munge else ("munged",))):
+            _answers("pkill", "-x", daemon)
 
 
 def _answers(*command: str) -> bool:

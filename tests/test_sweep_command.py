@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -20,15 +19,12 @@ from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.errors import UserError
-from resnet_sweep.sweep import study as study_module
 from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.endings import Ending
 from resnet_sweep.sweep.ledger import EXTENDED_FROM
 from resnet_sweep.sweep.plan import Plan, make_plan
 from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.step_timing import DataFacts
-from resnet_sweep.sweep.storage import connect
-from resnet_sweep.sweep.study import open_own_study
 from resnet_sweep.sweep.sweeping import Sweeping
 from resnet_sweep.sweep.worker import work
 from resnet_sweep.train import main
@@ -90,6 +86,25 @@ def test_each_ending_leaves_the_results(
     assert results["best_value"] == max(t.value for t in read_trials(Path("outputs/sweeps/s")))
 
 
+def test_a_dry_run_opens_no_storage(
+    run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping_module, "dry_run", lambda *_: "report")
+    run_sweep("hydra.sweeper.dry_run=true", "hydra.sweeper.storage=sqlite:///dry.db")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_trials_that_were_taken_over_are_left_out_of_a_third_sweep_with_the_reason(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep("hydra.sweeper.study_name=a")
+    run_sweep("hydra.sweeper.study_name=b", "hydra.sweeper.extend_from=outputs/sweeps/a")
+    run_sweep("hydra.sweeper.study_name=c", "hydra.sweeper.extend_from=outputs/sweeps/b")
+    printed = capsys.readouterr().out
+    assert "extend_from=outputs/sweeps/b: 2 trials taken over, 2 left out" in printed
+    assert "is a trial of outputs/sweeps/a; extend from there" in printed
+
+
 def test_two_folders_never_share_a_study(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +143,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _plan_a_second_an_epoch(
-    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: int | None
+    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: Any
 ) -> Plan:
     facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
     return make_plan(hours, 1.0, facts, num_gpus, *fixed)
@@ -162,6 +177,43 @@ def test_hours_with_nothing_left_to_plan_are_refused(
     assert not Path("outputs").exists()
 
 
+def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0"])
+    free = [o for o in SWEEP if not o.startswith("hydra.sweeper.n_trials")]
+    monkeypatch.setitem(globals(), "SWEEP", free)
+    run_sweep("hydra.sweeper.hours=0.001")
+    printed = capsys.readouterr().out
+    command = printed.split("a smaller sweep: python -m resnet_sweep.train ")[1].splitlines()[0]
+    words = shlex.split(command)
+    monkeypatch.setitem(globals(), "SWEEP", [])
+    run_sweep(*words, "hydra.sweeper.study_name=small")
+    settings = read_settings(Path("outputs/sweeps/small"))
+    assert (settings.n_trials, settings.epochs) == (30, 10)
+    assert f"data.train_subset={settings.base['data']['train_subset']}" in words
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ("hydra/sweeper/pruner=asha", "hydra/sweeper/pruner=none"),
+        ("hydra.sweeper.hours=1", "hydra.sweeper.hours=1.0: plans for trials of one length"),
+    ],
+)
+def test_what_takes_trials_for_equally_long_is_refused_beside_swept_epochs(
+    more: str, named: str, run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_sweep("train.epochs=choice(10,30)", more)
+    assert ended.value.code == 2 and not Path("outputs").exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert named in line
+
+
 def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -172,13 +224,13 @@ def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
     monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0"])
     monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
     hours = ["hydra.sweeper.hours=0.01", "hydra/sweeper/pruner=median"]
-    with pytest.raises(SystemExit) as ended:  # 18 epochs for each of two trials
-        run_sweep(*hours, "hydra.sweeper.rungs=[6,18]")
+    with pytest.raises(SystemExit) as ended:  # 18 epochs in all for each of two trials
+        run_sweep(*hours, "hydra.sweeper.rungs=[3,8]")
     assert ended.value.code == 2 and not Path("outputs").exists()
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "hydra.sweeper.rungs=[6, 18]: must be fewer than train.epochs=18" in line
-    run_sweep(*hours, "hydra.sweeper.rungs=[6,17]")
-    assert read_settings(Path("outputs/sweeps/s")).epochs == 18
+    assert "hydra.sweeper.rungs=[3, 8]: must be fewer than train.epochs=7" in line
+    run_sweep(*hours, "hydra.sweeper.rungs=[3,6]")
+    assert read_settings(Path("outputs/sweeps/s")).epochs == 9
 
 
 def test_a_sweep_goes_on_with_another_sampler_and_pruner_and_says_so(
@@ -205,57 +257,6 @@ def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(
     run_sweep(*space, "hydra.sweeper.n_trials=5", "hydra.sweeper.max_rejections=40")
     trials = read_trials(Path("outputs/sweeps/s"))
     assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
-
-
-class _SlowAttributes:
-    """Lets a second start pass between the creation of a study and the word of its owner."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-        set_at_once = optuna.Study.set_user_attr
-
-        def set_late(study: optuna.Study, key: str, value: object) -> None:
-            time.sleep(seconds)
-            set_at_once(study, key, value)
-
-        monkeypatch.setattr(optuna.Study, "set_user_attr", set_late)
-
-
-def _open_at_once(url: str, folders: list[Path]) -> list[str]:
-    """Open one study from several folders at one moment; return whose tries went through."""
-    together = threading.Barrier(len(folders))
-
-    def open_study(folder: Path) -> str | None:
-        folder.mkdir()
-        together.wait()
-        try:
-            open_own_study("s", url, folder, ["maximize"])
-        except UserError as error:
-            assert "belongs to the sweep in" in str(error)
-            return None
-        return folder.name
-
-    with ThreadPoolExecutor(len(folders)) as pool:
-        return [name for name in pool.map(open_study, folders) if name is not None]
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_of_two_first_starts_at_one_moment_one_has_the_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
-) -> None:
-    url = f"sqlite:///{tmp_path}/a.db"
-    connect(url)  # its tables
-    _SlowAttributes(monkeypatch, seconds)
-    assert len(_open_at_once(url, [tmp_path / "a", tmp_path / "b"])) == 1
-
-
-def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"sqlite:///{tmp_path}/a.db"
-    optuna.create_study(study_name="s", storage=url, direction="maximize")
-    monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
-    (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
-    open_own_study("s", url, tmp_path / owner, ["maximize"])
 
 
 def test_an_extension_that_cannot_be_judged_leaves_nothing_behind(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
+from stub_sweep import make_sweep
 
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.sweep import storage as storage_module
@@ -87,3 +90,13 @@ def test_a_database_file_works(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
+
+
+def test_the_dashboard_opens_whatever_storage_a_sweep_has(tmp_path: Path) -> None:
+    make_sweep(tmp_path / "own")
+    url = f"sqlite:///{tmp_path}/a.db"
+    make_sweep(tmp_path / "database", storage=url)
+    command = [sys.executable, "-m", "resnet_sweep.sweep.storage"]
+    for name, opened in (("own", f"{tmp_path}/own/journal.log"), ("database", url)):
+        printed = subprocess.check_output([*command, str(tmp_path / name)], text=True)
+        assert printed.strip() == opened

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -41,7 +43,7 @@ from resnet_sweep.sweep.searching import build_pruner
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.start import extend_from
 from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS
+from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
 from resnet_sweep.sweep.worker import work
 
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
@@ -167,3 +169,15 @@ def test_status_lines_come_with_changes_or_once_a_minute(
     assert [line.split(",")[0] for line in lines] == [
         f"trained {count} of 9" for count in (0, 2, 2, 2, 2)
     ]
+
+
+def test_a_worker_that_dies_or_is_stopped_again_and_again_ends_the_sweep(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    for bound, note in ((MAX_DEATHS, "_note_death"), (MAX_STOPS, "_note_stop")):
+        supervisor, _ = make_supervisor(tmp_path)
+        worker: Any = SimpleNamespace(last_words=lambda: "signal 9", stop=lambda: None)
+        slot = supervisor._slots[0] = Slot(worker)
+        for count in range(1, bound + 1):
+            assert supervisor._fatal is None, count
+            getattr(supervisor, note)(0, slot)
+        assert supervisor._fatal is not None and f"{bound} times" in supervisor._fatal.message

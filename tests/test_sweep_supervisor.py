@@ -90,8 +90,6 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> No
         _wait_for(lambda: _trainings(tmp_path))
         started[0].kill()
 
-    import threading
-
     killer = threading.Thread(target=kill_first)
     killer.start()
     with stubs_importable():
@@ -183,7 +181,7 @@ def test_a_launched_worker_is_gone_when_its_lock_is_free(
 ) -> None:
     monkeypatch.setattr(launching, "GONE_SECONDS", 0.2)
     path = worker_lock(tmp_path, 0)
-    worker = LaunchedWorker(_Job(), 0, path)
+    worker = LaunchedWorker(_Job(), 0, path, tmp_path)
     for _ in range(4):  # it waits in a queue
         assert worker.is_running()
         time.sleep(0.1)
@@ -194,4 +192,52 @@ def test_a_launched_worker_is_gone_when_its_lock_is_free(
     time.sleep(0.3)
     assert not worker.is_running()
     assert "process 1 on a" in worker.last_words()
-    assert LaunchedWorker(_Job(), 0, path).is_running()
+    assert LaunchedWorker(_Job(), 0, path, tmp_path).is_running()
+
+
+class _Queued:
+    """A worker whose job never comes out of its queue."""
+
+    is_cancelled = False
+
+    def is_running(self) -> bool:
+        return not self.is_cancelled
+
+    def has_begun(self) -> bool:
+        return False
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None:
+        self.is_cancelled = True
+
+    def last_words(self) -> str:
+        return ""
+
+
+def test_a_job_still_queued_keeps_no_finished_sweep_open(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    supervisor, _output = make_supervisor(tmp_path)
+    start, queued = supervisor.launcher.start, _Queued()
+    supervisor.launcher.start = lambda i: queued if i else start(i)  # type: ignore[method-assign]
+    began = time.monotonic()
+    with stubs_importable():
+        supervisor.run(2)
+    assert time.monotonic() - began < 60
+    _check_complete(tmp_path, 3)
+    assert queued.is_cancelled
+
+
+def test_a_queued_job_of_slurm_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "bin" / "scancel"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "jobs" / "17").mkdir(parents=True)
+    worker = LaunchedWorker(_Job(), 0, worker_lock(tmp_path, 0), tmp_path / "jobs")
+    assert worker.is_running() and not worker.has_begun()
+    worker.kill()
+    assert (tmp_path / "cancelled").read_text().split() == ["17"]

@@ -125,11 +125,16 @@ def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     assert Ledger(open_stub_study(tmp_path)).refresh()[2].state == TrialState.COMPLETE
 
 
-def test_out_of_memory_is_tried_once_more(tmp_path: Path) -> None:
+def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_sweep(tmp_path, n_trials=1)
+    emptied: list[bool] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
     _work(tmp_path, run_trial=_with_status("out_of_memory"))
     assert read_trials(tmp_path)[0].state == TrialState.COMPLETE
-    assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"]
+    assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"] and emptied == [True]
 
 
 def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None:
@@ -213,6 +218,8 @@ def test_rungs_train_anew_with_the_schedule_compressed(tmp_path: Path) -> None:
         assert read_config(run / "rung_1").train.epochs == 1
         assert list(record.intermediate_values) == [1]
         assert (run / "config.json").exists() == (record.state == "completed")
+        trainings = 2 if record.state == "completed" else 1
+        assert record.train_seconds == pytest.approx(0.1 * trainings)
 
 
 def test_several_objectives(tmp_path: Path) -> None:
@@ -249,6 +256,18 @@ def test_a_function_adds_to_the_space(tmp_path: Path) -> None:
     for trial in read_trials(tmp_path):
         config = read_config(tmp_path / RUNS / str(trial.number))
         assert getattr(config.model, "blocks") == [trial.params["depth"]] * 2  # noqa: B009
+
+
+def break_down(assignments: dict[str, object], trial: Trial) -> None:
+    raise KeyError("model.depht")
+
+
+def test_a_bug_in_a_function_of_the_space_ends_the_sweep_as_what_it_is(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3, custom_search_space=f"{__name__}.break_down")
+    ending = _work(tmp_path)
+    assert ending.kind == "user_error"
+    assert "custom_search_space=" in ending.message and "model.depht" in ending.message
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.FAIL]
 
 
 def test_workers_draw_differently_also_after_a_restart(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from resnet_sweep.records.run_folder import (
     read_metrics,
     read_result,
 )
-from resnet_sweep.training import PrunedTrial
+from resnet_sweep.training import Interrupted, PrunedTrial
 from resnet_sweep.trial import run_trial
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -246,3 +247,14 @@ def test_a_figure_that_fails_costs_nothing_else(
     tiny_config.train.figures = True
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     assert "no font" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_a_run_that_is_interrupted_outside_the_main_thread_says_so(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    def interrupt(_metrics: object) -> None:
+        raise Interrupted
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(run_trial, tiny_config, tmp_path / "r", interrupt).result()
+    assert result.status == "interrupted" and result.epochs == 1

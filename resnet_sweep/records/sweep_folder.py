@@ -44,7 +44,8 @@ class SweepTrial:
         seed: of the run; null where none was trained.
         worker: index of the worker.
         started, ended: seconds since 1970, UTC.
-        epochs, train_seconds: of the run, over all sittings.
+        epochs: of its last run.
+        train_seconds: of all its runs, those of the rungs included, over all sittings.
         run_dir: relative to the sweep folder; null where none was trained.
         repeat_of: the trial whose configuration this one repeats with a fresh seed.
     """

@@ -43,6 +43,7 @@ class Outcome:
         state: completed, pruned or failed.
         values: of the objectives, of a completed one.
         reason, error: as in records.sweep_folder.
+        train_seconds: of all its trainings, those of its rungs included.
     """
 
     state: str

@@ -14,7 +14,7 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space import EPOCHS, SearchSpace
 from resnet_sweep.sweep.space_check import check_space
 from resnet_sweep.sweep.starting import old_settings
 from resnet_sweep.sweep.storage import connect
@@ -68,6 +68,7 @@ def check_sweep(
     Raises:
         UserError: what is wrong.
     """
+    check_swept_epochs(options, space)
     if options.hours is None:
         check_rungs(options.rungs, base.train.epochs)
     needs_val = any(name.startswith("val_") for name in options.objectives)
@@ -75,11 +76,22 @@ def check_sweep(
     require(base.data.val_size > 0 or not needs_val, "data.val_size", 0, allowed)
     load_function(options.custom_search_space)
     build_sampler(vars(options.sampler), space, 0, 0)
-    if options.storage is not None:
+    if options.storage is not None and not options.dry_run:  # which stores nothing
         connect(options.storage)
     if options.extend_from is not None:
         old_settings(Path(options.extend_from))
     check_space(space, composer)
+
+
+def check_swept_epochs(options: SweeperConfig, space: SearchSpace) -> None:
+    """Raise ConfigError where trials differ in length and something counts on their likeness."""
+    if EPOCHS not in [parameter.key for parameter in space.parameters]:
+        return
+    pruner = options.pruner.name
+    allowed = "compares trials of one length, and train.epochs is swept: hydra/sweeper/pruner=none"
+    require(pruner == "none", "hydra/sweeper/pruner", pruner, allowed)
+    allowed = "plans for trials of one length: fix train.epochs, which is swept"
+    require(options.hours is None, "hydra.sweeper.hours", options.hours, allowed)
 
 
 def check_rungs(rungs: list[int], epochs: int) -> None:

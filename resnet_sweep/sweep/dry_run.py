@@ -34,7 +34,8 @@ def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = 
         proposals = draw_proposals(space, composer, timer.facts, draws)
         seconds = time_epochs(proposals, timer, TIMED_NETS)
         device = timer.facts.device
-    epochs = base.train.epochs
+    lengths = [p.config.train.epochs for p in proposals if p.verdict.accepted and p.config]
+    epochs = fmean(lengths)
     return "\n".join(
         [
             f"{draws:,} proposals, drawn uniformly from {len(space.reachable())} parameters",
@@ -43,7 +44,7 @@ def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = 
             f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
             + ", ".join(f"{each:.3g} s" for each in seconds),
             f"estimate: {hours_text(n_trials * epochs * fmean(seconds))} for {n_trials} trials "
-            f"of {epochs} epochs, all on this device and none pruned",
+            f"of {epochs:.4g} epochs, all on this device and none pruned",
         ]
     )
 

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
@@ -22,7 +23,9 @@ from resnet_sweep.sweep.endings import WORKERS, worker_lock, worker_log
 from resnet_sweep.sweep.locks import held_if_free
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+SLURM_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 RAY_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+JOBS = "slurm"  # below WORKERS
 CORES_PER_WORKER = 4
 GONE_SECONDS = 5.0  # in which a worker that ends leaves its word
 
@@ -32,10 +35,14 @@ class RunningWorker(Protocol):
 
     def is_running(self) -> bool: ...
 
+    def has_begun(self) -> bool:
+        """Return whether it is more than a job in a queue."""
+
     def stop(self) -> None:
         """Ask it to write a checkpoint and end; the stop file asks as well."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """End it, or take it out of its queue; nothing if it has ended."""
 
     def last_words(self) -> str:
         """Return what may explain that it died."""
@@ -118,6 +125,9 @@ class LocalWorker:
         self._process.stdin.close()
         return False
 
+    def has_begun(self) -> bool:
+        return True
+
     def stop(self) -> None:
         if self.is_running():
             self._process.send_signal(signal.SIGTERM)
@@ -154,8 +164,11 @@ class HydraLauncher:
 
     def start(self, index: int) -> LaunchedWorker:
         task = functools.partial(work_as_job, str(self._folder), index, os.getcwd())
-        launcher = Plugins.instance().instantiate_launcher(self._context, task, self._config)
-        return LaunchedWorker(launcher, index, worker_lock(self._folder, index))
+        config, jobs = self._config.copy(), self._folder / WORKERS / JOBS / uuid4().hex[:8]
+        if OmegaConf.select(config, "hydra.launcher._target_") == SLURM_LAUNCHER:
+            config.hydra.launcher.submitit_folder = str(jobs / "%j")
+        launcher = Plugins.instance().instantiate_launcher(self._context, task, config)
+        return LaunchedWorker(launcher, index, worker_lock(self._folder, index), jobs)
 
 
 def _start_ray(settings: DictConfig) -> None:
@@ -177,11 +190,15 @@ class LaunchedWorker:
 
     Slurm without accounting never tells that a job was killed, and with it minutes later; the
     kernel frees the lock at once. A job that still waits in the queue has left no word in it.
+
+    Args:
+        jobs: folder in which Slurm's launcher makes one for each job, named by its id.
     """
 
-    def __init__(self, launcher: Any, index: int, lock: Path) -> None:
+    def __init__(self, launcher: Any, index: int, lock: Path, jobs: Path) -> None:
         self._error = ""
         self._lock = lock
+        self._jobs = jobs
         self._free_since: float | None = None
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_bytes(b"")
@@ -201,18 +218,24 @@ class LaunchedWorker:
     def _is_gone(self) -> bool:
         """Return whether the worker has begun and its lock has been free for a while."""
         with held_if_free(self._lock) as is_free:
-            is_begun = self._lock.stat().st_size > 0
+            is_begun = self.has_begun()
         if not (is_begun and is_free):
             self._free_since = None
             return False
         self._free_since = self._free_since or time.monotonic()
         return time.monotonic() - self._free_since > GONE_SECONDS
 
+    def has_begun(self) -> bool:
+        return self._lock.stat().st_size > 0
+
     def stop(self) -> None:
         """Nothing beyond the stop file: the job may run anywhere."""
 
     def kill(self) -> None:
-        """Nothing: the job ends with its stop file, or by the cluster's own command."""
+        """Cancel a job of Slurm; others end with this program (Ray) or by the stop file."""
+        if self.is_running():
+            for job in self._jobs.glob("*"):
+                subprocess.run(["scancel", job.name], capture_output=True, timeout=60)
 
     def last_words(self) -> str:
         return self._error or f"it left no word; it was {self._lock.read_text() or 'not begun'}"

@@ -45,12 +45,14 @@ class Ledger:
         counts: finished trials by state.
         open: trials that run or wait, as of the last refresh.
         signatures: of what is or was trained -> trial number.
+        train_seconds: of the trials trained here, by state.
         first: the first trial that was accepted for training here.
     """
 
     def __init__(self, study: optuna.Study) -> None:
         self.study = study
         self.counts: Counter[str] = Counter()
+        self.train_seconds: dict[str, list[float]] = {}
         self.open: list[FrozenTrial] = []
         self.signatures: dict[str, int] = {}
         self.smallest_rejected: int | None = None
@@ -101,7 +103,11 @@ class Ledger:
     def _count(self, trial: FrozenTrial) -> None:
         if EXTENDED_FROM in trial.user_attrs:
             return
-        self.counts[state_of(trial)] += 1
+        state = state_of(trial)
+        self.counts[state] += 1
+        seconds = trial.user_attrs.get(OUTCOME, {}).get("train_seconds")
+        if seconds:
+            self.train_seconds.setdefault(state, []).append(seconds)
         num_params = trial.user_attrs.get(REJECTED, {}).get("num_params")
         if num_params is not None:
             smallest = self.smallest_rejected

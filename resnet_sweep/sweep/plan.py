@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -27,13 +28,15 @@ class Plan:
 
     Args:
         epoch_seconds: of an accepted net, on average.
-        text: the plan in words, with the way out where it is poor.
+        text: the plan in words.
+        smaller: overrides of a sweep that fits, where this one is poor; else none.
     """
 
     n_trials: int
     epochs: int
     epoch_seconds: float
     text: str
+    smaller: tuple[str, ...] = ()
 
 
 def plan_hours(
@@ -43,12 +46,14 @@ def plan_hours(
     num_gpus: int,
     n_trials: int | None = None,
     epochs: int | None = None,
+    rungs: Sequence[int] = (),
 ) -> Plan:
     """Measure a few steps of a few accepted nets and plan trials and epochs.
 
     Args:
         num_gpus: with a worker each; more workers on one device share its speed.
         n_trials, epochs: what is fixed already: one of them at most.
+        rungs: epochs of the shorter trainings that a trial has besides.
 
     Raises:
         UserError: no proposal fits the budget, or data or device cannot be had.
@@ -57,7 +62,7 @@ def plan_hours(
         proposals = draw_proposals(space, composer, timer.facts, DRAWS)
         epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
         devices = max(1, num_gpus) if timer.facts.device == "cuda" else 1
-        return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs)
+        return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs, rungs)
 
 
 def make_plan(
@@ -67,42 +72,50 @@ def make_plan(
     devices: int = 1,
     n_trials: int | None = None,
     epochs: int | None = None,
+    rungs: Sequence[int] = (),
 ) -> Plan:
     """Divide the epochs that fit between trials and length, unless one of them is given."""
-    n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs)
+    n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs, sum(rungs))
     where = f"this {facts.device}" if devices == 1 else f"each of {devices} {facts.device} devices"
     lines = [
         f"plan for {hours:g} hours: {n_trials} trials of {epochs} epochs, "
         f"{epoch_seconds:.3g} s an epoch on {where} (measured over {TIMED_NETS} nets)"
     ]
+    smaller: tuple[str, ...] = ()
     usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds / devices
     if usual > MANY_DAYS or n_trials < FEWEST_TRIALS:
         images = subset(devices * hours, epoch_seconds, facts)
         lines.append(
-            f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {hours_text(usual)} here; "
-            f"a smaller sweep: data.train_subset={images} "
-            f"train.epochs={FEWEST_EPOCHS} hydra.sweeper.n_trials={FEWEST_TRIALS}"
+            f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {hours_text(usual)} here"
         )
-    return Plan(n_trials, epochs, epoch_seconds, "\n".join(lines))
+        smaller = (
+            f"data.train_subset={images}",
+            f"train.epochs={FEWEST_EPOCHS}",
+            f"hydra.sweeper.n_trials={FEWEST_TRIALS}",
+        )
+    return Plan(n_trials, epochs, epoch_seconds, "\n".join(lines), smaller)
 
 
 def divide(
-    trial_epochs: float, n_trials: int | None = None, epochs: int | None = None
+    trial_epochs: float, n_trials: int | None = None, epochs: int | None = None, before: int = 0
 ) -> tuple[int, int]:
     """Return trials and epochs whose product is at most `trial_epochs`, at least 1 of each.
 
     Beyond the usual sweep both grow alike; below it the trials become fewer first. What is
     given stays as it is.
+
+    Args:
+        before: epochs that each trial trains at its rungs, if it reaches its last training.
     """
     if n_trials is not None:
-        return n_trials, min(MOST_EPOCHS, max(1, int(trial_epochs / n_trials)))
+        return n_trials, min(MOST_EPOCHS, max(1, int(trial_epochs / n_trials) - before))
     if epochs is None:
         growth = (trial_epochs / (USUAL_TRIALS * USUAL_EPOCHS)) ** 0.5
         if growth >= 1:
             epochs = min(MOST_EPOCHS, round(USUAL_EPOCHS * growth))
         else:
             epochs = min(USUAL_EPOCHS, max(FEWEST_EPOCHS, int(trial_epochs / FEWEST_TRIALS)))
-    return max(1, int(trial_epochs / epochs)), epochs
+    return max(1, int(trial_epochs / (epochs + before))), epochs
 
 
 def subset(hours: float, epoch_seconds: float, facts: DataFacts) -> int:

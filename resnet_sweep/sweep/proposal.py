@@ -17,7 +17,8 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.model.budget import resnet_cost
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, compare_with_budget, judge
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space import EPOCHS, SearchSpace, extremes
+from resnet_sweep.sweep.space_parsing import to_value
 
 MOST_TRIES = 100
 
@@ -45,7 +46,7 @@ class Proposal:
 
 
 def base_config(space: SearchSpace, composer: Composer) -> Config:
-    """Return the configuration without any draw, or the first with one.
+    """Return the configuration without any draw but the longest length, or the first with one.
 
     Where only the widths are drawn, model.blocks=[1,1] has none without a draw.
 
@@ -53,9 +54,14 @@ def base_config(space: SearchSpace, composer: Composer) -> Config:
         UserError: none can be built.
     """
     try:
-        return composer.config({}, None)
+        return composer.config(_longest(space), None)
     except UserError:
         return first_config(space, composer)
+
+
+def _longest(space: SearchSpace) -> dict[str, Any]:
+    swept = (p for p in space.parameters if p.key == EPOCHS)
+    return {p.key: max(map(to_value, extremes(p.distribution))) for p in swept}
 
 
 def first_config(space: SearchSpace, composer: Composer) -> Config:

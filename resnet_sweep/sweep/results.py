@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import EXTENDED_FROM
+from resnet_sweep.sweep.ledger import ACCEPTED, EXTENDED_FROM
 from resnet_sweep.sweep.space import SearchSpace
 
 # What a sweep switches off for all of its trials, and a single run wants.
@@ -61,5 +61,7 @@ def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) 
     except UserError:  # custom_search_space has drawn what the space does not know
         return f"see {RUNS}/{trial.number}/config.json"
     last = {override.partition("=")[0]: override for override in overrides}
+    if ACCEPTED in trial.user_attrs:  # a repeat has a seed of its own
+        last["seed"] = f"seed={trial.user_attrs[ACCEPTED]['seed']}"
     kept = [override for key, override in last.items() if key not in QUIET]
     return shlex.join(["python", "-m", "resnet_sweep.train", *kept])

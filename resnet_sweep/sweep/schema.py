@@ -113,7 +113,9 @@ class SweeperConfig:
         max_failure_rate: a larger share of n_trials that failed ends the sweep.
         max_rejections: proposals in a row that one worker turns away before it gives up.
         params: overrides, plain or sweeping; the command line wins over them.
-        custom_search_space: dotted path of a function (config, trial) that suggests more.
+        custom_search_space: dotted path of a function (draws, trial) that suggests more: draws is a
+            plain dict of values by override key, which it changes in place; what it raises ends
+            the sweep.
         timeout_seconds: the sweep stops then, and can be resumed.
         trial_timeout_seconds: a trial that trains longer has failed.
         hours: plan n_trials and train.epochs for this time, and start no trial that exceeds it.

@@ -23,6 +23,8 @@ from optuna.trial import BaseTrial
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.space_parsing import members, to_text
 
+EPOCHS = "train.epochs"  # an axis of its own: it decides how long trials are
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -81,7 +81,8 @@ def find_extension(
     old = old_settings(folder)
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
-    known = list(_with_configs(folder, trials))
+    left_out: list[str] = []
+    known = list(_with_configs(folder, trials, left_out))
     unjudged: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
         known, unjudged = _judged_anew(folder, known, objectives, rungs)
@@ -90,7 +91,7 @@ def find_extension(
         allowed = f"{EXTEND_FROM}={folder} was judged by {before}, and no trial can be by this"
         raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {unjudged[0]}")
     moved, outside = extend_from(space, composer, known)
-    return Extension(folder, moved, [*unjudged, *outside])
+    return Extension(folder, moved, [*left_out, *unjudged, *outside])
 
 
 def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
@@ -139,11 +140,19 @@ def old_settings(folder: Path) -> SweepSettings:
         raise UserError(f"{EXTEND_FROM}={folder}: must be a sweep folder: {error}") from error
 
 
-def _with_configs(folder: Path, trials: list[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Config]]:
+def _with_configs(
+    folder: Path, trials: list[FrozenTrial], left_out: list[str]
+) -> Iterator[tuple[FrozenTrial, Config]]:
+    """Yield the trained trials that have a configuration, and note the others with the reason."""
     for trial in trials:
         if state_of(trial) not in ("completed", "pruned"):
             continue
+        if EXTENDED_FROM in trial.user_attrs:
+            owner = trial.user_attrs[EXTENDED_FROM]
+            left_out.append(f"trial {trial.number}: is a trial of {owner}; extend from there")
+            continue
         try:
             yield trial, read_config(folder / RUNS / str(trial.number))
-        except RecordError:
-            continue  # pruned at a rung, or itself taken over
+        except RecordError as error:
+            rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
+            left_out.append(f"trial {trial.number}: {rung}")

@@ -1,9 +1,13 @@
-"""Where the study lies: a journal in the sweep folder, a database, or Optuna's gRPC proxy."""
+"""Where the study lies: a journal in the sweep folder, a database, or Optuna's gRPC proxy.
+
+python -m resnet_sweep.sweep.storage outputs/sweeps/night   # what optuna-dashboard opens
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -16,6 +20,7 @@ from optuna.storages import BaseStorage, JournalStorage
 
 from resnet_sweep.errors import ConfigError, UserError, one_line
 from resnet_sweep.sweep.journal import JOURNAL, JournalFile
+from resnet_sweep.sweep.settings import read_settings
 
 PATIENCE_SECONDS = 600.0
 PAUSE_SECONDS = 2.0
@@ -63,6 +68,11 @@ def connect(url: str) -> BaseStorage:
         raise ConfigError(KEY, shown(url), allowed) from error
     except Exception as error:  # SQLAlchemy, its drivers and gRPC each have their own
         raise ConfigError(KEY, shown(url), f"cannot be reached: {_reason(error)}") from error
+
+
+def dashboard_argument(folder: Path) -> str:
+    """Return the URL of a sweep's study, or the path of its journal."""
+    return read_settings(folder).storage or str(folder / JOURNAL)
 
 
 def shown(url: str) -> str:
@@ -166,3 +176,7 @@ def _operation(name: str) -> Callable[..., Any]:
 _operations = {name: _operation(name) for name in BaseStorage.__abstractmethods__}
 # Optuna asks for a BaseStorage; its operations are the same fifteen lines of delegation.
 PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operations)
+
+
+if __name__ == "__main__":
+    print(dashboard_argument(Path(sys.argv[1])))

@@ -28,6 +28,7 @@ POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0
 EXHAUSTED = "the search space is exhausted: no proposal is new"
 MAX_DEATHS = 3  # of workers over one trial, or of one worker without any trial between
+MAX_STOPS = 20  # of one worker by others, as by a queue that takes its place, likewise
 
 
 class TooManyFailures(Exception):
@@ -53,11 +54,12 @@ class Slot:
     """One worker's place: whoever has it bears its index.
 
     Args:
-        deaths: in a row, without a trial finished by anyone between.
+        deaths, stops: in a row, without a trial finished by anyone between.
     """
 
     worker: RunningWorker
     deaths: int = 0
+    stops: int = 0
     trained_at_death: int = -1
 
 
@@ -110,7 +112,8 @@ class Supervisor:
             self.status.say(self._early_end)
 
     def _supervise(self) -> None:
-        while self._slots:
+        """Look after the workers until nothing is left to train, whoever still waits in a queue."""
+        while self._slots and self.ledger.trained < self.limits.n_trials:
             time.sleep(POLL_SECONDS)
             self._observe()
             for index in list(self._slots):
@@ -165,22 +168,40 @@ class Supervisor:
         slot = self._slots[index]
         if ending is None:
             self._note_death(index, slot)
+        else:
+            self._note_stop(index, slot)
         if index in self._slots:
             slot.worker = self.launcher.start(index)
 
     def _note_death(self, index: int, slot: Slot) -> None:
         words = slot.worker.last_words()
         self._observe()
-        slot.deaths = slot.deaths + 1 if slot.trained_at_death == self.ledger.trained else 1
-        slot.trained_at_death = self.ledger.trained
         self._charge_trial(index, words)
-        if slot.deaths > MAX_DEATHS:
-            text = f"worker {index} has died {slot.deaths} times in a row ({words})"
-            self._fatal = Ending("user_error", text)
-            self.stop()
-            del self._slots[index]
+        self._observe()
+        self._begin_row(slot)
+        slot.deaths += 1
+        if slot.deaths >= MAX_DEATHS:
+            self._give_up(index, f"worker {index} has died {slot.deaths} times in a row ({words})")
             return
         self.status.say(f"worker {index} has died ({words}); another takes its trial up again")
+
+    def _note_stop(self, index: int, slot: Slot) -> None:
+        """Bound how often a worker is started again that somebody else stops."""
+        self._begin_row(slot)
+        slot.stops += 1
+        if slot.stops >= MAX_STOPS:
+            self._give_up(index, f"worker {index} was stopped {slot.stops} times in a row")
+
+    def _begin_row(self, slot: Slot) -> None:
+        """Count anew where a trial was finished since."""
+        if slot.trained_at_death != self.ledger.trained:
+            slot.deaths = slot.stops = 0
+            slot.trained_at_death = self.ledger.trained
+
+    def _give_up(self, index: int, text: str) -> None:
+        self._fatal = Ending("user_error", text)
+        self.stop()
+        del self._slots[index]
 
     def _charge_trial(self, index: int, words: str) -> None:
         """Give a trial up over which too many workers have died."""
@@ -194,15 +215,19 @@ class Supervisor:
                 book.finish_abandoned(trial.number, outcome)
 
     def _end_workers(self) -> None:
-        """Wait for the workers to stop, then end those that do not."""
+        """Wait for the workers to stop, then end those that do not, or have not begun."""
         if not self._slots:
             return
         self.stop()
         workers = [slot.worker for slot in self._slots.values()]
         until = time.monotonic() + STOP_SECONDS
         try:
-            while any(w.is_running() for w in workers) and time.monotonic() < until:
+            while any(map(_is_at_work, workers)) and time.monotonic() < until:
                 time.sleep(POLL_SECONDS)
         finally:
             for worker in workers:
                 worker.kill()
+
+
+def _is_at_work(worker: RunningWorker) -> bool:
+    return worker.has_begun() and worker.is_running()

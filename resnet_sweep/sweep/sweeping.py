@@ -65,7 +65,6 @@ from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
 
 STUDY_NAME = "hydra.sweeper.study_name"
-TRIAL_DRAWS = 2000
 
 
 class Sweeping:
@@ -130,8 +129,18 @@ class Sweeping:
             n_trials, epochs = fixed_trials or old.n_trials, fixed_epochs or old.epochs
         else:
             num_gpus = min(self.options.n_jobs or default_n_jobs(), len(visible_gpus()))
-            plan = plan_hours(self.space, composer, hours, num_gpus, fixed_trials, fixed_epochs)
+            plan = plan_hours(
+                self.space,
+                composer,
+                hours,
+                num_gpus,
+                fixed_trials,
+                fixed_epochs,
+                self.options.rungs,
+            )
             print(plan.text, flush=True)
+            if plan.smaller:
+                print(f"a smaller sweep: {self._smaller_command(plan.smaller)}", flush=True)
             n_trials, epochs = plan.n_trials, plan.epochs
         check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
@@ -263,6 +272,15 @@ class Sweeping:
         print(f"results: {self.folder / RESULTS}", flush=True)
 
     def _command(self) -> str:
-        arguments = [a for a in sys.argv[1:] if not a.startswith(f"{STUDY_NAME}=")]
-        named = [*arguments, f"{STUDY_NAME}={self.name}"]
-        return shlex.join(["python", "-m", "resnet_sweep.train", *named])
+        return _changed_command(f"{STUDY_NAME}={self.name}")
+
+    def _smaller_command(self, changes: tuple[str, ...]) -> str:
+        """Return a sweep of its own, whose plan is made."""
+        return _changed_command(*changes, without=("hydra.sweeper.hours", STUDY_NAME))
+
+
+def _changed_command(*changes: str, without: tuple[str, ...] = ()) -> str:
+    """Return this program's command line with other overrides."""
+    gone = {*without, *(change.partition("=")[0] for change in changes)}
+    kept = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") not in gone]
+    return shlex.join(["python", "-m", "resnet_sweep.train", *kept, *changes])

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from optuna.trial import Trial
@@ -70,6 +71,8 @@ class TrainingTrial:
         self._run_trial = run_trial
         self._should_stop = should_stop
         self._give_up = give_up
+        self._epochs = settings.epochs
+        self._rung_seconds = 0.0
         self._timed_out = False
         self._pruned_after: int | None = trial.user_attrs.get(PRUNED_AFTER)
         self._reported = set(_stored_steps(trial))
@@ -81,6 +84,7 @@ class TrainingTrial:
             Stopped, BrokenFolder: it is to be taken up again.
             UserError: its configuration cannot be trained.
         """
+        self._epochs = config.train.epochs
         with self._watch():
             try:
                 pruned = self._train_rungs(config, run_dir)
@@ -99,7 +103,8 @@ class TrainingTrial:
             if outcome.state != "completed":
                 return outcome
             if outcome.values and self._prune_after(epochs, outcome.values[0]):
-                return Outcome("pruned", epochs=epochs, train_seconds=result.train_seconds)
+                return replace(outcome, state="pruned", values=None)
+            self._rung_seconds += result.train_seconds
         return None
 
     def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
@@ -128,13 +133,14 @@ class TrainingTrial:
             raise BrokenFolder(error)
         if result.status == "interrupted" and not self._timed_out:
             raise Stopped
-        run = {"epochs": result.epochs, "train_seconds": result.train_seconds}
+        seconds = self._rung_seconds + result.train_seconds
+        outcome = Outcome("failed", epochs=result.epochs, train_seconds=seconds)
         values = objective_values(result, self._settings.objectives)
         if result.status == "completed" and values is not None:
-            return Outcome("completed", values, **run)  # type: ignore[arg-type] # as above
+            return replace(outcome, state="completed", values=values)
         if result.status == "pruned":
-            return Outcome("pruned", **run)  # type: ignore[arg-type] # as above
-        return Outcome("failed", reason=self._reason(result), error=error or None, **run)  # type: ignore[arg-type] # as above
+            return replace(outcome, state="pruned")
+        return replace(outcome, reason=self._reason(result), error=error or None)
 
     def _reason(self, result: TrialResult) -> str:
         if self._timed_out:
@@ -148,7 +154,7 @@ class TrainingTrial:
     def _on_epoch(self, metrics: EpochMetrics) -> None:
         self._on_rung_epoch(metrics)
         value = epoch_value(metrics, self._settings.objectives)
-        last = metrics.epoch >= self._settings.epochs
+        last = metrics.epoch >= self._epochs
         if value is None or self._settings.rungs:
             return
         if self._prune_after(metrics.epoch, value) and not last:
@@ -165,7 +171,7 @@ class TrainingTrial:
         self._reported.add(epoch)
         # A repeat measures the noise of the whole training.
         prunes = REPEAT_OF not in self._trial.user_attrs and self._trial.should_prune()
-        if prunes and epoch < self._settings.epochs:
+        if prunes and epoch < self._epochs:
             self._trial.set_user_attr(PRUNED_AFTER, epoch)
         return prunes
 

@@ -20,18 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, UserError, one_line, require
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
 from resnet_sweep.sweep.derived import target
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
 from resnet_sweep.sweep.judge import judge, signature
-from resnet_sweep.sweep.ledger import ACCEPTED, OUTCOME, PLANNED, SEED
+from resnet_sweep.sweep.ledger import ACCEPTED, PLANNED, SEED
 from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
@@ -116,11 +117,11 @@ class Worker:
         end = self._settings.last_start
         if end is None:
             return False
-        trials = self._study.get_trials(deepcopy=False)
+        self._book.ledger.refresh()
+        taken = self._book.ledger.train_seconds
         # A pruned trial says nothing of how long a whole one takes, unless there is no other.
-        trials = [t for t in trials if t.state == TrialState.COMPLETE] or trials
-        seconds = [t.user_attrs.get(OUTCOME, {}).get("train_seconds") for t in trials]
-        usual: float = statistics.median([s for s in seconds if s] or [0.0])
+        seconds = taken.get("completed") or [s for each in taken.values() for s in each]
+        usual = statistics.median(seconds or [0.0])
         return time.time() + usual > end
 
     def _carry_out(self, trial: Trial) -> None:
@@ -141,8 +142,16 @@ class Worker:
 
     def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
-        if self._extend_space is not None:
+        if self._extend_space is None:
+            return assignments
+        try:
             self._extend_space(assignments, trial)
+        except StorageInternalError:
+            raise
+        except Exception as error:  # the user's own: every trial would meet it
+            key = f"hydra.sweeper.custom_search_space={self._settings.custom_search_space}"
+            self._book.tell(trial, TrialState.FAIL)
+            raise UserError(f"{key}: {one_line(error)}") from error
         return assignments
 
     def _accept(self, trial: Trial, proposal: Proposal) -> bool:

@@ -1,0 +1,55 @@
+"""What becomes of options: limits, and the GPU that a worker sees."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from shipped_spaces import shipped
+from stub_sweep import make_settings, make_sweep, open_stub_study
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.sweep import launching, sweeping
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.launching import LocalLauncher
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.starting import find_starts
+from resnet_sweep.sweep.sweeping import Sweeping
+
+
+def test_the_default_first_trial_is_the_origin() -> None:
+    space = SearchSpace.build(shipped("core"), ["train.epochs=30"])
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    (start,) = find_starts(space, composer, None, print)
+    assert start.source == "source" and start.params["model.base_width"] == 64
+
+
+def test_limits_follow_from_their_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_sweep(tmp_path, n_trials=40)
+    monkeypatch.setattr(sweeping, "choose_launcher", lambda *_: None)
+    options = SimpleNamespace(timeout_seconds=30.0, max_failure_rate=0.25, status_seconds=1.0)
+    asked: Any = SimpleNamespace(options=options, folder=tmp_path, config=None, context=None)
+    settings = make_settings(n_trials=40)
+    limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    assert (limits.n_trials, limits.max_failures) == (40, 10.0)
+    assert limits.deadline == pytest.approx(time.monotonic() + 30, abs=5)
+    options.timeout_seconds = None
+    limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    assert limits.deadline is None
+
+
+def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setattr(
+        launching,
+        "LocalWorker",
+        lambda command, environment, log: seen.append(environment["CUDA_VISIBLE_DEVICES"]),
+    )
+    launcher = LocalLauncher(tmp_path, 3)
+    for index in range(3):
+        launcher.start(index)
+    assert seen == ["3", "5", "3"]

@@ -1,0 +1,72 @@
+"""Whose a study is, where several sweeps open it at one moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pytest
+
+from resnet_sweep.errors import UserError
+from resnet_sweep.sweep import study as study_module
+from resnet_sweep.sweep.storage import connect
+from resnet_sweep.sweep.study import open_own_study
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class _SlowAttributes:
+    """Lets a second start pass between the creation of a study and the word of its owner."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        set_at_once = optuna.Study.set_user_attr
+
+        def set_late(study: optuna.Study, key: str, value: object) -> None:
+            time.sleep(seconds)
+            set_at_once(study, key, value)
+
+        monkeypatch.setattr(optuna.Study, "set_user_attr", set_late)
+
+
+def _open_at_once(url: str, folders: list[Path]) -> list[str]:
+    """Open one study from several folders at one moment; return whose tries went through."""
+    together = threading.Barrier(len(folders))
+
+    def open_study(folder: Path) -> str | None:
+        folder.mkdir()
+        together.wait()
+        try:
+            open_own_study("s", url, folder, ["maximize"])
+        except UserError as error:
+            assert "belongs to the sweep in" in str(error)
+            return None
+        return folder.name
+
+    with ThreadPoolExecutor(len(folders)) as pool:
+        return [name for name in pool.map(open_study, folders) if name is not None]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_of_two_first_starts_at_one_moment_one_has_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    connect(url)  # its tables
+    _SlowAttributes(monkeypatch, seconds)
+    assert len(_open_at_once(url, [tmp_path / "a", tmp_path / "b"])) == 1
+
+
+def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    optuna.create_study(study_name="s", storage=url, direction="maximize")
+    monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
+    (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
+    open_own_study("s", url, tmp_path / owner, ["maximize"])
