@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
 from resnet_sweep.analysis.terminal import printable, terminal_table
 from resnet_sweep.cli import one_line_errors
+from resnet_sweep.console import say
 
 PATIENCE_SECONDS = 2.0
 DESCRIPTION = """\
@@ -103,8 +104,16 @@ def _progress() -> Iterator[Step]:
 def _print(summary: Summary, options: Options) -> None:
     width = None if sys.stdout.isatty() else 200
     console = Console(highlight=False, markup=False, emoji=False, width=width)
+    with console.capture() as capture:
+        _show(console, summary, options)
+    say(capture.get().removesuffix("\n"))  # the reader may have gone, its disk may be full
+
+
+def _show(console: Console, summary: Summary, options: Options) -> None:
     counts = [f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items()]
     console.print(", ".join(counts))
+    for problem in summary.problems:
+        console.print(printable(problem), soft_wrap=True)
     if summary.rejection_rate is not None:
         console.print(f"rejected before training: {summary.rejection_rate:.1%} of proposals")
     console.print()

@@ -53,12 +53,14 @@ class Summary:
 
     Args:
         counts: runs and rejected proposals by status.
+        problems: what is damaged or missing in the records of sweeps.
         rejection_rate: of all proposals of sweeps; null: there was no sweep.
         paths: what was written.
         num_read: runs whose files were opened.
     """
 
     counts: dict[str, int]
+    problems: list[str]
     rejection_rate: float | None
     answers: list[str]
     leaderboard: Leaderboard

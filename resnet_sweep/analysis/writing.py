@@ -66,7 +66,11 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     write_report(view, _texts(view, options, counts, rate, said), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
     names = [str(path) for path in paths]
-    return Summary(counts, rate, said, board, names, archive.num_read)
+    problems = [
+        f"sweep {name}: {reason}; its trials without a run are not counted"
+        for name, reason in archive.sweep_errors.items()
+    ]
+    return Summary(counts, problems, rate, said, board, names, archive.num_read)
 
 
 def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
