@@ -104,9 +104,7 @@ def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, s
     return sweeps, errors
 
 
-def _missing_trials(
-    name: str, sweep: Sweep, records: dict[str, dict[str, Any]]
-) -> str | None:
+def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]]) -> str | None:
     """Return what is wrong where runs of a sweep have ended of which its record knows nothing."""
     runs = {run: record for run, record in records.items() if _is_trial(name, run)}
     ended = {run for run, each in runs.items() if each["status"] not in (RUNNING, UNREADABLE)}

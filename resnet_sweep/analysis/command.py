@@ -19,8 +19,9 @@ from resnet_sweep.console import say
 
 PATIENCE_SECONDS = 2.0
 DESCRIPTION = """\
-Read every run below a folder (single runs, sweeps, confirmations, nested or not) and write
-tables, figures and a report. Runs are ordered by validation alone; the test set is only shown.
+Read every run below a folder (single runs, sweeps, confirmations, nested or not; folders whose
+names begin with a dot are skipped) and write tables, figures and a report. Runs are ordered by
+validation alone; the test set is only shown.
 """
 EPILOG = """\
 conditions of --where:
@@ -52,8 +53,8 @@ def _parse(arguments: list[str] | None) -> Options:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("folder", type=Path, help="folder with runs, at any depth")
-    add("--output", type=Path, help="where to write (default: FOLDER/summary)")
+    add("folder", type=_folder, help="folder with runs, at any depth")
+    add("--output", type=_folder, help="where to write (default: FOLDER/summary)")
     add("--where", metavar="CONDITION", help="only runs for which it holds; see below")
     add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
     add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
@@ -71,6 +72,12 @@ def _parse(arguments: list[str] | None) -> Options:
         fanova=given.fanova,
         compare=None if given.compare is None else (given.compare[0], given.compare[1]),
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, must be a folder")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

@@ -128,7 +128,9 @@ _TRIAL_COLUMNS = (
 
 def sweep_labels(archive: Archive) -> dict[str, str]:
     """Return what each sweep folder is called: its study, or its place where two share a name."""
-    names = {folder: str(valid_text(sweep.record.study_name)) for folder, sweep in archive.sweeps.items()}
+    names = {
+        folder: str(valid_text(sweep.record.study_name)) for folder, sweep in archive.sweeps.items()
+    }
     shared = Counter(names.values())
     return {folder: name if shared[name] == 1 else folder for folder, name in names.items()}
 
