@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from generated_runs import write_run
+from conftest import ROOT
+from generated_runs import LABELS, make_predictions, write_run
 
 from resnet_sweep.analysis import figures, writing
 from resnet_sweep.analysis.summary import CACHE, LOCK, Options, Summary, summarize
@@ -141,3 +145,20 @@ def test_a_full_disk_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch, pl
     monkeypatch.setattr(writing, place, refuse)
     with pytest.raises(UserError, match=r"--output .*summary: cannot be written: .*No space left"):
         summary_of(root)
+
+
+def test_a_summary_without_the_stored_predictions_is_another(root: Path) -> None:
+    write_run(root / "best", 0.9, predictions=make_predictions(np.arange(len(LABELS)) % 2 == 0))
+    summary_of(root)
+    (root / "best" / "val_predictions.npz").unlink()
+    assert summary_of(root).num_read == 1
+
+
+def test_an_output_that_nobody_takes_is_no_failure(root: Path) -> None:
+    summary_of(root)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(root)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

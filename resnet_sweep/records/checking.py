@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import cache
 from types import NoneType
@@ -24,8 +24,8 @@ def check_record(record: Any, limits: Limits) -> None:
     Raises:
         TypeError: names the field, its value and what is allowed.
     """
-    kinds = _kinds(type(record))
-    for name, kind in kinds.items():
+    kind_of_record: Hashable = type(record)
+    for name, kind in _kinds(kind_of_record).items():
         value = getattr(record, name)
         bounds = limits.get(name)
         if _fits(kind, value) and (bounds is None or _is_within(value, bounds)):
@@ -63,7 +63,7 @@ def _is_within(value: Any, bounds: tuple[float, float]) -> bool:
 
 
 @cache
-def _kinds(record: type) -> dict[str, Any]:
+def _kinds(record: Any) -> dict[str, Any]:
     hints = get_type_hints(record)
     return {field.name: hints[field.name] for field in fields(record)}
 

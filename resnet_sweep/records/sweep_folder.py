@@ -242,6 +242,8 @@ def _record(kind: type[_Record], values: dict[str, Any], path: Path) -> _Record:
 
 
 def _check_words(record: SweepTrial | SweepRecord) -> None:
+    words: list[str]
+    allowed: tuple[str, ...]
     if isinstance(record, SweepTrial):
         check_plain(record.params, "params")
         json.dumps(record.params, ensure_ascii=False).encode()
