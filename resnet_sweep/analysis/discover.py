@@ -109,7 +109,7 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEn
     """Queue the folders and return the files that make their folder one of a run or sweep."""
     files = []
     for entry in entries:
-        if entry.name in RUN_FILES or entry.name in SWEEP_FILES:
+        if entry.name in (*RUN_FILES, PREDICTIONS, *SWEEP_FILES):
             files.append(entry)
         elif entry.is_symlink():
             walk.links.append(Path(entry.path))

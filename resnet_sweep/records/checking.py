@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from functools import cache
 from types import NoneType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 Limits = Mapping[str, tuple[float, float]]
 _WORDS: dict[Any, str] = {int: "an integer", float: "a number", str: "text", list: "a list"}
+_KINDS: dict[type, dict[str, Any]] = {}  # reading type hints takes long
 _WORDS |= {dict: "an object", NoneType: "null"}
 
 
@@ -24,8 +24,7 @@ def check_record(record: Any, limits: Limits) -> None:
     Raises:
         TypeError: names the field, its value and what is allowed.
     """
-    kind_of_record: Hashable = type(record)
-    for name, kind in _kinds(kind_of_record).items():
+    for name, kind in _kinds(type(record)).items():
         value = getattr(record, name)
         bounds = limits.get(name)
         if _fits(kind, value) and (bounds is None or _is_within(value, bounds)):
@@ -62,10 +61,11 @@ def _is_within(value: Any, bounds: tuple[float, float]) -> bool:
     return all(each is None or bounds[0] <= each <= bounds[1] for each in values)
 
 
-@cache
-def _kinds(record: Any) -> dict[str, Any]:
-    hints = get_type_hints(record)
-    return {field.name: hints[field.name] for field in fields(record)}
+def _kinds(record: type) -> dict[str, Any]:
+    if record not in _KINDS:
+        hints = get_type_hints(record)
+        _KINDS[record] = {field.name: hints[field.name] for field in fields(record)}
+    return _KINDS[record]
 
 
 def _fits(kind: Any, value: Any) -> bool:
