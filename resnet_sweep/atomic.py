@@ -47,5 +47,5 @@ def write_text(path: Path, text: str) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed process left."""
-    for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
+    for path in folder.glob(f"*.[0-9]*-[0-9]*{TEMPORARY_SUFFIX}"):  # no file of anybody else
         path.unlink(missing_ok=True)

@@ -85,10 +85,22 @@ def _as_folder(path: Path) -> None:
     path.mkdir()
 
 
+def _reverse_rows(path: Path) -> None:
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *rows[::-1]]))
+
+
+def _repeat_a_row(path: Path) -> None:
+    header, first, _, last = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, first, first, last]))
+
+
 DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("metrics.csv", _cut, "metrics.csv: is cut off in its last line"),
     ("metrics.csv", _drop_last_row, "metrics.csv has 2 epochs, result.json says 3"),
     ("metrics.csv", _garble, "metrics.csv: cannot be read"),
+    ("metrics.csv", _reverse_rows, "the epochs are not 1, 2, 3"),
+    ("metrics.csv", _repeat_a_row, "the epochs are not 1, 2, 3"),
     ("metrics.csv", _as_folder, "metrics.csv: cannot be read: Is a directory"),
     ("metrics.csv", Path.unlink, "metrics.csv: there is no such file"),
     ("result.json", lambda path: path.write_bytes(b""), "result.json: cannot be read"),

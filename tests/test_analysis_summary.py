@@ -217,6 +217,27 @@ def test_a_mistake_is_one_line_and_status_2(
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    "cell", ["=1", "  =1", "\u3000=1", "\uff1d1", "\uff201", "\t1", "\u200b+1"]
+)
+def test_no_cell_begins_a_formula_behind_blanks_or_in_full_width(cell: str) -> None:
+    assert to_safe_csv(pd.DataFrame({"x": [cell]})) == f"x\n'{cell}\n"
+
+
+def test_no_control_character_reaches_the_csv() -> None:
+    text = to_safe_csv(pd.DataFrame({"x\x1b": ["a\x00b\x9b", "c d"]}))
+    assert text == "x\ufffd\na\ufffdb\ufffd\nc d\n"
+
+
+@pytest.mark.parametrize("arguments", [["x", "--output="], [""]])
+def test_an_empty_folder_name_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2 and "must be a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_the_script_works_from_a_checkout(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

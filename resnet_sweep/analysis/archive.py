@@ -23,9 +23,9 @@ from resnet_sweep.analysis.reading import (
 from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import RESULT, RecordError
-from resnet_sweep.records.sweep_folder import Sweep, read_sweep
+from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, read_sweep
 
-CACHE_VERSION = b"2"
+CACHE_VERSION = b"3"
 BATCH = 500
 MISSING = "there is no such file"
 NO_RESULT = f"{RESULT}: {MISSING}"
@@ -39,7 +39,7 @@ class Archive:
     Args:
         found: runs sorted by name.
         sweeps: by name of the sweep folder.
-        sweep_errors: why a sweep folder cannot be read, by name.
+        sweep_errors: what is damaged or missing in the record of a sweep, by its name.
         records: by name of the run; see `read_record`.
         epochs: columns `run` (dictionary-coded names) and those of metrics.csv; the rows of a
             run lie together.
@@ -84,6 +84,10 @@ def read_found(
             on_progress(start + len(batch), len(to_read))
     joined = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     sweeps, sweep_errors = _read_sweeps(found.sweeps)
+    for name, sweep in sweeps.items():
+        problem = _missing_trials(name if sweep.folder != root else "", sweep, records)
+        if problem is not None:
+            sweep_errors[name] = problem
     archive = Archive(root, runs, sweeps, sweep_errors, records, joined, len(to_read))
     if cache_dir is not None and (to_read or _num_cached(cache_dir) != len(runs)):
         _write_cache(cache_dir, archive)
@@ -98,6 +102,20 @@ def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, s
         except RecordError as error:
             errors[each.sweep] = shorten(error, each.path)
     return sweeps, errors
+
+
+def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]]) -> str | None:
+    """Return what is wrong where runs of a sweep have ended of which its record knows nothing."""
+    runs = {run: record for run, record in records.items() if _is_trial(name, run)}
+    ended = {run for run, each in runs.items() if each["status"] not in (RUNNING, UNREADABLE)}
+    known = {f"{name}/{each.run_dir}".lstrip("/") for each in sweep.trials}
+    if ended <= known:
+        return None
+    return f"{TRIALS} lacks {len(ended - known)} of {len(ended)} runs that have ended"
+
+
+def _is_trial(sweep: str, run: str) -> bool:
+    return run.rpartition("/")[0] == f"{sweep}/{RUNS}".lstrip("/")
 
 
 def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa.Table:

@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
 from resnet_sweep.analysis.terminal import printable, terminal_table
 from resnet_sweep.cli import one_line_errors
+from resnet_sweep.console import say
 
 PATIENCE_SECONDS = 2.0
 DESCRIPTION = """\
-Read every run below a folder (single runs, sweeps, confirmations, nested or not) and write
-tables, figures and a report. Runs are ordered by validation alone; the test set is only shown.
+Read every run below a folder (single runs, sweeps, confirmations, nested or not; folders whose
+names begin with a dot are skipped) and write tables, figures and a report. Runs are ordered by
+validation alone; the test set is only shown.
 """
 EPILOG = """\
 conditions of --where:
@@ -51,8 +53,8 @@ def _parse(arguments: list[str] | None) -> Options:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("folder", type=Path, help="folder with runs, at any depth")
-    add("--output", type=Path, help="where to write (default: FOLDER/summary)")
+    add("folder", type=_folder, help="folder with runs, at any depth")
+    add("--output", type=_folder, help="where to write (default: FOLDER/summary)")
     add("--where", metavar="CONDITION", help="only runs for which it holds; see below")
     add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
     add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
@@ -70,6 +72,12 @@ def _parse(arguments: list[str] | None) -> Options:
         fanova=given.fanova,
         compare=None if given.compare is None else (given.compare[0], given.compare[1]),
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, must be a folder")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -103,8 +111,16 @@ def _progress() -> Iterator[Step]:
 def _print(summary: Summary, options: Options) -> None:
     width = None if sys.stdout.isatty() else 200
     console = Console(highlight=False, markup=False, emoji=False, width=width)
+    with console.capture() as capture:
+        _show(console, summary, options)
+    say(capture.get().removesuffix("\n"))  # the reader may have gone, its disk may be full
+
+
+def _show(console: Console, summary: Summary, options: Options) -> None:
     counts = [f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items()]
     console.print(", ".join(counts))
+    for problem in summary.problems:
+        console.print(printable(problem), soft_wrap=True)
     if summary.rejection_rate is not None:
         console.print(f"rejected before training: {summary.rejection_rate:.1%} of proposals")
     console.print()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.claim import is_claimed
-from resnet_sweep.records.run_folder import CONFIG, METRICS, RESULT, TENSORBOARD
+from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TENSORBOARD
 from resnet_sweep.records.sweep_folder import SWEEP, TRIALS
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
@@ -109,7 +109,7 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEn
     """Queue the folders and return the files that make their folder one of a run or sweep."""
     files = []
     for entry in entries:
-        if entry.name in RUN_FILES or entry.name in SWEEP_FILES:
+        if entry.name in (*RUN_FILES, PREDICTIONS, *SWEEP_FILES):
             files.append(entry)
         elif entry.is_symlink():
             walk.links.append(Path(entry.path))
@@ -120,14 +120,14 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEn
 
 def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:
     name = _name(walk, folder)
-    of_run = [entry for entry in files if entry.name in RUN_FILES]
-    if of_run:
+    of_run = [entry for entry in files if entry.name in (*RUN_FILES, PREDICTIONS)]
+    if any(entry.name in RUN_FILES for entry in of_run):
         finished = any(entry.name == RESULT for entry in of_run)
         held = not finished and is_claimed(folder)
         stamp = f"{_stamp(of_run)}{'; claimed' if held else ''}"
         walk.found.runs.append(FoundRun(name, folder, stamp, is_claimed=held))
     of_sweep = [entry for entry in files if entry.name in SWEEP_FILES]
-    if any(entry.name == SWEEP for entry in of_sweep):
+    if of_sweep:  # of its two files one may be lost, which reading it says
         walk.found.sweeps.append(FoundSweep(name, folder, _stamp(of_sweep)))
 
 

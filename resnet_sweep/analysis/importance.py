@@ -216,7 +216,7 @@ def _permutation_floors(fit: _Fit, seed: int) -> Matrix:
     smallest = p_values[fit.degrees > 0].min(0)
     critical = fdtri(degrees, fit.residual_degrees, 1 - np.quantile(smallest, SIGNIFICANCE))
     scaled = critical * degrees
-    floors: Matrix = scaled / (scaled + fit.residual_degrees)
+    floors: Matrix = 1 - fit.residual_degrees / (scaled + fit.residual_degrees)  # scaled may be inf
     return floors
 
 

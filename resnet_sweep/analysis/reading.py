@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from resnet_sweep.records.run_folder import (
-    RESULT,
     RecordError,
     TrialResult,
     read_config_values,
@@ -120,17 +119,18 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
         unused = [f"augmentation.{name}" for name in augmentation if name not in used]
         for name in unused:
             flat.pop(name, None)
-        flat["augmentation"] = "+".join(used) or "none"
+        flat["augmentation"] = valid_text("+".join(used)) or "none"
     return flat
 
 
 def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
-    for key, value in node.items():
+    for name_of_node, value in node.items():
+        key = valid_text(name_of_node)
         if isinstance(value, dict):
             _flatten_into(flat, f"{prefix}{key}.", value)
         else:
             name = prefix[:-1] if key == "name" and prefix else f"{prefix}{key}"
-            flat[name] = json.dumps(value) if isinstance(value, list) else value
+            flat[name] = json.dumps(value) if isinstance(value, list) else valid_text(value)
 
 
 def configuration_id(settings: dict[str, Any], fingerprint: str | None) -> str:
@@ -144,16 +144,19 @@ def configuration_id(settings: dict[str, Any], fingerprint: str | None) -> str:
 def shorten(error: Exception, run_dir: Path) -> str:
     """Return an error's text without the folder that it happened in, in valid UTF-8."""
     text = str(error).replace(f"{run_dir}/", "")
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return " ".join(str(valid_text(text)).split())
 
 
 def _result_values(result: TrialResult) -> dict[str, Any]:
     values = asdict(result)
-    for name in NUMBERS:
-        value = values[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-            raise RecordError(f"{RESULT}: {name} is {value!r}, not a number")
-    kept = ("status", "error", *NUMBERS, *TEXTS)
-    numbers = {name: values[name] for name in kept}
+    numbers = {name: values[name] for name in ("status", *NUMBERS)}
+    texts = {name: valid_text(values[name]) for name in ("error", *TEXTS)}
     versions = values["versions"]
-    return {**numbers, "versions": json.dumps(versions) if versions else None}
+    return {**numbers, **texts, "versions": json.dumps(versions) if versions else None}
+
+
+def valid_text(value: Any) -> Any:
+    """Return text that UTF-8 can hold; a path may have bytes that are no UTF-8."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()

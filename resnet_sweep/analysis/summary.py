@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
 from resnet_sweep.analysis.terminal import Leaderboard
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import remove_leftovers, write_text
+from resnet_sweep.console import say
 from resnet_sweep.errors import UserError
+from resnet_sweep.sweep.locks import FileLock
 
 CACHE = ".cache"
+FIGURES = "figures"
 MANIFEST = "summary.json"
+LOCK = "summary.lock"
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
 Step = Callable[[str, int, int], None]
 
 
@@ -45,12 +53,14 @@ class Summary:
 
     Args:
         counts: runs and rejected proposals by status.
+        problems: what is damaged or missing in the records of sweeps.
         rejection_rate: of all proposals of sweeps; null: there was no sweep.
         paths: what was written.
         num_read: runs whose files were opened.
     """
 
     counts: dict[str, int]
+    problems: list[str]
     rejection_rate: float | None
     answers: list[str]
     leaderboard: Leaderboard
@@ -61,23 +71,39 @@ class Summary:
 def summarize(options: Options, on_step: Step | None = None) -> Summary:
     """Write tables, figures and report, and return what there is to say.
 
+    One summary at a time writes into a folder; the others wait.
+
     Args:
         on_step: called with what is being done, how far it is and how far it goes.
 
     Raises:
-        UserError: no folder, no runs, or an option that is not allowed.
+        UserError: no folder, no runs, an option that is not allowed, or a disk that is full.
     """
     found = find_runs(options.root)
     _make_output(options.output)
+    try:
+        with _alone(options.output) as has_waited:
+            if has_waited:
+                found = find_runs(options.root)
+            return _summarize(options, found, on_step or _no_step)
+    except OSError as error:
+        raise UserError(f"--output {options.output}: cannot be written: {error}") from error
+
+
+def drop_manifest(output: Path) -> None:
+    """Vouch no longer for the files of a folder, before the first of them is replaced."""
+    (output / CACHE / MANIFEST).unlink(missing_ok=True)
+
+
+def _summarize(options: Options, found: Found, on_step: Step) -> Summary:
     fingerprint = _fingerprint(options, found)
     known = _read_manifest(options, fingerprint)
     if known is not None:
         return known
     from resnet_sweep.analysis.writing import write_summary  # these bring pandas and more
 
-    summary = write_summary(options, found, on_step or _no_step)
-    manifest = {"fingerprint": fingerprint, "summary": asdict(summary)}
-    write_text(options.output / CACHE / MANIFEST, json.dumps(manifest))
+    summary = write_summary(options, found, on_step)
+    _write_manifest(options, fingerprint, summary)
     return summary
 
 
@@ -91,6 +117,28 @@ def _make_output(output: Path) -> None:
         raise UserError(
             f"--output {output}: must be a folder that can be written: {error}"
         ) from None
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[bool]:
+    """Keep other summaries out of a folder, and say whether one had to be waited for."""
+    lock = FileLock(output / CACHE / LOCK)
+    try:
+        has_waited = not lock.try_acquire()
+        if has_waited:
+            say(f"waiting for another summary that writes into {output}", sys.stderr)
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        yield False
+        return
+    try:
+        for folder in (output, output / CACHE, output / FIGURES):
+            remove_leftovers(folder)
+        yield has_waited
+    finally:
+        lock.release()
 
 
 def _no_step(what: str, done: int, total: int) -> None:
@@ -107,15 +155,27 @@ def _fingerprint(options: Options, found: Found) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
+def _write_manifest(options: Options, fingerprint: str, summary: Summary) -> None:
+    files = {path: _size_and_time(path) for path in summary.paths}
+    manifest = {"fingerprint": fingerprint, "files": files, "summary": asdict(summary)}
+    write_text(options.output / CACHE / MANIFEST, json.dumps(manifest))
+
+
 def _read_manifest(options: Options, fingerprint: str) -> Summary | None:
-    """Return the last summary where it is of the same runs and all its files are there."""
+    """Return the last summary where it is of the same runs and its files are as it left them."""
     try:
         manifest = json.loads((options.output / CACHE / MANIFEST).read_bytes())
         if manifest["fingerprint"] != fingerprint:
             return None
-        values = manifest["summary"]
+        values, files = manifest["summary"], manifest["files"]
         board = Leaderboard(**values["leaderboard"])
         summary = Summary(**{**values, "leaderboard": board, "num_read": 0})
-    except (OSError, ValueError, KeyError, TypeError):
+        is_whole = all(_size_and_time(path) == files[path] for path in summary.paths)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return summary if all(Path(path).exists() for path in summary.paths) else None
+    return summary if is_whole else None
+
+
+def _size_and_time(path: str) -> list[int]:
+    status = Path(path).stat()
+    return [status.st_size, status.st_mtime_ns]

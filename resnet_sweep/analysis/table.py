@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resnet_sweep.analysis.archive import Archive, read_archive
-from resnet_sweep.analysis.reading import NUMBERS, TEXTS
+from resnet_sweep.analysis.reading import NUMBERS, TEXTS, valid_text
 from resnet_sweep.records.sweep_folder import SweepTrial, rung_of
 
 INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
@@ -128,7 +128,9 @@ _TRIAL_COLUMNS = (
 
 def sweep_labels(archive: Archive) -> dict[str, str]:
     """Return what each sweep folder is called: its study, or its place where two share a name."""
-    names = {folder: sweep.record.study_name for folder, sweep in archive.sweeps.items()}
+    names = {
+        folder: str(valid_text(sweep.record.study_name)) for folder, sweep in archive.sweeps.items()
+    }
     shared = Counter(names.values())
     return {folder: name if shared[name] == 1 else folder for folder, name in names.items()}
 
@@ -193,5 +195,4 @@ def setting_column(values: list[Any]) -> pd.Series[Any]:
 
 
 def _as_text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return value if isinstance(value, str) else json.dumps(value)

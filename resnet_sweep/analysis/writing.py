@@ -27,9 +27,11 @@ from resnet_sweep.analysis.report.page import ReportTexts, write_report
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.summary import (
     CACHE,
+    FIGURES,
     Options,
     Step,
     Summary,
+    drop_manifest,
 )
 from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
 from resnet_sweep.analysis.view import View, build_view
@@ -55,15 +57,20 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     if options.compare is not None:
         said.append(compare_two(view, *options.compare))
     on_step("tables", 0, 1)
+    drop_manifest(options.output)
     paths = _write_tables(view, options)
-    figures = write_figures(view, options.output / "figures", lambda *at: on_step("figures", *at))
+    figures = write_figures(view, options.output / FIGURES, lambda *at: on_step("figures", *at))
     on_step("report", 0, 1)
     counts, rate = count_statuses(archive, runs)
     report = options.output / "report.html"
     write_report(view, _texts(view, options, counts, rate, said), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
     names = [str(path) for path in paths]
-    return Summary(counts, rate, said, board, names, archive.num_read)
+    problems = [
+        f"sweep {name}: {reason}; its trials without a run are not counted"
+        for name, reason in archive.sweep_errors.items()
+    ]
+    return Summary(counts, problems, rate, said, board, names, archive.num_read)
 
 
 def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:

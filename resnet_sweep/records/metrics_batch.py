@@ -90,6 +90,9 @@ def _parse(bodies: dict[int, bytes]) -> pa.Table:
     table = csv.read_csv(content, _READ, _PARSE, _CONVERT)
     if table.num_rows != sum(counts) or table["epoch"].null_count:
         raise ValueError("a row is not of this form")
+    expected = np.concatenate([np.arange(1, count + 1) for count in counts])
+    if not np.array_equal(table["epoch"].to_numpy(), expected):
+        raise ValueError("the epochs are not 1, 2, 3, ...")
     runs = np.repeat(np.fromiter(bodies, np.int32, len(bodies)), counts)
     return table.add_column(0, "run", pa.array(runs))
 

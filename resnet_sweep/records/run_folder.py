@@ -18,6 +18,7 @@ from resnet_sweep.atomic import write_atomically, write_text
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.checking import check_plain, check_record
 
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "pruned", "interrupted", "diverged", "out_of_memory", "failed")
@@ -30,6 +31,20 @@ LOG = "train.log"
 ACCURACIES, LOSSES = "accuracies.png", "losses.png"
 DIAGRAM, ARCHITECTURE = "architecture.png", "architecture.txt"
 TENSORBOARD = "tensorboard"
+
+LIMITS = {
+    "num_params": (0, 2**53),
+    "multiply_adds": (0, 2**53),
+    "epochs": (0, 2**31),
+    "val_accuracy": (0, 1.0),
+    "test_accuracy": (0, 1.0),
+    "val_loss": (-1e39, 1e39),  # float32 ends before
+    "test_loss": (-1e39, 1e39),
+    "objective": (-1e39, 1e39),
+    "train_seconds": (0, 1e12),
+    "images_per_second": (0, 1e12),
+    "peak_memory_bytes": (0, 2**60),
+}
 
 
 class RecordError(UserError):
@@ -134,6 +149,10 @@ def read_config_values(run_dir: Path) -> dict[str, Any]:
     """Return the run's configuration as plain values: many times faster than read_config."""
     values = _read_json(run_dir / CONFIG)
     del values["schema_version"]
+    try:
+        check_plain(values, "")
+    except (TypeError, RecursionError) as error:
+        raise _unreadable(run_dir / CONFIG, error) from error
     return values
 
 
@@ -180,22 +199,12 @@ def read_result(run_dir: Path) -> TrialResult:
     values = _read_json(path)
     try:
         result = TrialResult(**values)
+        check_record(result, LIMITS)
     except TypeError as error:
         raise _unreadable(path, error) from error
     if result.status not in STATUSES:
         raise RecordError(f"{path}: unknown status {result.status!r}")
-    _check_ranges(path, result)
     return result
-
-
-def _check_ranges(path: Path, result: TrialResult) -> None:
-    """Refuse numbers that no run gives, before somebody ranks by them."""
-    limits = {"val_accuracy": 1.0, "test_accuracy": 1.0, "num_params": 2**53}
-    for name, high in {**limits, "multiply_adds": 2**53, "epochs": 2**31}.items():
-        value = getattr(result, name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (is_number and 0 <= value <= high):
-            raise RecordError(f"{path}: {name} is {str(value)[:40]}, must be from 0 to {high}")
 
 
 @dataclass(frozen=True)

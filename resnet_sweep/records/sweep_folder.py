@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from resnet_sweep.atomic import write_text
+from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.records.run_folder import RecordError
 
 SCHEMA_VERSION = 1
@@ -25,6 +26,22 @@ RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter trainin
 # The first three count towards n_trials, and so do those that are running.
 TRAINED_STATES = ("completed", "pruned", "failed")
 STATES = (*TRAINED_STATES, "rejected", "duplicate", "running", "waiting")
+
+DIRECTIONS = ("maximize", "minimize")
+LIMITS = {
+    "n_trials": (0, 2**31),
+    "epochs": (0, 2**31),
+    "n_startup_trials": (0, 2**31),
+    "number": (0, 2**31),
+    "repeat_of": (0, 2**31),
+    "worker": (0, 2**31),
+    "num_params": (0, 2**53),
+    "multiply_adds": (0, 2**53),
+    "started": (0, 253402300799),  # the year 9999
+    "ended": (0, 253402300799),
+    "train_seconds": (0, 1e12),
+    "values": (-1e39, 1e39),
+}
 
 _Record = TypeVar("_Record", "SweepTrial", "SweepRecord")
 
@@ -152,7 +169,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         values = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise RecordError(f"{path}: there is no such file; is this a sweep folder?") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
@@ -207,7 +224,7 @@ def _trial(line: bytes, path: Path) -> SweepTrial:
         values = json.loads(line)
         steps = values["intermediate_values"].items()
         values["intermediate_values"] = {int(step): value for step, value in steps}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: a line cannot be read: {error}") from error
     return _record(SweepTrial, values, path)
 
@@ -217,6 +234,26 @@ def _record(kind: type[_Record], values: dict[str, Any], path: Path) -> _Record:
     try:
         if unknown:
             raise TypeError(f"unknown entries {', '.join(sorted(unknown))}")
-        return kind(**values)
-    except TypeError as error:
+        record = kind(**values)
+        check_record(record, LIMITS)
+        _check_words(record)
+        return record
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def _check_words(record: SweepTrial | SweepRecord) -> None:
+    words: list[str]
+    allowed: tuple[str, ...]
+    if isinstance(record, SweepTrial):
+        check_plain(record.params, "params")
+        json.dumps(record.params, ensure_ascii=False).encode()
+        words, allowed = [record.state], STATES
+    else:
+        json.dumps([record.space, record.objectives], ensure_ascii=False).encode()
+        words, allowed = record.directions, DIRECTIONS
+        if not record.objectives or len(record.objectives) != len(words):
+            raise TypeError(f"{len(record.objectives)} objectives with {len(words)} directions")
+    for word in words:
+        if word not in allowed:
+            raise TypeError(f"{word[:40]!r} must be one of {', '.join(allowed)}")
