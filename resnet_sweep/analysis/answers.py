@@ -10,7 +10,7 @@ from resnet_sweep.analysis.configurations import completed, pruned, seed_values
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
 from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.errors import UserError
 
 SIGNIFICANCE = 0.05
@@ -22,6 +22,7 @@ def answers(view: View) -> list[str]:
     return [
         *_damaged_sweeps(view),
         *_data_sets(view),
+        *_which_sweep(view),
         *_best(view),
         *_fresh_seeds(view),
         *_runner_up(view),
@@ -71,6 +72,21 @@ def _data_sets(view: View) -> Iterator[str]:
         "on different images cannot be compared. "
         f"{other_data} runs on other data and {len(left_out) - other_data} judged by other images "
         "are left out of everything but the tables; choose others with --where."
+    )
+
+
+def _which_sweep(view: View) -> Iterator[str]:
+    """Say which of several sweeps the answers and figures about one are of."""
+    if not view.other_sweeps:
+        return
+    others = ", ".join(view.other_sweeps[:MAX_REMARKS])
+    left = len(view.other_sweeps) - MAX_REMARKS
+    others += f" and {left} more" if left > 0 else ""
+    yield (
+        f"{len(view.other_sweeps) + 1} sweeps are ranked together, but hyperparameters, history, "
+        f"pruning and workers are shown of {view.sweep_label} alone, which has the best "
+        f"configuration of a sweep. The others ({others}) are shown by "
+        f"--where \"sweep='{view.other_sweeps[0]}'\", best with an --output of its own."
     )
 
 
@@ -218,10 +234,7 @@ def _importance(view: View) -> Iterator[str]:
     yield text if matter else f"No hyperparameter stands out of the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
-    tested = view.ranked
-    if view.sweep is not None:
-        tested = tested[tested["sweep"] == view.sweep_label]
-    num_pruned = len(pruned(tested))
+    num_pruned = len(pruned(runs_of_sweep(view)))
     if num_pruned:
         yield (
             f"The {num_pruned} pruned trials have no final value and are left out of these tests, "

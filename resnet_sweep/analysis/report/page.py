@@ -109,7 +109,7 @@ def _figure(figure: DrawnFigure) -> str:
     image = base64.b64encode(figure.paths[0].read_bytes()).decode()
     return (
         f'{head}<figure><img alt="{escape(spec.title)}" src="data:image/png;base64,{image}">'
-        f"<figcaption>{escape(spec.caption)}</figcaption></figure></section>"
+        f"<figcaption>{escape(figure.caption)}</figcaption></figure></section>"
     )
 
 
