@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
 from resnet_sweep.analysis.configurations import completed, pruned, seed_values
+from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
-from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval
+from resnet_sweep.analysis.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.errors import UserError
 
-SIGNIFICANCE = 0.05
 MAX_REMARKS = 8
 
 
@@ -26,7 +26,7 @@ def answers(view: View) -> list[str]:
         *_best(view),
         *_fresh_seeds(view),
         *_runner_up(view),
-        *_within_noise(view),
+        *noise_answers(view),
         *_importance(view),
         *_coverage(view),
         *_time(view),
@@ -175,44 +175,6 @@ def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
     except UserError:
         pass  # predictions of other images, or none
     return None
-
-
-def _within_noise(view: View) -> Iterator[str]:
-    table, noise = view.configurations.table, view.configurations.noise
-    if len(table) < 2:
-        return
-    if noise.sd == 0:
-        yield (
-            "Repeated seeds gave one and the same value, so they do not show the noise between "
-            "seeds: small differences may mean nothing."
-        )
-        return
-    if noise.degrees == 0:
-        yield (
-            "No configuration was trained with two seeds, so the noise between seeds is not "
-            "known here: small differences may mean nothing."
-        )
-        return
-    close = int(table["within_noise"].fillna(False).sum())
-    yield (
-        f"Seeds differ by {noise.sd:.2g} (standard deviation, {noise.degrees} degrees of "
-        f"freedom, {_noise_source(view)}): {close} of the other {len(table) - 1} configurations "
-        "lie within the noise of the best (each compared by a t test at 95%)."
-    )
-
-
-def _noise_source(view: View) -> str:
-    """Return which configurations the seed noise was measured on."""
-    table = view.configurations.table
-    repeated = table[table["n"] > 1]
-    if len(repeated) > 1:
-        return f"pooled over {len(repeated)} configurations with 2 to {repeated['n'].max()} seeds"
-    row = repeated.iloc[0]
-    mean = view.objective.show(row["mean"])
-    return (
-        f"from one configuration alone, {row['configuration']} at {mean} with {row['n']} seeds: "
-        "at other settings it may be larger or smaller"
-    )
 
 
 def _importance(view: View) -> Iterator[str]:

@@ -129,7 +129,7 @@ def build_view(
         configurations=configurations,
         differing=differing,
         population=population,
-        importance=measure_importance(population, configurations.noise),
+        importance=measure_importance(population, configurations.noise_of_all),
         ped_anova=ped_anova(population, objective),
         fanova=fanova(population, objective) if with_fanova else None,
         curves=Curves(archive.epochs),

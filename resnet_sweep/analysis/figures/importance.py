@@ -40,7 +40,7 @@ def draw_importance(view: View) -> Figure:
     _draw_tests(panels[0], tests, view.importance.reason)
     for axes, each in zip(panels[1:], shares, strict=True):
         _draw_shares(axes, each, names)
-    _add_legend(figure, tests, view.configurations.noise.groups)
+    _add_legend(figure, tests, view.configurations.noise_of_all.groups)
     return figure
 
 
