@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
 from resnet_sweep.analysis.configurations import completed, pruned, seed_values
@@ -39,20 +41,38 @@ def compare_two(view: View, first: str, second: str) -> str:
     """Return the comparison of two runs, or of two configurations, by name.
 
     Raises:
-        UserError: neither two runs nor two configurations have these names.
+        UserError: they are not two different runs, or two different configurations.
     """
     paths = {each.run: each.path for each in view.archive.found}
-    if first in paths and second in paths:
+    known = set(view.ranked["configuration"].dropna())
+    first, second = (_clean(name, paths) for name in (first, second))
+    if first == second:
+        raise UserError(f"compare: {first} twice: name two different runs or configurations")
+    kinds = [_kind(name, paths, known) for name in (first, second)]
+    if kinds[0] != kinds[1]:
+        raise UserError(
+            f"compare: {first} is a {kinds[0]}, {second} a {kinds[1]}: name two of one kind"
+        )
+    if kinds[0] == "run":
         found = compare_runs(paths[first], paths[second])
         text = describe(found, view.objective, view.configurations.noise)
     else:
-        known = set(view.ranked["configuration"].dropna())
-        for name in (first, second):
-            if name not in known:
-                raise UserError(f"compare: {name} is not a run, or not a configuration like both")
         found = compare_configurations(view.ranked, first, second, view.objective)
         text = describe(found, view.objective)
     return f"{first} against {second}: {text}."
+
+
+def _clean(name: str, paths: Mapping[str, Path]) -> str:
+    """Return a run's name without what a shell's completion adds."""
+    return name if name in paths else posixpath.normpath(name)
+
+
+def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str:
+    if name in paths:
+        return "run"
+    if name in configurations:
+        return "configuration"
+    raise UserError(f"compare: {name} is not a run below the folder, nor a configuration's id")
 
 
 def _damaged_sweeps(view: View) -> Iterator[str]:
@@ -101,7 +121,8 @@ def _best(view: View) -> Iterator[str]:
     mean, low, high = (view.objective.show(best[name]) for name in ("mean", "low", "high"))
     text += f"{view.objective.column} {mean}"
     if best["n"] > 1:
-        text += f" over {best['n']} seeds (95% t interval {low} to {high})."
+        text += f" over {best['n']} seeds (95% t interval {low} to {high})"
+        text += "; the run it was chosen by is one of them."
     elif len(table) > 1:
         text += (
             " with one seed. The best of many promises too much: confirm it with fresh seeds "

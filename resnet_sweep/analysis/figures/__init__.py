@@ -55,14 +55,16 @@ FIGURES = (
     FigureSpec(
         "seeds",
         "The best configurations over their seeds",
-        "Configurations trained with two or more seeds. Where the intervals overlap widely, "
-        "the order is chance.",
+        "Configurations trained with two or more seeds. Each interval is of its own mean: whether "
+        "two differ is not read off their overlap but tested by --compare. A run by which a sweep "
+        "or a person chose the configuration counts as one of its seeds and flatters the mean.",
         draw_seeds,
     ),
     FigureSpec(
         "accuracy_over_params",
         "Accuracy against parameters",
-        "Each point is a configuration (mean over its seeds), the line the Pareto front: the "
+        "Each point is a configuration (mean over its seeds, the run it was chosen by among "
+        "them), the line the Pareto front: the "
         "best that can be had up to that size. Triangles at the edge: what lies outside.",
         draw_params,
     ),
@@ -76,9 +78,12 @@ FIGURES = (
         "importance",
         "Which hyperparameters matter",
         "Blue: significant (Holm-corrected) and above both floors. Grey: cannot tell. Black "
-        "line: what the luckiest hyperparameter reaches by permutation in 1 of 20 cases. "
+        "line: what the luckiest hyperparameter reaches in 1 of 20 shuffles of the "
+        "objective, or at most where there are fewer than 100; how many stands below each axis. "
         "Vermilion line: what seed noise alone reaches; for PED-ANOVA and fANOVA that is the "
-        "same as permutation. name@choice is judged inside that choice only. After a sampler "
+        "same as permutation. name@choice is judged inside that choice only, and the choice itself "
+        "(optimizer) where the numbers of its branches have their means over the configurations "
+        "there: other ranges would give it another effect. After a sampler "
         "that learns, PED-ANOVA and fANOVA favour what it liked.",
         draw_importance,
         of_sweep=True,
@@ -88,7 +93,8 @@ FIGURES = (
         "The effect of each hyperparameter",
         "Grey: configurations. Vermilion: marginal means, other hyperparameters left to vary, "
         "with 95% t intervals from three configurations on, over equal shares of the values or "
-        "each level. Triangles at the edge: what lies outside.",
+        "each level; so a choice (optimizer) is shown over whatever its branch tried. Triangles "
+        "at the edge: what lies outside, and ends of intervals.",
         draw_effects,
         of_sweep=True,
     ),
