@@ -61,7 +61,7 @@ def write_report(
         "running": _listed("running", "Being written", texts.running),
         "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
         "style": _resource("report.css"),
-        "script": _resource("report.js"),
+        "script": _resource("filter.js") + _resource("report.js"),
         "curves": curves.text,
         "data": embed_json(data),
     }
