@@ -144,6 +144,15 @@ def test_it_filters(page: Any, report: Path) -> None:
     assert names(page) == []
 
 
+def test_a_narrow_window_has_rows_of_one_line(page: Any) -> None:
+    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    rows = "[...document.querySelectorAll('#leaderboard tbody tr')]"
+    heights = run_script(page, f"return {rows}.map((row) => row.getBoundingClientRect().height)")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert len(heights) == 10 and max(heights) < 40
+
+
 CONDITIONS = (
     "num_params < 3e6",
     "optimizer=adamw or num_params<2e6",

@@ -142,7 +142,7 @@ def test_a_net_near_chance_does_not_set_the_noise_among_good_ones(tmp_path: Path
     for number in range(4):
         write_run(tmp_path / f"c{number}", 0.7, {"optimizer.lr": 0.3 + 0.1 * number})
     found = group_seeds(load_runs(tmp_path), ACCURACY)
-    sd = np.std(np.arange(6), ddof=1)
+    sd = float(np.std(np.arange(6), ddof=1))
     assert found.noise == Noise(pytest.approx(0.001 * sd), 5, 1)
     both = math.sqrt((0.001**2 + 0.03**2) / 2) * sd
     assert found.noise_of_all == Noise(pytest.approx(both), 10, 2)
