@@ -143,9 +143,9 @@ def test_a_net_near_chance_does_not_set_the_noise_among_good_ones(tmp_path: Path
         write_run(tmp_path / f"c{number}", 0.7, {"optimizer.lr": 0.3 + 0.1 * number})
     found = group_seeds(load_runs(tmp_path), ACCURACY)
     sd = float(np.std(np.arange(6), ddof=1))
-    assert found.noise == Noise(pytest.approx(0.001 * sd), 5, 1)
+    assert found.noise.sd == pytest.approx(0.001 * sd) and found.noise.degrees == 5
     both = math.sqrt((0.001**2 + 0.03**2) / 2) * sd
-    assert found.noise_of_all == Noise(pytest.approx(both), 10, 2)
+    assert found.noise_of_all.sd == pytest.approx(both) and found.noise_of_all.degrees == 10
     assert found.repeated["pooled"].tolist() == [True, False]
     said = " ".join(noise_answers(build_view_of(tmp_path)))
     assert "not pooled, since worse than the median configuration: 0.056 at 0.1750 (n = 6)" in said

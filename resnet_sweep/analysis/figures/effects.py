@@ -45,7 +45,7 @@ def draw_effects(view: View) -> Figure:
     for axes, parameter in zip(panels, parameters, strict=False):
         _draw_effect(axes, parameter, view)
         verdict = "matters" if parameter.name in matter else "cannot tell"
-        axes.set_title(f"{plain(parameter.name, 33)}\n({verdict})", fontsize=7)
+        axes.set_title(f"{plain(parameter.name, 31)}\n({verdict})", fontsize=7)
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
     figure.supylabel(view.objective.label, fontsize=9)
