@@ -102,7 +102,11 @@ def report_data(checked_root: Path, checked: Summary) -> dict[str, Any]:
 
 
 def noise_of(ranked: dict[str, Any], groups: list[dict[int, list[str]]]) -> tuple[float, int]:
-    return raw.pooled([raw.seed_means(ranked, seeds, "val_accuracy") for seeds in groups])
+    """Return the noise pooled over the configurations no worse than the median one."""
+    values = [raw.seed_means(ranked, seeds, "val_accuracy") for seeds in groups]
+    median = np.median([np.mean(each) for each in values])
+    good = [each for each in values if len(each) > 1 and np.mean(each) >= median]
+    return raw.pooled(good or values)
 
 
 def duration(seconds: float) -> str:

@@ -110,7 +110,10 @@ def test_every_number_of_the_answers(
 
     found = take(answers, r"Seeds differ by (\S+) \(standard deviation, (\d+) degrees of freedom, (.*)\): (\d+) of the other (\d+) .*")  # fmt: skip  # noqa: E501
     assert float(found[1]) == pytest.approx(sd, rel=0.06) and int(found[2]) == degrees
-    assert found[3] == "pooled over 2 configurations with 2 to 5 seeds"
+    several = [v for v in values if len(v) > 1]
+    assert sorted(map(len, several)) == [4, 5]
+    spreads = [f"{np.std(v, ddof=1):.2g} at {np.mean(v):.4f} (n = {len(v)})" for v in several]
+    assert found[3] == f"pooled over 2 configurations with 4 to 5 seeds: {', '.join(spreads)}"
     behind = [np.mean(values[0]) - np.mean(v) for v in values[1:]]
     limits = [least / math.sqrt(2) * math.sqrt(1 / 4 + 1 / len(v)) for v in values[1:]]
     close = sum(b <= limit for b, limit in zip(behind, limits, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from generated_runs import write_run, write_sweep
 
-from resnet_sweep.analysis import figures
+from resnet_sweep.analysis import figures, filter_runs, load_runs
 from resnet_sweep.analysis.summary import Options, summarize
 
 pytestmark = [
@@ -142,6 +142,47 @@ def test_it_filters(page: Any, report: Path) -> None:
     assert set_filter(page, "val_accuracy>0.9") == f"{good} of {total} runs"
     assert set_filter(page, "status=pruned and val_accuracy>=2") == f"0 of {total} runs"
     assert names(page) == []
+
+
+def test_a_narrow_window_has_rows_of_one_line(page: Any) -> None:
+    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    rows = "[...document.querySelectorAll('#leaderboard tbody tr')]"
+    heights = run_script(page, f"return {rows}.map((row) => row.getBoundingClientRect().height)")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert len(heights) == 10 and max(heights) < 40
+
+
+CONDITIONS = (
+    "num_params < 3e6",
+    "optimizer=adamw or num_params<2e6",
+    "not optimizer==sgd",
+    "status in (pruned, 'diverged') and not (trial<20)",
+    "split='val_size=5000 split_seed=0'",
+    "model.blocks=[3,3,4,3]",
+    "regularization.dropout!=0.1",
+    "val_accuracy=0.4",
+)
+
+
+@pytest.mark.parametrize("where", CONDITIONS)
+def test_its_filter_is_the_language_of_where(page: Any, report: Path, where: str) -> None:
+    runs = load_runs(report.parent.parent)
+    expected = len(filter_runs(runs, where))
+    assert set_filter(page, where) == f"{expected} of {len(runs)} runs"
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("num_params=3M", "3M is not a number"),
+        ("split=val_size=1 split_seed=0", "expected and, or or the end before ="),
+        ("test_accuracy>0.3", "may not select"),
+        ("optimiser=sgd", "there is no column optimiser"),
+    ],
+)
+def test_what_its_filter_cannot_read_is_told(page: Any, where: str, message: str) -> None:
+    assert message in set_filter(page, where)
 
 
 def test_a_run_opens_with_its_settings_and_curves(page: Any, report: Path) -> None:

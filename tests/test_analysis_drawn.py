@@ -106,6 +106,24 @@ def test_the_cells_of_the_confusion_matrix(
     np.testing.assert_allclose(np.asarray(image), wanted)
 
 
+def test_recall_ends_at_one(view: View) -> None:
+    assert draw(view, "confusion").axes[1].get_xlim() == (0, 1)
+
+
+def test_the_floors_say_how_many_shuffles_they_come_from(view: View) -> None:
+    labels = [axes.get_xlabel() for axes in draw(view, "importance").axes]
+    assert "500 shuffles" in labels[0] and "100 shuffles" in labels[1]
+
+
+def test_effects_say_what_is_left_out(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_sweep.analysis.figures.effects.MAX_PANELS", 3)
+    figure = draw(view, "effects")
+    total = len(view.population.parameters)
+    assert f"3 of {total} hyperparameters" in figure.get_supxlabel()
+    titles = [axes.get_title().splitlines()[0] for axes in figure.axes[:3]]
+    assert set(titles) <= {each.name for each in view.population.parameters}
+
+
 @pytest.mark.parametrize("kind", ["accuracy", "loss"])
 def test_the_lines_of_the_best_runs(
     view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]], kind: str

@@ -45,7 +45,10 @@ CONDITIONS: list[tuple[str, Callable[[dict[str, object]], bool]]] = [
     ("note='x and y'", lambda r: r["run"] == "a"),
     ('note="it\'s"', lambda r: r["run"] == "b"),
     ('note="and"', lambda r: r["run"] == "d"),
-    ("num_params=abc", lambda r: False),
+    ("num_params=null", lambda r: r["run"] == "d"),
+    ("optimizer.lr=0.1000001", lambda r: r["run"] == "a"),
+    ("optimizer.lr=0.10001", lambda r: False),
+    ("num_params=1000001", lambda r: False),
 ]
 
 
@@ -67,6 +70,10 @@ MISTAKES = [
     ("(optimizer=sgd", "expected ')'"),
     ("optimizer=sgd)", "before ')'"),
     ("optimizer<3", "not a number"),
+    ("num_params=3M", "'3M' is not a number"),
+    ("num_params=3_0", "'3_0' is not a number"),
+    ("num_params in (1, 0x10)", "'0x10' is not a number"),
+    ("num_params!=many", "'many' is not a number"),
     ("num_params<many", "'many' is not a number"),
     ("note='x", "cannot read"),
     ("optimizer in sgd", "expected '('"),

@@ -11,7 +11,9 @@ from generated_runs import LABELS, make_predictions, write_run
 from scipy import stats
 
 from resnet_sweep.analysis import compare_configurations, compare_runs, load_runs
+from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.configurations import group_seeds
+from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective, choose_objective
 from resnet_sweep.analysis.statistics import (
     Noise,
@@ -22,6 +24,8 @@ from resnet_sweep.analysis.statistics import (
     pooled_noise,
     welch_test,
 )
+from resnet_sweep.analysis.table import runs_table
+from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.errors import UserError
 
 ACCURACY = Objective("val_accuracy", 1)
@@ -129,6 +133,28 @@ def test_seeds_are_grouped_and_a_repeated_seed_counts_once(seeds: Path) -> None:
     least = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2 / 3)
     assert least > 0.002 and found.table["within_noise"].tolist()[1:] == [True, False]
     assert found.table["gap"].tolist()[0] == pytest.approx(0.81 - 0.79, abs=1e-3)
+
+
+def test_a_net_near_chance_does_not_set_the_noise_among_good_ones(tmp_path: Path) -> None:
+    for seed in range(6):
+        write_run(tmp_path / f"a{seed}", 0.80 + 0.001 * seed, {"seed": seed})
+        write_run(tmp_path / f"b{seed}", 0.10 + 0.03 * seed, {"seed": seed, "optimizer.lr": 0.2})
+    for number in range(4):
+        write_run(tmp_path / f"c{number}", 0.7, {"optimizer.lr": 0.3 + 0.1 * number})
+    found = group_seeds(load_runs(tmp_path), ACCURACY)
+    sd = float(np.std(np.arange(6), ddof=1))
+    assert found.noise.sd == pytest.approx(0.001 * sd) and found.noise.degrees == 5
+    both = math.sqrt((0.001**2 + 0.03**2) / 2) * sd
+    assert found.noise_of_all.sd == pytest.approx(both) and found.noise_of_all.degrees == 10
+    assert found.repeated["pooled"].tolist() == [True, False]
+    said = " ".join(noise_answers(build_view_of(tmp_path)))
+    assert "not pooled, since worse than the median configuration: 0.056 at 0.1750 (n = 6)" in said
+    assert f"p = {found.unequal:.2g}" in said and found.unequal < 0.01
+
+
+def build_view_of(root: Path) -> View:
+    archive = read_archive(root)
+    return build_view(archive, runs_table(archive), ACCURACY)
 
 
 def test_configurations_with_the_same_seeds_are_paired(seeds: Path) -> None:

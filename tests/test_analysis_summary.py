@@ -179,7 +179,7 @@ def test_where_sort_and_compare(tmp_path: Path, root: Path, summary: Summary) ->
         where="optimizer=sgd and sweep=s",
         sort="num_params",
         top=3,
-        compare=("sweeps/s/runs/0", "sweeps/s/runs/1"),
+        compare=("sweeps/s/runs/0/", "./sweeps/s/runs/1"),
     )
     found = summarize(options)
     params = [int(row[found.leaderboard.columns.index("parameters")].replace(",", "")) for row in
@@ -198,6 +198,11 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--sort", "test_accuracy"], "it never orders"),
     (["--sort", "nonsense"], "must be one of"),
     (["--compare", "a", "b"], "compare: a is not a run"),
+    (["--compare", "sweeps/s/runs/0/", "sweeps/s/runs/0"], "sweeps/s/runs/0 twice"),
+    (["--top", "0"], "--top: '0': must be an integer, at least 1"),
+    (["--top", "x"], "must be an integer"),
+    (["--compare", "a"], "--compare: expected 2 arguments"),
+    (["--wher", "x"], "unrecognized arguments: --wher x"),
 ]
 
 

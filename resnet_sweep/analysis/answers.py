@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
 from resnet_sweep.analysis.configurations import completed, pruned, seed_values
+from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
-from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
+from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.errors import UserError
 
-SIGNIFICANCE = 0.05
 MAX_REMARKS = 8
 
 
@@ -22,10 +24,11 @@ def answers(view: View) -> list[str]:
     return [
         *_damaged_sweeps(view),
         *_data_sets(view),
+        *_which_sweep(view),
         *_best(view),
         *_fresh_seeds(view),
         *_runner_up(view),
-        *_within_noise(view),
+        *noise_answers(view),
         *_importance(view),
         *_coverage(view),
         *_time(view),
@@ -38,20 +41,38 @@ def compare_two(view: View, first: str, second: str) -> str:
     """Return the comparison of two runs, or of two configurations, by name.
 
     Raises:
-        UserError: neither two runs nor two configurations have these names.
+        UserError: they are not two different runs, or two different configurations.
     """
     paths = {each.run: each.path for each in view.archive.found}
-    if first in paths and second in paths:
+    known = set(view.ranked["configuration"].dropna())
+    first, second = (_clean(name, paths) for name in (first, second))
+    if first == second:
+        raise UserError(f"compare: {first} twice: name two different runs or configurations")
+    kinds = [_kind(name, paths, known) for name in (first, second)]
+    if kinds[0] != kinds[1]:
+        raise UserError(
+            f"compare: {first} is a {kinds[0]}, {second} a {kinds[1]}: name two of one kind"
+        )
+    if kinds[0] == "run":
         found = compare_runs(paths[first], paths[second])
         text = describe(found, view.objective, view.configurations.noise)
     else:
-        known = set(view.ranked["configuration"].dropna())
-        for name in (first, second):
-            if name not in known:
-                raise UserError(f"compare: {name} is not a run, or not a configuration like both")
         found = compare_configurations(view.ranked, first, second, view.objective)
         text = describe(found, view.objective)
     return f"{first} against {second}: {text}."
+
+
+def _clean(name: str, paths: Mapping[str, Path]) -> str:
+    """Return a run's name without what a shell's completion adds."""
+    return name if name in paths else posixpath.normpath(name)
+
+
+def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str:
+    if name in paths:
+        return "run"
+    if name in configurations:
+        return "configuration"
+    raise UserError(f"compare: {name} is not a run below the folder, nor a configuration's id")
 
 
 def _damaged_sweeps(view: View) -> Iterator[str]:
@@ -74,6 +95,21 @@ def _data_sets(view: View) -> Iterator[str]:
     )
 
 
+def _which_sweep(view: View) -> Iterator[str]:
+    """Say which of several sweeps the answers and figures about one are of."""
+    if not view.other_sweeps:
+        return
+    others = ", ".join(view.other_sweeps[:MAX_REMARKS])
+    left = len(view.other_sweeps) - MAX_REMARKS
+    others += f" and {left} more" if left > 0 else ""
+    yield (
+        f"{len(view.other_sweeps) + 1} sweeps are ranked together, but hyperparameters, history, "
+        f"pruning and workers are shown of {view.sweep_label} alone, which has the best "
+        f"configuration of a sweep. The others ({others}) are shown by "
+        f"--where \"sweep='{view.other_sweeps[0]}'\", best with an --output of its own."
+    )
+
+
 def _best(view: View) -> Iterator[str]:
     table = view.configurations.table
     if table.empty:
@@ -85,7 +121,8 @@ def _best(view: View) -> Iterator[str]:
     mean, low, high = (view.objective.show(best[name]) for name in ("mean", "low", "high"))
     text += f"{view.objective.column} {mean}"
     if best["n"] > 1:
-        text += f" over {best['n']} seeds (95% t interval {low} to {high})."
+        text += f" over {best['n']} seeds (95% t interval {low} to {high})"
+        text += "; the run it was chosen by is one of them."
     elif len(table) > 1:
         text += (
             " with one seed. The best of many promises too much: confirm it with fresh seeds "
@@ -161,44 +198,6 @@ def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
     return None
 
 
-def _within_noise(view: View) -> Iterator[str]:
-    table, noise = view.configurations.table, view.configurations.noise
-    if len(table) < 2:
-        return
-    if noise.sd == 0:
-        yield (
-            "Repeated seeds gave one and the same value, so they do not show the noise between "
-            "seeds: small differences may mean nothing."
-        )
-        return
-    if noise.degrees == 0:
-        yield (
-            "No configuration was trained with two seeds, so the noise between seeds is not "
-            "known here: small differences may mean nothing."
-        )
-        return
-    close = int(table["within_noise"].fillna(False).sum())
-    yield (
-        f"Seeds differ by {noise.sd:.2g} (standard deviation, {noise.degrees} degrees of "
-        f"freedom, {_noise_source(view)}): {close} of the other {len(table) - 1} configurations "
-        "lie within the noise of the best (each compared by a t test at 95%)."
-    )
-
-
-def _noise_source(view: View) -> str:
-    """Return which configurations the seed noise was measured on."""
-    table = view.configurations.table
-    repeated = table[table["n"] > 1]
-    if len(repeated) > 1:
-        return f"pooled over {len(repeated)} configurations with 2 to {repeated['n'].max()} seeds"
-    row = repeated.iloc[0]
-    mean = view.objective.show(row["mean"])
-    return (
-        f"from one configuration alone, {row['configuration']} at {mean} with {row['n']} seeds: "
-        "at other settings it may be larger or smaller"
-    )
-
-
 def _importance(view: View) -> Iterator[str]:
     found = view.importance
     if found.reason:
@@ -218,10 +217,7 @@ def _importance(view: View) -> Iterator[str]:
     yield text if matter else f"No hyperparameter stands out of the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
-    tested = view.ranked
-    if view.sweep is not None:
-        tested = tested[tested["sweep"] == view.sweep_label]
-    num_pruned = len(pruned(tested))
+    num_pruned = len(pruned(runs_of_sweep(view)))
     if num_pruned:
         yield (
             f"The {num_pruned} pruned trials have no final value and are left out of these tests, "

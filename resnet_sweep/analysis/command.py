@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
 from resnet_sweep.analysis.terminal import printable, terminal_table
-from resnet_sweep.cli import one_line_errors
+from resnet_sweep.cli import fail, one_line_errors
 from resnet_sweep.console import say
 
 PATIENCE_SECONDS = 2.0
@@ -44,8 +45,15 @@ def main(arguments: list[str] | None = None) -> None:
         _print(summary, options)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, as every command of the project gives."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(fail(f"{message} (--help lists all options)"))
+
+
 def _parse(arguments: list[str] | None) -> Options:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="summarize.py",
         description=DESCRIPTION,
         epilog=EPILOG,

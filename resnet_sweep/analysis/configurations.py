@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import Noise, mean_interval, pooled_noise
+from resnet_sweep.analysis.statistics import Noise, brown_forsythe, mean_interval, pooled_noise
 
 CARRIED = ("num_params", "multiply_adds", "epochs")
 
@@ -23,11 +23,24 @@ class Configurations:
             `train_seconds` (mean), CARRIED, `difference` from the first row's mean (0 or
             worse by that much) and `within_noise`: chance alone passes it once in twenty
             (missing where no configuration has two seeds).
-        noise: pooled over all configurations with two or more seeds.
+        noise: pooled over configurations with two or more seeds that are no worse than the
+            median one: a net near chance says nothing of the noise among good ones. Over all
+            where none is.
+        noise_of_all: pooled over all of them.
+        unequal: p value that their variances are equal (Brown and Forsythe); NaN: fewer than two.
     """
 
     table: pd.DataFrame
     noise: Noise
+    noise_of_all: Noise
+    unequal: float
+
+    @property
+    def repeated(self) -> pd.DataFrame:
+        """Return the configurations with several seeds, and whether each is `pooled`."""
+        several = self.table[self.table["n"] > 1]
+        good = several["difference"].abs() <= self.table["difference"].abs().median()
+        return several.assign(pooled=good | (not good.any()))
 
 
 def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
@@ -36,11 +49,17 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
     seeds = done.groupby(["configuration", "seed"], dropna=False, sort=False)[objective.column]
     by_seed = seeds.mean()
     groups = by_seed.groupby(level="configuration", sort=False)
-    noise = pooled_noise([group.to_numpy() for _, group in groups if len(group) > 1])
+    seeds_of = {name: group.to_numpy(float) for name, group in groups if len(group) > 1}
     table = _intervals(by_seed)
     table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
     table = objective.best_first(table, "mean").reset_index(drop=True)
-    return Configurations(_against_best(table, noise, objective), noise)
+    table["difference"] = table["mean"] - (table["mean"].iloc[0] if len(table) else 0.0)
+    of_all, unequal = pooled_noise(seeds_of.values()), brown_forsythe(list(seeds_of.values()))
+    found = Configurations(table, of_all, of_all, unequal)
+    repeated = found.repeated
+    names = repeated.loc[repeated["pooled"], "configuration"]
+    noise = pooled_noise([seeds_of[name] for name in names])
+    return replace(found, table=_against_best(table, noise), noise=noise)
 
 
 def completed(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
@@ -85,12 +104,12 @@ def _carried(done: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     return joined.reset_index()
 
 
-def _against_best(table: pd.DataFrame, noise: Noise, objective: Objective) -> pd.DataFrame:
+def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     if table.empty:
-        return table.assign(difference=[], within_noise=[])
+        return table.assign(within_noise=[])
     best = table.iloc[0]
-    difference = table["mean"] - best["mean"]
     limits = [noise.least_difference(int(best["n"]), int(n)) for n in table["n"]]
+    difference = table["mean"] - best["mean"]
     within = pd.Series(difference.abs() <= limits, dtype="boolean")
     within[0 if noise.degrees else slice(None)] = pd.NA
-    return table.assign(difference=difference, within_noise=within)
+    return table.assign(within_noise=within)

@@ -27,8 +27,10 @@ from resnet_sweep.errors import UserError
 
 PED_ANOVA_TRIALS = 1000
 FANOVA_TRIALS = 300
-PERMUTATIONS = 20
-FANOVA_PERMUTATIONS = 5
+PED_ANOVA_PERMUTATIONS = 100
+FANOVA_PERMUTATIONS = 20
+# Below, the 95% quantile is an interpolation between the last few: the largest is taken.
+MIN_FOR_QUANTILE = 100
 MIN_TRIALS = 20
 
 
@@ -38,8 +40,10 @@ class Shares:
 
     Args:
         values: by name of the parameter; they add up to one.
-        floor: what the luckiest parameter reaches in 5% of permutations of the objective, on
-            the scale of the values; above 1 where all that was measured is smaller.
+        floor: what the luckiest parameter reaches in 5% of permutations of the objective (at most
+            where there are fewer than 100), on the scale of the values; above 1 where all that
+            was measured is smaller.
+        permutations: of the objective, behind the floor.
         dropped: conditional parameters that the evaluator cannot judge.
     """
 
@@ -47,6 +51,7 @@ class Shares:
     values: dict[str, float]
     floor: float
     num_trials: int
+    permutations: int
     dropped: tuple[str, ...] = ()
 
 
@@ -58,7 +63,9 @@ def ped_anova(population: Population, objective: Objective, seed: int = 0) -> Sh
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = PedAnovaImportanceEvaluator()
     names = [each.name for each in population.parameters]
-    return _measure("PED-ANOVA", evaluator, population, objective, chosen, names, PERMUTATIONS)
+    return _measure(
+        "PED-ANOVA", evaluator, population, objective, chosen, names, PED_ANOVA_PERMUTATIONS
+    )
 
 
 def fanova(population: Population, objective: Objective, seed: int = 0) -> Shares | None:
@@ -102,7 +109,15 @@ def _measure(
     dropped = tuple(p.name for p in population.parameters if p.name not in names)
     ordered = sorted(values, key=lambda name: -values[name])
     shares = {name: values[name] / total for name in ordered}
-    return Shares(method, shares, float(np.quantile(largest, 0.95)) / total, len(y), dropped)
+    floor = float(np.quantile(largest, 0.95 if permutations >= MIN_FOR_QUANTILE else 1.0)) / total
+    return Shares(method, shares, floor, len(y), permutations, dropped)
+
+
+def floor_text(shares: Shares) -> str:
+    """Return what a floor is, as a clause."""
+    if shares.permutations < MIN_FOR_QUANTILE:
+        return f"the largest of {shares.permutations} shuffles"
+    return f"the 95% quantile of {shares.permutations} shuffles"
 
 
 def _evaluate(

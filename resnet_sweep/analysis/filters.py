@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
 from resnet_sweep.errors import UserError
 
@@ -25,6 +25,10 @@ ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.ASCII | re.IGNORECASE)
+NULLS = ("null", "none", "nan")
+# Fractions are equal where they agree to six digits, as many as tables show.
+SIX_DIGITS = 5e-6
 KEYWORDS = ("and", "or", "not", "in")
 # Selecting by these would select on the test set.
 TEST_COLUMNS = ("test_accuracy", "test_loss")
@@ -127,14 +131,14 @@ class _Parser:
         value = self._next("a value")
         if sign.text in ORDERS:
             return self._order(name, sign.text, value)
-        mask = _equals(self._runs[name], value)
+        mask = self._equals(name, value)
         return ~mask if sign.text == "!=" else mask
 
     def _membership(self, name: str) -> pd.Series[bool]:
         self._expect("(")
-        mask = _equals(self._runs[name], self._next("a value"))
+        mask = self._equals(name, self._next("a value"))
         while self._accept(","):
-            mask = mask | _equals(self._runs[name], self._next("a value"))
+            mask = mask | self._equals(name, self._next("a value"))
         self._expect(")")
         return mask
 
@@ -147,6 +151,14 @@ class _Parser:
         if not is_numeric_dtype(column) or is_bool_dtype(column):
             raise self._error(f"{name} is not a number: use =, != or in")
         return _plain(ORDERS[sign](column, number))
+
+    def _equals(self, name: str, value: _Token) -> pd.Series[bool]:
+        column = self._runs[name]
+        is_null = value.kind == "word" and value.text.lower() in NULLS
+        is_number = is_numeric_dtype(column) and not is_bool_dtype(column) and column.notna().any()
+        if is_number and not is_null and _number(value) is None:
+            raise self._error(f"{name}={value.text}: {value.text!r} is not a number")
+        return _equals(column, value)
 
     def _peek(self) -> str | None:
         return self._tokens[self._place].text if self._place < len(self._tokens) else None
@@ -175,13 +187,15 @@ class _Parser:
 
 
 def _equals(column: pd.Series[Any], value: _Token) -> pd.Series[bool]:
-    if value.kind == "word" and value.text.lower() in ("null", "none", "nan"):
+    if value.kind == "word" and value.text.lower() in NULLS:
         return column.isna()
     if is_bool_dtype(column):
         return _plain(column.astype("str").str.lower() == value.text.lower())
     if is_numeric_dtype(column):
         number = _number(value)
-        return _plain(column == number) if number is not None else column != column
+        if number is None or is_integer_dtype(column):
+            return _plain(column == number) if number is not None else column != column
+        return _plain((column - number).abs() <= SIX_DIGITS * abs(number))
     return _plain(column == _text(value))
 
 
@@ -191,10 +205,8 @@ def _plain(mask: pd.Series[Any]) -> pd.Series[bool]:
 
 
 def _number(value: _Token) -> float | None:
-    try:
-        return float(value.text) if value.kind == "word" else None
-    except ValueError:
-        return None
+    is_number = value.kind == "word" and NUMBER.fullmatch(value.text)
+    return float(value.text) if is_number else None
 
 
 def _text(value: _Token) -> str:

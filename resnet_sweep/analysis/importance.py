@@ -17,13 +17,12 @@ import numpy.typing as npt
 from scipy.special import chdtri, fdtrc, fdtri
 
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
-from resnet_sweep.analysis.statistics import Noise, holm
+from resnet_sweep.analysis.statistics import SIGNIFICANCE, Noise, holm
 
-PERMUTATIONS = 500
+F_TEST_PERMUTATIONS = 500
 MIN_RESIDUAL = 8
 MIN_CONFIGURATIONS = 8
 MIN_OTHERS = 3
-SIGNIFICANCE = 0.05
 # Of a sum of squares, what is nothing but rounding: some objectives are exact functions.
 ROUNDING = 1e-12
 Matrix = npt.NDArray[np.floating[Any]]
@@ -209,7 +208,7 @@ def _f_values(fit: _Fit, residual: Matrix, parts: Matrix) -> Matrix:
 def _permutation_floors(fit: _Fit, seed: int) -> Matrix:
     """Return the effects that belong to the 5% quantile of the smallest p value by chance."""
     generator = np.random.default_rng(seed)
-    y = np.stack([generator.permutation(fit.y) for _ in range(PERMUTATIONS)], 1)
+    y = np.stack([generator.permutation(fit.y) for _ in range(F_TEST_PERMUTATIONS)], 1)
     residual, parts = fit.sums_of_squares(y)
     degrees = np.maximum(fit.degrees, 1)
     p_values = fdtrc(degrees[:, None], fit.residual_degrees, _f_values(fit, residual, parts))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.special import bdtr, stdtr, stdtrit
 
 LEVEL = 0.95
+SIGNIFICANCE = 0.05
 BOOTSTRAP_DRAWS = 10_000
 Array = npt.NDArray[np.floating[Any]]
 
@@ -94,6 +95,16 @@ def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
         degrees += len(data) - 1
         used += len(data) > 1
     return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees, used)
+
+
+def brown_forsythe(groups: Sequence[Array]) -> float:
+    """Return the p value of equal variances (Brown and Forsythe 1974); NaN below two groups."""
+    if len(groups) < 2:
+        return math.nan
+    from scipy.stats import levene  # a quarter of a second that most summaries need not spend
+
+    with np.errstate(invalid="ignore", divide="ignore"):  # all seeds alike
+        return float(levene(*groups, center="median").pvalue)
 
 
 def paired_t_test(first: Array, second: Array) -> Comparison:

@@ -66,7 +66,9 @@ class View:
         runs: all of them.
         ranked: those judged by the same images as most configurations: others cannot be compared.
         differing: settings in which they differ, those that only say where they ran left out.
-        sweep: the one with the most completed trials, called `sweep_label` in `runs`.
+        sweep: that of the best configuration, called `sweep_label` in `runs`; null: there is none,
+            or sweeps have fewer than half of the completed runs.
+        other_sweeps: labels of those that have completed runs too.
         remarks: what to doubt about each hyperparameter's values.
     """
 
@@ -84,6 +86,7 @@ class View:
     sweep: Sweep | None
     sweep_label: str | None
     remarks: dict[str, list[str]] = field(default_factory=dict)
+    other_sweeps: tuple[str, ...] = ()
 
     @property
     def budget(self) -> int:
@@ -108,7 +111,9 @@ def build_view(
     """
     ranked = comparable_runs(runs, objective)
     configurations = group_seeds(ranked, objective)
-    label, sweep = _largest_sweep(archive, ranked, objective)
+    label, others = _choose_sweep(ranked, objective, configurations)
+    folders = {name: folder for folder, name in sweep_labels(archive).items()}
+    sweep = None if label is None else archive.sweeps[folders[label]]
     proposals = None if sweep is None else proposals_of_sweep(sweep)
     population = (
         population_of_runs(ranked, objective)
@@ -124,14 +129,22 @@ def build_view(
         configurations=configurations,
         differing=differing,
         population=population,
-        importance=measure_importance(population, configurations.noise),
+        importance=measure_importance(population, configurations.noise_of_all),
         ped_anova=ped_anova(population, objective),
         fanova=fanova(population, objective) if with_fanova else None,
         curves=Curves(archive.epochs),
         sweep=sweep,
         sweep_label=label,
         remarks=coverage_remarks(population, proposals),
+        other_sweeps=others,
     )
+
+
+def runs_of_sweep(view: View) -> pd.DataFrame:
+    """Return the ranked runs of the view's sweep, or all where there is none."""
+    if view.sweep is None:
+        return view.ranked
+    return view.ranked[view.ranked["sweep"] == view.sweep_label]
 
 
 def comparable_runs(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
@@ -151,14 +164,21 @@ def comparable_runs(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     return comparable
 
 
-def _largest_sweep(
-    archive: Archive, ranked: pd.DataFrame, objective: Objective
-) -> tuple[str, Sweep] | tuple[None, None]:
-    """Return the sweep with the most completed trials, where sweeps have most of the runs."""
+def _choose_sweep(
+    ranked: pd.DataFrame, objective: Objective, configurations: Configurations
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the sweep of the best configuration that is of one, and the others.
+
+    Where several trained it, as a sweep and its confirmation did, it is that of the most
+    configurations.
+    """
     done = completed(ranked, objective)
-    counts = done["sweep"].value_counts()
-    if counts.empty or counts.iloc[0] < len(done) / 2:
-        return None, None
-    label = str(counts.index[0])
-    folders = {name: folder for folder, name in sweep_labels(archive).items()}
-    return label, archive.sweeps[folders[label]]
+    of_sweeps = done[done["sweep"].notna()]
+    if of_sweeps.empty or len(of_sweeps) < len(done) / 2:
+        return None, ()
+    sizes = of_sweeps.groupby("sweep")["configuration"].nunique()
+    table = configurations.table
+    best = table.loc[table["configuration"].isin(of_sweeps["configuration"]), "configuration"]
+    candidates = of_sweeps.loc[of_sweeps["configuration"] == best.iloc[0], "sweep"].unique()
+    label = str(sizes[candidates].idxmax())
+    return label, tuple(str(name) for name in sizes.index if name != label)

@@ -34,6 +34,7 @@ from resnet_sweep.analysis.summary import (
     drop_manifest,
 )
 from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
+from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.atomic import write_atomically, write_text
 from resnet_sweep.errors import UserError
@@ -58,12 +59,13 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
         said.append(compare_two(view, *options.compare))
     on_step("tables", 0, 1)
     drop_manifest(options.output)
-    paths = _write_tables(view, options)
+    whole = make_leaderboard(view, options.top, options.sort)
+    paths = _write_tables(view, options, whole)
     figures = write_figures(view, options.output / FIGURES, lambda *at: on_step("figures", *at))
     on_step("report", 0, 1)
     counts, rate = count_statuses(archive, runs)
     report = options.output / "report.html"
-    write_report(view, _texts(view, options, counts, rate, said), figures, report)
+    write_report(view, _texts(view, options, counts, rate, said, whole), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
     names = [str(path) for path in paths]
     problems = [
@@ -82,11 +84,10 @@ def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
     return chosen
 
 
-def _write_tables(view: View, options: Options) -> list[Path]:
+def _write_tables(view: View, options: Options, board: Leaderboard) -> list[Path]:
     output, runs = options.output, view.runs
     settings = differing_settings(runs)
     table = runs[[*RESULT_COLUMNS, *settings]].drop(columns="versions")
-    board = make_leaderboard(view, options.top, options.sort)
     texts = {
         "runs.csv": to_safe_csv(table),
         "leaderboard.md": to_markdown(board),
@@ -112,7 +113,12 @@ def _write_parquet(table: pa.Table, file: object) -> None:
 
 
 def _texts(
-    view: View, options: Options, counts: dict[str, int], rate: float | None, said: list[str]
+    view: View,
+    options: Options,
+    counts: dict[str, int],
+    rate: float | None,
+    said: list[str],
+    board: Leaderboard,
 ) -> ReportTexts:
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = f", where {options.where}" if options.where else ""
@@ -123,7 +129,7 @@ def _texts(
         subtitle=f"{len(view.runs):,} runs{chosen}; by {view.objective.label}{rejected}; {date}",
         counts=counts,
         answers=said,
-        leaderboard=make_leaderboard(view, options.top, options.sort),
+        leaderboard=board,
         running=_reasons(view.runs, "running"),
         unreadable=[*broken, *_reasons(view.runs, "unreadable")],
     )

@@ -21,7 +21,7 @@ from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.figures.parallel import draw_parallel
 from resnet_sweep.analysis.figures.tradeoffs import draw_params, draw_seeds, draw_time
 from resnet_sweep.analysis.figures.workers import draw_workers
-from resnet_sweep.analysis.style import NotDrawnError, figure_style, save_figure
+from resnet_sweep.analysis.style import NotDrawnError, figure_style, plain, save_figure
 from resnet_sweep.analysis.view import View
 
 
@@ -31,12 +31,14 @@ class FigureSpec:
 
     Args:
         draw: raises NotDrawnError where these runs cannot fill it.
+        of_sweep: it shows the view's sweep alone, where there is one.
     """
 
     stem: str
     title: str
     caption: str
     draw: Callable[[View], Figure]
+    of_sweep: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class DrawnFigure:
     """A figure's files, PNG first; none where there is a `reason`."""
 
     spec: FigureSpec
+    caption: str
     paths: tuple[Path, ...]
     reason: str | None = None
 
@@ -52,14 +55,16 @@ FIGURES = (
     FigureSpec(
         "seeds",
         "The best configurations over their seeds",
-        "Configurations trained with two or more seeds. Where the intervals overlap widely, "
-        "the order is chance.",
+        "Configurations trained with two or more seeds. Each interval is of its own mean: whether "
+        "two differ is not read off their overlap but tested by --compare. A run by which a sweep "
+        "or a person chose the configuration counts as one of its seeds and flatters the mean.",
         draw_seeds,
     ),
     FigureSpec(
         "accuracy_over_params",
         "Accuracy against parameters",
-        "Each point is a configuration (mean over its seeds), the line the Pareto front: the "
+        "Each point is a configuration (mean over its seeds, the run it was chosen by among "
+        "them), the line the Pareto front: the "
         "best that can be had up to that size. Triangles at the edge: what lies outside.",
         draw_params,
     ),
@@ -73,19 +78,25 @@ FIGURES = (
         "importance",
         "Which hyperparameters matter",
         "Blue: significant (Holm-corrected) and above both floors. Grey: cannot tell. Black "
-        "line: what the luckiest hyperparameter reaches by permutation in 1 of 20 cases. "
+        "line: what the luckiest hyperparameter reaches in 1 of 20 shuffles of the "
+        "objective, or at most where there are fewer than 100; how many stands below each axis. "
         "Vermilion line: what seed noise alone reaches; for PED-ANOVA and fANOVA that is the "
-        "same as permutation. name@choice is judged inside that choice only. After a sampler "
+        "same as permutation. name@choice is judged inside that choice only, and the choice itself "
+        "(optimizer) where the numbers of its branches have their means over the configurations "
+        "there: other ranges would give it another effect. After a sampler "
         "that learns, PED-ANOVA and fANOVA favour what it liked.",
         draw_importance,
+        of_sweep=True,
     ),
     FigureSpec(
         "effects",
         "The effect of each hyperparameter",
         "Grey: configurations. Vermilion: marginal means, other hyperparameters left to vary, "
         "with 95% t intervals from three configurations on, over equal shares of the values or "
-        "each level. Triangles at the edge: what lies outside.",
+        "each level; so a choice (optimizer) is shown over whatever its branch tried. Triangles "
+        "at the edge: what lies outside, and ends of intervals.",
         draw_effects,
+        of_sweep=True,
     ),
     FigureSpec(
         "contour",
@@ -93,6 +104,7 @@ FIGURES = (
         "The mean of the configurations around each place (Gaussian, an eighth of the axes "
         "wide), drawn as points; blank where none is near.",
         draw_contour,
+        of_sweep=True,
     ),
     FigureSpec(
         "parallel",
@@ -100,6 +112,7 @@ FIGURES = (
         "One line a configuration, at most 400 with the best hundred; light is good for an "
         "accuracy. The hyperparameters stand in the order of their effect.",
         draw_parallel,
+        of_sweep=True,
     ),
     FigureSpec(
         "history",
@@ -107,6 +120,7 @@ FIGURES = (
         "Each trial in order, the best so far as a line; far below, or without a value, at the "
         "edge.",
         draw_history,
+        of_sweep=True,
     ),
     FigureSpec(
         "accuracy_curves",
@@ -123,14 +137,17 @@ FIGURES = (
     FigureSpec(
         "pruned_curves",
         "Pruned against completed trials",
-        "Pruned curves that lie among completed ones could have won.",
+        "Pruned curves that lie among completed ones could have won. Only trials planned for the "
+        "same number of epochs are drawn.",
         draw_pruned_curves,
+        of_sweep=True,
     ),
     FigureSpec(
         "workers",
         "What the workers did",
         "One row a worker; gaps are idle time.",
         draw_workers,
+        of_sweep=True,
     ),
     FigureSpec(
         "confusion",
@@ -155,11 +172,23 @@ def write_figures(
 
 
 def _write(spec: FigureSpec, view: View, folder: Path) -> DrawnFigure:
+    caption = _caption(spec, view)
     with figure_style():
         try:
             figure = spec.draw(view)
         except NotDrawnError as reason:
             for suffix in ("png", "svg"):  # an older summary's figure would mislead
                 (folder / f"{spec.stem}.{suffix}").unlink(missing_ok=True)
-            return DrawnFigure(spec, (), str(reason))
-        return DrawnFigure(spec, tuple(save_figure(figure, folder, spec.stem)))
+            return DrawnFigure(spec, caption, (), str(reason))
+        if spec.of_sweep:
+            figure.suptitle(plain(view.population.description), fontsize=9, x=0.99, ha="right")
+        return DrawnFigure(spec, caption, tuple(save_figure(figure, folder, spec.stem)))
+
+
+def _caption(spec: FigureSpec, view: View) -> str:
+    """Return the caption after the name of what is shown."""
+    if spec.of_sweep or not view.other_sweeps:
+        shown = view.population.description
+    else:
+        shown = f"{len(view.other_sweeps) + 1} sweeps and what else is ranked"
+    return f"{shown[0].upper()}{shown[1:]}. {spec.caption}"

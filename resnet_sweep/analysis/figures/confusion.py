@@ -78,11 +78,20 @@ def _draw_worst(axes: Axes, shares: Array, counts: npt.NDArray[np.int64], names:
     axes.set_yticks(range(len(worst)), [names[i] for i in worst])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set(xlabel="recall (fraction)", xlim=(0, 1.25), xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.set(xlabel="recall (fraction)", xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set_title("worst classes → taken for")
     for place, index in enumerate(worst):
         wrong = counts[index].copy()
         wrong[index] = 0
         if wrong.any():
             text = f" → {names[int(wrong.argmax())]}"
-            axes.text(shares[index, index], place, text, va="center", fontsize=7)
+            inside = bool(shares[index, index] > 0.7)
+            axes.text(
+                shares[index, index],
+                place,
+                f"{text} " if inside else text,
+                va="center",
+                ha="right" if inside else "left",
+                color="white" if inside else "black",
+                fontsize=7,
+            )

@@ -20,7 +20,7 @@ from resnet_sweep.analysis.style import (
     new_figure,
     plain,
 )
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.view import View, runs_of_sweep
 
 NUM_BEST = 5
 MAX_CURVES = 200
@@ -77,11 +77,12 @@ def _add_legends(figure: Figure, runs: list[str]) -> None:
 
 
 def draw_pruned_curves(view: View) -> Figure:
-    """Draw at most 200 runs of each kind; raises NotDrawnError where none was pruned."""
-    ended = pruned(view.ranked)["run"].tolist()
-    done = completed(view.ranked, view.objective)["run"].tolist()
-    if not ended:
-        raise NotDrawnError("no trial was pruned")
+    """Draw at most 200 runs of each kind, of one sweep and one planned length.
+
+    Raises:
+        NotDrawnError: none was pruned.
+    """
+    ended, done, budget = _of_one_length(view)
     figure = new_figure()
     axes = figure.subplots()
     for runs, color, style, name in (
@@ -101,8 +102,25 @@ def draw_pruned_curves(view: View) -> Figure:
     limit_objective(axes, values, Objective("val_accuracy", 1))
     _label_epochs(axes, "validation accuracy (fraction)")
     figure.legend(loc="outside lower center", ncols=2)
-    axes.set_title(f"median pruned trial stopped after epoch {np.median(np.concatenate(ends)):g}")
+    median = np.median(np.concatenate(ends))
+    axes.set_title(f"planned for {budget} epochs; the median pruned trial stopped after {median:g}")
     return figure
+
+
+def _of_one_length(view: View) -> tuple[list[str], list[str], int]:
+    """Return the pruned and the completed runs of the length that most pruned ones were meant for.
+
+    A schedule runs through in the planned epochs: at another length the same epoch is another
+    place in it.
+    """
+    runs = runs_of_sweep(view)
+    ended = pruned(runs)
+    if ended.empty:
+        raise NotDrawnError("no trial was pruned")
+    done = completed(runs, view.objective)
+    budget = ended["train.epochs"].mode().iloc[0]
+    few, whole = (each[each["train.epochs"] == budget]["run"].tolist() for each in (ended, done))
+    return few, whole, int(budget)
 
 
 def _line(view: View, run: str) -> np.ndarray:

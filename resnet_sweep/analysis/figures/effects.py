@@ -20,7 +20,6 @@ from resnet_sweep.analysis.style import (
     mark_outside,
     new_figure,
     plain,
-    short_name,
     use_log_scale,
 )
 from resnet_sweep.analysis.view import View
@@ -35,7 +34,8 @@ PER_BIN = 5
 
 def draw_effects(view: View) -> Figure:
     """Draw the twelve hyperparameters with the largest effects, one panel each."""
-    parameters = ordered_parameters(view)[:MAX_PANELS]
+    known = ordered_parameters(view)
+    parameters = known[:MAX_PANELS]
     if not parameters:
         raise NotDrawnError("no hyperparameter was varied among completed runs")
     rows = math.ceil(len(parameters) / COLUMNS)
@@ -45,10 +45,17 @@ def draw_effects(view: View) -> Figure:
     for axes, parameter in zip(panels, parameters, strict=False):
         _draw_effect(axes, parameter, view)
         verdict = "matters" if parameter.name in matter else "cannot tell"
-        axes.set_title(f"{short_name(parameter.name, 27)}\n({verdict})", fontsize=8)
+        axes.set_title(f"{plain(parameter.name, 31)}\n({verdict})", fontsize=7)
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
     figure.supylabel(view.objective.label, fontsize=9)
+    if len(known) > len(parameters):
+        shown = f"{len(parameters)} of {len(known)} hyperparameters, by effect"
+        figure.supxlabel(
+            f"{shown}; not shown: {', '.join(plain(p.name) for p in known[MAX_PANELS:][:4])}"
+            + (", …" if len(known) > MAX_PANELS + 4 else ""),
+            fontsize=8,
+        )
     return figure
 
 
@@ -115,3 +122,6 @@ def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parame
     style = "o-" if parameter.is_numeric else "o"
     axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)
     mark_outside(axes, np.array(centres), np.array(means), VERMILION, 26)
+    for sign in (-1, 1):
+        ends = np.array(means) + sign * np.array(halves)
+        mark_outside(axes, np.array(centres), ends, VERMILION, 16)

@@ -18,7 +18,7 @@ from resnet_sweep.analysis.style import (
     mark_outside,
     new_figure,
 )
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.view import View, runs_of_sweep
 
 MAX_REJECTED = 5000
 WITHOUT_VALUE = ("failed", "diverged", "out_of_memory", "interrupted", "running")
@@ -49,7 +49,7 @@ def draw_history(view: View) -> Figure:
 def _in_order(view: View) -> pd.DataFrame:
     if view.sweep is None:
         return view.ranked.assign(place=np.arange(len(view.ranked)))
-    runs = view.ranked[view.ranked["sweep"] == view.sweep_label]
+    runs = runs_of_sweep(view)
     return runs.assign(place=runs["trial"].astype("int64")).sort_values("place")
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from resnet_sweep.analysis.evaluators import Shares
-from resnet_sweep.analysis.importance import FTest
+from resnet_sweep.analysis.evaluators import Shares, floor_text
+from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS, FTest
 from resnet_sweep.analysis.style import (
     BLACK,
     BLUE,
@@ -40,7 +40,7 @@ def draw_importance(view: View) -> Figure:
     _draw_tests(panels[0], tests, view.importance.reason)
     for axes, each in zip(panels[1:], shares, strict=True):
         _draw_shares(axes, each, names)
-    _add_legend(figure, tests, view.configurations.noise.groups)
+    _add_legend(figure, tests, view.configurations.noise_of_all.groups)
     return figure
 
 
@@ -51,7 +51,9 @@ def _draw_tests(axes: Axes, tests: list[FTest], reason: str | None) -> None:
         if not math.isnan(test.noise_floor):
             _mark(axes, test.noise_floor, place, VERMILION)
     axes.set_title("additive F-tests (default)")
-    axes.set_xlabel("partial eta squared (fraction)")
+    axes.set_xlabel(
+        f"partial eta squared (fraction)\nfloor: the 95% quantile of {F_TEST_PERMUTATIONS} shuffles"
+    )
     axes.grid(axis="y", visible=False)
     if not tests:
         axes.text(0.5, 0.5, "cannot tell", transform=axes.transAxes, ha="center")
@@ -70,7 +72,7 @@ def _draw_shares(axes: Axes, shares: Shares, names: list[str]) -> None:
         axes.barh(place, value, color=BLUE if value > shares.floor else GREY, height=0.6)
     axes.axvline(shares.floor, color=BLACK, lw=2)
     axes.set_title(f"{shares.method} ({shares.num_trials} trials)")
-    axes.set_xlabel("share of importance (fraction)")
+    axes.set_xlabel(f"share of importance (fraction)\nfloor: {floor_text(shares)}")
     axes.grid(axis="y", visible=False)
 
 

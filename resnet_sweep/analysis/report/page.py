@@ -61,7 +61,7 @@ def write_report(
         "running": _listed("running", "Being written", texts.running),
         "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
         "style": _resource("report.css"),
-        "script": _resource("report.js"),
+        "script": _resource("filter.js") + _resource("report.js"),
         "curves": curves.text,
         "data": embed_json(data),
     }
@@ -109,7 +109,7 @@ def _figure(figure: DrawnFigure) -> str:
     image = base64.b64encode(figure.paths[0].read_bytes()).decode()
     return (
         f'{head}<figure><img alt="{escape(spec.title)}" src="data:image/png;base64,{image}">'
-        f"<figcaption>{escape(spec.caption)}</figcaption></figure></section>"
+        f"<figcaption>{escape(figure.caption)}</figcaption></figure></section>"
     )
 
 

@@ -28,7 +28,7 @@
     if (column.name.endsWith("_accuracy") || column.name === "objective") return value.toFixed(4);
     if (Number.isInteger(value)) return column.name === "seed" ? String(value) : integers.format(value);
     if (column.name.endsWith("_seconds")) return value.toFixed(1);
-    return String(Number(value.toPrecision(4)));
+    return String(Number(value.toPrecision(6)));
   };
   const textOf = (column, run) => format(column, valueOf(column, run));
 
@@ -39,28 +39,11 @@
   const searchText = (run) =>
     (searchTexts[run] ??= columns.map((column) => textOf(column, run)).join("\n").toLowerCase());
 
-  const COMPARISON = /^([^<>=!\s]+?)(<=|>=|!=|=|<|>)(.*)$/;
-  const COMPARE = {
-    "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
-  };
-  const conditionOf = (word) => {
-    const found = COMPARISON.exec(word);
-    const column = found && columnOf.get(found[1]);
-    if (!column) return (run) => searchText(run).includes(word.toLowerCase());
-    const [, , sign, wanted] = found;
-    if (sign in COMPARE) {
-      const limit = Number(wanted);
-      return (run) => {
-        const value = valueOf(column, run);
-        return typeof value === "number" && wanted !== "" && COMPARE[sign](value, limit);
-      };
-    }
-    const equal = (run) => {
-      const value = valueOf(column, run);
-      if (typeof value === "number") return value === Number(wanted);
-      return (value ?? "null").toLowerCase() === wanted.toLowerCase();
-    };
-    return sign === "=" ? equal : (run) => !equal(run);
+  // With a sign or a list it is a condition, as of --where; else words to look for.
+  const holdsFor = (text) => {
+    if (/[<>=]|\bin\s*\(/i.test(text)) return readCondition(text, columnOf, valueOf);
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    return (run) => words.every((word) => searchText(run).includes(word));
   };
 
   const compareRuns = ({ column, descending }) => {
@@ -75,10 +58,15 @@
   };
 
   const update = () => {
-    const words = byId("filter").value.split(/\s+/).filter((word) => word && word.toLowerCase() !== "and");
-    const conditions = words.map(conditionOf);
+    let holds;
+    try { holds = holdsFor(byId("filter").value); } catch (error) {
+      byId("shown").textContent = `not filtered: ${error.message}`;
+      byId("filter").setAttribute("aria-invalid", "true");
+      return;
+    }
+    byId("filter").removeAttribute("aria-invalid");
     shown = [];
-    for (let run = 0; run < numRuns; run++) if (conditions.every((holds) => holds(run))) shown.push(run);
+    for (let run = 0; run < numRuns; run++) if (holds(run)) shown.push(run);
     if (order) shown.sort(compareRuns(order));
     byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${numRuns.toLocaleString("en")} runs`;
     grid.setAttribute("aria-rowcount", shown.length + 1);
