@@ -153,7 +153,10 @@ BAD_INPUT = {
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
     "search_space=nowhere": "search_space=nowhere",
     "data.val_size=0": "data.val_size",
-    "data.val_size=interval(10,100)": "none can be built: data.val_size=",
+    "data.val_size=interval(10,100)": "data.val_size must have one value in a sweep",
+    "train.batch_size=4096 regularization.ghost_batch_size=range(2048,4097)": (
+        "none can be built: regularization.ghost_batch_size="
+    ),
     "hydra.sweeper.custom_search_space=os.sep": "custom_search_space=os.sep: must be a function",
     "hydra.sweeper.pruner.name=foo": "hydra.sweeper.pruner.name=foo: must be one of none, median",
     "hydra.sweeper.pruner.name=median": "write hydra/sweeper/pruner=median",

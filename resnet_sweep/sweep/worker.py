@@ -209,10 +209,8 @@ class Worker:
             outcome = training.train(config, run_dir)
         except UserError as error:  # what only the data can tell, such as too large a batch
             self._reject(trial, Rejection("unbuildable", str(error)))
-            if PLANNED not in trial.user_attrs and self._is_fixed(
-                error
-            ):  # no other draw would mend it
-                raise
+            if PLANNED not in trial.user_attrs and self._is_fixed(error):
+                raise  # no other draw would mend it
             return
         self._book.finish(trial, outcome)
         self._rejected_in_a_row = 0
