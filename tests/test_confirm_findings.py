@@ -80,21 +80,15 @@ def _chosen(values: dict[int, list[float | None]]) -> Choice:
 def test_the_choice_agrees_with_scipy() -> None:
     choice = _chosen({trial: list(values) for trial, values in VALUES.items()})
     assert [rival.candidate.trial for rival in choice.rivals] == [3, 5, 9, 8]
-    p_values = {}
-    for rival in choice.rivals[1:]:
-        own = VALUES[rival.candidate.trial]
-        expected = stats.ttest_ind(VALUES[3], own, equal_var=False)
-        low, high = expected.confidence_interval(0.95)
-        assert rival.comparison is not None
-        assert rival.comparison.p_value == pytest.approx(expected.pvalue)
-        assert (rival.comparison.low, rival.comparison.high) == pytest.approx((low, high))
-        p_values[rival.candidate.trial] = expected.pvalue
-    # Holm by hand: the smallest of three is multiplied by 3, the next by 2; never falling.
-    first, second, third = sorted(p_values, key=lambda trial: p_values[trial])
-    corrected = {rival.candidate.trial: rival.p_value for rival in choice.rivals}
-    assert corrected[first] == pytest.approx(3 * p_values[first])
-    assert corrected[second] == pytest.approx(max(3 * p_values[first], 2 * p_values[second]))
-    assert corrected[third] == pytest.approx(max(corrected[second], p_values[third]))
+    order = [rival.candidate.trial for rival in choice.rivals]
+    expected = stats.tukey_hsd(*(VALUES[trial] for trial in order), equal_var=False)  # Games-Howell
+    interval = expected.confidence_interval(0.95)
+    for place, rival in enumerate(choice.rivals[1:], 1):
+        found = rival.comparison
+        assert found is not None
+        assert found.p_value == pytest.approx(expected.pvalue[0, place], abs=1e-9)
+        bounds = interval.low[0, place], interval.high[0, place]
+        assert (found.low, found.high) == pytest.approx(bounds, rel=1e-3)
     assert [rival.candidate.trial for rival in choice.tied] == [3, 5]
     assert choice.smallest.candidate.trial == 5
 
@@ -127,7 +121,7 @@ def test_a_configuration_that_diverges_is_not_chosen_while_another_never_does() 
 def test_one_seed_alone_cannot_be_told_apart() -> None:
     choice = _chosen({3: [0.9, None, None], 5: [0.1, None, None]})
     assert [rival.candidate.trial for rival in choice.tied] == [3, 5]
-    assert choice.num_tests == 0
+    assert choice.num_compared == 0
 
 
 def test_the_over_promise_is_the_sweeps_value_minus_the_mean_of_fresh_seeds() -> None:

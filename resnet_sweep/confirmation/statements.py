@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from resnet_sweep.analysis.statistics import Noise
-from resnet_sweep.confirmation.findings import LEVEL, Choice, Findings, Rival
+from resnet_sweep.confirmation.all_pairs import LEVEL
+from resnet_sweep.confirmation.findings import Choice, Findings, Rival
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import number, with_interval
 from resnet_sweep.records.confirmation import Plan
@@ -36,15 +37,22 @@ def about_choice(findings: Findings) -> list[str]:
 def _tied(choice: Choice) -> list[str]:
     if len(choice.rivals) == 1:
         return []
-    test = f"Welch's t test over seeds, Holm's correction for {choice.num_tests}, {LEVEL:.0%} level"
     names = ", ".join(rival.candidate.label for rival in choice.tied)
     small = choice.smallest
     size = f"{small.candidate.num_params:,} parameters"
     return [
-        f"Cannot be told apart from the best ({test}): {names}.",
+        f"Cannot be told apart from the best ({_test(choice)}): {names}.",
         f"The smallest net among them: {small.candidate.label}, {size}, mean "
         f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}{_behind(small)}.",
     ]
+
+
+def _test(choice: Choice) -> str:
+    tests = [rival.comparison.test for rival in choice.rivals if rival.comparison is not None]
+    if not tests:
+        return "too few seeds to test"
+    every = ", the chance that any of equal ones is called behind" if len(choice.rivals) > 2 else ""
+    return f"{tests[0]}, {LEVEL:.0%} level{every}"
 
 
 def _behind(rival: Rival) -> str:
@@ -59,13 +67,7 @@ def _power_of_choice(choice: Choice) -> list[str]:
     if len(choice.rivals) == 1:
         return []
     planned = choice.chosen.seeds.interval.n
-    said = [power("two configurations", choice.noise, planned, planned)]
-    strict = detectable_difference(
-        choice.noise.sd, planned, planned, LEVEL / max(1, choice.num_tests)
-    )
-    if choice.num_tests > 1 and not math.isnan(strict):
-        said.append(f"Where Holm's correction is strictest, it has to be {strict:.4f}.")
-    return said
+    return [power("two configurations", choice.noise, planned, planned)]
 
 
 def power(what: str, noise: Noise, n_first: int, n_second: int) -> str:

@@ -146,7 +146,6 @@ def _rival(rival: Rival) -> dict[str, Any]:
         "promised": candidate.promised,
         **_seeds(rival.seeds),
         "comparison": _comparison(rival.comparison),
-        "p_holm": rival.p_value,
         "is_tied": rival.is_tied,
     }
 
