@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from resnet_sweep.confirmation.all_pairs import critical_value, games_howell, welch_degrees
+from resnet_sweep.confirmation.power import detectable_difference
 
 
 def test_two_groups_are_compared_by_welchs_test() -> None:
@@ -46,3 +49,36 @@ def test_equal_configurations_are_called_behind_once_in_twenty(
     critical = critical_value(k, welch_degrees(best_squares, squares, n, n))
     is_behind = differences > critical * np.sqrt(best_squares + squares)
     assert 0.035 < is_behind.any(1).mean() < 0.062
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 3), (5, 5), (20, 20), (3, 5)])
+def test_welchs_test_finds_the_detectable_difference_four_times_in_five(
+    first: int, second: int
+) -> None:
+    values = _two_groups(detectable_difference(0.15, first, second), first, second)
+    found = stats.ttest_ind(*values, axis=1, equal_var=False).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_so_does_the_test_of_all_pairs(n: int) -> None:
+    first, second = _two_groups(detectable_difference(0.15, n, n, 5), n, n)
+    v1, v2 = first.var(1, ddof=1) / n, second.var(1, ddof=1) / n
+    critical = stats.studentized_range.isf(0.05, 5, GRID) / np.sqrt(2)
+    own = np.interp(1 / welch_degrees(v1, v2, n, n), 1 / GRID, critical)
+    found = abs(first.mean(1) - second.mean(1)) > own * np.sqrt(v1 + v2)
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+GRID = 1 / np.linspace(0.04, 0.5, 24)  # degrees of freedom
+
+
+def _two_groups(difference: float, *sizes: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(sizes)
+    means = (difference, 0.0)
+    return [generator.normal(m, 0.15, (20_000, n)) for m, n in zip(means, sizes, strict=True)]
+
+
+def test_no_noise_gives_no_power() -> None:
+    assert math.isnan(detectable_difference(0.0, 3, 3))
+    assert math.isnan(detectable_difference(0.1, 1, 1))

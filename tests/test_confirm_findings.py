@@ -18,7 +18,6 @@ from resnet_sweep.confirmation.findings import (
     mean_over_promise,
     over_promises,
 )
-from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.writing import write_report
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
@@ -148,21 +147,6 @@ def test_the_test_set_compares_the_chosen_one_with_the_baseline() -> None:
     assert found.p_value == pytest.approx(expected.pvalue)
     alone = evaluate_test(_plan(), runs[:5], "trial 3")
     assert alone.baseline is None and alone.comparison is None
-
-
-@pytest.mark.parametrize(("n", "points"), [(3, 0.46), (5, 0.30), (10, 0.20), (20, 0.14)])
-def test_the_smallest_difference_is_found_four_times_in_five(n: int, points: float) -> None:
-    least = detectable_difference(0.15, n, n)
-    assert least == pytest.approx(points, abs=0.005)
-    generator = np.random.default_rng(n)
-    first, second = (generator.normal(mean, 0.15, (20_000, n)) for mean in (least, 0.0))
-    found = stats.ttest_ind(first, second, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.01)
-
-
-def test_no_noise_gives_no_power() -> None:
-    assert math.isnan(detectable_difference(0.0, 3, 3))
-    assert math.isnan(detectable_difference(0.1, 1, 1))
 
 
 def test_the_report_tells_every_failure_and_every_n(

@@ -67,20 +67,21 @@ def _power_of_choice(choice: Choice) -> list[str]:
     if len(choice.rivals) == 1:
         return []
     planned = choice.chosen.seeds.interval.n
-    return [power("two configurations", choice.noise, planned, planned)]
+    groups = max(2, choice.num_compared)
+    return [power("two configurations", choice.noise, planned, planned, groups)]
 
 
-def power(what: str, noise: Noise, n_first: int, n_second: int) -> str:
+def power(what: str, noise: Noise, n_first: int, n_second: int, num_groups: int = 2) -> str:
     """Return what these numbers of seeds can find, and what more would."""
-    least = detectable_difference(noise.sd, n_first, n_second)
+    least = detectable_difference(noise.sd, n_first, n_second, num_groups)
     if math.isnan(least):
         return f"The noise between seeds cannot be measured here: {what} cannot be compared."
     more = [n for n in MORE_SEEDS if n > max(n_first, n_second)]
-    finer = ", ".join(f"{n}: {detectable_difference(noise.sd, n, n):.4f}" for n in more)
+    finer = ", ".join(f"{n}: {detectable_difference(noise.sd, n, n, num_groups):.4f}" for n in more)
     return (
         f"With {_seeds(n_first, n_second)} and a standard deviation between seeds of "
         f"{noise.sd:.4f} ({noise.degrees} degrees of freedom), a difference between {what} is "
-        f"found four times in five where it is {least:.4f} (t test, {LEVEL:.0%} level); smaller "
+        f"found four times in five where it is {least:.4f} (by this test); smaller "
         "ones are found less often, so that not told apart does not mean equal."
         f"{f' With more seeds each: {finer}.' if finer else ''}"
     )
