@@ -12,6 +12,7 @@ from confirmable import write_untrained_sweep
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.optim import PlateauConfig
+from resnet_sweep.confirmation.best import write_best
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.confirmation.planning import (
     choose_runs,
@@ -70,6 +71,16 @@ def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:
     runs = runs_on_test_set(same, plan.candidates[0])
     assert len(runs) == 5 and runs[0].config == chosen
     assert len(runs_on_test_set(_plan(sweep, baseline=None), plan.candidates[0])) == 5
+
+
+def test_a_second_confirmation_leaves_the_first_ones_experiment(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=2)
+    first, second = (runs_on_test_set(plan, each)[0].config for each in plan.candidates)
+    path, command = write_best(sweep, first, "first")
+    other, other_command = write_best(sweep, second, "second", "other")
+    assert (path.name, other.name) == ("best.yaml", "best_other.yaml")
+    assert "first" in path.read_text() and "second" in other.read_text()
+    assert "experiment=best " in command and "experiment=best_other " in other_command
 
 
 def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
