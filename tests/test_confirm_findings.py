@@ -152,26 +152,42 @@ def test_the_test_set_compares_the_chosen_one_with_the_baseline() -> None:
 def test_the_report_tells_every_failure_and_every_n(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = _plan()
     values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
     values["trial 9"][1] = None
     runs = _runs("choose", values)
     runs += _runs("over_promise", {"trial 3": [0.91, 0.92, None], "trial 5": [None, None, None]})
     runs += _runs("test", {"trial 3": list(TEST[0]), "source": [*TEST[1][:4], None]})
-    promises = over_promises(plan, runs)
-    findings = Findings(
-        plan, runs, choose(plan, runs), promises, mean_over_promise(promises),
-        evaluate_test(plan, runs, "trial 3"),
-    )  # fmt: skip
+    findings = _findings(runs)
     write_report(tmp_path, findings, "python -m it")
     printed = capsys.readouterr().out
     text = (tmp_path / "confirmation.md").read_text()
     for part in ("6 of 28 runs did not complete", "choose/runs/10 (trial 9, seed 10)", "n = 4"):
         assert part in statements_of(findings) or part in printed
+    unknown = "all 3 runs with fresh seeds failed (see Runs): how much too much is unknown."
+    assert f"for trial 5 (n = 1); {unknown}" in printed and "n = 0" not in printed
     assert "python -m it" in text and "diverged" in text
     for suffix in ("json", "csv", "png", "svg"):
         assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
     assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)
+
+
+def test_a_test_stage_without_any_accuracy_is_said_to_have_none() -> None:
+    values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
+    findings = _findings(
+        [*_runs("choose", values), *_runs("test", {"trial 3": [None], "source": [None]})]
+    )
+    said = "\n".join(statements.about_test(findings))
+    assert said.count("test accuracy unknown, as all 1 runs with fresh seeds failed") == 2
+    assert "n = 0" not in said and "±" not in said
+
+
+def _findings(runs: list[ConfirmationRun]) -> Findings:
+    plan = _plan()
+    promises = over_promises(plan, runs)
+    return Findings(
+        plan, runs, choose(plan, runs), promises, mean_over_promise(promises),
+        evaluate_test(plan, runs, "trial 3"),
+    )  # fmt: skip
 
 
 def statements_of(findings: Findings) -> str:

@@ -6,7 +6,7 @@ import math
 
 from resnet_sweep.analysis.statistics import Noise
 from resnet_sweep.confirmation.all_pairs import LEVEL
-from resnet_sweep.confirmation.findings import Choice, Findings, Rival
+from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import number, with_interval
 from resnet_sweep.records.confirmation import Plan
@@ -94,10 +94,16 @@ def _seeds(n_first: int, n_second: int) -> str:
 def about_over_promise(findings: Findings) -> list[str]:
     said = []
     for each in findings.over_promises:
+        promised = (
+            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
+            f"(n = {len(each.candidate.trials)})"
+        )
+        if not each.seeds.values:
+            said.append(f"{promised}; {_nothing(each.seeds)}: how much too much is unknown.")
+            continue
         amount = with_interval(each.difference, each.low, each.high, "+.4f")
         said.append(
-            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
-            f"(n = {len(each.candidate.trials)}); fresh seeds on the same split gave "
+            f"{promised}; fresh seeds on the same split gave "
             f"{number(each.seeds.interval.mean)}, n = {each.seeds.interval.n}: "
             f"it promised too much by {amount}."
         )
@@ -112,13 +118,16 @@ def about_over_promise(findings: Findings) -> list[str]:
     return said
 
 
+def _nothing(seeds: Seeds) -> str:
+    return f"all {seeds.num_failed} runs with fresh seeds failed (see Runs)"
+
+
 def about_test(findings: Findings) -> list[str]:
     test, plan = findings.test, findings.plan
-    own, images = test.chosen.interval, _images(plan)
+    own = test.chosen.interval
     said = [
-        f"{test.chosen.label} trained on {images}: test accuracy "
-        f"{with_interval(own.mean, own.low, own.high)}, n = {own.n}, on {plan.num_test:,} images. "
-        "No other run of the confirmation has read the test set."
+        f"{test.chosen.label} trained on {_images(plan)}: {_test_accuracy(test.chosen)}, on "
+        f"{plan.num_test:,} images. No other run of the confirmation has read the test set."
         f"{_sampling(own.mean, plan.num_test)}"
     ]
     name = plan.questions["baseline"]
@@ -129,7 +138,7 @@ def about_test(findings: Findings) -> list[str]:
     epochs = int(plan.candidates[0].config["train"]["epochs"])
     other = test.baseline.interval
     said.append(
-        f"{name}: test accuracy {with_interval(other.mean, other.low, other.high)}, n = {other.n}. "
+        f"{name}: {_test_accuracy(test.baseline)}. "
         f"It is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
         f"compressed into the sweep's {epochs} epochs: not what it reaches at full length."
     )
@@ -142,6 +151,13 @@ def about_test(findings: Findings) -> list[str]:
         f"p = {found.p_value:.3g}."
     )
     return [*said, power("the two", test.noise, own.n, other.n)]
+
+
+def _test_accuracy(seeds: Seeds) -> str:
+    if not seeds.values:
+        return f"test accuracy unknown, as {_nothing(seeds)}"
+    found = seeds.interval
+    return f"test accuracy {with_interval(found.mean, found.low, found.high)}, n = {found.n}"
 
 
 def _images(plan: Plan) -> str:
