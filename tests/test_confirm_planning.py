@@ -94,13 +94,13 @@ def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
     assert runs_on_test_set(kept, candidate)[0].config.data.train_subset == 300
 
 
-def test_what_needs_a_validation_loss_is_left_out(sweep: Path) -> None:
+def test_the_next_best_takes_the_place_of_what_needs_a_validation_loss(sweep: Path) -> None:
     path = sweep / "runs/0/config.json"
     values = json.loads(path.read_text())
     values["scheduler"] = asdict(PlateauConfig())
     path.write_text(json.dumps(values))
     plan = _plan(sweep, top_k=2)
-    assert [candidate.trial for candidate in plan.candidates] == [1]
+    assert [candidate.trial for candidate in plan.candidates] == [1, 2]  # the next best
     assert any("trial 0 is left out" in note and "plateau" in note for note in plan.notes)
 
 
