@@ -151,7 +151,7 @@ def _damaged_plan(sweep: Path) -> None:
         (_no_data, "data.root=gone"),
         (_other_split, "its trials differ in data.split_seed"),
         (_other_record, "schema_version is 99"),
-        (_other_settings, "settings.json: cannot be read: KeyError('rungs')"),
+        (_other_settings, "settings.json: cannot be read: KeyError: 'rungs'"),
         (_other_plan, "top_k=5: s/confirm was planned with 2; another name="),
         (_damaged_plan, "plan.json: cannot be read"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,11 @@ def test_the_report_tells_every_failure_and_every_n(
         assert part in statements_of(findings) or part in printed
     unknown = "all 3 runs with fresh seeds failed (see Runs): how much too much is unknown."
     assert f"for trial 5 (n = 1); {unknown}" in printed and "n = 0" not in printed
+    assert _tables(text) == {"Chosen": 4, "Over-promise": 2, "Test": 2}
+    # A binomial share of 0.902 over 10,000 images, by SciPy.
+    low, high = stats.binom(10_000, 0.902).interval(0.95)
+    sampling = re.search(r"adds about ±([\d.]+)\.", printed)
+    assert sampling and float(sampling[1]) == pytest.approx((high - low) / 2 / 10_000, rel=0.02)
     assert "python -m it" in text and "diverged" in text
     for suffix in ("json", "csv", "png", "svg"):
         assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
@@ -188,6 +194,13 @@ def _findings(runs: list[ConfirmationRun]) -> Findings:
         plan, runs, choose(plan, runs), promises, mean_over_promise(promises),
         evaluate_test(plan, runs, "trial 3"),
     )  # fmt: skip
+
+
+def _tables(text: str) -> dict[str, int]:
+    """Return how many rows the table of each section of a Markdown text has."""
+    sections = [section.partition("\n") for section in text.split("\n## ")[1:]]
+    rows = {name: sum(line.startswith("|") for line in s.splitlines()) for name, _, s in sections}
+    return {name: count - 2 for name, count in rows.items() if count}
 
 
 def statements_of(findings: Findings) -> str:

@@ -50,6 +50,13 @@ def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
     assert read_plan(tmp_path) == plan
 
 
+def test_the_promise_is_measured_on_the_sweeps_own_split(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=2, over_promise_k=2)
+    own = plan.candidates[0].config["data"]["split_seed"]
+    assert {run.config.data.split_seed for run in over_promise_runs(plan)} == {own}
+    assert {run.config.data.split_seed for run in choose_runs(plan)} == {plan.split_seed} != {own}
+
+
 def test_source_is_its_recipe_with_its_schedule_in_the_sweeps_epochs(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     config = runs_on_test_set(plan, plan.candidates[0])[-1].config
