@@ -132,7 +132,7 @@ def test_the_over_promise_is_the_sweeps_value_minus_the_mean_of_fresh_seeds() ->
     low, high = stats.t.interval(0.95, 2, 0.912, stats.sem(fresh["trial 3"]))
     assert (found[0].low, found[0].high) == pytest.approx((0.92 - high, 0.92 - low))
     mean = mean_over_promise(found)
-    assert mean.mean == pytest.approx(0.010)
+    assert mean.mean == pytest.approx(0.010) and mean.num_configurations == 2
     # The mean of two independent means of three, with the variance pooled over both.
     pooled = np.mean([np.var(values, ddof=1) for values in fresh.values()])
     half = stats.t.ppf(0.975, 4) * math.sqrt(pooled * (1 / 3 + 1 / 3)) / 2

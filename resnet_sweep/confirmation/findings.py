@@ -101,7 +101,22 @@ class OverPromise:
 
 
 @dataclass(frozen=True)
-class Test:
+class MeanOverPromise:
+    """The mean over configurations, with its 95% t interval over the fresh seeds.
+
+    Args:
+        sd: of one seed, pooled over configurations.
+    """
+
+    mean: float
+    sd: float
+    num_configurations: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tested:
     """The test set, read once by each run.
 
     Args:
@@ -113,8 +128,6 @@ class Test:
     comparison: Comparison | None
     noise: Noise
 
-    __test__ = False  # pytest collects what is named so
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -124,8 +137,8 @@ class Findings:
     runs: list[ConfirmationRun]
     choice: Choice
     over_promises: list[OverPromise]
-    mean_over_promise: Interval
-    test: Test
+    mean_over_promise: MeanOverPromise
+    test: Tested
 
     @property
     def failed(self) -> list[ConfirmationRun]:
@@ -197,24 +210,21 @@ def over_promises(plan: Plan, runs: list[ConfirmationRun]) -> list[OverPromise]:
     return found
 
 
-def mean_over_promise(found: list[OverPromise]) -> Interval:
-    """Return the mean over configurations, with the noise pooled; NaN bounds where it is unknown.
-
-    The interval is over the fresh seeds; `n` counts configurations, `sd` is one seed's.
-    """
+def mean_over_promise(found: list[OverPromise]) -> MeanOverPromise:
+    """Return the mean of those that were measured; NaN where it is unknown."""
     measured = [each for each in found if each.seeds.values]
     if not measured:
-        return Interval(math.nan, math.nan, 0, math.nan, math.nan)
+        return MeanOverPromise(math.nan, math.nan, 0, math.nan, math.nan)
     mean = float(np.mean([each.difference for each in measured]))
     noise = pooled_noise([each.seeds.values for each in measured])
     if noise.degrees == 0:
-        return Interval(mean, math.nan, len(measured), math.nan, math.nan)
+        return MeanOverPromise(mean, math.nan, len(measured), math.nan, math.nan)
     share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
     half = float(stdtrit(noise.degrees, 1 - LEVEL / 2)) * noise.sd * share
-    return Interval(mean, noise.sd, len(measured), mean - half, mean + half)
+    return MeanOverPromise(mean, noise.sd, len(measured), mean - half, mean + half)
 
 
-def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Test:
+def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Tested:
     """Compare the chosen configuration with the baseline on the test set."""
     own = gather(runs, "test", chosen)
     name = plan.questions["baseline"]
@@ -223,4 +233,4 @@ def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Test:
         other = None  # the chosen one is the baseline
     comparison = None if other is None else _compare(own, other)
     groups = [seeds.values for seeds in (own, other) if seeds is not None and seeds.values]
-    return Test(own, other, comparison, pooled_noise(groups))
+    return Tested(own, other, comparison, pooled_noise(groups))

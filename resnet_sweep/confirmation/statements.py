@@ -108,9 +108,9 @@ def about_over_promise(findings: Findings) -> list[str]:
             f"it promised too much by {amount}."
         )
     mean = findings.mean_over_promise
-    if mean.n > 1:
+    if mean.num_configurations > 1:
         amount = with_interval(mean.mean, mean.low, mean.high, "+.4f")
-        said.append(f"On average over these {mean.n} configurations: {amount}.")
+        said.append(f"On average over these {mean.num_configurations} configurations: {amount}.")
     said.append(
         "Only the seeds differ there. What the selection owes to the choice of validation images "
         "is not in it; the fresh split shows that, mixed with how hard its images are."

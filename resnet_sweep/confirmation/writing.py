@@ -17,7 +17,7 @@ from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_tabl
 from resnet_sweep.atomic import write_text
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.figure import STEM, write_figure
-from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds, Test
+from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds, Tested
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
 from resnet_sweep.records.confirmation import FINDINGS, write_findings
@@ -136,7 +136,7 @@ def _detectable_choice(choice: Choice) -> float:
     return detectable_difference(choice.noise.sd, n, n, max(2, choice.num_compared))
 
 
-def _detectable_test(test: Test) -> float:
+def _detectable_test(test: Tested) -> float:
     second = test.chosen if test.baseline is None else test.baseline
     return detectable_difference(test.noise.sd, len(test.chosen.values), len(second.values))
 
