@@ -69,6 +69,7 @@ BAD_OPTIONS = {
     "name=runs": "name=runs: s/runs is the sweep's own",
     "name=experiment": "name=experiment: s/experiment is the sweep's own",
     "name=a/b": "name=a/b: must be the name of a folder",
+    "name='a,b'": "name=a,b: must be the name of a folder: letters",
     "top_kk=2": "did you mean top_k?",
     "+top_kk=2": "did you mean top_k?",
     "baseline=sourc": "did you mean source?",

@@ -12,6 +12,7 @@ from confirmable import write_untrained_sweep
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.optim import PlateauConfig
+from resnet_sweep.confirmation.best import write_best
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.confirmation.planning import (
     choose_runs,
@@ -49,6 +50,13 @@ def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
     assert read_plan(tmp_path) == plan
 
 
+def test_the_promise_is_measured_on_the_sweeps_own_split(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=2, over_promise_k=2)
+    own = plan.candidates[0].config["data"]["split_seed"]
+    assert {run.config.data.split_seed for run in over_promise_runs(plan)} == {own}
+    assert {run.config.data.split_seed for run in choose_runs(plan)} == {plan.split_seed} != {own}
+
+
 def test_source_is_its_recipe_with_its_schedule_in_the_sweeps_epochs(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     config = runs_on_test_set(plan, plan.candidates[0])[-1].config
@@ -72,6 +80,16 @@ def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:
     assert len(runs_on_test_set(_plan(sweep, baseline=None), plan.candidates[0])) == 5
 
 
+def test_a_second_confirmation_leaves_the_first_ones_experiment(sweep: Path) -> None:
+    plan = _plan(sweep, top_k=2)
+    first, second = (runs_on_test_set(plan, each)[0].config for each in plan.candidates)
+    path, command = write_best(sweep, first, "first")
+    other, other_command = write_best(sweep, second, "second", "other")
+    assert (path.name, other.name) == ("best.yaml", "best_other.yaml")
+    assert "first" in path.read_text() and "second" in other.read_text()
+    assert "experiment=best " in command and "experiment=best_other " in other_command
+
+
 def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     config = dict(plan.candidates[0].config)
@@ -83,13 +101,13 @@ def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
     assert runs_on_test_set(kept, candidate)[0].config.data.train_subset == 300
 
 
-def test_what_needs_a_validation_loss_is_left_out(sweep: Path) -> None:
+def test_the_next_best_takes_the_place_of_what_needs_a_validation_loss(sweep: Path) -> None:
     path = sweep / "runs/0/config.json"
     values = json.loads(path.read_text())
     values["scheduler"] = asdict(PlateauConfig())
     path.write_text(json.dumps(values))
     plan = _plan(sweep, top_k=2)
-    assert [candidate.trial for candidate in plan.candidates] == [1]
+    assert [candidate.trial for candidate in plan.candidates] == [1, 2]  # the next best
     assert any("trial 0 is left out" in note and "plateau" in note for note in plan.notes)
 
 

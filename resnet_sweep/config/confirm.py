@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from resnet_sweep.errors import require, require_int, require_number
 
 MOST_SEEDS = 1000
+DEFAULT_NAME = "confirm"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # as it stands on a command line, too
 
 
 @dataclass
@@ -37,7 +40,7 @@ class ConfirmConfig:
     num_test_seeds: int = 5
     baseline: Optional[str] = "source"
     all_data: bool = True
-    name: str = "confirm"
+    name: str = DEFAULT_NAME
     n_jobs: Optional[int] = None
     trial_timeout_seconds: Optional[float] = None
     status_seconds: float = 10.0
@@ -49,8 +52,8 @@ class ConfirmConfig:
         require_int("over_promise_k", self.over_promise_k, 1, self.top_k)
         require_int("num_over_promise_seeds", self.num_over_promise_seeds, 2, MOST_SEEDS)
         require_int("num_test_seeds", self.num_test_seeds, 5, MOST_SEEDS)
-        plain = self.name not in ("", ".", "..") and "/" not in self.name
-        require(plain, "name", self.name, "must be the name of a folder, without /")
+        allowed = "must be the name of a folder: letters from a to z, digits, _, - and ."
+        require(bool(PLAIN_NAME.fullmatch(self.name)), "name", self.name, allowed)
         if self.n_jobs is not None:
             require_int("n_jobs", self.n_jobs, 1)
         if self.trial_timeout_seconds is not None:

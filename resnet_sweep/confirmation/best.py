@@ -11,21 +11,27 @@ from omegaconf import OmegaConf
 from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import SCHEMAS, conf_dir, schema_of, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.confirm import DEFAULT_NAME
 
-EXPERIMENT, NAME = "experiment", "best"
+EXPERIMENT = "experiment"
 # conf/config.yaml has the last word on these: they go onto the command line.
 OF_THE_COMMAND = ("seed", "resume", "evaluate_test")
 
 
-def write_best(sweep: Path, config: Config, title: str) -> tuple[Path, str]:
+def write_best(
+    sweep: Path, config: Config, title: str, name: str = DEFAULT_NAME
+) -> tuple[Path, str]:
     """Write SWEEP/experiment/best.yaml and return it with the command that runs it.
+
+    A confirmation of another name has best_NAME.yaml.
 
     The command gives the very config.json that `config` gives.
     """
-    path = sweep / EXPERIMENT / f"{NAME}.yaml"
+    stem = "best" if name == DEFAULT_NAME else f"best_{name}"
+    path = sweep / EXPERIMENT / f"{stem}.yaml"
     words = ["python", "-m", "resnet_sweep.train", "--config-dir", str(sweep)]
     test = str(config.evaluate_test).lower()
-    words += [f"{EXPERIMENT}={NAME}", f"seed={config.seed}", f"evaluate_test={test}"]
+    words += [f"{EXPERIMENT}={stem}", f"seed={config.seed}", f"evaluate_test={test}"]
     command = shlex.join(words)
     path.parent.mkdir(exist_ok=True)
     write_text(path, _text(config, title, command))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -50,8 +50,13 @@ class Selection:
     notes: list[str]
 
 
-def select(sweep: Sweep, top_k: int) -> Selection:
+def select(
+    sweep: Sweep, top_k: int, problem_of: Callable[[Config], str | None] = lambda config: None
+) -> Selection:
     """Return the best distinct configurations; of several objectives, those of the Pareto set.
+
+    Args:
+        problem_of: why a configuration cannot be confirmed; the next best takes its place.
 
     Raises:
         UserError: there is none, or the sweep did not rank by validation.
@@ -67,7 +72,9 @@ def select(sweep: Sweep, top_k: int) -> Selection:
     place = sweep.record.objectives.index(ranking)
     sign = -1 if sweep.record.directions[place] == "maximize" else 1
     groups.sort(key=lambda group: (sign * _means(group)[place], group[0].trial.number))
-    chosen = _distinct(groups, top_k)
+    chosen, left_out = _distinct(groups, top_k, problem_of)
+    notes += left_out
+    require(bool(chosen), "sweep", sweep.folder, f"nothing is left to confirm: {'; '.join(notes)}")
     if any(run.result.test_accuracy is not None for run in runs):
         notes.append("the sweep's own trials have read the test set (evaluate_test=true)")
     if len(chosen) < top_k:
@@ -152,17 +159,27 @@ def _pareto_set(groups: list[list[WholeRun]], directions: list[str]) -> list[lis
     return [group for group, point in pairs if not is_beaten(point)]
 
 
-def _distinct(groups: list[list[WholeRun]], top_k: int) -> list[tuple[Config, list[WholeRun]]]:
-    """Return the first ones that differ; two spellings of one net are one configuration."""
+def _distinct(
+    groups: list[list[WholeRun]], top_k: int, problem_of: Callable[[Config], str | None]
+) -> tuple[list[tuple[Config, list[WholeRun]]], list[str]]:
+    """Return the first ones that differ, and why others were left out.
+
+    Two spellings of one net are one configuration.
+    """
     found: dict[str, tuple[Config, list[WholeRun]]] = {}
+    left_out = []
     for group in groups:
         if len(found) == top_k:
             break
         config = read_config(group[0].run_dir)
+        problem = problem_of(config)
+        if problem is not None:
+            left_out.append(f"trial {group[0].trial.number} is left out, as {problem}")
+            continue
         known = found.setdefault(identity(config), (config, group))
         if known[1] is not group:
             known[1].extend(group)
-    return list(found.values())
+    return list(found.values()), left_out
 
 
 def identity(config: Config) -> str:

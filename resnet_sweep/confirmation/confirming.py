@@ -119,7 +119,7 @@ class Confirming:
         runs += self._stage("over_promise", plan)
         tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
-        _, command = write_best(self.sweep, tested[0].config, title)
+        _, command = write_best(self.sweep, tested[0].config, title, self.options.name)
         runs += run_stage(self.sweep, self.folder, "test", tested, self.crew)
         promises = findings.over_promises(plan, runs)
         found = findings.Findings(

@@ -12,15 +12,12 @@ from resnet_sweep.analysis.statistics import (
     Comparison,
     Interval,
     Noise,
-    holm,
     mean_interval,
     pooled_noise,
-    welch_test,
 )
+from resnet_sweep.confirmation.all_pairs import LEVEL, games_howell
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class Rival:
     """A candidate on the fresh split.
 
     Args:
-        comparison: the best minus this one, by Welch's t test; null: too few seeds, or the best.
-        p_value: of it, corrected for the number of rivals (Holm).
+        comparison: the best minus this one, where all pairs are tested; null: too few seeds, or
+            the best.
         is_candidate: whether it can be chosen: none of its runs failed, unless all have such.
         is_tied: it cannot be told apart from the best, or is the best.
     """
@@ -57,7 +54,6 @@ class Rival:
     candidate: Candidate
     seeds: Seeds
     comparison: Comparison | None
-    p_value: float
     is_candidate: bool
     is_tied: bool
 
@@ -68,12 +64,12 @@ class Choice:
 
     Args:
         noise: between seeds, pooled over all of them.
-        num_tests: that the correction is for.
+        num_compared: configurations with two seeds, any pair of which the test may compare.
     """
 
     rivals: list[Rival]
     noise: Noise
-    num_tests: int
+    num_compared: int
 
     @property
     def chosen(self) -> Rival:
@@ -105,7 +101,22 @@ class OverPromise:
 
 
 @dataclass(frozen=True)
-class Test:
+class MeanOverPromise:
+    """The mean over configurations, with its 95% t interval over the fresh seeds.
+
+    Args:
+        sd: of one seed, pooled over configurations.
+    """
+
+    mean: float
+    sd: float
+    num_configurations: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tested:
     """The test set, read once by each run.
 
     Args:
@@ -117,8 +128,6 @@ class Test:
     comparison: Comparison | None
     noise: Noise
 
-    __test__ = False  # pytest collects what is named so
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -128,8 +137,8 @@ class Findings:
     runs: list[ConfirmationRun]
     choice: Choice
     over_promises: list[OverPromise]
-    mean_over_promise: Interval
-    test: Test
+    mean_over_promise: MeanOverPromise
+    test: Tested
 
     @property
     def failed(self) -> list[ConfirmationRun]:
@@ -156,23 +165,18 @@ def choose(plan: Plan, runs: list[ConfirmationRun]) -> Choice:
         raise UserError(f"sweep={plan.study_name}: every run on the fresh split has failed")
     groups.sort(key=lambda group: _rank(group, able))
     best = groups[0][1]
-    comparisons = {c.trial: _compare(best, seeds) for c, seeds in groups[1:]}
-    tested = [trial for trial, comparison in comparisons.items() if comparison is not None]
-    p_values = holm([_p_value(comparisons[trial]) for trial in tested])
-    corrected = dict(zip(tested, p_values, strict=True))
-    rivals = [
-        Rival(
-            candidate,
-            seeds,
-            comparisons.get(candidate.trial),
-            corrected.get(candidate.trial, math.nan),
-            candidate.trial in able,
-            candidate.trial in able and not corrected.get(candidate.trial, 1.0) < LEVEL,
-        )
-        for candidate, seeds in groups
-    ]
+    num_compared = sum(len(seeds.values) > 1 for _, seeds in groups)
+    rivals = [_rival(best, group, num_compared, able) for group in groups]
     noise = pooled_noise([seeds.values for _, seeds in groups if seeds.values])
-    return Choice(rivals, noise, len(tested))
+    return Choice(rivals, noise, num_compared)
+
+
+def _rival(best: Seeds, group: tuple[Candidate, Seeds], num_compared: int, able: set[int]) -> Rival:
+    candidate, seeds = group
+    comparison = None if seeds is best else _compare(best, seeds, num_compared)
+    is_candidate = candidate.trial in able
+    is_behind = comparison is not None and comparison.p_value < LEVEL
+    return Rival(candidate, seeds, comparison, is_candidate, is_candidate and not is_behind)
 
 
 def _rank(group: tuple[Candidate, Seeds], able: set[int]) -> tuple[bool, float, int]:
@@ -182,15 +186,10 @@ def _rank(group: tuple[Candidate, Seeds], able: set[int]) -> tuple[bool, float, 
     return candidate.trial not in able, last, candidate.num_params
 
 
-def _compare(first: Seeds, second: Seeds) -> Comparison | None:
+def _compare(first: Seeds, second: Seeds, num_groups: int = 2) -> Comparison | None:
     if min(len(first.values), len(second.values)) < 2:
         return None
-    return welch_test(np.array(first.values), np.array(second.values))
-
-
-def _p_value(comparison: Comparison | None) -> float:
-    assert comparison is not None
-    return comparison.p_value
+    return games_howell(np.array(first.values), np.array(second.values), num_groups)
 
 
 def over_promises(plan: Plan, runs: list[ConfirmationRun]) -> list[OverPromise]:
@@ -211,24 +210,21 @@ def over_promises(plan: Plan, runs: list[ConfirmationRun]) -> list[OverPromise]:
     return found
 
 
-def mean_over_promise(found: list[OverPromise]) -> Interval:
-    """Return the mean over configurations, with the noise pooled; NaN bounds where it is unknown.
-
-    The interval is over the fresh seeds; `n` counts configurations, `sd` is one seed's.
-    """
+def mean_over_promise(found: list[OverPromise]) -> MeanOverPromise:
+    """Return the mean of those that were measured; NaN where it is unknown."""
     measured = [each for each in found if each.seeds.values]
     if not measured:
-        return Interval(math.nan, math.nan, 0, math.nan, math.nan)
+        return MeanOverPromise(math.nan, math.nan, 0, math.nan, math.nan)
     mean = float(np.mean([each.difference for each in measured]))
     noise = pooled_noise([each.seeds.values for each in measured])
     if noise.degrees == 0:
-        return Interval(mean, math.nan, len(measured), math.nan, math.nan)
+        return MeanOverPromise(mean, math.nan, len(measured), math.nan, math.nan)
     share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
     half = float(stdtrit(noise.degrees, 1 - LEVEL / 2)) * noise.sd * share
-    return Interval(mean, noise.sd, len(measured), mean - half, mean + half)
+    return MeanOverPromise(mean, noise.sd, len(measured), mean - half, mean + half)
 
 
-def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Test:
+def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Tested:
     """Compare the chosen configuration with the baseline on the test set."""
     own = gather(runs, "test", chosen)
     name = plan.questions["baseline"]
@@ -237,4 +233,4 @@ def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Test:
         other = None  # the chosen one is the baseline
     comparison = None if other is None else _compare(own, other)
     groups = [seeds.values for seeds in (own, other) if seeds is not None and seeds.values]
-    return Test(own, other, comparison, pooled_noise(groups))
+    return Tested(own, other, comparison, pooled_noise(groups))

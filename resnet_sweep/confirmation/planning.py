@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
-from resnet_sweep.confirmation.candidates import Selection, identity, select, used_numbers
+from resnet_sweep.confirmation.candidates import identity, select, used_numbers
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.confirmation import Candidate, Plan
@@ -50,11 +51,10 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         UserError: this sweep cannot be confirmed so.
     """
     sweep, base = read_sweep(folder), read_settings(folder).base
-    selection = select(sweep, options.top_k)
+    selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
     _refuse_drawn_data(folder, selection.configs, base["data"])
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
-    selection = _without_plateau(folder, selection, options.all_data)
     baseline = _baseline(folder, options, selection.configs[0])
     _check_baseline(options, baseline, facts)
     notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
@@ -91,18 +91,13 @@ def _refuse_drawn_data(folder: Path, configs: list[Config], base: dict[str, Any]
                 raise ConfigError("sweep", folder, allowed)
 
 
-def _without_plateau(folder: Path, selection: Selection, all_data: bool) -> Selection:
-    """Leave out what cannot be trained without a validation part."""
-    kept, notes = [], list(selection.notes)
-    for candidate, config in zip(selection.candidates, selection.configs, strict=True):
-        try:
-            replace(config, data=whole_data(config.data, all_data))
-            kept.append((candidate, config))
-        except UserError as error:
-            notes.append(f"{candidate.label} is left out, as the test stage has no split: {error}")
-    require(bool(kept), "sweep", folder, f"nothing is left to confirm: {'; '.join(notes)}")
-    candidates, configs = [c for c, _ in kept], [c for _, c in kept]
-    return Selection(candidates, configs, selection.data_fingerprint, notes)
+def _problem_of(config: Config, all_data: bool) -> str | None:
+    """Return why a configuration cannot be trained without a validation part."""
+    try:
+        replace(config, data=whole_data(config.data, all_data))
+    except UserError as error:
+        return f"the test stage has no split: {error}"
+    return None
 
 
 def _unfinished(asked: int, trained: int) -> list[str]:

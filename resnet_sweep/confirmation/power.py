@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import nct, t
+from scipy.special import chdtri, ndtr
 
-LEVEL = 0.05
+from resnet_sweep.confirmation.all_pairs import critical_value, welch_degrees
+
 POWER = 0.8
+POINTS = 200  # of each sample variance, in equal parts of its distribution
 
 
-def detectable_difference(
-    sd: float, n_first: int, n_second: int, level: float = LEVEL, power: float = POWER
-) -> float:
-    """Return the difference that a two-sided t test finds with this power; NaN without noise.
+def detectable_difference(sd: float, n_first: int, n_second: int, num_groups: int = 2) -> float:
+    """Return the difference that `games_howell` finds in a given pair four times in five.
 
-    By the noncentral t distribution for equal variances (Cohen 1988, section 2.4).
+    By integrating over both sample variances, for normal values of equal variance; NaN without
+    noise or with a single seed.
 
     Args:
         sd: between seeds, the same in both groups.
     """
-    degrees = n_first + n_second - 2
-    if degrees < 1 or not sd > 0:
+    if min(n_first, n_second) < 2 or not sd > 0:
         return math.nan
-    critical = float(t.ppf(1 - level / 2, degrees))
+    bounds = _bounds(n_first, n_second, num_groups)
 
-    def lacks(noncentrality: float) -> float:
-        found = nct.sf(critical, degrees, noncentrality)
-        other_way = nct.cdf(-critical, degrees, noncentrality)
-        return float(found + (0.0 if math.isnan(other_way) else other_way)) - power
+    def lacks(shift: float) -> float:
+        return float(np.mean(ndtr(shift - bounds) + ndtr(-shift - bounds))) - POWER
 
-    noncentrality = float(brentq(lacks, 1e-6, critical + 20))
-    return noncentrality * sd * math.sqrt(1 / n_first + 1 / n_second)
+    shift = float(brentq(lacks, 0, float(bounds.max()) + 5))
+    return shift * sd * math.sqrt(1 / n_first + 1 / n_second)
+
+
+def _bounds(n1: int, n2: int, num_groups: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return what the difference must pass, in its own standard errors, for each variance drawn."""
+    upper = (np.arange(POINTS) + 0.5) / POINTS
+    v1 = chdtri(n1 - 1, upper)[:, None] / (n1 - 1) / n1
+    v2 = chdtri(n2 - 1, upper)[None, :] / (n2 - 1) / n2
+    critical = critical_value(num_groups, welch_degrees(v1, v2, n1, n2))
+    return np.asarray(critical * np.sqrt((v1 + v2) / (1 / n1 + 1 / n2)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from resnet_sweep.analysis.statistics import Noise
-from resnet_sweep.confirmation.findings import LEVEL, Choice, Findings, Rival
+from resnet_sweep.confirmation.all_pairs import LEVEL
+from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import number, with_interval
 from resnet_sweep.records.confirmation import Plan
@@ -36,15 +37,22 @@ def about_choice(findings: Findings) -> list[str]:
 def _tied(choice: Choice) -> list[str]:
     if len(choice.rivals) == 1:
         return []
-    test = f"Welch's t test over seeds, Holm's correction for {choice.num_tests}, {LEVEL:.0%} level"
     names = ", ".join(rival.candidate.label for rival in choice.tied)
     small = choice.smallest
     size = f"{small.candidate.num_params:,} parameters"
     return [
-        f"Cannot be told apart from the best ({test}): {names}.",
+        f"Cannot be told apart from the best ({_test(choice)}): {names}.",
         f"The smallest net among them: {small.candidate.label}, {size}, mean "
         f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}{_behind(small)}.",
     ]
+
+
+def _test(choice: Choice) -> str:
+    tests = [rival.comparison.test for rival in choice.rivals if rival.comparison is not None]
+    if not tests:
+        return "too few seeds to test"
+    every = ", the chance that any of equal ones is called behind" if len(choice.rivals) > 2 else ""
+    return f"{tests[0]}, {LEVEL:.0%} level{every}"
 
 
 def _behind(rival: Rival) -> str:
@@ -59,26 +67,21 @@ def _power_of_choice(choice: Choice) -> list[str]:
     if len(choice.rivals) == 1:
         return []
     planned = choice.chosen.seeds.interval.n
-    said = [power("two configurations", choice.noise, planned, planned)]
-    strict = detectable_difference(
-        choice.noise.sd, planned, planned, LEVEL / max(1, choice.num_tests)
-    )
-    if choice.num_tests > 1 and not math.isnan(strict):
-        said.append(f"Where Holm's correction is strictest, it has to be {strict:.4f}.")
-    return said
+    groups = max(2, choice.num_compared)
+    return [power("two configurations", choice.noise, planned, planned, groups)]
 
 
-def power(what: str, noise: Noise, n_first: int, n_second: int) -> str:
+def power(what: str, noise: Noise, n_first: int, n_second: int, num_groups: int = 2) -> str:
     """Return what these numbers of seeds can find, and what more would."""
-    least = detectable_difference(noise.sd, n_first, n_second)
+    least = detectable_difference(noise.sd, n_first, n_second, num_groups)
     if math.isnan(least):
         return f"The noise between seeds cannot be measured here: {what} cannot be compared."
     more = [n for n in MORE_SEEDS if n > max(n_first, n_second)]
-    finer = ", ".join(f"{n}: {detectable_difference(noise.sd, n, n):.4f}" for n in more)
+    finer = ", ".join(f"{n}: {detectable_difference(noise.sd, n, n, num_groups):.4f}" for n in more)
     return (
         f"With {_seeds(n_first, n_second)} and a standard deviation between seeds of "
         f"{noise.sd:.4f} ({noise.degrees} degrees of freedom), a difference between {what} is "
-        f"found four times in five where it is {least:.4f} (t test, {LEVEL:.0%} level); smaller "
+        f"found four times in five where it is {least:.4f} (by this test); smaller "
         "ones are found less often, so that not told apart does not mean equal."
         f"{f' With more seeds each: {finer}.' if finer else ''}"
     )
@@ -91,17 +94,23 @@ def _seeds(n_first: int, n_second: int) -> str:
 def about_over_promise(findings: Findings) -> list[str]:
     said = []
     for each in findings.over_promises:
+        promised = (
+            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
+            f"(n = {len(each.candidate.trials)})"
+        )
+        if not each.seeds.values:
+            said.append(f"{promised}; {_nothing(each.seeds)}: how much too much is unknown.")
+            continue
         amount = with_interval(each.difference, each.low, each.high, "+.4f")
         said.append(
-            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
-            f"(n = {len(each.candidate.trials)}); fresh seeds on the same split gave "
+            f"{promised}; fresh seeds on the same split gave "
             f"{number(each.seeds.interval.mean)}, n = {each.seeds.interval.n}: "
             f"it promised too much by {amount}."
         )
     mean = findings.mean_over_promise
-    if mean.n > 1:
+    if mean.num_configurations > 1:
         amount = with_interval(mean.mean, mean.low, mean.high, "+.4f")
-        said.append(f"On average over these {mean.n} configurations: {amount}.")
+        said.append(f"On average over these {mean.num_configurations} configurations: {amount}.")
     said.append(
         "Only the seeds differ there. What the selection owes to the choice of validation images "
         "is not in it; the fresh split shows that, mixed with how hard its images are."
@@ -109,13 +118,16 @@ def about_over_promise(findings: Findings) -> list[str]:
     return said
 
 
+def _nothing(seeds: Seeds) -> str:
+    return f"all {seeds.num_failed} runs with fresh seeds failed (see Runs)"
+
+
 def about_test(findings: Findings) -> list[str]:
     test, plan = findings.test, findings.plan
-    own, images = test.chosen.interval, _images(plan)
+    own = test.chosen.interval
     said = [
-        f"{test.chosen.label} trained on {images}: test accuracy "
-        f"{with_interval(own.mean, own.low, own.high)}, n = {own.n}, on {plan.num_test:,} images. "
-        "No other run of the confirmation has read the test set."
+        f"{test.chosen.label} trained on {_images(plan)}: {_test_accuracy(test.chosen)}, on "
+        f"{plan.num_test:,} images. No other run of the confirmation has read the test set."
         f"{_sampling(own.mean, plan.num_test)}"
     ]
     name = plan.questions["baseline"]
@@ -126,7 +138,7 @@ def about_test(findings: Findings) -> list[str]:
     epochs = int(plan.candidates[0].config["train"]["epochs"])
     other = test.baseline.interval
     said.append(
-        f"{name}: test accuracy {with_interval(other.mean, other.low, other.high)}, n = {other.n}. "
+        f"{name}: {_test_accuracy(test.baseline)}. "
         f"It is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
         f"compressed into the sweep's {epochs} epochs: not what it reaches at full length."
     )
@@ -139,6 +151,13 @@ def about_test(findings: Findings) -> list[str]:
         f"p = {found.p_value:.3g}."
     )
     return [*said, power("the two", test.noise, own.n, other.n)]
+
+
+def _test_accuracy(seeds: Seeds) -> str:
+    if not seeds.values:
+        return f"test accuracy unknown, as {_nothing(seeds)}"
+    found = seeds.interval
+    return f"test accuracy {with_interval(found.mean, found.low, found.high)}, n = {found.n}"
 
 
 def _images(plan: Plan) -> str:

@@ -25,12 +25,13 @@ def with_interval(mean: float, low: float, high: float, form: str = ".4f") -> st
 
 def choice_table(choice: Choice) -> Leaderboard:
     """Return the candidates on the fresh split, best first."""
-    columns = ["mean", "sd", "n", "failed", "95% interval", "behind", "p (Holm)", "parameters"]
+    columns = ["mean", "sd", "n", "failed", "95% interval", "behind", "p", "parameters"]
     rows = []
     for rival in choice.rivals:
         cells = _seed_cells(rival.seeds)
-        difference = math.nan if rival.comparison is None else rival.comparison.difference
-        cells += [number(difference, "+.4f"), number(rival.p_value, ".3f")]
+        found = rival.comparison
+        behind = ["", ""] if found is None else [f"{found.difference:+.4f}", f"{found.p_value:.3f}"]
+        cells += behind
         cells += [f"{rival.candidate.num_params:,}", f"{rival.candidate.promised:.4f}"]
         verdict = "chosen" if rival is choice.chosen else "cannot be told apart"
         verdict = verdict if rival.is_tied else "behind" if rival.is_candidate else "runs failed"

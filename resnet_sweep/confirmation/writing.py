@@ -17,7 +17,7 @@ from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_tabl
 from resnet_sweep.atomic import write_text
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.figure import STEM, write_figure
-from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
+from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds, Tested
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
 from resnet_sweep.records.confirmation import FINDINGS, write_findings
@@ -101,7 +101,7 @@ def _values(findings: Findings, command: str) -> dict[str, Any]:
             "shared_val": findings.plan.shared_val,
             "configurations": list(map(_rival, choice.rivals)),
             "noise": asdict(choice.noise),
-            "detectable_difference": _detectable(choice.noise.sd, choice.chosen.seeds, None),
+            "detectable_difference": _detectable_choice(choice),
         },
         "over_promise": {
             "configurations": [
@@ -122,7 +122,7 @@ def _values(findings: Findings, command: str) -> dict[str, Any]:
             "baseline": None if test.baseline is None else _seeds(test.baseline),
             "comparison": _comparison(test.comparison),
             "noise": asdict(test.noise),
-            "detectable_difference": _detectable(test.noise.sd, test.chosen, test.baseline),
+            "detectable_difference": _detectable_test(test),
             "n": sizes,
         },
         "num_failed": len(findings.failed),
@@ -131,9 +131,14 @@ def _values(findings: Findings, command: str) -> dict[str, Any]:
     }
 
 
-def _detectable(sd: float, first: Seeds, second: Seeds | None) -> float:
-    n = len(first.values)
-    return detectable_difference(sd, n, n if second is None else len(second.values))
+def _detectable_choice(choice: Choice) -> float:
+    n = len(choice.chosen.seeds.values)
+    return detectable_difference(choice.noise.sd, n, n, max(2, choice.num_compared))
+
+
+def _detectable_test(test: Tested) -> float:
+    second = test.chosen if test.baseline is None else test.baseline
+    return detectable_difference(test.noise.sd, len(test.chosen.values), len(second.values))
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
@@ -146,7 +151,6 @@ def _rival(rival: Rival) -> dict[str, Any]:
         "promised": candidate.promised,
         **_seeds(rival.seeds),
         "comparison": _comparison(rival.comparison),
-        "p_holm": rival.p_value,
         "is_tied": rival.is_tied,
     }
 
