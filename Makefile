@@ -13,8 +13,10 @@ quickstart: $(INSTALLED)
 	$(BIN)/python analysis/summarize.py outputs/
 
 # Eight small nets on the digits, two at a time.
-SMALL_SWEEP := data=digits 'model.base_width=range(4,17,4)' augmentation=none train.epochs=3 \
-	train.batch_size=32,64 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none
+SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
+	'optimizer.lr=tag(log,interval(0.003,0.1))' scheduler=one_cycle augmentation=none train.epochs=3 \
+	train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none \
+	'hydra.sweeper.start_from=[]'
 
 # One thread a process: the workers of pytest-xdist already use every core.
 test: lint
