@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "huge.npy": (_header("(1000000000, 32, 32, 3)"), "claims uint8 [1000000000, 32, 32, 3]"),
     "overflow.npy": (_header("(4611686018427387904, 4611686018427387904, 32, 3)"), "claims uint8"),
     "negative.npy": (_header("(-1, 32, 32, 3)"), "negative shape"),
+    "bool.npy": (_header("(True, 8, 8)"), "no integer in shape [True, 8, 8]"),
     "objects.npy": (_npy(np.array([{}, 1], object), allow_pickle=True), "holds object"),
     "records.npy": (_header("(1,)", "[('a', '<i4')]"), "must be numbers or text"),
     "code.npy": (_header("__import__('os').mkdir('was_executed')"), "damaged .npy header"),
@@ -199,6 +201,20 @@ def test_a_member_that_claims_more_than_the_file(tmp_path: Path) -> None:
     struct.pack_into("<II", content, directory + 20, size, size)
     (tmp_path / "lie.npz").write_bytes(content)
     check_refused(tmp_path / "lie.npz", "images.npy: damaged or cut off")
+
+
+def test_a_header_is_not_read_as_far_as_it_claims(tmp_path: Path) -> None:
+    length = 2**25
+    long = b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + b" " * length
+    (tmp_path / "long.npz").write_bytes(_zip({"images.npy": long}))
+    (tmp_path / "long.npy").write_bytes(long)
+    for name in ("long.npz", "long.npy"):
+        tracemalloc.start()
+        try:
+            check_refused(tmp_path / name, f"damaged .npy header (it claims {length} bytes")
+            assert tracemalloc.get_traced_memory()[1] < length / 8
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux tells it")

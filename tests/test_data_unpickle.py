@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from resnet_sweep.data import unpickle
 from resnet_sweep.data.unpickle import load_pickle
 from resnet_sweep.errors import UserError
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def _dump(path: Path, value: Any, protocol: int) -> Path:
@@ -119,6 +127,67 @@ def test_a_state_cannot_turn_bytes_into_pointers(tmp_path: Path) -> None:
     loaded: Any = load_pickle(tmp_path / "f")
     assert loaded.dtype == np.uint64
     assert loaded.tobytes() == b"A" * 8
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"(N}(X\x0c\x00\x00\x00__defaults__(K\x01tX\x07\x00\x00\x00__doc__X\x01\x00\x00\x00!ut",
+        b"(N}(X\x09\x00\x00\x00_functionX\x01\x00\x00\x00!ut",
+        b"}(X\x07\x00\x00\x00__doc__X\x01\x00\x00\x00!u",
+    ],
+)
+@pytest.mark.parametrize("name", unpickle._ALLOWED)
+def test_no_pickle_changes_what_it_is_handed(tmp_path: Path, name: str, state: bytes) -> None:
+    module, _, attribute = name.rpartition(".")
+    (tmp_path / "evil").write_bytes(
+        f"\x80\x02c{module}\n{attribute}\n".encode("latin1") + state + b"b."
+    )
+    functions = [v for v in vars(unpickle).values() if inspect.isfunction(v)]
+    before = [(f.__defaults__, f.__doc__, dict(vars(f))) for f in functions]
+    with pytest.raises(UserError, match=r"evil: (refused|damaged)"):
+        load_pickle(tmp_path / "evil")
+    assert [(f.__defaults__, f.__doc__, dict(vars(f))) for f in functions] == before
+    array = pickle.dumps({"data": np.arange(3)}, 2)
+    loaded: Any = load_pickle(_write(tmp_path / "good", array))
+    np.testing.assert_array_equal(loaded["data"], np.arange(3))
+
+
+@pytest.mark.parametrize("around", [b"%b", b"](K\x01%be", b"}(K\x01](%beu", b"K\x01%b\x86"])
+def test_a_result_that_is_no_data_is_refused(tmp_path: Path, around: bytes) -> None:
+    for thing in (b"cnumpy\ndtype\n", b"cnumpy\ndtype\n(U\x02u1tR", b"c_codecs\nencode\n"):
+        path = _write(tmp_path / "odd", b"\x80\x02" + around.replace(b"%b", thing) + b".")
+        with pytest.raises(UserError, match="odd: refused, it asks for a"):
+            load_pickle(path)
+
+
+def test_a_list_within_itself_ends(tmp_path: Path) -> None:
+    loaded: Any = load_pickle(_write(tmp_path / "loop", b"\x80\x02]q\x00h\x00a."))
+    assert loaded[0] is loaded
+
+
+DTYPE = b"cnumpy\ndtype\n(U\x02u1tR"
+HUGE = b"J\xff\xff\xff\x3f"  # 2**30 - 1
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"cnumpy.core.multiarray\nscalar\n(" + DTYPE + HUGE + b"tR.",
+        b"cnumpy.core.numeric\n_frombuffer\n(" + HUGE + DTYPE + HUGE + b"U\x01CtR.",
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+        b"(K\x01(" + HUGE + b"t" + DTYPE + b"\x89" + HUGE + b"tb.",
+    ],
+)
+def test_a_number_is_not_taken_for_so_many_bytes(tmp_path: Path, payload: bytes) -> None:
+    path = _write(tmp_path / "huge", b"\x80\x02" + payload)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="huge: damaged pickle"):
+            load_pickle(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_truncation_is_one_clear_error(tmp_path: Path) -> None:

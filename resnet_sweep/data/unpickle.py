@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_sweep.errors import UserError
 
@@ -31,7 +30,9 @@ def load_pickle(path: str | os.PathLike[str]) -> object:
         with open(path, "rb") as file:
             _check_claims(file)
             file.seek(0)
-            return _DataUnpickler(file, encoding="latin1").load()
+            content: object = _DataUnpickler(file, encoding="latin1").load()
+            _check_plain(content)
+            return content
     except _RefusedError as error:
         allowed = "a pickle may hold numbers, text, lists, dicts and NumPy arrays of them only"
         raise UserError(f"{path}: refused, it asks for {error}; {allowed}") from None
@@ -53,6 +54,18 @@ def _check_claims(file: IO[bytes]) -> None:
             raise _RefusedError(f"{argument} places")
 
 
+def _check_plain(content: object) -> None:
+    """Refuse what is neither data nor a container of it, however deep it lies."""
+    todo, seen = [content], set[int]()
+    while todo:
+        value = todo.pop()
+        if not isinstance(value, (*_PLAIN_TYPES, *_CONTAINERS)):
+            raise _RefusedError(f"a {type(value).__name__.lstrip('_')} by itself")
+        if isinstance(value, _CONTAINERS) and id(value) not in seen:
+            seen.add(id(value))
+            todo += [*value, *value.values()] if isinstance(value, dict) else value
+
+
 class _DataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         module = re.sub(r"^numpy\._core\b", "numpy.core", module)  # its name from NumPy 2 on
@@ -60,6 +73,21 @@ class _DataUnpickler(pickle.Unpickler):
             return _ALLOWED[f"{module}.{name}"]
         except KeyError:
             raise _RefusedError(f"{module}.{name}") from None
+
+
+class _Callable:
+    """What a pickle may call: unlike a function it takes no attributes from it."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _RefusedError(f"a change of {self._function.__name__.lstrip('_')}")
 
 
 # NumPy's own functions are not handed out: ndarray and dtype take a state that can declare raw
@@ -79,8 +107,7 @@ class _Array(np.ndarray[Any, np.dtype[Any]]):
         _, shape, dtype, is_fortran, data = state
         if min(shape, default=0) < 0:
             raise ValueError("negative shape")
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        whole = (1, shape, _plain(dtype), bool(is_fortran), raw)
+        whole = (1, shape, _plain(dtype), bool(is_fortran), bytes(_raw(data)))
         super().__setstate__(whole)  # type: ignore[arg-type]  # stubs ask for np.bool, C refuses it
 
 
@@ -88,6 +115,15 @@ def _plain(dtype: Any) -> np.dtype[Any]:
     if not isinstance(dtype, _Dtype):
         raise TypeError("no dtype")
     return dtype.dtype
+
+
+def _raw(data: Any) -> bytes | bytearray:
+    """Return bytes; of a number, bytes() would make as many zeros."""
+    if isinstance(data, str):
+        return data.encode("latin1")
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError("no bytes")
+    return data
 
 
 def _make_dtype(code: str, align: Any = False, copy: Any = True) -> _Dtype:
@@ -100,13 +136,13 @@ def _reconstruct(subtype: Any, shape: Any, typecode: Any) -> _Array:
     return _Array((0,), np.uint8)
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    return np.frombuffer(bytearray(data), _plain(dtype)).reshape(shape, order=order)
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    flat = np.frombuffer(bytearray(_raw(data)), _plain(dtype))
+    return flat.reshape(shape, order=order).view(_Array)
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
-    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-    return np.frombuffer(raw, _plain(dtype), count=1)[0]
+    return np.frombuffer(_raw(data), _plain(dtype), count=1)[0]
 
 
 def _encode(text: str, encoding: str = "utf-8") -> bytes:
@@ -119,13 +155,15 @@ def _empty_bytes() -> bytes:
     return b""
 
 
+_PLAIN_TYPES = (np.ndarray, np.generic, int, float, complex, bytes, bytearray, str, type(None))
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _NDARRAY = "numpy.ndarray"
-_ALLOWED: dict[str, str | Callable[..., Any]] = {
+_ALLOWED: dict[str, str | _Callable] = {
     "numpy.ndarray": _NDARRAY,
-    "numpy.dtype": _make_dtype,
-    "numpy.core.multiarray._reconstruct": _reconstruct,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _from_buffer,
-    "_codecs.encode": _encode,
-    "__builtin__.bytes": _empty_bytes,  # how protocols 0 to 2 write them
+    "numpy.dtype": _Callable(_make_dtype),
+    "numpy.core.multiarray._reconstruct": _Callable(_reconstruct),
+    "numpy.core.multiarray.scalar": _Callable(_scalar),
+    "numpy.core.numeric._frombuffer": _Callable(_from_buffer),
+    "_codecs.encode": _Callable(_encode),
+    "__builtin__.bytes": _Callable(_empty_bytes),  # how protocols 0 to 2 write them
 }

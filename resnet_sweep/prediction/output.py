@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,18 @@ def write_submission(
 ) -> None:
     """Write ID,Labels: the most probable class of each image, by name or as its place."""
     guesses = probabilities.argmax(1).tolist()
+    labels = guesses if class_names is None else [class_names[guess] for guess in guesses]
+    _write_rows(path, [("ID", "Labels"), *zip(ids, labels, strict=True)])
+
+
+def _write_rows(path: Path, rows: Iterable[Sequence[str | int]]) -> None:
+    """Write a CSV file; before Python 3.13 the writer leaves a carriage return unquoted."""
     with open(path, "w", newline="", encoding="utf-8", errors=ESCAPE) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["ID", "Labels"])
-        for each, guess in zip(ids, guesses, strict=True):
-            writer.writerow([each, guess if class_names is None else class_names[guess]])
+        plain = csv.writer(file, lineterminator="\n")
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            is_split = any("\r" in str(cell) for cell in row)
+            (quoting if is_split else plain).writerow(row)
 
 
 def _write_probabilities(path: Path, outcome: Outcome) -> None:
@@ -75,11 +82,8 @@ def _write_probabilities(path: Path, outcome: Outcome) -> None:
 def _write_confusion(path: Path, outcome: Outcome, labels: NDArray[np.int64]) -> None:
     names = outcome.class_names
     counts = count_confusion(labels, outcome.predictions.plain.argmax(1), len(names))
-    with open(path, "w", newline="", encoding="utf-8", errors=ESCAPE) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["true class \\ predicted class", *names])
-        for name, row in zip(names, counts.tolist(), strict=True):
-            writer.writerow([name, *row])
+    body = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    _write_rows(path, [["true class \\ predicted class", *names], *body])
 
 
 def make_report(outcome: Outcome) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
@@ -18,6 +19,7 @@ NPY_MAGIC = b"\x93NUMPY"
 # Photographs shrink a little, drawings tenfold; what shrinks more, and is large, is a bomb.
 MAX_RATIO = 100
 MAX_FREE_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 10_000  # as numpy.load's max_header_size
 _CHUNK = 2**24
 
 
@@ -136,19 +138,22 @@ def _check_name(path: Path, name: str) -> None:
 def _read_header(file: IO[bytes], where: str, size: int) -> Header:
     """Read an .npy header and compare its claim with the size of the file."""
     try:
-        version = np.lib.format.read_magic(file)
+        start = _read_start(file)
+        version = np.lib.format.read_magic(start)
         read: Any = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         with warnings.catch_warnings():  # of files written by Python 2
             warnings.simplefilter("ignore", UserWarning)
-            shape, is_fortran, dtype = read(file)
+            shape, is_fortran, dtype = read(start)
     except Exception as error:  # NumPy's parser lets through what a damaged header makes it raise
         raise UserError(f"{where}: damaged .npy header ({_reason(error)})") from None
     header = Header(shape, dtype, is_fortran, file.tell())
     if dtype.hasobject or dtype.kind not in "biufUS":
         raise UserError(f"{where}: refused, it holds {dtype}; must be numbers or text")
+    if any(isinstance(length, bool) for length in shape):
+        raise UserError(f"{where}: damaged .npy header (no integer in shape {list(shape)})")
     if min(shape, default=0) < 0:
         raise UserError(f"{where}: damaged .npy header (negative shape {list(shape)})")
     found = size - header.offset
@@ -156,6 +161,16 @@ def _read_header(file: IO[bytes], where: str, size: int) -> Header:
         claim = f"claims {dtype} {list(shape)}, {header.num_bytes} bytes, and holds {found}"
         raise UserError(f"{where}: damaged or cut off: {claim}")
     return header
+
+
+def _read_start(file: IO[bytes]) -> IO[bytes]:
+    """Return the header by itself: NumPy reads what it claims to hold before it looks at it."""
+    start = file.read(np.lib.format.MAGIC_LEN)
+    claim = file.read(2 if start[6:7] == b"\1" else 4)
+    length = int.from_bytes(claim, "little")
+    if length > MAX_HEADER_BYTES:
+        raise ValueError(f"it claims {length} bytes; at most {MAX_HEADER_BYTES}")
+    return io.BytesIO(start + claim + file.read(length))
 
 
 def _fill(file: IO[bytes], target: NDArray[np.uint8]) -> None:
