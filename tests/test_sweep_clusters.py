@@ -124,6 +124,12 @@ class RunningSweep:
         found = re.match(r"process (\d+) on ", worker_lock(self.folder, index).read_text())
         return int(found[1]) if found else 0
 
+    def training_holder(self, index: int) -> int:
+        """Return the process that a worker is; never 0, which a kill takes for this process."""
+        pid = self.holder(index)
+        assert pid > 0, self.printed
+        return pid
+
     def finish(self) -> list[SweepTrial]:
         try:
             assert self._process.wait(timeout=SECONDS) == 0, self.printed
@@ -158,7 +164,7 @@ def test_a_killed_worker_on_ray_is_replaced_and_its_trial_goes_on(
     remote = "hydra.launcher.ray.remote"
     launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}"]
     sweep = RunningSweep(tmp_path, 4, *launcher, f"{remote}.num_gpus=0.5", f"{remote}.num_cpus=1")
-    workers = {index: sweep.holder(index) for index in range(4)}
+    workers = {index: sweep.training_holder(index) for index in range(4)}
     raylets = [_parent(pid) for pid in workers.values()]
     assert sorted(map(raylets.count, set(raylets))) == [2, 2]  # two on each node's GPU
     killed = workers.pop(0)
@@ -176,7 +182,7 @@ def test_a_killed_worker_on_slurm_is_replaced_and_its_trial_goes_on(
     how: str, tmp_path: Path
 ) -> None:
     sweep = RunningSweep(tmp_path, 2, "hydra/launcher=slurm")
-    killed, other = sweep.holder(0), sweep.holder(1)
+    killed, other = sweep.training_holder(0), sweep.training_holder(1)
     if how == "kill -9":
         os.kill(killed, signal.SIGKILL)
     else:

@@ -30,7 +30,7 @@ from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.sweep import launching
 from resnet_sweep.sweep.endings import worker_lock
 from resnet_sweep.sweep.journal import JOURNAL
-from resnet_sweep.sweep.launching import LaunchedWorker
+from resnet_sweep.sweep.launching import SUBMITTED, LaunchedWorker
 from resnet_sweep.sweep.ledger import Ledger
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.supervisor import TooManyFailures
@@ -236,7 +236,7 @@ def test_a_queued_job_of_slurm_is_cancelled(
     command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
-    (tmp_path / "jobs" / "17").mkdir(parents=True)
+    (tmp_path / "jobs" / SUBMITTED / "17").mkdir(parents=True)
     worker = LaunchedWorker(_Job(), 0, worker_lock(tmp_path, 0), tmp_path / "jobs")
     assert worker.is_running() and not worker.has_begun()
     worker.kill()

@@ -26,6 +26,7 @@ BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 SLURM_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 RAY_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 JOBS = "slurm"  # below WORKERS
+SUBMITTED = ".submitit"  # below a sweep's folder; submitit makes a folder for each job in it
 CORES_PER_WORKER = 4
 GONE_SECONDS = 5.0  # in which a worker that ends leaves its word
 
@@ -166,7 +167,7 @@ class HydraLauncher:
         task = functools.partial(work_as_job, str(self._folder), index, os.getcwd())
         config, jobs = self._config.copy(), self._folder / WORKERS / JOBS / uuid4().hex[:8]
         if OmegaConf.select(config, "hydra.launcher._target_") == SLURM_LAUNCHER:
-            config.hydra.launcher.submitit_folder = str(jobs / "%j")
+            config.hydra.sweep.dir = str(jobs)  # Hydra allows no change of its launcher
         launcher = Plugins.instance().instantiate_launcher(self._context, task, config)
         return LaunchedWorker(launcher, index, worker_lock(self._folder, index), jobs)
 
@@ -234,7 +235,7 @@ class LaunchedWorker:
     def kill(self) -> None:
         """Cancel a job of Slurm; others end with this program (Ray) or by the stop file."""
         if self.is_running():
-            for job in self._jobs.glob("*"):
+            for job in (self._jobs / SUBMITTED).glob("*"):
                 subprocess.run(["scancel", job.name], capture_output=True, timeout=60)
 
     def last_words(self) -> str:
