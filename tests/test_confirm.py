@@ -28,6 +28,7 @@ from conftest import run_train
 from scipy import stats
 
 from resnet_sweep.analysis import load_runs
+from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.confirmation import planning
@@ -242,3 +243,4 @@ def test_the_analysis_reads_the_runs_as_ordinary_ones(confirmed: Confirmed) -> N
     runs = load_runs(confirmed.folder / "outputs")
     assert len(runs) == 3 + NUM_RUNS and set(runs["status"]) == {"completed"}
     assert runs["sweep"].notna().sum() == 3
+    assert read_archive(confirmed.folder / "outputs").sweep_errors == {}  # its stages are no sweeps

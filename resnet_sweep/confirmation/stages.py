@@ -76,7 +76,8 @@ def run_stage(
     study = prepare_stage(sweep, place, settings, runs)
     status = Status(study, settings.objectives, len(runs), crew.options.status_seconds)
     launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
-    supervisor = Supervisor(place, study, launcher, status, Limits(len(runs), math.inf, None))
+    limits = Limits(len(runs), math.inf, None)
+    supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
     supervise(supervisor, crew.num_workers, crew.go_on)
     return [_ended(study, stage, number, run, place) for number, run in enumerate(runs)]
 

@@ -68,6 +68,7 @@ class Supervisor:
     """Runs a sweep.
 
     Args:
+        keeps_record: of its trials beside the study; not where something else tells of fixed runs.
         timed_out: whether the deadline has ended it.
     """
 
@@ -76,6 +77,7 @@ class Supervisor:
     launcher: Launcher
     status: Status
     limits: Limits
+    keeps_record: bool = True
     timed_out: bool = False
     _slots: dict[int, Slot] = field(default_factory=dict)
     _deaths: Counter[int] = field(default_factory=Counter)  # by trial
@@ -95,7 +97,8 @@ class Supervisor:
             TooManyFailures, KeyboardInterrupt: as it says; the workers have stopped.
         """
         withdraw_stop(self.folder)
-        write_sweep_trials(self.folder, map(to_record, self.study.get_trials(deepcopy=False)))
+        if self.keeps_record:
+            write_sweep_trials(self.folder, map(to_record, self.study.get_trials(deepcopy=False)))
         try:
             with self.status:
                 self._observe(is_recorded=True)
@@ -143,7 +146,7 @@ class Supervisor:
     def _record(self, finished: list[FrozenTrial]) -> None:
         """Add to trials.jsonl, later where the disk is full: the study has it all."""
         self._unrecorded += finished
-        if not self._unrecorded:
+        if not self._unrecorded or not self.keeps_record:
             return
         try:
             append_sweep_trials(self.folder, map(to_record, self._unrecorded))
