@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import raw_numbers as raw
 from generated_runs import write_run, write_sweep
+from raw_importance import Chosen
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.summary import Options, Summary, summarize
@@ -90,6 +91,20 @@ def raw_groups(raw_ranked: dict[str, dict[str, Any]]) -> list[dict[int, list[str
 @pytest.fixture(scope="session")
 def raw_trials(checked_root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (checked_root / "s/trials.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def raw_chosen(raw_ranked: dict[str, Any], raw_trials: list[dict[str, Any]]) -> Chosen:
+    """The completed configurations of the sweep, each with its first trial."""
+    by_dir = {f"s/{trial['run_dir']}": trial for trial in raw_trials if trial["run_dir"]}
+    sweep = {name: run for name, run in raw_ranked.items() if name in by_dir}
+    groups = list(raw.configurations(sweep).values())
+    firsts = [
+        min((by_dir[n] for names in seeds.values() for n in names), key=lambda t: t["number"])
+        for seeds in groups
+    ]
+    means = [float(np.mean(raw.seed_means(sweep, seeds, "val_accuracy"))) for seeds in groups]
+    return Chosen([first["params"] for first in firsts], means)
 
 
 @pytest.fixture(scope="session")

@@ -123,12 +123,15 @@ def pooled(groups: list[list[float]]) -> tuple[float, int]:
     return math.sqrt(squares / degrees), degrees
 
 
+def _correct(folder: Path) -> np.ndarray:
+    with np.load(folder / "val_predictions.npz") as arrays:
+        right: np.ndarray = arrays["probabilities"].argmax(1) == arrays["labels"]
+    return right
+
+
 def mcnemar(first: Path, second: Path) -> tuple[float, float, int]:
     """Return the difference in accuracy, the exact p value and the number of images."""
-    right = []
-    for folder in (first, second):
-        with np.load(folder / "val_predictions.npz") as arrays:
-            right.append(arrays["probabilities"].argmax(1) == arrays["labels"])
+    right = [_correct(folder) for folder in (first, second)]
     n, only = len(right[0]), int((right[0] & ~right[1]).sum())
     discordant = only + int((right[1] & ~right[0]).sum())
     few = min(only, discordant - only)
@@ -136,49 +139,8 @@ def mcnemar(first: Path, second: Path) -> tuple[float, float, int]:
     return (2 * only - discordant) / n, min(1.0, 2 * tail), n
 
 
-def partial_effects(
-    columns: dict[str, list[Any]], y: list[float]
-) -> dict[str, tuple[float, float]]:
-    """Return each term's partial eta squared and raw p value, by least squares.
-
-    Args:
-        columns: name -> values; numbers give x and its square, texts one column a level; null
-            outside the branch.
-    """
-    blocks = {name: _block(values) for name, values in columns.items()}
-    target = np.array(y)
-
-    def residual(names: list[str]) -> tuple[float, int]:
-        matrix = np.column_stack([np.ones(len(y)), *(blocks[name] for name in names)])
-        fitted = matrix @ np.linalg.lstsq(matrix, target, rcond=None)[0]
-        return float(((target - fitted) ** 2).sum()), int(np.linalg.matrix_rank(matrix))
-
-    full, rank = residual(list(blocks))
-    found = {}
-    for name in blocks:
-        without, rank_without = residual([n for n in blocks if n != name])
-        k, degrees = rank - rank_without, len(y) - rank
-        f = (without - full) / k / (full / degrees)
-        found[name] = ((without - full) / without, f_tail(f, k, degrees))
-    return found
-
-
-def holm(p_values: dict[str, float]) -> dict[str, float]:
-    adjusted, largest = {}, 0.0
-    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        largest = max(largest, (len(p_values) - rank) * p_values[name])
-        adjusted[name] = min(1.0, largest)
-    return adjusted
-
-
-def _block(values: list[Any]) -> np.ndarray:
-    present = np.array([value is not None for value in values])
-    if any(isinstance(value, str) for value in values):
-        levels = sorted({value for value in values if value is not None})[1:]
-        return np.array([[float(value == level) for level in levels] for value in values])
-    x = np.array([0.0 if value is None else float(value) for value in values])
-    x = np.where(present, x - x[present].mean(), 0.0)
-    x /= np.abs(x).max()
-    if len(set(x[present].tolist())) < 3:
-        return x[:, None]
-    return np.column_stack([x, np.where(present, x**2 - (x[present] ** 2).mean(), 0.0)])
+def paired_interval(first: Path, second: Path) -> tuple[float, float]:
+    """Return the 95% interval of the difference in accuracy by the normal approximation."""
+    differences = _correct(first).astype(float) - _correct(second)
+    half = 1.959964 * differences.std() / math.sqrt(len(differences))
+    return differences.mean() - half, differences.mean() + half
