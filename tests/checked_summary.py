@@ -104,7 +104,8 @@ def raw_chosen(raw_ranked: dict[str, Any], raw_trials: list[dict[str, Any]]) -> 
         for seeds in groups
     ]
     means = [float(np.mean(raw.seed_means(sweep, seeds, "val_accuracy"))) for seeds in groups]
-    return Chosen([first["params"] for first in firsts], means)
+    pairs = sorted(zip(firsts, means, strict=True), key=lambda pair: pair[0]["number"])
+    return Chosen([first["params"] for first, _ in pairs], [mean for _, mean in pairs])
 
 
 @pytest.fixture(scope="session")

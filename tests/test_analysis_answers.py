@@ -178,9 +178,7 @@ def test_the_gap_to_the_test_set(checked: Summary, raw_runs: Runs) -> None:
 
 
 @pytest.mark.parametrize(("place", "field"), [("other", "val_accuracy"), ("all", "test_accuracy")])
-def test_what_other_images_judged(
-    checked: Summary, raw_runs: Runs, place: str, field: str
-) -> None:
+def test_what_other_images_judged(checked: Summary, raw_runs: Runs, place: str, field: str) -> None:
     numbers = [raw_runs[f"{place}/{seed}"]["result"][field] for seed in FRESH]
     wanted = f"{field} {shown_interval(numbers)} over 3 seeds."
     assert answer(checked, place)[1] == wanted

@@ -95,7 +95,8 @@ def _measure(
     """Return nothing where there are fewer than 20 trials or two parameters, or no signal."""
     if len(chosen) < MIN_TRIALS or len(names) < 2:
         return None
-    y = objective.sign * population.objective.to_numpy(np.float64)[chosen]
+    # PED-ANOVA takes a low target for a good one, whatever the study's direction.
+    y = -objective.sign * population.objective.to_numpy(np.float64)[chosen]
     study = _study([p for p in population.parameters if p.name in names], y, chosen)
     values = _evaluate(evaluator, study, names, y)
     total = sum(values.values())
@@ -130,17 +131,17 @@ def _evaluate(
         return float(y[trial.number])
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on constant parameters of a branch
+        warnings.simplefilter("ignore")  # a target is taken as low is good; constants in a branch
         found = evaluator.evaluate(study, names, target=target)
     return {name: float(value) for name, value in found.items()}
 
 
 def _study(parameters: list[Parameter], y: Array, chosen: npt.NDArray[np.int64]) -> optuna.Study:
-    """Return an in-memory study of these configurations, to be maximized."""
+    """Return an in-memory study of these configurations; low values are good."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(direction="maximize")
+        study = optuna.create_study(direction="minimize")
         distributions = {each.name: _distribution(each) for each in parameters}
         columns = {each.name: each.values.to_numpy(object)[chosen] for each in parameters}
         present = {each.name: each.present().to_numpy(bool)[chosen] for each in parameters}
