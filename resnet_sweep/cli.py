@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.compose import conf_names, suggestion
+from resnet_sweep.console import say
 from resnet_sweep.errors import UserError
 
 USAGE_ERROR = 2
@@ -50,7 +51,7 @@ def one_line_errors() -> Iterator[None]:
             raise mistake from None
         sys.exit(fail(describe(mistake)))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", sys.stderr)
         sys.exit(INTERRUPTED)
 
 
@@ -96,7 +97,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 def fail(message: str) -> int:
     """Print the line of a user's mistake and return its exit status."""
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     return USAGE_ERROR
 
 

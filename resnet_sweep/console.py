@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PAGE_WIDTH = 200
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line to standard output, or to `stream`; once that fails, to nowhere."""
+    """Print a line to standard output, or to `stream`; once that fails, to nowhere.
+
+    A reader that has gone is no news; any other failure of standard output is told on stderr.
+    """
     target = stream or sys.stdout
     try:
         print(line, file=target, flush=True)
     except UnicodeEncodeError:  # the terminal, or a file name, knows other characters
         say(line.encode("ascii", "backslashreplace").decode(), stream)
-    except OSError:
+    except OSError as error:
         # Python would fail again when it flushes at its end.
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), target.fileno())
+        if target is sys.stdout and not isinstance(error, BrokenPipeError):
+            say(f"error: standard output cannot be written: {error.strerror}", sys.stderr)
+
+
+@contextmanager
+def page(width: int = PAGE_WIDTH) -> Iterator[Console]:
+    """Yield a console for tables and text; what it holds is said at the end, none of it is markup.
+
+    Args:
+        width: where standard output is no terminal.
+    """
+    from rich.console import Console  # slow to import, and most lines need no tables
+
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    wide = None if is_terminal else width
+    console = Console(highlight=False, markup=False, emoji=False, width=wide)
+    with console.capture() as capture:
+        yield console
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import raw_numbers as raw
 from checked_summary import duration, noise_of
-from raw_importance import Chosen, holm, partial_effects
+from raw_importance import LOGS, Chosen, holm, partial_effects
 
 from resnet_sweep.analysis.summary import Summary
 
@@ -31,6 +31,8 @@ FORMS = {
     "matters": r"What matters among (\d+) configurations of sweep s, with .* corrected for (\d+) "
     r"tests by Holm's method: (.*)\.",
     "cannot tell": r"Cannot tell: (.*)\.",
+    "coding": r"Coding: numbers enter with their squares, of their logarithm for (.*); choices as "
+    r"one column for each level but the first \((.*)\); name@choice is judged only .*",
     "pruned": r"The (\d+) pruned trials have no final value .*",
     "guided": r"The sampler \(tpe\) chose most trials where it expected good ones: .*",
     "thin": r"(\S+): (.* in only .*)",
@@ -143,6 +145,16 @@ def test_the_effects_and_p_values(checked: Summary, raw_chosen: Chosen) -> None:
     rest = answer(checked, "cannot tell")[1].split(", ")
     assert sorted([name for name, _, _ in told] + rest) == sorted(effects)
     assert "regularization.dropout" in rest
+
+
+def test_how_numbers_and_choices_were_coded(checked: Summary, raw_chosen: Chosen) -> None:
+    found = answer(checked, "coding")
+    assert set(found[1].split(", ")) == set(LOGS)
+    told = dict(part.split(": ") for part in found[2].split("; "))
+    plain = raw_chosen.plain()
+    for name, levels in told.items():
+        assert sorted(levels.split(", ")) == sorted({v for v in plain[name] if v is not None})
+    assert set(told) == {"optimizer", "augmentation"}
 
 
 def test_what_was_hardly_tried(

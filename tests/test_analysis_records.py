@@ -280,7 +280,7 @@ def test_a_damaged_sweep_leaves_its_runs_readable(tmp_path: Path) -> None:
     runs = load_runs(tmp_path)
     assert (runs["status"] == "completed").sum() == 7 and runs["sweep"].isna().all()
     found = summary_of(tmp_path)
-    assert found.answers[0].startswith("The record of sweep s cannot be read")
+    assert found.answers[0].startswith("The record of sweep s is damaged")
     assert "trials.jsonl" in found.answers[0]
 
 

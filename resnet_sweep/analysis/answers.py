@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
-from resnet_sweep.analysis.configurations import completed, pruned, seed_values
+from resnet_sweep.analysis.configurations import completed, seed_values
+from resnet_sweep.analysis.importance_answers import importance_answers
 from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
 from resnet_sweep.analysis.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
-from resnet_sweep.analysis.view import View, runs_of_sweep
+from resnet_sweep.analysis.view import View
 from resnet_sweep.errors import UserError
 
 MAX_REMARKS = 8
@@ -29,8 +30,7 @@ def answers(view: View) -> list[str]:
         *_fresh_seeds(view),
         *_runner_up(view),
         *noise_answers(view),
-        *_importance(view),
-        *_coverage(view),
+        *importance_answers(view),
         *_time(view),
         *_gap(view),
         *_other_splits(view),
@@ -77,7 +77,10 @@ def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str
 
 def _damaged_sweeps(view: View) -> Iterator[str]:
     for name, reason in list(view.archive.sweep_errors.items())[:MAX_REMARKS]:
-        yield f"The record of sweep {name} cannot be read, its runs count as single ones: {reason}."
+        yield (
+            f"The record of sweep {name} is damaged ({reason}): what stands only there is missing "
+            "from the counts, and a run that it lacks counts as a single one."
+        )
 
 
 def _data_sets(view: View) -> Iterator[str]:
@@ -196,47 +199,6 @@ def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
     except UserError:
         pass  # predictions of other images, or none
     return None
-
-
-def _importance(view: View) -> Iterator[str]:
-    found = view.importance
-    if found.reason:
-        yield f"Which hyperparameters matter cannot be told: {found.reason}."
-        return
-    matter = [
-        f"{t.parameter.label} ({t.effect:.2f}, p = {t.p_value:.2g})"
-        for t in found.tests
-        if t.matters
-    ]
-    others = [t.parameter.label for t in found.tests if not t.matters] + list(found.untested)
-    source = f"{found.num_configurations} configurations of {view.population.description}"
-    text = (
-        f"What matters among {source}, with partial eta squared and the p value of the F-test, "
-        f"corrected for {len(found.tests)} tests by Holm's method: {', '.join(matter)}."
-    )
-    yield text if matter else f"No hyperparameter stands out of the noise among {source}."
-    if others:
-        yield f"Cannot tell: {', '.join(sorted(others))}."
-    num_pruned = len(pruned(runs_of_sweep(view)))
-    if num_pruned:
-        yield (
-            f"The {num_pruned} pruned trials have no final value and are left out of these tests, "
-            "so what made them bad may look harmless."
-        )
-
-
-def _coverage(view: View) -> Iterator[str]:
-    if view.population.is_guided:
-        yield (
-            f"The sampler ({view.population.sampler}) chose most trials where it expected good "
-            "ones: over such trials PED-ANOVA and fANOVA often rank a hyperparameter that does "
-            "nothing first."
-        )
-    for name, remarks in list(view.remarks.items())[:MAX_REMARKS]:
-        yield f"{name}: {'; '.join(remarks)}."
-    others = list(view.remarks)[MAX_REMARKS:]
-    if others:
-        yield f"Such remarks hold for {len(others)} more: {', '.join(others)}."
 
 
 def _time(view: View) -> Iterator[str]:

@@ -23,7 +23,7 @@ from resnet_sweep.analysis.reading import (
 from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import RESULT, RecordError
-from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, read_sweep
+from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, salvage_sweep
 
 CACHE_VERSION = b"3"
 BATCH = 500
@@ -87,7 +87,7 @@ def read_found(
     for name, sweep in sweeps.items():
         problem = _missing_trials(name if sweep.folder != root else "", sweep, records)
         if problem is not None:
-            sweep_errors[name] = problem
+            sweep_errors[name] = "; ".join(filter(None, (sweep_errors.get(name), problem)))
     archive = Archive(root, runs, sweeps, sweep_errors, records, joined, len(to_read))
     if cache_dir is not None and (to_read or _num_cached(cache_dir) != len(runs)):
         _write_cache(cache_dir, archive)
@@ -98,7 +98,9 @@ def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, s
     sweeps, errors = {}, {}
     for each in found:
         try:
-            sweeps[each.sweep] = read_sweep(each.path)
+            sweeps[each.sweep], problem = salvage_sweep(each.path)
+            if problem is not None:
+                errors[each.sweep] = shorten(RecordError(problem), each.path)
         except RecordError as error:
             errors[each.sweep] = shorten(error, each.path)
     return sweeps, errors

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
 from resnet_sweep.analysis.terminal import printable, terminal_table
 from resnet_sweep.cli import fail, one_line_errors
-from resnet_sweep.console import say
+from resnet_sweep.console import page, say
 
 PATIENCE_SECONDS = 2.0
 DESCRIPTION = """\
@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 class _Parser(argparse.ArgumentParser):
     """One line for a mistake, as every command of the project gives."""
+
+    def print_help(self, file: object = None) -> None:
+        say(self.format_help().rstrip())
 
     def error(self, message: str) -> NoReturn:
         sys.exit(fail(f"{message} (--help lists all options)"))
@@ -117,11 +120,8 @@ def _progress() -> Iterator[Step]:
 
 
 def _print(summary: Summary, options: Options) -> None:
-    width = None if sys.stdout.isatty() else 200
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    with console.capture() as capture:
+    with page() as console:
         _show(console, summary, options)
-    say(capture.get().removesuffix("\n"))  # the reader may have gone, its disk may be full
 
 
 def _show(console: Console, summary: Summary, options: Options) -> None:

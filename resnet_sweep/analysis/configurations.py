@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import Noise, brown_forsythe, mean_interval, pooled_noise
+from resnet_sweep.analysis.statistics import (
+    Noise,
+    brown_forsythe,
+    difference,
+    mean_interval,
+    pooled_noise,
+)
 
 CARRIED = ("num_params", "multiply_adds", "epochs")
 
@@ -53,7 +59,7 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
     table = _intervals(by_seed)
     table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
     table = objective.best_first(table, "mean").reset_index(drop=True)
-    table["difference"] = table["mean"] - (table["mean"].iloc[0] if len(table) else 0.0)
+    table["difference"] = [difference(mean, table["mean"].iloc[0]) for mean in table["mean"]]
     of_all, unequal = pooled_noise(seeds_of.values()), brown_forsythe(list(seeds_of.values()))
     found = Configurations(table, of_all, of_all, unequal)
     repeated = found.repeated
@@ -84,12 +90,12 @@ def seed_values(runs: pd.DataFrame, configuration: str, objective: Objective) ->
 
 def _intervals(by_seed: pd.Series[float]) -> pd.DataFrame:
     groups = by_seed.astype("float64").groupby(level="configuration", sort=False)
-    table = groups.agg(n="size", mean="mean", sd="std").reset_index()
-    table[["low", "high"]] = np.nan
+    table = groups.agg(n="size", mean="mean").reset_index()
+    table[["sd", "low", "high"]] = np.nan
     for place in np.flatnonzero(table["n"] > 1):
         name = table.at[place, "configuration"]
         interval = mean_interval(groups.get_group(name).to_numpy())
-        table.loc[place, ["low", "high"]] = interval.low, interval.high
+        table.loc[place, ["sd", "low", "high"]] = interval.sd, interval.low, interval.high
     return table
 
 
@@ -98,7 +104,8 @@ def _carried(done: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     ordered = objective.best_first(done)
     first = ordered.groupby("configuration", sort=False)[["run", *CARRIED]].first()
     means = ordered.groupby("configuration", sort=False)[["test_accuracy", "train_seconds"]].mean()
-    both = ordered.assign(gap=ordered["val_accuracy"] - ordered["test_accuracy"])
+    pairs = zip(ordered["val_accuracy"], ordered["test_accuracy"], strict=True)
+    both = ordered.assign(gap=[difference(val, test) for val, test in pairs])
     gap = both.groupby("configuration", sort=False)["gap"].mean()
     joined = first.join(means.rename(columns={"test_accuracy": "test_mean"})).join(gap)
     return joined.reset_index()
@@ -109,7 +116,7 @@ def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
         return table.assign(within_noise=[])
     best = table.iloc[0]
     limits = [noise.least_difference(int(best["n"]), int(n)) for n in table["n"]]
-    difference = table["mean"] - best["mean"]
-    within = pd.Series(difference.abs() <= limits, dtype="boolean")
+    behind: pd.Series[float] = table["difference"]
+    within = pd.Series(behind.abs() <= limits, dtype="boolean")
     within[0 if noise.degrees else slice(None)] = pd.NA
     return table.assign(within_noise=within)

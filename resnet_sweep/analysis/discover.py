@@ -9,8 +9,9 @@ from pathlib import Path
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.claim import is_claimed
+from resnet_sweep.records.confirmation import PLAN
 from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TENSORBOARD
-from resnet_sweep.records.sweep_folder import SWEEP, TRIALS
+from resnet_sweep.records.sweep_folder import RUNS, SETTINGS, SWEEP, TRIALS
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
 SWEEP_FILES = (SWEEP, TRIALS)
@@ -109,7 +110,7 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEn
     """Queue the folders and return the files that make their folder one of a run or sweep."""
     files = []
     for entry in entries:
-        if entry.name in (*RUN_FILES, PREDICTIONS, *SWEEP_FILES):
+        if entry.name in (*RUN_FILES, PREDICTIONS, *SWEEP_FILES, SETTINGS):
             files.append(entry)
         elif entry.is_symlink():
             walk.links.append(Path(entry.path))
@@ -127,8 +128,14 @@ def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:
         stamp = f"{_stamp(of_run)}{'; claimed' if held else ''}"
         walk.found.runs.append(FoundRun(name, folder, stamp, is_claimed=held))
     of_sweep = [entry for entry in files if entry.name in SWEEP_FILES]
-    if of_sweep:  # of its two files one may be lost, which reading it says
+    if of_sweep or _has_lost_both(folder, files):  # what is lost, reading it says
         walk.found.sweeps.append(FoundSweep(name, folder, _stamp(of_sweep)))
+
+
+def _has_lost_both(folder: Path, files: list[os.DirEntry[str]]) -> bool:
+    """Return whether a sweep has trained here; a stage of a confirmation keeps no record."""
+    is_frozen = any(entry.name == SETTINGS for entry in files)
+    return is_frozen and (folder / RUNS).is_dir() and not (folder.parent / PLAN).exists()
 
 
 def _follow(walk: _Walk, link: Path) -> None:

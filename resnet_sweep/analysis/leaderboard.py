@@ -17,7 +17,15 @@ from resnet_sweep.errors import UserError
 
 SORTS = ("num_params", "multiply_adds", "train_seconds", "epochs", "n")
 TERMINAL_SETTINGS = 6
+NOTE = (
+    "One row a configuration: the mean over its n seeds, ordered by validation alone unless "
+    "another column was asked for; the test set orders nothing. ± is half the 95% t interval. The "
+    "run named is the best of the seeds by validation; parameters and epochs are its own. The run "
+    "by which a sweep or a person chose a configuration is one of its seeds and flatters the mean: "
+    "fresh seeds alone are the fair estimate."
+)
 LATEX = {
+    "±": r"$\pm$",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -62,12 +70,15 @@ def to_markdown(board: Leaderboard) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
-def to_latex(board: Leaderboard) -> str:
-    """Return a tabular with booktabs rules; needs \\usepackage{booktabs}."""
+def to_latex(board: Leaderboard, note: str) -> str:
+    """Return a tabular with booktabs rules and a note below it; needs \\usepackage{booktabs}."""
     spec = "r" * board.numeric + "l" * (len(board.columns) - board.numeric)
     lines = [" & ".join(map(_latex, line)) + r" \\" for line in (board.columns, *board.rows)]
     body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
-    return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
+    wide = (
+        rf"\multicolumn{{{len(board.columns)}}}{{p{{\linewidth}}}}{{\footnotesize {_latex(note)}}}"
+    )
+    return "\n".join([*body, r"\bottomrule", rf"{wide} \\", r"\end{tabular}", ""])
 
 
 def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from scipy.special import bdtr, stdtr, stdtrit
 LEVEL = 0.95
 SIGNIFICANCE = 0.05
 BOOTSTRAP_DRAWS = 10_000
+# Of the numbers that are subtracted, what is nothing but rounding.
+ROUNDING = 1e-12
 Array = npt.NDArray[np.floating[Any]]
 
 
@@ -75,13 +77,19 @@ class Comparison:
     n: int
 
 
+def difference(first: float, second: float) -> float:
+    """Return first minus second; zero where only rounding tells them apart."""
+    found = first - second
+    return 0.0 if abs(found) <= ROUNDING * max(abs(first), abs(second)) else found
+
+
 def mean_interval(values: Sequence[float] | Array) -> Interval:
     """Return mean, standard deviation and 95% t interval."""
     data = np.asarray(values, np.float64)
     n, mean = len(data), float(data.mean())
     if n < 2:
         return Interval(mean, math.nan, n, math.nan, math.nan)
-    sd = float(data.std(ddof=1))
+    sd = math.sqrt(_squares(data) / (n - 1))
     half = _t_quantile(n - 1) * sd / math.sqrt(n)
     return Interval(mean, sd, n, mean - half, mean + half)
 
@@ -91,7 +99,7 @@ def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
     squares, degrees, used = 0.0, 0, 0
     for group in groups:
         data = np.asarray(group, np.float64)
-        squares += float(((data - data.mean()) ** 2).sum())
+        squares += _squares(data)
         degrees += len(data) - 1
         used += len(data) > 1
     return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees, used)
@@ -109,7 +117,8 @@ def brown_forsythe(groups: Sequence[Array]) -> float:
 
 def paired_t_test(first: Array, second: Array) -> Comparison:
     """Compare values that belong together pair by pair; effect: Cohen's d of the differences."""
-    differences = first - second
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    differences = np.array([difference(one, two) for one, two in pairs])
     interval = mean_interval(differences)
     degrees = len(differences) - 1
     effect = interval.mean / interval.sd if interval.sd > 0 else math.nan
@@ -130,19 +139,19 @@ def paired_t_test(first: Array, second: Array) -> Comparison:
 def welch_test(first: Array, second: Array) -> Comparison:
     """Compare two independent groups of unequal variance; effect: Hedges' g."""
     n1, n2 = len(first), len(second)
-    v1, v2 = float(first.var(ddof=1)) / n1, float(second.var(ddof=1)) / n2
-    difference, error = float(first.mean() - second.mean()), math.sqrt(v1 + v2)
+    v1, v2 = _squares(first) / (n1 - 1) / n1, _squares(second) / (n2 - 1) / n2
+    found, error = difference(float(first.mean()), float(second.mean())), math.sqrt(v1 + v2)
     degrees = (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1)) if error > 0 else n1 + n2 - 2
     half = _t_quantile(degrees) * error
     pooled = pooled_noise([first, second]).sd
     correction = 1 - 3 / (4 * (n1 + n2) - 9)
     return Comparison(
-        difference,
-        difference - half,
-        difference + half,
-        _two_sided(difference, error, degrees),
+        found,
+        found - half,
+        found + half,
+        _two_sided(found, error, degrees),
         "Welch's t test over seeds",
-        correction * difference / pooled if pooled > 0 else math.nan,
+        correction * found / pooled if pooled > 0 else math.nan,
         "Hedges' g",
         min(n1, n2),
     )
@@ -188,6 +197,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, (len(p_values) - rank) * p_values[place])
         adjusted[place] = min(1.0, largest)
     return adjusted
+
+
+def _squares(data: Array) -> float:
+    """Return the sum of squares around the mean; zero where the values differ by rounding only."""
+    if not len(data) or np.ptp(data) <= ROUNDING * np.abs(data).max():
+        return 0.0
+    return float(((data - data.mean()) ** 2).sum())
 
 
 def _t_quantile(degrees: float) -> float:

@@ -17,6 +17,7 @@ from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
 from resnet_sweep.analysis.leaderboard import (
+    NOTE,
     TERMINAL_SETTINGS,
     make_leaderboard,
     to_latex,
@@ -69,7 +70,7 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     paths += [path for figure in figures for path in figure.paths] + [report]
     names = [str(path) for path in paths]
     problems = [
-        f"sweep {name}: {reason}; its trials without a run are not counted"
+        f"sweep {name}: {reason}; counts of this sweep are incomplete"
         for name, reason in archive.sweep_errors.items()
     ]
     return Summary(counts, problems, rate, said, board, names, archive.num_read)
@@ -90,8 +91,8 @@ def _write_tables(view: View, options: Options, board: Leaderboard) -> list[Path
     table = runs[[*RESULT_COLUMNS, *settings]].drop(columns="versions")
     texts = {
         "runs.csv": to_safe_csv(table),
-        "leaderboard.md": to_markdown(board),
-        "leaderboard.tex": to_latex(board),
+        "leaderboard.md": f"{to_markdown(board)}\n{NOTE}\n",
+        "leaderboard.tex": to_latex(board, NOTE),
     }
     for name, text in texts.items():
         write_text(output / name, text)

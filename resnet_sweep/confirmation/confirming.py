@@ -31,6 +31,7 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.confirmation.stages import Crew, run_stage
+from resnet_sweep.console import say
 from resnet_sweep.errors import ConfigError, UserError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import is_sweep
@@ -60,7 +61,7 @@ class Confirming:
         with self._sweep_to_itself():
             self._check_name()
             plan = self._plan()
-            print(f"confirmation: {self.folder}", flush=True)
+            say(f"confirmation: {self.folder}")
             self._confirm(plan)
 
     @contextmanager
@@ -94,7 +95,7 @@ class Confirming:
             plan = make_plan(self.sweep, self.options)
             self.folder.mkdir(exist_ok=True)
             write_plan(self.folder, plan)
-            print(_announcement(plan), flush=True)
+            say(_announcement(plan))
             return plan
         plan = read_plan(self.folder)
         self._refuse_changes(plan)
@@ -115,7 +116,7 @@ class Confirming:
         runs = self._stage("choose", plan)
         choice = findings.choose(plan, runs)
         chosen = choice.chosen.candidate
-        print(f"chosen: {chosen.label}", flush=True)
+        say(f"chosen: {chosen.label}")
         runs += self._stage("over_promise", plan)
         tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."

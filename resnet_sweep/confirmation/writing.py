@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
@@ -20,6 +19,7 @@ from resnet_sweep.confirmation.figure import STEM, write_figure
 from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds, Tested
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
+from resnet_sweep.console import page, say
 from resnet_sweep.records.confirmation import FINDINGS, write_findings
 
 Section = tuple[str, Leaderboard | None, list[str]]
@@ -73,17 +73,16 @@ def _escaped(text: str) -> str:
 
 
 def _print(sections: list[Section], paths: list[Path]) -> None:
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     for title, table, said in sections:
-        console.print(f"\n{title}")
+        say(f"\n{title}")
         if table is not None:
-            width = None if console.is_terminal else 200
-            Console(highlight=False, markup=False, width=width).print(terminal_table(table))
+            with page() as console:
+                console.print(terminal_table(table))
         for line in said:
-            console.print(f"  {printable(line)}")
-    console.print()
+            say(f"  {printable(line)}")
+    say("")
     for path in paths:
-        console.print(printable(str(path)))
+        say(printable(str(path)))
 
 
 def _values(findings: Findings, command: str) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
     middle = (share + square / (2 * count)) / (1 + square / count)
     spread = math.sqrt(share * (1 - share) / count + square / (4 * count**2))
     half = _Z95 * spread / (1 + square / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the terms cancel but for rounding.
+    low = 0.0 if num_hits == 0 else max(0.0, middle - half)
+    return low, 1.0 if num_hits == count else min(1.0, middle + half)
 
 
 def expected_calibration_error(

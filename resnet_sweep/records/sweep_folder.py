@@ -20,6 +20,7 @@ from resnet_sweep.records.run_folder import RecordError
 SCHEMA_VERSION = 1
 SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
+SETTINGS = "settings.json"  # what the workers read; see sweep/settings.py
 RUNS = "runs"
 RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter training of it
 
@@ -158,6 +159,21 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(folder, read_sweep_record(folder), read_sweep_trials(folder))
 
 
+def salvage_sweep(folder: Path) -> tuple[Sweep, str | None]:
+    """Return what can be read of a sweep, and what is wrong with lines of trials.jsonl.
+
+    Raises:
+        RecordError: sweep.json is missing or damaged, or trials.jsonl cannot be read at all.
+    """
+    record = read_sweep_record(folder)
+    trials, errors = _read_trials(folder / TRIALS)
+    problem = None
+    if errors:
+        problem = f"{len(errors)} damaged lines, the first: {errors[0]}"
+        problem = str(errors[0]) if len(errors) == 1 else problem
+    return Sweep(folder, record, trials), problem
+
+
 def read_sweep_record(folder: Path) -> SweepRecord:
     """Return the content of sweep.json.
 
@@ -174,7 +190,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
         raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
-    return _record(SweepRecord, values, path)
+    return _record(SweepRecord, values, f"{path}:")
 
 
 def write_sweep_record(folder: Path, record: SweepRecord) -> None:
@@ -187,15 +203,10 @@ def read_sweep_trials(folder: Path) -> list[SweepTrial]:
     Raises:
         RecordError: a whole line is damaged.
     """
-    path = folder / TRIALS
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
-    trials = {trial.number: trial for trial in (_trial(line, path) for line in lines)}
-    return [trials[number] for number in sorted(trials)]
+    trials, errors = _read_trials(folder / TRIALS)
+    if errors:
+        raise errors[0]
+    return trials
 
 
 def write_sweep_trials(folder: Path, trials: Iterable[SweepTrial]) -> None:
@@ -219,17 +230,36 @@ def _line(trial: SweepTrial) -> str:
     return json.dumps(asdict(trial)) + "\n"
 
 
-def _trial(line: bytes, path: Path) -> SweepTrial:
+def _read_trials(path: Path) -> tuple[list[SweepTrial], list[RecordError]]:
+    """Return the trials of the readable lines by number, and what is wrong with the others."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    trials: dict[int, SweepTrial] = {}
+    errors = []
+    for place, line in enumerate(lines, 1):
+        try:
+            trial = _trial(line, f"{path}: line {place}")
+            trials[trial.number] = trial
+        except RecordError as error:
+            errors.append(error)
+    return [trials[number] for number in sorted(trials)], errors
+
+
+def _trial(line: bytes, place: str) -> SweepTrial:
     try:
         values = json.loads(line)
         steps = values["intermediate_values"].items()
         values["intermediate_values"] = {int(step): value for step, value in steps}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RecordError(f"{path}: a line cannot be read: {error}") from error
-    return _record(SweepTrial, values, path)
+        raise RecordError(f"{place} cannot be read: {error}") from error
+    return _record(SweepTrial, values, place)
 
 
-def _record(kind: type[_Record], values: dict[str, Any], path: Path) -> _Record:
+def _record(kind: type[_Record], values: dict[str, Any], place: str) -> _Record:
     unknown = values.keys() - {f.name for f in fields(kind)}
     try:
         if unknown:
@@ -239,7 +269,7 @@ def _record(kind: type[_Record], values: dict[str, Any], path: Path) -> _Record:
         _check_words(record)
         return record
     except (TypeError, UnicodeEncodeError, RecursionError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
+        raise RecordError(f"{place} cannot be read: {error}") from error
 
 
 def _check_words(record: SweepTrial | SweepRecord) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
-from resnet_sweep.console import say
+from resnet_sweep.console import page, say
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.environment import git_commit, versions
 from resnet_sweep.prediction.output import ESCAPE
@@ -42,13 +41,10 @@ def write_report(report: Report, folder: Path) -> None:
 
 def print_report(report: Report, folder: Path) -> None:
     """Show one table for each model, and where the files are."""
-    width = None if Console().is_terminal else TERMINAL_WIDTH
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
     for model in report.models:
         say(f"\n{printable(_title(model))}")
-        with console.capture() as captured:
+        with page(TERMINAL_WIDTH) as console:
             console.print(terminal_table(_table(model, report)))
-        say("\n".join(line.rstrip() for line in captured.get().splitlines()))
         for note in model.notes:
             say(f"note: {printable(note)}")
     say(f"\n{_test_line(report)}\n{INTERVAL}\n{READING}")

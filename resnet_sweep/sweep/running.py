@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from resnet_sweep.console import say
 from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.supervisor import Supervisor
 
@@ -47,7 +48,7 @@ def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:
         with sigterm_as_interrupt():
             supervisor.run(n_jobs)
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted; go on with: {go_on}", flush=True)
+        say(f"interrupted; go on with: {go_on}")
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         sys.exit(128 + int(number))
 

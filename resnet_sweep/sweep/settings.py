@@ -14,10 +14,10 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, one_line
 from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.space import SearchSpace
 
-SETTINGS = "settings.json"
 CONF = "conf"
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from resnet_sweep.console import say
 from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
@@ -57,7 +58,10 @@ class Status:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        if self._console.is_terminal:  # above the table
+            self._console.print(text, markup=False)
+        else:
+            say(text, self._console.file)
 
     def update(self, ledger: Ledger, finished: list[FrozenTrial]) -> None:
         """Tell of trials that have finished and refresh the table."""

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
+from resnet_sweep.console import say
 from resnet_sweep.data.dataset import count_classes
 from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
@@ -95,7 +96,7 @@ class Sweeping:
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, print)
         if self.options.dry_run:
-            print(dry_run(self.space, composer, self.options.n_trials), flush=True)
+            say(dry_run(self.space, composer, self.options.n_trials))
             return
         if self.options.hours is not None:
             base = self._plan(composer, base, self.options.hours)
@@ -105,7 +106,7 @@ class Sweeping:
             settings = self._settings(base)
             study = self._open_study(settings)
             self._freeze(settings)
-            print(f"sweep folder: {self.folder}", flush=True)
+            say(f"sweep folder: {self.folder}")
             study = self._prepare_study(study)
             supervisor = self._supervisor(settings, study)
             try:
@@ -138,9 +139,9 @@ class Sweeping:
                 fixed_epochs,
                 self.options.rungs,
             )
-            print(plan.text, flush=True)
+            say(plan.text)
             if plan.smaller:
-                print(f"a smaller sweep: {self._smaller_command(plan.smaller)}", flush=True)
+                say(f"a smaller sweep: {self._smaller_command(plan.smaller)}")
             n_trials, epochs = plan.n_trials, plan.epochs
         check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
@@ -167,7 +168,7 @@ class Sweeping:
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
         for line in continue_frozen(self.folder, self.space, settings):
-            print(line, flush=True)
+            say(line)
         directions = self.options.directions
         study = open_own_study(self.name, settings.storage, self.folder, directions)
         check_study(self.folder, study)
@@ -250,26 +251,26 @@ class Sweeping:
         try:
             supervise(supervisor, n_jobs, self._command())
         except TooManyFailures as error:
-            print(f"hydra.sweeper.max_failure_rate is passed: {error}", file=sys.stderr)
+            say(f"hydra.sweeper.max_failure_rate is passed: {error}", sys.stderr)
             sys.exit(1)
         if supervisor.timed_out:
-            print(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")
+            say(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")
 
     def _report(self, study: optuna.Study, supervisor: Supervisor) -> None:
         """Write the results and say how to train the best again; nothing where none has ended."""
         supervisor.ledger.refresh()
         if not supervisor.ledger.counts:
             return
-        print(supervisor.status.line(supervisor.ledger))
+        say(supervisor.status.line(supervisor.ledger))
         best = best_trials(study)
         if not best:
-            print("no trial has completed: there are no results")
+            say("no trial has completed: there are no results")
             return
         write_results(self.folder, study, best)
         composer = frozen_composer(self.folder, self.space)
         retrain = [retrain_command(trial, self.space, composer) for trial in best]
-        print(describe_best(self.folder, best, self.options.objectives, retrain))
-        print(f"results: {self.folder / RESULTS}", flush=True)
+        say(describe_best(self.folder, best, self.options.objectives, retrain))
+        say(f"results: {self.folder / RESULTS}")
 
     def _command(self) -> str:
         return _changed_command(f"{STUDY_NAME}={self.name}")

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from resnet_sweep.analysis.figures import DrawnFigure
+from resnet_sweep.analysis.leaderboard import NOTE
 from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json, table_data
 from resnet_sweep.analysis.terminal import Leaderboard, printable
@@ -57,6 +58,7 @@ def write_report(
         "counts": _counts(texts.counts),
         "answers": "".join(f"<li>{escape(printable(answer))}</li>" for answer in texts.answers),
         "leaderboard": _leaderboard(texts.leaderboard),
+        "note": escape(NOTE),
         "figures": "".join(map(_figure, figures)),
         "running": _listed("running", "Being written", texts.running),
         "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
