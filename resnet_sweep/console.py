@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PAGE_WIDTH = 200
 
 
-def say(line: str, stream: TextIO | None = None) -> None:
+def say(line: str, stream: IO[str] | None = None) -> None:
     """Print a line to standard output, or to `stream`; once that fails, to nowhere.
 
     A reader that has gone is no news; any other failure of standard output is told on stderr.

@@ -116,7 +116,7 @@ def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
         return table.assign(within_noise=[])
     best = table.iloc[0]
     limits = [noise.least_difference(int(best["n"]), int(n)) for n in table["n"]]
-    behind: pd.Series[float] = table["difference"]
+    behind = table["mean"] - best["mean"]
     within = pd.Series(behind.abs() <= limits, dtype="boolean")
     within[0 if noise.degrees else slice(None)] = pd.NA
     return table.assign(within_noise=within)
