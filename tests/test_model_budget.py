@@ -149,3 +149,15 @@ def test_custom_networks_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     cap = replace(model, max_multiply_adds=1000)
     with pytest.raises(ConfigError, match="takes 221,264 multiply-adds an image"):
         check_budget(Config(model=cap), 10)
+
+
+def test_a_custom_network_over_budget_is_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"huge_{abs(hash(tmp_path)):x}"
+    source = "from torch import nn\n\ndef net(num_classes):\n    return nn.Conv2d(3, 200_000, 3)\n"
+    (tmp_path / f"{name}.py").write_text(source)  # one image's output: 720 MB; no logits at all
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ConfigError, match=r"has 5,600,000 parameters, over the budget of"):
+        check_budget(Config(model=CustomModelConfig(target=f"{name}.net")), 10)

@@ -19,7 +19,11 @@ CostOf = Callable[[ResNetConfig], "Cost"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters of a network and multiply-adds of one image's forward pass."""
+    """Parameters of a network and multiply-adds of one image's forward pass.
+
+    Args:
+        multiply_adds: 0 for a custom network whose parameters alone are over the budget.
+    """
 
     num_params: int
     multiply_adds: int
@@ -66,11 +70,14 @@ def resnet_cost(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
 def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
     import torch
 
-    from resnet_sweep.model.build import build_model, check_trains
+    from resnet_sweep.model.build import OverBudget, build_model, check_trains
     from resnet_sweep.model.summary import measure_layers
 
     assert isinstance(config.model, CustomModelConfig)
-    net = build_model(config, num_classes, image_size)
+    try:
+        net = build_model(config, num_classes, image_size)
+    except OverBudget as error:
+        return Cost(error.num_params, 0)
     check_trains(config.model, net, torch.arange(4) % num_classes, image_size)
     try:
         layers = measure_layers(net, image_size)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
@@ -17,6 +18,15 @@ from resnet_sweep.model.init import initialize
 from resnet_sweep.model.layers import use_ghost_norm
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import evaluation_mode
+
+
+class OverBudget(ConfigError):
+    """A custom network whose parameters alone are over the budget: it was not run."""
+
+    def __init__(self, config: CustomModelConfig, num_params: int) -> None:
+        problem = f"must be at least {num_params:,}, the parameters of {config.target}"
+        super().__init__("model.max_params", config.max_params, problem)
+        self.num_params = num_params
 
 
 def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
@@ -28,6 +38,7 @@ def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
 
     Raises:
         ConfigError: the network cannot be built, or does not give logits [N, num_classes].
+        OverBudget: a custom network has more than model.max_params.
     """
     net = _build(config, num_classes, image_size)
     ghost_size = config.regularization.ghost_batch_size
@@ -57,6 +68,9 @@ def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) 
         _refuse(config, f"calling it with {call} failed", error)
     if not isinstance(net, nn.Module):
         _refuse(config, f"must give a torch.nn.Module, but gave {type(net).__name__}")
+    num_params = sum(p.numel() for p in net.parameters() if not is_lazy(p))
+    if num_params > config.max_params:  # a pass of it may take minutes and all memory
+        raise OverBudget(config, num_params)
     _check_logits(config, net, num_classes, image_size)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         _refuse(config, "has no parameters to train")
