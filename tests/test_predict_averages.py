@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from prediction import IMAGES, LABELS, make_runs, predict_digits, predict_here, read_rows
 
-from resnet_sweep.prediction.predicting import load_nets, predict
+from resnet_sweep.data.custom import read_custom
+from resnet_sweep.prediction.predicting import _batches, load_nets, predict
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.trained_net import load_net
@@ -89,6 +90,15 @@ class _Counted:
 
     def changes(self) -> list[str]:
         return []
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_batches_are_the_images_in_order(ahead: bool) -> None:
+    np.save("images.npy", IMAGES[:20])
+    custom = read_custom(Path("images.npy"), [str(i) for i in range(10)], 32)
+    found = list(_batches(custom.images, 7, ahead))
+    assert [len(batch) for batch in found] == [7, 7, 6]
+    np.testing.assert_array_equal(np.concatenate(found), IMAGES[:20])
 
 
 def test_memory_grows_by_the_probabilities_alone(runs: Path) -> None:
