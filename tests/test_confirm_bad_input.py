@@ -187,7 +187,7 @@ def test_a_sweep_that_runs_is_refused(
 
 
 def test_a_run_that_diverges_is_told_and_counted(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ConfirmConfig(sweep=str(sweep), top_k=2, num_seeds=3, trial_timeout_seconds=60.0)
     plan = make_plan(sweep, options)
@@ -206,3 +206,9 @@ def test_a_run_that_diverges_is_told_and_counted(
     assert states.count(completed) == 4 and "scripted diverged" in (runs[1].error or "")
     assert [rival.seeds.num_failed for rival in findings.choose(plan, runs).rivals] == [1, 1]
     assert read_settings(place).trial_timeout_seconds == 60.0
+    printed = capsys.readouterr().out
+    assert printed.startswith("stage 1 of 3, to choose on a fresh split (choose): 6 runs\n")
+    first, second = (candidate.label for candidate in plan.candidates)
+    assert f"configuration 1 of 2 ({first}), seed 2 of 3 failed: diverged" in printed
+    assert f"configuration 2 of 2 ({second}), seed 3 of 3 completed: val_accuracy" in printed
+    assert "rejected" not in printed

@@ -239,18 +239,6 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(os.listdir(tmp_path / "run")) == ["model.pt", "model.pt2"]
 
 
-def test_help_names_every_option(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["export", "--help"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert not stopped.value.code
-    text = capsys.readouterr().out
-    for option in ("run", "format", "output", "num_images", "data_root"):
-        assert text.count(option) > 1, option
-
-
 def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Path) -> None:
     config = make_run(tmp_path / "run", small())
     config.regularization.dropout = config.regularization.stochastic_depth = 0.5

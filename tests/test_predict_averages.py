@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from prediction import IMAGES, LABELS, make_runs, predict_digits, predict_here, read_rows
+from prediction import IMAGES, LABELS, predict_digits, predict_here, read_rows
 
 from resnet_sweep.data.custom import read_custom
 from resnet_sweep.prediction.predicting import _batches, load_nets, predict
@@ -19,15 +19,7 @@ from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.trained_net import load_net
 
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_runs(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def _softmax_by_torch(run: Path, images: torch.Tensor) -> torch.Tensor:

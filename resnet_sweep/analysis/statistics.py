@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, stdtr, stdtrit
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 SIGNIFICANCE = 0.05
@@ -84,6 +84,15 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     sd = float(data.std(ddof=1))
     half = _t_quantile(n - 1) * sd / math.sqrt(n)
     return Interval(mean, sd, n, mean - half, mean + half)
+
+
+def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
+    share, z = num_hits / count, float(ndtri((1 + LEVEL) / 2))
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = math.sqrt(max(0.0, share * (1 - share)) / count + z**2 / (4 * count**2))
+    half = z * spread / (1 + z**2 / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
