@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.sweep.launching import LocalLauncher
+from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.running import hold_folder
 from resnet_sweep.sweep.settings import read_settings
 
@@ -184,6 +186,18 @@ def test_a_sweep_that_runs_is_refused(
     with hold_folder(sweep):
         line = _refused(capsys, monkeypatch, sweep.parent, "sweep=s")
     assert f"is in use (process {os.getpid()}" in line
+
+
+def test_a_read_only_sweep_is_one_line(
+    sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: FileLock) -> bool:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(lock.path))
+
+    monkeypatch.setattr(FileLock, "try_acquire", refuse)
+    line = _refused(capsys, monkeypatch, sweep.parent, "sweep=s")
+    assert line == "error: sweep=s: [Errno 30] Read-only file system: 's/sweep.lock'"
+    assert not (sweep / "confirm").exists()
 
 
 def test_a_run_that_diverges_is_told_and_counted(

@@ -40,6 +40,7 @@ NETS: dict[str, ModelConfig] = {
     "pad_leaky_5x5": small(
         shortcut="pad", activation="leaky_relu", kernel_size=5, stem_kernel_size=5, strides=[2, 2]
     ),
+    "pyramid": small(block="pyramid", shortcut="pad"),
     "custom": CustomModelConfig(target="trained_runs_nets.Attention"),
 }
 CUSTOM_NETS = """
@@ -250,6 +251,20 @@ def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Pa
     net.model.train()
     assert (formats.trace(net).module()(images)["logits"] - expected).abs().max() < 1e-5
     assert net.model.training
+
+
+def test_a_net_with_ghost_batch_norm_is_that_with_batch_norm(tmp_path: Path) -> None:
+    config = make_run(tmp_path / "run", small())
+    expected = by_hand(tmp_path / "run", digit_images()[:5])
+    config.regularization.ghost_batch_size = 16
+    content = {**read_model(tmp_path / "run"), "config": to_dict(config)}
+    write_model(tmp_path / "run", content)
+    (exported,) = export(
+        ExportConfig(run=str(tmp_path / "run"), format="torch_export", num_images=20)
+    )
+    module = torch.export.load(exported.path).module()
+    found = module(digit_images()[:5])["logits"].numpy()
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.engines
