@@ -36,6 +36,8 @@ from resnet_sweep.prediction.predicting import predict
 from resnet_sweep.records.checkpoint import write_model
 from resnet_sweep.trained_net import TrainedNet, load_net
 
+PIXELS = 3 * 32 * 32  # bytes of an image, which the mapped file brings into memory
+RESULTS = 10 * 4 + 8  # of its probabilities and its class
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
 CLASSES += ["dog", "frog", "horse", "ship", "truck"]
 PEAK = """
@@ -126,7 +128,10 @@ def print_memory(run: Path, folder: Path, count: int) -> None:
         peaks[images] = int(subprocess.run(command, check=True, capture_output=True).stdout)
     growth = (peaks[4 * count] - peaks[count]) * 1024 / (3 * count)
     listed = ", ".join(f"{n} images {kib / 2**20:.2f} GiB" for n, kib in peaks.items())
-    print(f"peak memory on the CPU: {listed}; {growth:.0f} bytes an image (pixels: 3072)")
+    beyond = (
+        f"{growth - PIXELS - RESULTS:+.0f} beyond its pixels ({PIXELS}) and results ({RESULTS})"
+    )
+    print(f"peak memory on the CPU: {listed}; {growth:.0f} bytes an image, {beyond}")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 TEMPORARY_SUFFIX = ".partial"
+ESCAPE = "backslashreplace"  # how a text file takes names that are no UTF-8
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.compose import conf_names, suggestion
 from resnet_sweep.console import say
 from resnet_sweep.errors import UserError
+from resnet_sweep.stopping import sigterm_as_interrupt
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
 FULL_ERROR = "HYDRA_FULL_ERROR"
 NOTHING = ("", "null")
 
@@ -28,11 +29,12 @@ NOTHING = ("", "null")
 def one_line_errors() -> Iterator[None]:
     """Turn a user's mistake into one line on stderr and exit status 2.
 
-    HYDRA_FULL_ERROR=1 leaves the traceback.
+    Ctrl-C and SIGTERM, where nothing within heeds them, end the program like an exception, with
+    130 and 143. HYDRA_FULL_ERROR=1 leaves the traceback of a mistake.
     """
     full = os.environ.get(FULL_ERROR) == "1"
     try:
-        with _environment(FULL_ERROR, "1"):  # else Hydra prints and exits with 1 by itself
+        with sigterm_as_interrupt(), _environment(FULL_ERROR, "1"):  # else Hydra exits by itself
             yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full:
@@ -50,9 +52,9 @@ def one_line_errors() -> Iterator[None]:
         if full:
             raise mistake from None
         sys.exit(fail(describe(mistake)))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         say("interrupted", sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 
 
 def refuse_multirun(command: str) -> None:

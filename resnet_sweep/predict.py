@@ -5,17 +5,13 @@ python -m resnet_sweep.predict run=outputs/runs/2026-11-22_10-00-00 input=my_ima
 
 from __future__ import annotations
 
-import signal
-import sys
-from datetime import datetime
 from pathlib import Path
 
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.console import say
 from resnet_sweep.options import read_options
-
-DEFAULT_FOLDER = Path("outputs/predictions")
+from resnet_sweep.staging import check_new_folder, staged_folder
 
 
 def predict_set(config: PredictConfig) -> Path:
@@ -34,10 +30,9 @@ def predict_set(config: PredictConfig) -> Path:
     from resnet_sweep.prediction.outcome import predict_custom
     from resnet_sweep.prediction.output import describe_outcome, write_outcome
     from resnet_sweep.prediction.predicting import load_nets
-    from resnet_sweep.prediction.staging import check_new_folder, staged_folder
 
     assert config.input is not None
-    folder = Path(config.output).expanduser() if config.output else _new_name()
+    folder = Path(config.output).expanduser()
     check_new_folder(folder)
     nets = load_nets(config.run, config.device, config.precision)
     path = Path(config.input).expanduser()
@@ -58,18 +53,8 @@ def predict_set(config: PredictConfig) -> Path:
     return folder
 
 
-def _new_name() -> Path:
-    return DEFAULT_FOLDER / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
-
-
-def _exit_on_sigterm() -> None:
-    """Let SIGTERM end the program as an exception does, so that nothing is left behind."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-
-
 def main() -> None:
     """Predict one set; see --help."""
-    _exit_on_sigterm()
     with one_line_errors():
         predict_set(read_options("predict", PredictConfig))
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.config.shift import ShiftConfig
 from resnet_sweep.options import read_options
+from resnet_sweep.staging import check_new_folder, staged_folder
 
 
 def main() -> None:
     """Report accuracy on shifted images; see --help."""
     with one_line_errors():
         options = read_options("shift", ShiftConfig)
-        from resnet_sweep.prediction.staging import check_new_folder, staged_folder
         from resnet_sweep.robustness.measure import measure  # these bring torch
         from resnet_sweep.robustness.report import print_report, write_report
 

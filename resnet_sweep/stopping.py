@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop after the step."""
+"""SIGINT and SIGTERM: as an exception, or as a wish to stop after the step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _active: list[StopRequest] = []  # of the main thread, the innermost last
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, with its number, as Ctrl-C does without."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class StopRequest:

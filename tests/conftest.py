@@ -46,6 +46,20 @@ def make_tiny_config() -> Config:
     )
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs, a and b, and sets of digits; see prediction.make_runs."""
+    from prediction import make_runs  # brings torch
+
+    return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def tiny_config() -> Config:
     return make_tiny_config()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 import sys
 from pathlib import Path
 
@@ -42,8 +41,6 @@ def predict_here(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     except SystemExit as stopped:
         assert isinstance(stopped.code, int)
         return stopped.code
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.sweep.launching import LocalLauncher
+from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.running import hold_folder
 from resnet_sweep.sweep.settings import read_settings
 
@@ -186,8 +188,20 @@ def test_a_sweep_that_runs_is_refused(
     assert f"is in use (process {os.getpid()}" in line
 
 
+def test_a_read_only_sweep_is_one_line(
+    sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: FileLock) -> bool:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(lock.path))
+
+    monkeypatch.setattr(FileLock, "try_acquire", refuse)
+    line = _refused(capsys, monkeypatch, sweep.parent, "sweep=s")
+    assert line == "error: sweep=s: [Errno 30] Read-only file system: 's/sweep.lock'"
+    assert not (sweep / "confirm").exists()
+
+
 def test_a_run_that_diverges_is_told_and_counted(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ConfirmConfig(sweep=str(sweep), top_k=2, num_seeds=3, trial_timeout_seconds=60.0)
     plan = make_plan(sweep, options)
@@ -206,3 +220,9 @@ def test_a_run_that_diverges_is_told_and_counted(
     assert states.count(completed) == 4 and "scripted diverged" in (runs[1].error or "")
     assert [rival.seeds.num_failed for rival in findings.choose(plan, runs).rivals] == [1, 1]
     assert read_settings(place).trial_timeout_seconds == 60.0
+    printed = capsys.readouterr().out
+    assert printed.startswith("stage 1 of 3, to choose on a fresh split (choose): 6 runs\n")
+    first, second = (candidate.label for candidate in plan.candidates)
+    assert f"configuration 1 of 2 ({first}), seed 2 of 3 failed: diverged" in printed
+    assert f"configuration 2 of 2 ({second}), seed 3 of 3 completed: val_accuracy" in printed
+    assert "rejected" not in printed

@@ -172,6 +172,8 @@ def test_the_report_tells_every_failure_and_every_n(
     sampling = re.search(r"adds about ±([\d.]+)\.", printed)
     assert sampling and float(sampling[1]) == pytest.approx((high - low) / 2 / 10_000, rel=0.02)
     assert "python -m it" in text and "diverged" in text
+    advice = "take the smallest, or confirm again with more seeds: num_seeds=10 name=confirm_10"
+    assert (advice in printed) == (len(findings.choice.tied) > 1)
     for suffix in ("json", "csv", "png", "svg"):
         assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
     assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)

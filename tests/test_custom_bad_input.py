@@ -15,28 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bad_sets import IMAGES, LABELS, check_refused, png_bomb
+from bad_sets import CLASSES, IMAGES, LABELS, check_refused, npy_header, png_bomb, zip_members
 
-from resnet_sweep.data.custom.numpy_files import MAX_FREE_BYTES
+from resnet_sweep.data.custom import read_custom
+from resnet_sweep.data.numpy_files import MAX_FREE_BYTES
 
 
 def _npy(array: np.ndarray, **options: bool) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, **options)
-    return buffer.getvalue()
-
-
-def _header(shape: str, descr: str = "'|u1'") -> bytes:
-    """Return an .npy file whose header claims anything."""
-    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 64
-
-
-def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -110,13 +97,16 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.pkl": (_batch(data=IMAGES[:0], labels=[]), "is empty"),
     "float.pkl": (_batch(data=IMAGES / 255), "images must be uint8"),
     "rows.pkl": (_batch(data=IMAGES.reshape(6, -1)[:, 1:]), "images must be uint8"),
-    "huge.npy": (_header("(1000000000, 32, 32, 3)"), "claims uint8 [1000000000, 32, 32, 3]"),
-    "overflow.npy": (_header("(4611686018427387904, 4611686018427387904, 32, 3)"), "claims uint8"),
-    "negative.npy": (_header("(-1, 32, 32, 3)"), "negative shape"),
-    "bool.npy": (_header("(True, 8, 8)"), "no integer in shape [True, 8, 8]"),
+    "huge.npy": (npy_header("(1000000000, 32, 32, 3)"), "claims uint8 [1000000000, 32, 32, 3]"),
+    "overflow.npy": (
+        npy_header("(4611686018427387904, 4611686018427387904, 32, 3)"),
+        "claims uint8",
+    ),
+    "negative.npy": (npy_header("(-1, 32, 32, 3)"), "negative shape"),
+    "bool.npy": (npy_header("(True, 8, 8)"), "no integer in shape [True, 8, 8]"),
     "objects.npy": (_npy(np.array([{}, 1], object), allow_pickle=True), "holds object"),
-    "records.npy": (_header("(1,)", "[('a', '<i4')]"), "must be numbers or text"),
-    "code.npy": (_header("__import__('os').mkdir('was_executed')"), "damaged .npy header"),
+    "records.npy": (npy_header("(1,)", "[('a', '<i4')]"), "must be numbers or text"),
+    "code.npy": (npy_header("__import__('os').mkdir('was_executed')"), "damaged .npy header"),
     "version.npy": (b"\x93NUMPY\x09\x00" + b"\0" * 99, "damaged .npy header"),
     "cut.npy": (_npy(IMAGES)[:-1], "damaged or cut off: claims uint8 [6, 8, 8, 3]"),
     "cut_header.npy": (_npy(IMAGES)[:40], "damaged .npy header"),
@@ -127,33 +117,34 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "none.npy": (_npy(IMAGES[:0]), "is empty: must hold at least one image"),
     "nothing.npy": (b"", "is empty"),
     "text.npy": (b"hello", "damaged .npy, or not recognised"),
-    "outside.npz": (_zip({"../../images.npy": _npy(IMAGES)}), "leads outside"),
-    "absolute.npz": (_zip({"/images.npy": _npy(IMAGES)}), "leads outside"),
-    "backslash.npz": (_zip({"..\\images.npy": _npy(IMAGES)}), "leads outside"),
-    "drive.npz": (_zip({"C:images.npy": _npy(IMAGES)}), "leads outside"),
+    "outside.npz": (zip_members({"../../images.npy": _npy(IMAGES)}), "leads outside"),
+    "absolute.npz": (zip_members({"/images.npy": _npy(IMAGES)}), "leads outside"),
+    "backslash.npz": (zip_members({"..\\images.npy": _npy(IMAGES)}), "leads outside"),
+    "drive.npz": (zip_members({"C:images.npy": _npy(IMAGES)}), "leads outside"),
     "huge.npz": (
-        _zip({"images.npy": _header("(99999999, 32, 32, 3)")}),
+        zip_members({"images.npy": npy_header("(99999999, 32, 32, 3)")}),
         "images.npy: damaged or cut",
     ),
     "bomb.npz": (
-        _zip({"images.npy": _npy(np.zeros((MAX_FREE_BYTES // 192 + 1, 8, 8, 3), np.uint8))}),
+        zip_members({"images.npy": _npy(np.zeros((MAX_FREE_BYTES // 192 + 1, 8, 8, 3), np.uint8))}),
         "images.npy: refused as a decompression bomb",
     ),
     "objects.npz": (
-        _zip({"images.npy": _npy(IMAGES), "labels.npy": _npy(LABELS.astype(object))}),
+        zip_members({"images.npy": _npy(IMAGES), "labels.npy": _npy(LABELS.astype(object))}),
         "labels.npy: refused, it holds object",
     ),
     "cut.npz": (_npz()[:-40], "damaged .npz"),
     "text.npz": (b"PK\x03\x04 nothing", "damaged .npz"),
-    "no_arrays.npz": (_zip({"data.pkl": b"x"}), "must be an .npz of arrays"),
+    "no_arrays.npz": (zip_members({"data.pkl": b"x"}), "must be an .npz of arrays"),
     "several.npz": (_npz(others=IMAGES), "must hold one array of images; holds"),
-    "no_images.npz": (_zip({"labels.npy": _npy(LABELS)}), "must hold one array of images"),
+    "no_images.npz": (zip_members({"labels.npy": _npy(LABELS)}), "must hold one array of images"),
     "labels.npz": (_npz(labels=LABELS + 1), "labels[1]: label must be from 0 to 1, is 2"),
     "labels_far.npz": (_npz(labels=LABELS.astype(np.uint64) + 2**63), "labels[0]: label must be"),
     "ids.npz": (_npz(ids=LABELS), "ids[2]: repeats the ID '0' of [0]"),
     "archive.tar.gz": (b"\x1f\x8b\x08" + b"\0" * 20, "is a gzip archive: unpack it"),
     "archive.tar": (b"x" * 257 + b"ustar" + b"\0" * 99, "is a tar archive: unpack it"),
     "notes.txt": (b"hello", "not recognised"),
+    "data.txt": (b"data from last week", "not recognised; must be an image folder"),
     "broken.png": (b"\x89PNG\r\n\x1a\n broken", "damaged, not an image"),
     "bomb.png": (png_bomb(30_000), "decompression bomb"),
     "small_bomb.png": (png_bomb(10_000), "decompression bomb"),
@@ -178,6 +169,23 @@ def test_those_pickles_would_have_run_code(
     assert os.listdir(tmp_path) == ["was_executed"]
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_compressed_in_other_ways(tmp_path: Path, compression: int) -> None:
+    """Whole ones are read; damaged ones and bombs are refused."""
+    path = tmp_path / "set.npz"
+    whole = zip_members({"images.npy": _npy(IMAGES)}, compression)
+    path.write_bytes(whole)
+    custom = read_custom(path, CLASSES, 8)
+    np.testing.assert_array_equal(custom.images.read(range(6)), IMAGES.transpose(0, 3, 1, 2))
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 255
+    path.write_bytes(spoilt)
+    check_refused(path, "images.npy: damaged")
+    zeros = np.zeros((MAX_FREE_BYTES // 192 + 1, 8, 8, 3), np.uint8)
+    path.write_bytes(zip_members({"images.npy": _npy(zeros)}, compression))
+    check_refused(path, "images.npy: refused as a decompression bomb")
+
+
 def test_every_truncation_of_an_npz_is_one_line(tmp_path: Path) -> None:
     whole = _npz()
     for length in range(1, len(whole), 37):
@@ -186,7 +194,7 @@ def test_every_truncation_of_an_npz_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_flipped_bit_in_a_member_is_found(tmp_path: Path) -> None:
-    content = bytearray(_zip({"images.npy": _npy(IMAGES)}, zipfile.ZIP_STORED))
+    content = bytearray(zip_members({"images.npy": _npy(IMAGES)}, zipfile.ZIP_STORED))
     content[500] ^= 1
     (tmp_path / "bit.npz").write_bytes(content)
     check_refused(tmp_path / "bit.npz", "Bad CRC-32")
@@ -194,8 +202,8 @@ def test_a_flipped_bit_in_a_member_is_found(tmp_path: Path) -> None:
 
 def test_a_member_that_claims_more_than_the_file(tmp_path: Path) -> None:
     """Sizes in the directory that are as false as the header's, so that they agree."""
-    small = _header("(1000000, 32, 32, 3)")
-    content = bytearray(_zip({"images.npy": small}, zipfile.ZIP_STORED))
+    small = npy_header("(1000000, 32, 32, 3)")
+    content = bytearray(zip_members({"images.npy": small}, zipfile.ZIP_STORED))
     directory = content.index(b"PK\x01\x02")
     size = 1000000 * 3072 + len(small) - 64
     struct.pack_into("<II", content, directory + 20, size, size)
@@ -206,7 +214,7 @@ def test_a_member_that_claims_more_than_the_file(tmp_path: Path) -> None:
 def test_a_header_is_not_read_as_far_as_it_claims(tmp_path: Path) -> None:
     length = 2**25
     long = b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + b" " * length
-    (tmp_path / "long.npz").write_bytes(_zip({"images.npy": long}))
+    (tmp_path / "long.npz").write_bytes(zip_members({"images.npy": long}))
     (tmp_path / "long.npy").write_bytes(long)
     for name in ("long.npz", "long.npy"):
         tracemalloc.start()

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from resnet_sweep.data.custom import CustomSet, Group, read_custom
+from resnet_sweep.data.custom.folder import SMALL_FILE
 
 RNG = np.random.default_rng(0)
 CLASSES = ("cat", "dog", "bird", "frog")
@@ -159,6 +160,15 @@ def test_a_folder_without_classes_has_no_labels(tmp_path: Path) -> None:
     one = _read(tmp_path / "dog" / "1.png")
     assert one.ids == ("1.png",)
     np.testing.assert_array_equal(_pixels(one)[0], _pixels(custom)[1])
+
+
+def test_files_large_enough_for_threads_are_read_in_order(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (6, 90, 90, 3), dtype=np.uint8)  # noise does not shrink
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    assert (tmp_path / "0.png").stat().st_size > SMALL_FILE
+    found = _pixels(_read(tmp_path, 90))
+    np.testing.assert_array_equal(found.transpose(0, 2, 3, 1), images)
 
 
 def test_changed_image_files_are_told_once_they_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bad_sets import npy_header, zip_members
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.data.arrays import find_image_side
 from resnet_sweep.data.dataset import count_classes, load_dataset
 from resnet_sweep.errors import ConfigError, UserError
 
@@ -113,7 +117,7 @@ def test_wrong_images_are_refused(tmp_path: Path, images: Any, found: str) -> No
         (LABELS[:0], r"found int64 \[0\]"),
         (np.array([0, 2**63 + 5], np.uint64), f"found {2**63 + 5}"),
         (np.zeros(6, int), "must hold at least 2 classes"),
-        (np.array([0, {}], dtype=object), "cannot be read as a NumPy file .*allow_pickle"),
+        (np.array([0, {}], dtype=object), "refused, it holds object"),
     ],
 )
 def test_wrong_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> None:
@@ -142,7 +146,7 @@ class _Touch:
 def test_objects_are_refused_and_not_run(tmp_path: Path) -> None:
     _save_npz(tmp_path, "train", np.array([_Touch(tmp_path / "ran")], dtype=object))
     _save_npz(tmp_path, "test")
-    with pytest.raises(UserError, match=r"train.npz: cannot be read as a NumPy file"):
+    with pytest.raises(UserError, match=r"train.npz: images.npy: refused, it holds"):
         load_dataset(_config(tmp_path))
     assert not (tmp_path / "ran").exists()
 
@@ -154,7 +158,7 @@ def test_truncated_files_are_named(tmp_path: Path, save: Callable[..., None], le
     save(tmp_path, "test")
     name = "train.npz" if save is _save_npz else "train_images.npy"
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:length])
-    with pytest.raises(UserError, match=f"{name}: cannot be read as a NumPy file") as raised:
+    with pytest.raises(UserError, match=f"{name}: damaged") as raised:
         load_dataset(_config(tmp_path))
     assert "\n" not in str(raised.value)
 
@@ -171,5 +175,29 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load_dataset(_config(tmp_path))
     np.save(tmp_path / "train_labels.npy", LABELS)
     (tmp_path / "train.npz").write_bytes((tmp_path / "train_labels.npy").read_bytes())
+    with pytest.raises(UserError, match=r"train.npz: damaged .npz \(File is not a zip file\)"):
+        count_classes(_config(tmp_path))
+    np.savez(tmp_path / "train.npz", images=CHW)
     with pytest.raises(UserError, match=r"train.npz: must be an .npz with `labels`"):
         count_classes(_config(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "train.npz"])
+def test_a_claim_beyond_the_file_is_refused_before_memory_is_set_aside(
+    tmp_path: Path, name: str
+) -> None:
+    (_save_npz if name.endswith(".npz") else _save_npy)(tmp_path, "train")
+    claim = npy_header("(1000000000, 3, 8, 8)")
+    if name.endswith(".npz"):
+        labels = io.BytesIO()
+        np.save(labels, LABELS)
+        claim = zip_members({"images.npy": claim, "labels.npy": labels.getvalue()})
+    (tmp_path / name).write_bytes(claim)
+    tracemalloc.start()
+    try:
+        for read in (load_dataset, find_image_side):
+            with pytest.raises(UserError, match=r"damaged or cut off: claims uint8 \[1000000000"):
+                read(_config(tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

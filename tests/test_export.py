@@ -40,6 +40,7 @@ NETS: dict[str, ModelConfig] = {
     "pad_leaky_5x5": small(
         shortcut="pad", activation="leaky_relu", kernel_size=5, stem_kernel_size=5, strides=[2, 2]
     ),
+    "pyramid": small(block="pyramid", shortcut="pad"),
     "custom": CustomModelConfig(target="trained_runs_nets.Attention"),
 }
 CUSTOM_NETS = """
@@ -239,18 +240,6 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(os.listdir(tmp_path / "run")) == ["model.pt", "model.pt2"]
 
 
-def test_help_names_every_option(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["export", "--help"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert not stopped.value.code
-    text = capsys.readouterr().out
-    for option in ("run", "format", "output", "num_images", "data_root"):
-        assert text.count(option) > 1, option
-
-
 def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Path) -> None:
     config = make_run(tmp_path / "run", small())
     config.regularization.dropout = config.regularization.stochastic_depth = 0.5
@@ -262,6 +251,20 @@ def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Pa
     net.model.train()
     assert (formats.trace(net).module()(images)["logits"] - expected).abs().max() < 1e-5
     assert net.model.training
+
+
+def test_a_net_with_ghost_batch_norm_is_that_with_batch_norm(tmp_path: Path) -> None:
+    config = make_run(tmp_path / "run", small())
+    expected = by_hand(tmp_path / "run", digit_images()[:5])
+    config.regularization.ghost_batch_size = 16
+    content = {**read_model(tmp_path / "run"), "config": to_dict(config)}
+    write_model(tmp_path / "run", content)
+    (exported,) = export(
+        ExportConfig(run=str(tmp_path / "run"), format="torch_export", num_images=20)
+    )
+    module = torch.export.load(exported.path).module()
+    found = module(digit_images()[:5])["logits"].numpy()
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.engines

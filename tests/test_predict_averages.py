@@ -11,22 +11,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from prediction import IMAGES, LABELS, make_runs, predict_digits, predict_here, read_rows
+from prediction import IMAGES, LABELS, predict_digits, predict_here, read_rows
 
-from resnet_sweep.prediction.predicting import load_nets, predict
+from resnet_sweep.data.custom import read_custom
+from resnet_sweep.prediction.predicting import _batches, load_nets, predict
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.trained_net import load_net
 
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_runs(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def _softmax_by_torch(run: Path, images: torch.Tensor) -> torch.Tensor:
@@ -89,6 +82,15 @@ class _Counted:
 
     def changes(self) -> list[str]:
         return []
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_batches_are_the_images_in_order(ahead: bool) -> None:
+    np.save("images.npy", IMAGES[:20])
+    custom = read_custom(Path("images.npy"), [str(i) for i in range(10)], 32)
+    found = list(_batches(custom.images, 7, ahead))
+    assert [len(batch) for batch in found] == [7, 7, 6]
+    np.testing.assert_array_equal(np.concatenate(found), IMAGES[:20])
 
 
 def test_memory_grows_by_the_probabilities_alone(runs: Path) -> None:

@@ -9,12 +9,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_s
 
 from resnet_sweep.data.custom import Group
 from resnet_sweep.prediction.scoring import (
+    Accuracy,
     count_confusion,
     expected_calibration_error,
     find_confident_mistakes,
     score,
     score_groups,
-    wilson_interval,
 )
 
 RNG = np.random.default_rng(0)
@@ -24,10 +24,23 @@ PROBABILITIES = (np.exp(_LOGITS) / np.exp(_LOGITS).sum(1, keepdims=True)).astype
 GUESSES = PROBABILITIES.argmax(1)
 
 
-@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (1, 3), (823, 1000), (5, 9)])
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (1, 3), (9370, 10000), (1, 1)])
 def test_the_interval_is_wilsons(hits: int, count: int) -> None:
     reference = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(hits, count) == pytest.approx((reference.low, reference.high))
+    expected = pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert Accuracy(hits / count, count).interval == expected
+
+
+def test_the_interval_of_a_mean_holds_it_often_enough() -> None:
+    """400 draws of 200 images, of which each is right at none, some or all of five strengths."""
+    generator = np.random.default_rng(0)
+    skill = generator.beta(2, 1, (400, 200, 1))
+    hits = generator.random((400, 200, 5)) < skill
+    inside = [
+        low <= 2 / 3 <= high
+        for low, high in (Accuracy(float(each.mean()), 200).interval for each in hits)
+    ]
+    assert np.mean(inside) > 0.95
 
 
 def test_scores_agree_with_scikit_learn() -> None:
@@ -49,7 +62,8 @@ def test_a_class_without_images_has_no_accuracy() -> None:
 
 def test_images_that_are_not_independent_get_no_interval() -> None:
     found = score(PROBABILITIES, LABELS, are_independent=False)
-    assert found.overall.low is None and found.overall.high is None
+    values = found.overall.to_json()
+    assert values["low"] is None and values["high"] is None and values["num_images"] == 400
 
 
 def _calibration_by_hand(num_bins: int) -> float:
@@ -95,4 +109,4 @@ def test_groups_are_scored_apart() -> None:
     first, second = score_groups(PROBABILITIES, LABELS, groups)
     assert first.accuracy.accuracy == (GUESSES[:100] == LABELS[:100]).mean()
     assert second.accuracy.accuracy == (GUESSES[100:] == LABELS[100:]).mean()
-    assert second.accuracy.num_images == 300 and second.accuracy.low is not None
+    assert second.accuracy.num_images == 300 and second.accuracy.are_independent

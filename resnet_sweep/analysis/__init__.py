@@ -3,7 +3,7 @@
     from resnet_sweep.analysis import load_runs
     runs = load_runs("outputs")
 
-Nothing else in the package imports it but what confirms a sweep.
+Nothing else in the package imports it but what reports: confirmation, prediction and shift.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, stdtr, stdtrit
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 SIGNIFICANCE = 0.05
@@ -92,6 +92,17 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     sd = math.sqrt(_squares(data) / (n - 1))
     half = _t_quantile(n - 1) * sd / math.sqrt(n)
     return Interval(mean, sd, n, mean - half, mean + half)
+
+
+def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
+    share, z = num_hits / count, float(ndtri((1 + LEVEL) / 2))
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = math.sqrt(max(0.0, share * (1 - share)) / count + z**2 / (4 * count**2))
+    half = z * spread / (1 + z**2 / count)
+    # At the ends the terms cancel but for rounding.
+    low = 0.0 if num_hits == 0 else max(0.0, middle - half)
+    return low, 1.0 if num_hits == count else min(1.0, middle + half)
 
 
 def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:

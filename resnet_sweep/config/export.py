@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from resnet_sweep.config.shift import paths_of
+from resnet_sweep.config.paths import list_of
 from resnet_sweep.errors import require, require_int, require_one_of
 
 FORMATS = ("onnx", "torch_export")
@@ -31,7 +31,7 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.run), "run", self.run, "must be a run folder")
-        self.format = paths_of("format", self.format)
+        self.format = list_of("format", self.format)
         require(len(self.format) > 0, "format", "[]", f"must be some of {', '.join(FORMATS)}")
         for name in self.format:
             require_one_of("format", name, FORMATS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from resnet_sweep.config.paths import distinct_paths
 from resnet_sweep.config.train import DEVICES, PRECISIONS
-from resnet_sweep.errors import ConfigError, require, require_int, require_one_of
+from resnet_sweep.errors import require, require_int, require_one_of
 
 TTA_MODES = ("none", "flip", "flip_shift")
 LABEL_STYLES = ("names", "indices")
+RUNS = "must be a run folder, or a list of different ones: run=[a,b]"
 
 
 @dataclass
@@ -18,7 +20,7 @@ class PredictConfig:
 
     Args:
         run: a run folder, or a list of them: an ensemble. After the checks always a list.
-        output: folder to make; null: outputs/predictions/<date>_<time>.
+        output: folder to make.
         precision: null: the run's own on a GPU, else fp32.
         batch_size: images at once; null: as in the evaluations of training.
         num_threads: CPU threads; null: torch's choice.
@@ -26,7 +28,7 @@ class PredictConfig:
 
     run: Any = None
     input: Optional[str] = None
-    output: Optional[str] = None
+    output: str = "outputs/predictions"
     labels: str = "names"
     tta: str = "none"
     device: str = "auto"
@@ -37,9 +39,9 @@ class PredictConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        self.run = _as_folders(self.run)
+        self.run = distinct_paths("run", self.run, RUNS)
         require(bool(self.input), "input", self.input, "must be a file or folder of images")
-        require(self.output != "", "output", self.output, "must be a folder to make")
+        require(bool(self.output), "output", self.output, "must be a folder to make")
         require_one_of("labels", self.labels, LABEL_STYLES)
         require_one_of("tta", self.tta, TTA_MODES)
         require_one_of("device", self.device, DEVICES)
@@ -49,12 +51,3 @@ class PredictConfig:
             require_int("batch_size", self.batch_size, 1)
         if self.num_threads is not None:
             require_int("num_threads", self.num_threads, 1, 1024)
-
-
-def _as_folders(value: Any) -> list[str]:
-    folders = value if isinstance(value, list) else [value]
-    allowed = "must be a run folder, or a list of different ones: run=[a,b]"
-    texts = [str(each) for each in folders if isinstance(each, (str, int, float)) and each != ""]
-    if not texts or len(texts) != len(folders) or len(set(texts)) != len(texts):
-        raise ConfigError("run", value, allowed)
-    return texts

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from resnet_sweep.config.paths import distinct_paths
+from resnet_sweep.config.predict import RUNS
 from resnet_sweep.config.train import DEVICES
-from resnet_sweep.errors import ConfigError, require, require_int, require_one_of
+from resnet_sweep.errors import require, require_int, require_one_of
 
 NUM_STRENGTHS = 5
+SETS = "must be a labelled custom set, or a list of different ones: custom=[a,b]"
 # Names as the files of CIFAR-10-C have them.
 CORRUPTIONS = (
     "gaussian_noise",
@@ -47,29 +50,14 @@ class ShiftConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        self.run = paths_of("run", self.run)
-        self.custom = paths_of("custom", self.custom)
-        require(len(self.run) > 0, "run", None, "must be a run folder or a list of them")
-        require(is_text(self.output), "output", self.output, "must be a folder")
+        self.run = distinct_paths("run", self.run, RUNS)
+        self.custom = distinct_paths("custom", self.custom, SETS) if self.custom else []
+        require(bool(self.output), "output", self.output, "must be a folder to make")
         for name in self.corruptions:
             require_one_of("corruptions", name, CORRUPTIONS)
-        for name in ("run", "custom", "corruptions"):
-            values = getattr(self, name)
-            require(len(set(values)) == len(values), name, values, "names one of them twice")
+        is_distinct = len(set(self.corruptions)) == len(self.corruptions)
+        require(is_distinct, "corruptions", self.corruptions, "names one of them twice")
         require_int("seed", self.seed, 0, 2**63 - 1)
         if self.test_subset is not None:
             require_int("test_subset", self.test_subset, 1)
         require_one_of("device", self.device, DEVICES)
-
-
-def is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def paths_of(field_name: str, value: Any) -> list[str]:
-    """Return the list of paths that a field with one path or a list of them means."""
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    for item in values:
-        if not isinstance(item, (str, int, float)) or isinstance(item, bool) or item == "":
-            raise ConfigError(field_name, value, "must be a path or a list of paths")
-    return [str(item) for item in values]

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -32,10 +30,10 @@ from resnet_sweep.confirmation.planning import (
 )
 from resnet_sweep.confirmation.stages import Crew, run_stage
 from resnet_sweep.console import say
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import is_sweep
-from resnet_sweep.sweep.running import FolderInUse, hold_folder
+from resnet_sweep.sweep.running import hold_or_refuse
 from resnet_sweep.sweep.status import duration
 
 
@@ -58,27 +56,15 @@ class Confirming:
         """Plan, train what is not trained yet, and report."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         require(is_sweep(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
-        with self._sweep_to_itself():
+        with hold_or_refuse(self.sweep, "sweep", self._in_use):  # against other confirmations too
             self._check_name()
             plan = self._plan()
             say(f"confirmation: {self.folder}")
             self._confirm(plan)
 
-    @contextmanager
-    def _sweep_to_itself(self) -> Iterator[None]:
-        """Hold the sweep against a sitting of its own and against other confirmations."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(hold_folder(self.sweep))
-            except FolderInUse as holder:
-                allowed = f"is in use ({holder}): confirm it when that has ended"
-                raise ConfigError("sweep", self.sweep, allowed) from holder
-            except OSError as error:
-                raise ConfigError("sweep", self.sweep, str(error)) from error
-            try:
-                yield
-            except OSError as error:
-                raise UserError(f"{self.folder}: {error}") from error
+    def _in_use(self, holder: str) -> ConfigError:
+        allowed = f"is in use ({holder}): confirm it when that has ended"
+        return ConfigError("sweep", self.sweep, allowed)
 
     def _check_name(self) -> None:
         """Refuse a folder that is there and not a confirmation's, or is about to be another's."""

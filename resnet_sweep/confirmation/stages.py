@@ -6,6 +6,7 @@ Each stage is a study of its own in SWEEP/confirm/STAGE, with a run folder by nu
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor
 
 OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
+TITLES = {
+    "choose": "stage 1 of 3, to choose on a fresh split",
+    "over_promise": "stage 2 of 3, the sweep's best on its own split",
+    "test": "stage 3 of 3, the chosen one and the baseline on the test set",
+}
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 
 
@@ -74,12 +80,28 @@ def run_stage(
     place = folder / stage
     settings = _settings(stage, runs, crew)
     study = prepare_stage(sweep, place, settings, runs)
-    status = Status(study, settings.objectives, len(runs), crew.options.status_seconds)
+    seconds, names = crew.options.status_seconds, name_runs(runs)
+    status = Status(study, settings.objectives, len(runs), seconds, names=names)
+    status.say(f"{TITLES[stage]} ({stage}): {len(runs)} runs")
     launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
     supervise(supervisor, crew.num_workers, crew.go_on)
     return [_ended(study, stage, number, run, place) for number, run in enumerate(runs)]
+
+
+def name_runs(runs: list[PlannedRun]) -> list[str]:
+    """Return what each run is called: `configuration 2 of 5 (trial 17), seed 3 of 3`."""
+    configurations = list(dict.fromkeys(run.configuration for run in runs))
+    all_seeds = Counter(run.configuration for run in runs)
+    seeds: Counter[str] = Counter()
+    names = []
+    for run in runs:
+        label = run.configuration
+        seeds[label] += 1
+        place = f"configuration {configurations.index(label) + 1} of {len(configurations)}"
+        names.append(f"{place} ({label}), seed {seeds[label]} of {all_seeds[label]}")
+    return names
 
 
 def prepare_stage(

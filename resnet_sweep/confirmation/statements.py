@@ -44,7 +44,18 @@ def _tied(choice: Choice) -> list[str]:
         f"Cannot be told apart from the best ({_test(choice)}): {names}.",
         f"The smallest net among them: {small.candidate.label}, {size}, mean "
         f"{number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}{_behind(small)}.",
+        *_what_to_do(choice),
     ]
+
+
+def _what_to_do(choice: Choice) -> list[str]:
+    """Return what a reader can do where the seeds do not tell the best from another."""
+    if len(choice.tied) == 1:
+        return []
+    n = next((n for n in (10, 20) if n > choice.chosen.seeds.interval.n), None)
+    which = "All of them" if len(choice.tied) == len(choice.rivals) else "These"
+    more = "more seeds" if n is None else f"more seeds: num_seeds={n} name=confirm_{n}"
+    return [f"{which} may be equally good: take the smallest, or confirm again with {more}."]
 
 
 def _test(choice: Choice) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
 from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.data.numpy_files import NpzFile, open_npy
 from resnet_sweep.errors import ConfigError, UserError, require
 
 _ALLOWED_IMAGES = "images must be uint8 [N, S, S, 3], [N, 3, S, S] or grey [N, S, S], S at least 4"
@@ -50,23 +50,17 @@ def count_label_classes(config: ArraysConfig) -> int:
 
 
 def find_image_side(config: ArraysConfig) -> int:
-    """Return the side of the training images, from the header of their file where it has one."""
-    root = _find_root(config)
-    try:
-        shape = _read_shape(Path(_describe(root, "train", "images")))
-    except Exception:  # whatever is wrong with it, reading the array says it better
-        shape = _read_images(root, "train").shape
-    return int(shape[2])  # the side in all three layouts
-
-
-def _read_shape(path: Path) -> tuple[int, ...]:
+    """Return the side of the training images, from the header of their file."""
+    path = _find(_find_root(config), "train", "images")
     if path.suffix == ".npy":
-        return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-    with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-        header = (read or np.lib.format.read_array_header_2_0)(file)
-        return tuple(header[0])
+        shape = open_npy(path).shape
+    else:
+        archive = NpzFile(path)
+        _check_has(archive, "images")
+        shape = archive.header("images").shape
+    if len(shape) not in (3, 4):
+        raise UserError(f"{path}: {_ALLOWED_IMAGES}; found {list(shape)}")
+    return int(shape[2])  # the side in all three layouts
 
 
 def _find_root(config: ArraysConfig) -> Path:
@@ -122,27 +116,22 @@ def _describe(root: Path, part: str, field: str) -> str:
     return str(npz if npz.exists() else root / f"{part}_{field}.npy")
 
 
-def _read(root: Path, part: str, field: str) -> NDArray[Any]:
+def _find(root: Path, part: str, field: str) -> Path:
     path = Path(_describe(root, part, field))
     if not path.exists():
         raise UserError(f"{path}: no such file, nor {part}.npz")
-    try:
-        array = _load(path, field)
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: cannot be read as a NumPy file ({reason})") from None
-    if array is None:
-        allowed = f"an .npz with `{field}`" if path.suffix == ".npz" else "a single array"
-        raise UserError(f"{path}: must be {allowed}")
-    return array
+    return path
 
 
-def _load(path: Path, field: str) -> NDArray[Any] | None:
-    """Return the array, or None where an .npz lacks the field or stands for an .npy or so."""
-    with path.open("rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        is_single = isinstance(loaded, np.ndarray)
-        if is_single != (path.suffix == ".npy"):
-            return None
-        array: NDArray[Any] | None = loaded if is_single else loaded.get(field)
-        return array
+def _read(root: Path, part: str, field: str) -> NDArray[Any]:
+    path = _find(root, part, field)
+    if path.suffix == ".npy":
+        return np.array(open_npy(path))  # from the disk into memory, where training wants it
+    archive = NpzFile(path)
+    _check_has(archive, field)
+    return archive.read(field)
+
+
+def _check_has(archive: NpzFile, field: str) -> None:
+    if field not in archive.members:
+        raise UserError(f"{archive.path}: must be an .npz with `{field}`")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_sweep.atomic import write_atomically
+from resnet_sweep.atomic import replacing
 from resnet_sweep.config.export import ExportConfig
 from resnet_sweep.console import say
 from resnet_sweep.data.split import split_train_val
@@ -25,6 +25,7 @@ from resnet_sweep.exporting.formats import (
     trace,
 )
 from resnet_sweep.run_data import read_run_data
+from resnet_sweep.staging import check_folder, made_folder
 from resnet_sweep.trained_net import TrainedNet, load_net
 
 TOLERANCE = 1e-4
@@ -68,11 +69,13 @@ def export(options: ExportConfig) -> list[Exported]:
     """
     assert options.run is not None
     require_packages(options.format)
-    net = load_net(Path(options.run), device="cpu", precision="fp32")
+    if options.output is not None:
+        check_folder(Path(options.output).expanduser())
+    net = load_net(Path(options.run).expanduser(), device="cpu", precision="fp32")
     sample = _read_sample(net, options)
     expected = _original(net, sample.images)
     program = trace(net)
-    folder = Path(options.output) if options.output else net.run_dir
+    folder = Path(options.output).expanduser() if options.output else net.run_dir
     contents, exported = [], []
     for name in options.format:
         content = to_bytes(program, name, net)
@@ -80,8 +83,7 @@ def export(options: ExportConfig) -> list[Exported]:
         _check(name, differences, expected)
         contents.append(content)
         exported.append(Exported(folder / FILE_NAMES[name], name, differences, sample))
-    for content, each in zip(contents, exported, strict=True):
-        _write(each.path, content)
+    _write(folder, {each.path: content for each, content in zip(exported, contents, strict=True)})
     return exported
 
 
@@ -134,9 +136,11 @@ def _check(name: str, differences: dict[str, float], expected: Outputs) -> None:
             raise UserError(f"format={name}: {found}, more than {allowed:.1e}; nothing is written")
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(folder: Path, contents: dict[Path, bytes]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: file.write(content))
+        with made_folder(folder):
+            for path, content in contents.items():
+                with replacing(path) as file:
+                    file.write(content)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.atomic import ESCAPE
 from resnet_sweep.environment import device_name, git_commit, versions
 from resnet_sweep.prediction.outcome import Outcome
 from resnet_sweep.prediction.scoring import (
@@ -26,7 +26,6 @@ SCHEMA_VERSION = 1
 PREDICTIONS, PREDICTIONS_TTA = "predictions.csv", "predictions_tta.csv"
 PROBABILITIES, REPORT, CONFUSION = "probabilities.npz", "report.json", "confusion.csv"
 NUM_WORST = 3
-ESCAPE = "backslashreplace"  # for names that are no UTF-8
 
 
 def write_outcome(folder: Path, outcome: Outcome, label_style: str) -> None:
@@ -101,7 +100,7 @@ def make_report(outcome: Outcome) -> dict[str, Any]:
         "tta": {"mode": mode, "num_views": num_views},
         "plain": _score_values(outcome, outcome.score, outcome.groups),
         "augmented": _score_values(outcome, outcome.score_tta, outcome.groups_tta),
-        "members": [asdict(each) for each in outcome.members],
+        "members": [each.to_json() for each in outcome.members],
         "seconds": outcome.seconds,
         "images_per_second": len(custom) / outcome.seconds,
         "device": device_name(execution.device),
@@ -118,13 +117,13 @@ def _score_values(
         return None
     classes = zip(outcome.class_names, found.per_class, strict=True)
     return {
-        **asdict(found.overall),
+        **found.overall.to_json(),
         "cross_entropy": found.cross_entropy,
         "expected_calibration_error": found.calibration_error,
         "calibration_method": f"{NUM_BINS} equally wide bins, Guo et al. 2017, arXiv:1706.04599",
-        "per_class": {name: None if each is None else asdict(each) for name, each in classes},
+        "per_class": {name: None if each is None else each.to_json() for name, each in classes},
         "groups": [
-            {"name": g.group.name, "severity": g.group.severity, **asdict(g.accuracy)}
+            {"name": g.group.name, "severity": g.group.severity, **g.accuracy.to_json()}
             for g in groups
         ],
     }
@@ -154,9 +153,10 @@ def describe_outcome(outcome: Outcome) -> Iterator[str]:
 def describe_accuracy(accuracy: Accuracy) -> str:
     """Return an accuracy with its interval and n."""
     text = f"{accuracy.accuracy:.4f}"
-    if accuracy.low is None:
+    if not accuracy.are_independent:
         return f"{text} (n = {accuracy.num_images}, not independent)"
-    interval = f"95% interval {accuracy.low:.4f} to {accuracy.high:.4f}"
+    low, high = accuracy.interval
+    interval = f"95% interval {low:.4f} to {high:.4f}"
     return f"{text} ({interval}, n = {accuracy.num_images})"
 
 

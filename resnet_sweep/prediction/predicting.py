@@ -80,7 +80,8 @@ def predict(
     guesses = np.empty((len(nets), count), np.int64)
     starts = _progress(range(0, count, size), show_progress)
     with _fits(size):
-        for start, batch in zip(starts, _batches(images, size), strict=True):
+        batches = _batches(images, size, ahead=execution.device.type != "cpu")
+        for start, batch in zip(starts, batches, strict=True):
             rows = slice(start, start + len(batch))
             on_device = torch.from_numpy(batch).to(execution.device)
             mean, mean_of_views, each = _predict_batch(nets, on_device, views)
@@ -112,9 +113,16 @@ def _check_finite(nets: Sequence[TrainedNet], probabilities: Probabilities) -> N
         raise UserError(f"run: {runs}: probabilities of image {bad[0]} are not finite; {advice}")
 
 
-def _batches(images: ImageSource, size: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield all images in batches; the next one is read meanwhile."""
+def _batches(images: ImageSource, size: int, ahead: bool) -> Iterator[NDArray[np.uint8]]:
+    """Yield all images in batches.
+
+    Args:
+        ahead: read the next batch meanwhile. On a CPU that takes from the net what it gives.
+    """
     ranges = [range(i, min(i + size, len(images))) for i in range(0, len(images), size)]
+    if not ahead:
+        yield from map(images.read, ranges)
+        return
     with ThreadPoolExecutor(1, "read") as pool:
         coming = pool.submit(images.read, ranges[0])
         for following in [*ranges[1:], None]:

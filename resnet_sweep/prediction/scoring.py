@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.analysis.statistics import wilson_interval
 from resnet_sweep.data.custom import Group
 
 NUM_BINS = 15
-_Z95 = 1.959963984540054
 
 Labels = NDArray[np.int64]
 
@@ -22,13 +22,29 @@ class Accuracy:
     """A share of images, as a fraction.
 
     Args:
-        low, high: 95% interval (Wilson 1927); null where images are not independent.
+        accuracy: a share, or the mean of several on the same images. The mean of n values in
+            [0, 1] varies no more than a share of n, so that its interval is wide enough.
+        are_independent: false where images occur several times, as corrupted copies do.
     """
 
     accuracy: float
     num_images: int
-    low: float | None
-    high: float | None
+    are_independent: bool = True
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Return the 95% interval, which holds for independent images alone."""
+        return wilson_interval(self.accuracy * self.num_images, self.num_images)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return accuracy, number and interval; without one for images that are not independent."""
+        low, high = self.interval if self.are_independent else (None, None)
+        return {
+            "accuracy": self.accuracy,
+            "num_images": self.num_images,
+            "low": low,
+            "high": high,
+        }
 
 
 @dataclass(frozen=True)
@@ -87,20 +103,7 @@ def score_groups(
 
 def measure_accuracy(hits: NDArray[np.bool_], are_independent: bool = True) -> Accuracy:
     """Return the share of hits; there must be an image."""
-    share, count = float(hits.mean()), len(hits)
-    low, high = wilson_interval(int(hits.sum()), count) if are_independent else (None, None)
-    return Accuracy(share, count, low, high)
-
-
-def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
-    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
-    share, square = num_hits / count, _Z95**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    spread = math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    half = _Z95 * spread / (1 + square / count)
-    # At the ends the terms cancel but for rounding.
-    low = 0.0 if num_hits == 0 else max(0.0, middle - half)
-    return low, 1.0 if num_hits == count else min(1.0, middle + half)
+    return Accuracy(float(hits.mean()), len(hits), are_independent)
 
 
 def expected_calibration_error(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.style import CYCLE, GREY, new_figure, plain
 from resnet_sweep.analysis.terminal import printable
+from resnet_sweep.prediction.scoring import Accuracy
 from resnet_sweep.robustness.scores import (
     ALL_CORRUPTIONS,
     CLEAN,
@@ -17,7 +18,6 @@ from resnet_sweep.robustness.scores import (
     ModelScores,
     Report,
     Row,
-    Score,
 )
 
 COLUMNS = 3
@@ -82,14 +82,14 @@ def _draw_sets(axes: Axes, names: list[str], report: Report) -> None:
 
 def _label(name: str, report: Report) -> str:
     rows = [row for row in report.models[0].rows if row.name == name]
-    return f"{plain(printable(name), 40)} (n={rows[0].overall.n:,})"
+    return f"{plain(printable(name), 40)} (n={rows[0].overall.num_images:,})"
 
 
 def _find(model: ModelScores, kind: str, name: str | None = None) -> Row:
     return next(row for row in model.rows if row.kind == kind and name in (None, row.name))
 
 
-def _bar(score: Score) -> tuple[float, float]:
+def _bar(score: Accuracy) -> tuple[float, float]:
     low, high = score.interval
     return max(0.0, score.accuracy - low), max(0.0, high - score.accuracy)
 

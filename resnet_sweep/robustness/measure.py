@@ -21,6 +21,7 @@ from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.custom import CustomSet, read_custom
 from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.predicting import predict
+from resnet_sweep.prediction.scoring import Accuracy, measure_accuracy
 from resnet_sweep.robustness.scores import (
     CLEAN,
     CORRUPTION,
@@ -28,7 +29,6 @@ from resnet_sweep.robustness.scores import (
     ModelScores,
     Report,
     Row,
-    Score,
     escape,
     make_row,
     mean_row,
@@ -38,10 +38,8 @@ from resnet_sweep.trained_net import TrainedNet, load_net
 
 
 @dataclass(frozen=True, eq=False)
-class TestImages:
+class DrawnImages:
     """Test images uint8 [N, 3, S, S], labels int64 [N] and their places in the test part."""
-
-    __test__ = False  # pytest would collect it
 
     images: torch.Tensor
     labels: NDArray[np.int64]
@@ -95,21 +93,21 @@ def _read_labelled(path: str, names: Sequence[str], side: int) -> CustomSet:
     return custom
 
 
-def _draw_test(images: torch.Tensor, labels: torch.Tensor, options: ShiftConfig) -> TestImages:
+def _draw_test(images: torch.Tensor, labels: torch.Tensor, options: ShiftConfig) -> DrawnImages:
     places = np.arange(len(labels))
     if options.test_subset is not None and options.test_subset < len(labels):
         generator = np.random.default_rng(options.seed)
         places = np.sort(generator.choice(len(labels), options.test_subset, replace=False))
     chosen = torch.from_numpy(places)
-    return TestImages(images[chosen], labels[chosen].numpy(), places)
+    return DrawnImages(images[chosen], labels[chosen].numpy(), places)
 
 
 def _measure_test(
-    nets: Sequence[TrainedNet], test: TestImages, options: ShiftConfig
+    nets: Sequence[TrainedNet], test: DrawnImages, options: ShiftConfig
 ) -> list[list[Row]]:
     """Return the rows of each net; each set of corrupted images is made once."""
     rows = [[Row(CLEAN, "test set", {}, score)] for score in _score_all(nets, test, test.images)]
-    strengths: list[dict[str, dict[int, Score]]] = [
+    strengths: list[dict[str, dict[int, Accuracy]]] = [
         {name: {} for name in options.corruptions} for _ in nets
     ]
     steps = list(product(options.corruptions, range(1, NUM_STRENGTHS + 1)))
@@ -126,13 +124,13 @@ def _measure_test(
 
 
 def _score_all(
-    nets: Sequence[TrainedNet], test: TestImages, images: torch.Tensor
-) -> Iterator[Score]:
+    nets: Sequence[TrainedNet], test: DrawnImages, images: torch.Tensor
+) -> Iterator[Accuracy]:
     for net in nets:
         probabilities = net.probabilities(images)
         if not np.isfinite(probabilities).all():
             raise UserError(f"{net.run_dir}: the net gives probabilities that are not finite")
-        yield _score(probabilities.argmax(1) == test.labels)
+        yield measure_accuracy(probabilities.argmax(1) == test.labels)
 
 
 def _measure_custom(nets: Sequence[TrainedNet], path: str, custom: CustomSet) -> list[list[Row]]:
@@ -144,21 +142,17 @@ def _measure_custom(nets: Sequence[TrainedNet], path: str, custom: CustomSet) ->
 
 def _custom_rows(path: str, custom: CustomSet, hits: NDArray[np.bool_]) -> Iterator[Row]:
     if not custom.groups:
-        yield Row(CUSTOM, path, {}, _score(hits))
+        yield Row(CUSTOM, path, {}, measure_accuracy(hits))
         return
     names = dict.fromkeys(group.name for group in custom.groups)
     for name in names:
         groups = [group for group in custom.groups if group.name == name]
-        scores = [_score(hits[group.start : group.stop]) for group in groups]
+        scores = [measure_accuracy(hits[group.start : group.stop]) for group in groups]
         if groups[0].severity is None:
             yield Row(CUSTOM, f"{path}: {name}", {}, scores[0])
         else:
             severities = [group.severity or 0 for group in groups]
             yield make_row(CUSTOM, f"{path}: {name}", dict(zip(severities, scores, strict=True)))
-
-
-def _score(hits: NDArray[np.bool_]) -> Score:
-    return Score(float(hits.mean()), len(hits))
 
 
 def _progress(steps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:

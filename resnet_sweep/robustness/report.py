@@ -13,12 +13,13 @@ from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.atomic import ESCAPE
 from resnet_sweep.console import page, say
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.environment import git_commit, versions
-from resnet_sweep.prediction.output import ESCAPE
+from resnet_sweep.prediction.scoring import Accuracy
 from resnet_sweep.robustness.figure import draw_report
-from resnet_sweep.robustness.scores import INTERVAL, ModelScores, Report, Row, Score
+from resnet_sweep.robustness.scores import INTERVAL, ModelScores, Report, Row
 
 SCHEMA_VERSION = 1
 STEM = "shift"
@@ -63,7 +64,7 @@ def _cells(row: Row, strengths: range) -> list[str]:
     shown = ["" if score is None else f"{score.accuracy:.4f}" for score in scores]
     low, high = row.overall.interval
     ends = [f"{row.overall.accuracy:.4f}", f"{low:.4f} to {high:.4f}"]
-    return [printable(row.name), f"{row.overall.n:,}", *shown, *ends]
+    return [printable(row.name), f"{row.overall.num_images:,}", *shown, *ends]
 
 
 def _markdown(report: Report) -> str:
@@ -99,13 +100,13 @@ def _entries(rows: tuple[Row, ...]) -> Iterator[dict[str, Any]]:
         yield _entry(row, "mean" if row.strengths else "", row.overall)
 
 
-def _entry(row: Row, strength: str, score: Score) -> dict[str, Any]:
+def _entry(row: Row, strength: str, score: Accuracy) -> dict[str, Any]:
     low, high = score.interval
     return {
         "kind": row.kind,
         "images": row.name,
         "strength": strength,
-        "n": score.n,
+        "n": score.num_images,
         "accuracy": score.accuracy,
         "low": low,
         "high": high,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnet_sweep.prediction.scoring import wilson_interval
+from resnet_sweep.atomic import ESCAPE
+from resnet_sweep.prediction.scoring import Accuracy
 
 CLEAN, CORRUPTION, CUSTOM = "clean", "corruption", "custom"
 ALL_CORRUPTIONS = "all corruptions"
@@ -13,23 +14,6 @@ INTERVAL = (
     "Intervals: Wilson, 95%, over n images. A mean over strengths counts each image once, "
     "which makes its interval rather too wide."
 )
-
-
-@dataclass(frozen=True)
-class Score:
-    """An accuracy on n images, with Wilson's 95% interval.
-
-    Args:
-        accuracy: a proportion, or the mean of several on the same images. The mean of n values
-            in [0, 1] varies no more than a proportion of n, so the interval is wide enough.
-    """
-
-    accuracy: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.accuracy * self.n, self.n)
 
 
 @dataclass(frozen=True)
@@ -43,8 +27,8 @@ class Row:
 
     kind: str
     name: str
-    strengths: dict[int, Score]
-    overall: Score
+    strengths: dict[int, Accuracy]
+    overall: Accuracy
 
 
 @dataclass(frozen=True)
@@ -84,13 +68,13 @@ class Report:
 
 def escape(name: str) -> str:
     """Return a name in which what is no UTF-8 is written out."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return name.encode("utf-8", ESCAPE).decode()
 
 
-def make_row(kind: str, name: str, strengths: dict[int, Score]) -> Row:
+def make_row(kind: str, name: str, strengths: dict[int, Accuracy]) -> Row:
     """Return a row with the mean over its strengths, which have the same images."""
     mean = sum(score.accuracy for score in strengths.values()) / len(strengths)
-    return Row(kind, name, strengths, Score(mean, min(s.n for s in strengths.values())))
+    return Row(kind, name, strengths, Accuracy(mean, min(s.num_images for s in strengths.values())))
 
 
 def mean_row(rows: list[Row]) -> Row:
@@ -98,7 +82,7 @@ def mean_row(rows: list[Row]) -> Row:
     return make_row(CORRUPTION, ALL_CORRUPTIONS, dict(_means(rows)))
 
 
-def _means(rows: list[Row]) -> Iterator[tuple[int, Score]]:
+def _means(rows: list[Row]) -> Iterator[tuple[int, Accuracy]]:
     for strength, first in rows[0].strengths.items():
         accuracies = [row.strengths[strength].accuracy for row in rows]
-        yield strength, Score(sum(accuracies) / len(rows), first.n)
+        yield strength, Accuracy(sum(accuracies) / len(rows), first.num_images)

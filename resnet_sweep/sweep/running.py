@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from resnet_sweep.console import say
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.supervisor import Supervisor
 
@@ -38,30 +38,42 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def hold_or_refuse(
+    folder: Path, field: str, in_use: Callable[[str], ConfigError]
+) -> Iterator[None]:
+    """Hold a sweep folder, and tell the user what stands against that, or against its files.
+
+    Args:
+        field: that names the folder.
+        in_use: what to say of the process that holds it.
+
+    Raises:
+        UserError: it is in use, or something in it cannot be written or read.
+    """
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold_folder(folder))
+        except FolderInUse as holder:
+            raise in_use(str(holder)) from holder
+        except OSError as error:
+            raise ConfigError(field, folder, str(error)) from error
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{folder}: {error}") from error
+
+
 def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:
-    """Run the workers; an interruption ends the program.
+    """Run the workers; an interruption, as which SIGTERM comes as well, ends the program.
 
     Args:
         go_on: the command that continues.
     """
     try:
-        with sigterm_as_interrupt():
-            supervisor.run(n_jobs)
+        supervisor.run(n_jobs)
     except KeyboardInterrupt as interrupt:
         say(f"interrupted; go on with: {go_on}")
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         sys.exit(128 + int(number))
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

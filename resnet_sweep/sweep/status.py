@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 import optuna
@@ -23,6 +24,8 @@ class Status:
     Args:
         every_seconds: at least, between two lines where there is no terminal; one that says
             nothing new but the time left comes after MINUTE.
+        names: of trials that were planned, by number; null: the trials are searched for, so that
+            what was turned away and the best are shown as well.
     """
 
     def __init__(
@@ -32,7 +35,9 @@ class Status:
         n_trials: int,
         every_seconds: float,
         console: Console | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
+        self._names = names
         self._directions = study.directions
         self._objectives = objectives
         self._n_trials = n_trials
@@ -92,6 +97,13 @@ class Status:
 
     def _rows(self, ledger: Ledger) -> list[tuple[str, str]]:
         counts = ledger.counts
+        if self._names is not None:
+            return [
+                ("trained", f"{ledger.trained} of {self._n_trials}"),
+                ("running", str(len(ledger.running))),
+                ("failed", str(counts["failed"])),
+                ("left", self._time_left(ledger)),
+            ]
         rejected = f"{counts['rejected']} ({ledger.rejection_rate:.0%} of the proposals)"
         return [
             ("trained", f"{ledger.trained} of {self._n_trials}"),
@@ -117,6 +129,9 @@ class Status:
         elapsed = time.monotonic() - self._started
         return duration(elapsed / done * max(0, self._n_trials - ledger.trained))
 
+    def _name(self, trial: FrozenTrial) -> str:
+        return f"trial {trial.number}" if self._names is None else self._names[trial.number]
+
     def _value(self, trial: FrozenTrial) -> str:
         pairs = zip(self._objectives, trial.values or [], strict=False)
         return ", ".join(f"{name} {shown_value(value)}" for name, value in pairs)
@@ -138,12 +153,12 @@ class Status:
     def _tell(self, trial: FrozenTrial) -> None:
         outcome = trial.user_attrs.get(OUTCOME, {})
         if trial.state == TrialState.COMPLETE:
-            self.say(f"trial {trial.number} completed: {self._value(trial)}")
+            self.say(f"{self._name(trial)} completed: {self._value(trial)}")
         elif state_of(trial) == "pruned":
-            self.say(f"trial {trial.number} pruned after {outcome.get('epochs')} epochs")
+            self.say(f"{self._name(trial)} pruned after {outcome.get('epochs')} epochs")
         elif state_of(trial) == "failed":
             reason, error = outcome.get("reason", "failed"), outcome.get("error")
-            self.say(f"trial {trial.number} failed: {reason}{f': {error}' if error else ''}")
+            self.say(f"{self._name(trial)} failed: {reason}{f': {error}' if error else ''}")
 
 
 def shown_value(value: float) -> str:

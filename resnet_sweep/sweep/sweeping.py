@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +17,7 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.console import say
 from resnet_sweep.data.dataset import count_classes
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.sweep.checking import (
     check_any_fits,
@@ -43,7 +41,7 @@ from resnet_sweep.sweep.results import (
     write_results,
 )
 from resnet_sweep.sweep.resuming import check_study, continue_frozen
-from resnet_sweep.sweep.running import FolderInUse, hold_folder, supervise
+from resnet_sweep.sweep.running import hold_or_refuse, supervise
 from resnet_sweep.sweep.settings import (
     SETTINGS,
     SweepSettings,
@@ -102,7 +100,7 @@ class Sweeping:
             base = self._plan(composer, base, self.options.hours)
         if not (self.folder / SETTINGS).exists():
             self._find_extension(composer)  # while nothing is written
-        with self._folder_to_itself():
+        with hold_or_refuse(self.folder, "hydra.sweeper.folder", self._in_use):
             settings = self._settings(base)
             study = self._open_study(settings)
             self._freeze(settings)
@@ -148,22 +146,9 @@ class Sweeping:
         self.space = self._build_space(f"train.epochs={epochs}")
         return base_config(self.space, Composer(conf_dir(), self.space.fixed_overrides))
 
-    @contextmanager
-    def _folder_to_itself(self) -> Iterator[None]:
-        """Hold the sweep folder against a second sweep of the same name."""
-        with ExitStack() as held:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                held.enter_context(hold_folder(self.folder))
-            except FolderInUse as holder:
-                allowed = f"a sweep with this name is running in {self.folder} ({holder})"
-                raise ConfigError(STUDY_NAME, self.name, allowed) from holder
-            except OSError as error:
-                raise ConfigError("hydra.sweeper.folder", self.folder, str(error)) from error
-            try:
-                yield
-            except OSError as error:
-                raise UserError(f"{self.folder}: {error}") from error
+    def _in_use(self, holder: str) -> ConfigError:
+        allowed = f"a sweep with this name is running in {self.folder} ({holder})"
+        return ConfigError(STUDY_NAME, self.name, allowed)
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""

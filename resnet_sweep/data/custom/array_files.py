@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.data.custom.arrays import ArraySource, ChainSource, find_layout, is_images
-from resnet_sweep.data.custom.columns import read_ids, read_labels
+from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, Group, make_custom_set
-from resnet_sweep.data.custom.numpy_files import NpzFile, open_npy
+from resnet_sweep.data.numpy_files import NpzFile, open_npy
 from resnet_sweep.errors import UserError
 
 LABEL_KEYS = ("labels", "label", "fine_labels", "targets", "target", "y", "Y")
@@ -47,7 +47,7 @@ def find_labels_file(path: Path) -> Path | None:
 def read_npz(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     """Read an .npz file with one array of images and, under usual names, labels and IDs."""
     archive = NpzFile(path)
-    labels_key, ids_key = (_find_key(archive, keys) for keys in (LABEL_KEYS, ID_KEYS))
+    labels_key, ids_key = (find_key(archive.members, keys) for keys in (LABEL_KEYS, ID_KEYS))
     images_key = _find_images(archive, {labels_key, ids_key})
     array = archive.read(images_key)
     layout = find_layout(array.shape, array.dtype, f"{path}: {images_key}")
@@ -65,10 +65,6 @@ def tell_columns(labels_key: str | None, ids_key: str | None) -> str:
     """Return what a layout's line says about labels and IDs."""
     labels = "without labels" if labels_key is None else f"labels from {labels_key!r}"
     return labels if ids_key is None else f"{labels}, IDs from {ids_key!r}"
-
-
-def _find_key(archive: NpzFile, keys: Sequence[str]) -> str | None:
-    return next((key for key in keys if key in archive.members), None)
 
 
 def _find_images(archive: NpzFile, others: set[str | None]) -> str:

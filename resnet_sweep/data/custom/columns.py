@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from resnet_sweep.errors import UserError
 
 MAX_SHOWN = 40
 MAX_BITS = 64
+
+
+def find_key(content: Container[Any], names: Sequence[Any]) -> Any:
+    """Return the first of these names that there is."""
+    return next((name for name in names if name in content), None)
 
 
 def read_labels(

@@ -56,7 +56,6 @@ class CustomSet:
         labels: int64 [N], places in the class names that read_custom was given; null: unknown.
         layout: one line that says what was recognised.
         groups: of a CIFAR-10-C style folder, without gaps; otherwise empty.
-        notes: what a user should know about the reading, beside images.changes().
     """
 
     path: Path
@@ -65,14 +64,13 @@ class CustomSet:
     labels: NDArray[np.int64] | None
     layout: str
     groups: tuple[Group, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def messages(self) -> list[str]:
-        """Return the notes, and what was changed in the images read so far."""
-        return [*self.notes, *self.images.changes()]
+        """Return what was changed in the images read so far."""
+        return self.images.changes()
 
 
 def make_custom_set(
@@ -82,7 +80,6 @@ def make_custom_set(
     labels: NDArray[np.int64] | None = None,
     ids: tuple[str, ...] | None = None,
     groups: tuple[Group, ...] = (),
-    notes: Sequence[str] = (),
 ) -> CustomSet:
     """Return a set; without ids its images are numbered from 0.
 
@@ -93,4 +90,4 @@ def make_custom_set(
         raise UserError(f"{path}: is empty: must hold at least one image")
     numbered = tuple(map(str, range(len(images)))) if ids is None else ids
     assert len(numbered) == len(images) and (labels is None or len(labels) == len(images))
-    return CustomSet(path, numbered, images, labels, layout, groups, tuple(notes))
+    return CustomSet(path, numbered, images, labels, layout, groups)

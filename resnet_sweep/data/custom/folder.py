@@ -24,6 +24,8 @@ from resnet_sweep.data.image_files import (
 from resnet_sweep.errors import UserError
 
 MAX_THREADS = 8
+# Up to this many bytes, handing a file to a thread costs more than the thread gains.
+SMALL_FILE = 16 * 1024
 IGNORED_FOLDERS = ("__MACOSX",)
 
 
@@ -50,7 +52,8 @@ class FileSource:
         images = np.empty((len(indices), 3, self.size, self.size), np.uint8)
         with warnings.catch_warnings():  # around all threads: the filters are the process's
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            for place, pixels in enumerate(self.pool.map(self._read_one, indices)):
+            read = self.pool.map if self._is_large(indices[0]) else map
+            for place, pixels in enumerate(read(self._read_one, indices)):
                 images[place] = pixels
         return images
 
@@ -64,6 +67,12 @@ class FileSource:
                 first = self.paths[int(flags.argmax())]
                 found.append(f"{flags.sum()} of {count} images {told}, the first: {first}")
         return found
+
+    def _is_large(self, index: int) -> bool:
+        try:
+            return os.path.getsize(self.paths[index]) > SMALL_FILE
+        except OSError:
+            return False  # reading it says why
 
     def _read_one(self, index: int) -> NDArray[np.uint8]:
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from resnet_sweep.data.custom.array_files import ID_KEYS, LABEL_KEYS, tell_columns
 from resnet_sweep.data.custom.arrays import ArraySource, find_layout
-from resnet_sweep.data.custom.columns import read_ids, read_labels
+from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
 from resnet_sweep.data.unpickle import load_pickle
 from resnet_sweep.errors import UserError
@@ -24,7 +24,7 @@ def read_pickle(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     if not isinstance(content, dict):
         found = type(content).__name__.lstrip("_")
         raise UserError(f"{path}: must be a pickled dict with b'data', not {found}")
-    images_key = _find_key(content, IMAGE_KEYS)
+    images_key = find_key(content, _either(IMAGE_KEYS))
     if images_key is None:
         names = sorted(repr(key)[:40] for key in content if isinstance(key, (str, bytes)))
         keys = ", ".join(names)[:200] or "no key that is text"
@@ -34,7 +34,7 @@ def read_pickle(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
         raise UserError(f"{where}: must be a NumPy array, not {type(array).__name__}")
     plain = np.asarray(array)
     layout = find_layout(plain.shape, plain.dtype, where)
-    labels_key, ids_key = (_find_key(content, keys) for keys in (LABEL_KEYS, ID_KEYS))
+    labels_key, ids_key = (find_key(content, _either(keys)) for keys in (LABEL_KEYS, ID_KEYS))
     labels = ids = None
     if labels_key is not None:
         where = f"{path}: {labels_key!r}"
@@ -46,10 +46,9 @@ def read_pickle(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     return make_custom_set(path, ArraySource(plain, layout, size), line, labels, ids)
 
 
-def _find_key(content: dict[Any, Any], names: Sequence[str]) -> Any:
-    """Return the first of these keys that the dict has, as bytes or as text."""
-    keys = (key for name in names for key in (name.encode(), name))
-    return next((key for key in keys if key in content), None)
+def _either(names: Sequence[str]) -> list[bytes | str]:
+    """Return each name as bytes and as text, which Python 2 and 3 make of it."""
+    return [key for name in names for key in (name.encode(), name)]
 
 
 def _text(key: Any) -> str | None:

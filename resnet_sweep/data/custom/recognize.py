@@ -20,12 +20,13 @@ from resnet_sweep.data.custom.folder import (
     read_image_file,
     read_image_folder,
 )
-from resnet_sweep.data.custom.numpy_files import NPY_MAGIC
 from resnet_sweep.data.custom.pickles import read_pickle
 from resnet_sweep.data.image_files import IMG_EXTENSIONS, is_folder, scan
+from resnet_sweep.data.numpy_files import NPY_MAGIC
 from resnet_sweep.errors import UserError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
+PICKLE_STARTS = (b"\x80", b"(dp", b"}q")  # from protocol 2 on; a dict in protocols 0 and 1
 # Signature and place of what must be unpacked first.
 ARCHIVES = {
     (b"\x1f\x8b", 0): "a gzip archive",
@@ -76,7 +77,7 @@ def _read_file(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     if path.name.lower().endswith(IMG_EXTENSIONS):
         return read_image_file(path, size)
     suffix = path.suffix.lower()
-    if start.startswith(b"\x80") or suffix in PICKLE_SUFFIXES or b"data" in start:
+    if start.startswith(PICKLE_STARTS) or suffix in PICKLE_SUFFIXES:
         return read_pickle(path, class_names, size)
     damaged = f"damaged {suffix}, or " if suffix in (".npy", ".npz") else ""
     raise UserError(f"{path}: {damaged}not recognised; must be {KINDS}")
