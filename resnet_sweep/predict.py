@@ -5,6 +5,7 @@ python -m resnet_sweep.predict run=outputs/runs/2026-11-22_10-00-00 input=my_ima
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_sweep.cli import one_line_errors
@@ -12,6 +13,8 @@ from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.console import say
 from resnet_sweep.options import read_options
 from resnet_sweep.staging import check_new_folder, staged_folder
+
+MAX_NAMES = 10
 
 
 def predict_set(config: PredictConfig) -> Path:
@@ -38,6 +41,7 @@ def predict_set(config: PredictConfig) -> Path:
     path = Path(config.input).expanduser()
     custom = read_custom(path, nets[0].class_names, nets[0].image_size)
     say(f"recognised: {custom.layout}; {len(custom)} images")
+    say(f"classes of this net: {_first_names(nets[0].class_names)}")
     outcome = predict_custom(nets, custom, config)
     for message in custom.messages():
         say(f"note: {message}")
@@ -51,6 +55,12 @@ def predict_set(config: PredictConfig) -> Path:
         say(line)
     say(f"predictions: {folder}")
     return folder
+
+
+def _first_names(names: Sequence[str]) -> str:
+    """Return class names for a line: whatever an image shows, it gets one of them."""
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest
 
 
 def main() -> None:

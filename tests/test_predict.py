@@ -54,6 +54,7 @@ def test_a_labelled_set_gets_the_runs_own_test_accuracy(
     assert sum(int(cell) for row in confusion[1:] for cell in row[1:]) == 360
     printed = capsys.readouterr().out
     assert "recognised: digits.npz with 'images', N,C,H,W" in printed
+    assert "classes of this net: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in printed
     assert "95% interval" in printed and "n = 360" in printed and "predictions: out" in printed
 
 
