@@ -1,51 +1,48 @@
 """Everything that the speed of one run on a GPU is judged by, in one command.
 
-    python benchmarks/gpu.py --output gpu.json
-    python benchmarks/gpu.py --modes none graph      (two to three minutes on one H200)
-    python benchmarks/gpu.py --small                 (seconds, on any machine)
+    python benchmarks/gpu.py --output benchmarks/results/gpu.json      (8 minutes a call)
+    python benchmarks/gpu.py --only steps --modes none graph
+    python benchmarks/gpu.py --small                                   (seconds, on any machine)
 
-Seconds per epoch are for 50,000 images, from the median of several rounds of steps in a steady
-state. The share of the roofline counts 6 operations for each multiply-add of a forward pass
-(forward, and twice that backward). Figures: benchmarks/RESULTS.md.
+Begins nothing new after 8 minutes and then exits with status 75; called again with the same
+--output it goes on. Seconds per epoch are for 50,000 images, from the median of several rounds of
+steps in a steady state; the time to the first step includes building, compiling (no cache of an
+earlier run is used) and recording. TFLOP/s count 6 operations for each multiply-add of a forward
+pass. The share of the roofline is the least time that the eager kernels could take (roofline.py,
+with this chip's measured rates) over the time taken. Figures: benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
-import platform
 import statistics
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+import agreement
 import torch
-from contenders import NUM_CLASSES, Images, bare, make_step, ours, random_images, usual_loop
+from agreement import CROP_FLIP, HEAVY, SMALL_NET
+from chip import measure_chip
+from contenders import NUM_CLASSES, bare, ours, random_images, usual_loop
+from gpu_figures import derive
+from measurements import Measurements, Row, add_options, here, open_measurements
+from roofline import Operation, count_operations, limits
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import (
-    AugmentationConfig,
-    CropFlipConfig,
-    CutmixConfig,
-    RandAugmentConfig,
-)
+from resnet_sweep.config.data import AugmentationConfig
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.train import RegularizationConfig, TrainConfig
+from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.device import choose_dtype
 from resnet_sweep.model.budget import check_budget
 
 EPOCH_IMAGES = 50_000
-# What one step costs at most, whatever the net: a matrix product and a copy, measured here.
-MATRIX_SIZE = 8192
 NETS = {
     "wrn_2343": ResNetConfig(name="wrn_2343"),
     "wrn_2343_s1122": ResNetConfig(name="wrn_2343_s1122", strides=[1, 1, 2, 2]),
 }
-SMALL_NET = ResNetConfig(name="small", widths=[8, 16], blocks=[1, 1])
-CROP_FLIP = AugmentationConfig(crop_flip=CropFlipConfig())
-HEAVY = AugmentationConfig(
-    crop_flip=CropFlipConfig(), randaugment=RandAugmentConfig(), cutmix=CutmixConfig()
-)
+NO_AUGMENTATION = AugmentationConfig()
 
 
 def make_config(
@@ -60,221 +57,177 @@ def make_config(
 
 
 class Benchmark:
-    """The measurements; each returns rows of plain values for the table and the JSON."""
+    """The sections; each takes its rows unless the file has them."""
 
-    def __init__(self, small: bool, rounds: int, modes: list[str]) -> None:
-        self.small = small
-        self.rounds = rounds
+    def __init__(self, options: argparse.Namespace, taken: Measurements) -> None:
+        self.small = options.small
+        self.rounds = 1 if self.small else options.rounds
+        self.workers = 0 if self.small else options.workers
+        self.taken = taken
         self.cuda = torch.cuda.is_available()
-        self.images: Images = random_images(600 if small else EPOCH_IMAGES)
-        self.nets = {"small": SMALL_NET} if small else NETS
-        self.batch_sizes = [64] if small else [128, 512, 1024]
-        self.modes = modes if self.cuda else ["none"]
+        self.images = random_images(600 if self.small else EPOCH_IMAGES)
+        self.nets = {"small": SMALL_NET} if self.small else NETS
+        self.batch_sizes = [64] if self.small else [128, 512, 1024]
+        self.modes = [mode for mode in options.modes if self.cuda or mode != "graph"]
+        self.fast = "graph" if self.cuda else "none"
         torch.backends.cudnn.benchmark = True  # as run_trial does
+        torch.compiler.config.force_disable_caches = True
+        self.chip = measure_chip(here(), self.small)
+        self.operations: dict[str, list[Operation]] = {}
 
-    def steps_per_round(self, batch_size: int) -> int:
-        return 2 if self.small else max(20, 20_000 // batch_size)
+    def agreement(self) -> None:
+        """How far the modes' weights, statistics and averages are apart, by ingredient."""
+        for ingredient in agreement.INGREDIENTS:
+            for mode in self.modes:
+                if mode != "none":
+                    compare = partial(agreement.compare, ingredient, mode)
+                    row = self.taken.take(f"agreement/{ingredient}/{mode}", compare)
+                    print(f"agreement of {mode} with none, {ingredient}: {row}", flush=True)
 
-    def seconds_per_epoch(self, run: Any, batch_size: int) -> tuple[float, float]:
-        """Return the median and the relative spread over the rounds."""
-        steps = self.steps_per_round(batch_size)
+    def steps(self) -> None:
+        """The full step of each net, batch size and mode, beside the bare one."""
+        for mode in self.modes:  # Inductor last: compiling takes most of the time
+            for net in self.nets.values():
+                for batch_size in self.batch_sizes:
+                    config = make_config(net, batch_size, mode)
+                    self._row("full step", ours, config)
+                    self._row("bare step", bare, config)
+
+    def usual(self) -> None:
+        """The loop that most people write, with automatic mixed precision."""
+        for net in self.nets.values():
+            for batch_size in self.batch_sizes:
+                config = make_config(net, batch_size, "none", channels_last=False)
+                self._row("usual loop", usual_loop, config, self.workers)
+
+    def augmentation(self) -> None:
+        """The heaviest recipe beside none at all, at the smallest and the largest batch."""
+        net = next(iter(self.nets.values()))
+        for batch_size in sorted({self.batch_sizes[0], self.batch_sizes[-1]}):
+            for name, recipe in (("no augmentation", NO_AUGMENTATION), ("heaviest", HEAVY)):
+                self._row(name, ours, make_config(net, batch_size, self.fast, recipe))
+
+    def profile(self) -> None:
+        """The kernels that take the most time, and the part of the time that has any."""
+        net, batch_size = next(iter(self.nets.values())), self.batch_sizes[-1]
+        for mode in [mode for mode in self.modes if mode != "inductor"]:
+            config = make_config(net, batch_size, mode)
+            row = self.taken.take(f"profile/{mode}", partial(self._profile, config))
+            for name, share in (row or {}).get("top", {}).items():
+                print(f"{mode:9} {share:6.1%}  {name}", flush=True)
+
+    def _row(self, what: str, make: Any, config: Config, *more: Any) -> None:
+        net, batch_size, mode = config.model.name, config.train.batch_size, config.train.compile
+        name = f"{what}/{net}/{batch_size}/{mode}"
+        row = self.taken.take(name, partial(self._measure, make, config, *more))
+        if row is not None:
+            _print_row(name, row)
+
+    def _measure(self, make: Any, config: Config, *more: Any) -> Row:
+        _forget()
+        start = time.perf_counter()
+        run = make(config, self.images, *more)
+        run(1)
+        first_step = time.perf_counter() - start
+        seconds = self._seconds_per_epoch(run, config.train.batch_size)
+        median = statistics.median(seconds)
+        cost = check_budget(config, NUM_CLASSES)
+        return {
+            "net": config.model.name,
+            "batch_size": config.train.batch_size,
+            "mode": config.train.compile,
+            "seconds_per_epoch": median,
+            "spread": (max(seconds) - min(seconds)) / median,
+            "images_per_second": EPOCH_IMAGES / median,
+            "tflops": 6 * cost.multiply_adds * EPOCH_IMAGES / median / 1e12,
+            **self._roofline_shares(config, median),
+            "seconds_to_first_step": first_step,
+            "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if self.cuda else None,
+            "n": self.rounds,
+        }
+
+    def _seconds_per_epoch(self, run: Any, batch_size: int) -> list[float]:
+        steps = 2 if self.small else max(20, 20_000 // batch_size)
         run(steps)
         seconds = []
         for _ in range(self.rounds):
             start = time.perf_counter()
             run(steps)
-            seconds.append((time.perf_counter() - start) / steps)
-        median = statistics.median(seconds)
-        return median * EPOCH_IMAGES / batch_size, (max(seconds) - min(seconds)) / median
+            seconds.append((time.perf_counter() - start) / steps * EPOCH_IMAGES / batch_size)
+        return seconds
 
-    def row(self, what: str, make: Any, config: Config, *more: Any) -> dict[str, Any]:
-        _empty_cache()
-        start = time.perf_counter()
-        run = make(config, self.images, *more)
-        run(1)
-        first_step = time.perf_counter() - start
-        batch_size = config.train.batch_size
-        seconds, spread = self.seconds_per_epoch(run, batch_size)
-        cost = check_budget(config, NUM_CLASSES)
-        row = {
-            "what": what,
-            "net": config.model.name,
-            "batch_size": batch_size,
-            "mode": config.train.compile,
-            "seconds_per_epoch": seconds,
-            "spread": spread,
-            "images_per_second": EPOCH_IMAGES / seconds,
-            "tflops": 6 * cost.multiply_adds * EPOCH_IMAGES / seconds / 1e12,
-            "seconds_to_first_step": first_step,
-            "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if self.cuda else None,
-            "n": self.rounds,
+    def _roofline_shares(self, config: Config, seconds: float) -> dict[str, float]:
+        net = config.model.name
+        if net not in self.operations:
+            dtype = choose_dtype(config.train.precision, here())
+            self.operations[net] = count_operations(config, dtype)
+        least = limits(self.operations[net], self.chip, EPOCH_IMAGES)
+        return {
+            "roofline_share": least["eager_kernels"] / seconds,
+            "arithmetic_share": least["arithmetic"] / seconds,
         }
-        _print_row(row)
-        return row
 
-    def steps(self) -> list[dict[str, Any]]:
-        """The full step of each net, batch size and mode, beside the bare one."""
-        rows = []
-        for net in self.nets.values():
-            for batch_size in self.batch_sizes:
-                for mode in self.modes:
-                    if mode == "inductor" and batch_size == 512:
-                        continue  # compiling takes most of the time; the ends tell enough
-                    config = make_config(net, batch_size, mode)
-                    rows.append(self.row("this project", ours, config))
-                    rows.append(self.row("bare step", bare, config))
-        return rows
-
-    def usual(self, workers: int) -> list[dict[str, Any]]:
-        """The loop that most people write, with automatic mixed precision."""
-        rows = []
-        for net in self.nets.values():
-            config = make_config(net, self.batch_sizes[0], "none", channels_last=False)
-            rows.append(self.row(f"usual loop, {workers} workers", usual_loop, config, workers))
-        return rows
-
-    def augmentation(self) -> list[dict[str, Any]]:
-        """The heaviest recipe beside the lightest."""
-        net, batch_size = next(iter(self.nets.values())), self.batch_sizes[-1]
-        mode = "graph" if self.cuda else "none"
-        recipes = {"no augmentation": AugmentationConfig(), "randaugment + cutmix": HEAVY}
-        return [
-            self.row(name, ours, make_config(net, batch_size, mode, recipe))
-            for name, recipe in recipes.items()
-        ]
-
-    def agreement(self) -> list[dict[str, Any]]:
-        """How far the modes' weights are apart after ten float32 steps with everything on."""
-        regularization = RegularizationConfig(
-            dropout=0.1, stochastic_depth=0.1, label_smoothing=0.1, ema_half_life_epochs=0.01
-        )
-        weights: dict[str, torch.Tensor] = {}
-        for mode in self.modes:
-            config = make_config(SMALL_NET, 64, mode, HEAVY, precision="fp32")
-            config.regularization = regularization
-            weights[mode] = _train_a_little(config, self.images)
-        reference = weights["none"]
-        rows = []
-        for mode, value in weights.items():
-            difference = float((value - reference).norm() / reference.norm())
-            rows.append({"what": "agreement", "mode": mode, "relative_difference": difference})
-            print(f"agreement of mode {mode} with none: {difference:.2e}", flush=True)
-        return rows
-
-    def profile(self) -> list[dict[str, Any]]:
-        """The kernels that take the most time in the eager step of the reference net."""
-        net, batch_size = next(iter(self.nets.values())), self.batch_sizes[-1]
-        run = ours(make_config(net, batch_size, "none"), self.images)
+    def _profile(self, config: Config) -> Row:
+        _forget()
+        run = ours(config, self.images)
         run(3)
         with torch.profiler.profile() as profiler:
+            start = time.perf_counter()
             run(5)
+            wall = time.perf_counter() - start
         key = "self_device_time_total" if self.cuda else "self_cpu_time_total"
         events = sorted(profiler.key_averages(), key=lambda e: getattr(e, key), reverse=True)
         total = sum(getattr(event, key) for event in events)
-        rows = [
-            {"what": "profile", "name": e.key[:80], "share": getattr(e, key) / total}
-            for e in events[:15]
-        ]
-        for row in rows:
-            print(f"{row['share']:6.1%}  {row['name']}", flush=True)
-        return rows
+        top = {event.key[:80]: getattr(event, key) / total for event in events[:15]}
+        return {"top": top, "busy_share": total / 1e6 / wall}
 
 
-def _train_a_little(config: Config, images: Images) -> torch.Tensor:
-    """Return all weights, averaged ones too, after ten steps."""
-    _empty_cache()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    step = make_step(config, images)
-    torch.manual_seed(1)
-    batch_size = config.train.batch_size
-    for i in range(10):
-        first = i * batch_size % (len(images.labels) - batch_size)
-        indices = torch.arange(first, first + batch_size, device=step.execution.device)
-        step(indices, 0.01 * (i + 1), i)
-    torch.backends.cudnn.allow_tf32 = True
-    assert step.ema is not None
-    state = [*step.model.state_dict().values(), *step.ema.model.state_dict().values()]
-    return torch.cat([value.detach().double().flatten() for value in state]).cpu()
-
-
-def ceilings() -> dict[str, float]:
-    """Return what the chip can do: bf16 TFLOP/s of a product, TB/s of a copy."""
-    matrix = torch.randn(MATRIX_SIZE, MATRIX_SIZE, device="cuda", dtype=torch.bfloat16)
-    product = _time_on_gpu(lambda: matrix @ matrix)
-    buffer = torch.empty(2**31, dtype=torch.uint8, device="cuda")
-    target = torch.empty_like(buffer)
-    copy = _time_on_gpu(lambda: target.copy_(buffer))
-    return {
-        "bf16_tflops": 2 * MATRIX_SIZE**3 / product / 1e12,
-        "copy_tb_per_second": 2 * buffer.numel() / copy / 1e12,
-    }
-
-
-def _time_on_gpu(run: Any, repeats: int = 10) -> float:
-    for _ in range(3):
-        run()
-    seconds = []
-    for _ in range(repeats):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        seconds.append(start.elapsed_time(end) / 1e3)
-    return statistics.median(seconds)
-
-
-def _empty_cache() -> None:
+def _forget() -> None:
+    """Free memory and compiled code, so that no row profits from the one before."""
     gc.collect()
+    torch.compiler.reset()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
-def _print_row(row: dict[str, Any]) -> None:
+def _print_row(name: str, row: Row) -> None:
     memory = row["peak_memory_gib"]
     print(
-        f"{row['net']:15} batch {row['batch_size']:5} {row['mode']:9} {row['what']:24} "
-        f"{row['seconds_per_epoch']:8.3f} s/epoch (spread {row['spread']:4.0%}) "
-        f"{row['tflops']:6.1f} TFLOP/s  first step {row['seconds_to_first_step']:6.1f} s"
+        f"{name:44} {row['seconds_per_epoch']:8.3f} s/epoch (spread {row['spread']:4.0%}) "
+        f"{row['tflops']:7.2f} TFLOP/s {row['roofline_share']:4.0%} of the roofline, "
+        f"first step {row['seconds_to_first_step']:5.1f} s"
         + (f"  {memory:.2f} GiB" if memory is not None else ""),
         flush=True,
     )
 
 
-def main() -> None:
+SECTIONS = ("agreement", "steps", "usual", "augmentation", "profile")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="tiny sizes, on any machine")
+    add_options(parser)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=8, help="of the usual loop's DataLoader")
-    parser.add_argument("--output", type=Path, help="write all figures there as JSON")
-    parser.add_argument("--only", nargs="*", help="sections: agreement steps usual ...")
-    parser.add_argument("--modes", nargs="*", default=["none", "graph", "inductor"])
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=SECTIONS)
+    modes = ["none", "graph", "inductor"] if torch.cuda.is_available() else ["none"]
+    parser.add_argument("--modes", nargs="*", choices=["none", "graph", "inductor"], default=modes)
     options = parser.parse_args()
-
-    benchmark = Benchmark(options.small, 1 if options.small else options.rounds, options.modes)
-    workers = 0 if options.small else options.workers
-    sections: dict[str, Any] = {
-        "agreement": benchmark.agreement,
-        "usual": lambda: benchmark.usual(workers),
-        "augmentation": benchmark.augmentation,
-        "profile": benchmark.profile,
-        "steps": benchmark.steps,
-    }
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
-    figures: dict[str, Any] = {"device": device, "torch": torch.__version__}
-    if torch.cuda.is_available():
-        figures["ceilings"] = ceilings()
-    print(json.dumps(figures))
-    for name, measure in sections.items():
-        if options.only and name not in options.only:
-            continue
-        figures[name] = measure()
-        if options.output is not None:
-            options.output.write_text(json.dumps(figures, indent=1))
+    taken = open_measurements(options)
+    benchmark = Benchmark(options, taken)
+    taken.put("chip", vars(benchmark.chip))
+    # What is short comes first; steps in mode inductor take the most.
+    for section in ("profile", "augmentation", "usual", "steps", "agreement"):
+        if section in options.only:
+            getattr(benchmark, section)()
+    taken.put("derived", derive(taken.rows))
+    for name, value in taken.content["derived"].items():
+        print(f"{name}: {value}")
+    return taken.finish()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

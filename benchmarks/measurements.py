@@ -1,0 +1,139 @@
+"""Measurements that a call of limited length adds to a JSON file, so that the next one goes on.
+
+The file holds `machine` (date, device, versions) and `rows`, each by its name; derived figures
+are computed anew from all rows. What was measured on another device is never mixed in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_sweep.atomic import write_text
+from resnet_sweep.environment import device_name, git_commit, versions
+from resnet_sweep.errors import one_line
+
+Row = dict[str, Any]
+MORE = 75  # exit status: call again
+
+
+def here() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def describe_machine() -> Row:
+    device = here()
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "device": device_name(device),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_cores": len(os.sched_getaffinity(0)),
+        "versions": versions(),
+        "commit": git_commit(),
+    }
+
+
+class Measurements:
+    """Rows by name, kept in a file after each.
+
+    Args:
+        path: of the JSON; None: nothing is kept.
+        minutes: after which no measurement is begun.
+        form: what was asked for ("small", "full"); one file holds one.
+    """
+
+    def __init__(self, path: Path | None, minutes: float, form: str) -> None:
+        self._path = path
+        self._end = time.monotonic() + 60 * minutes
+        self.content: Row = {"machine": describe_machine(), "form": form, "rows": {}}
+        self.left: list[str] = []
+        self.failed: list[str] = []
+        if path is not None and path.exists():
+            self._go_on(json.loads(path.read_text()))
+
+    def _go_on(self, earlier: Row) -> None:
+        now = self.content
+        same = [(content["machine"]["device"], content["form"]) for content in (earlier, now)]
+        if same[0] != same[1]:
+            raise SystemExit(f"{self._path}: was measured as {same[0]}, this is {same[1]}")
+        now["rows"] = {k: row for k, row in earlier["rows"].items() if "error" not in row}
+        now["machine"]["date"] = earlier["machine"]["date"]
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        rows: dict[str, Row] = self.content["rows"]
+        return rows
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._end
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def take(self, name: str, measure: Callable[[], Row]) -> Row | None:
+        """Return the row of this name, measured now unless the file has it.
+
+        None: there was no time, or it failed; a failure is kept as such and tried again by the
+        next call.
+        """
+        if name in self.rows:
+            return self.rows[name]
+        if self.is_over:
+            self.left.append(name)
+            return None
+        started = time.perf_counter()
+        try:
+            row = measure()
+        except Exception as error:  # too little memory, no compiler: the others still count
+            self.failed.append(name)
+            self._keep(name, {"error": one_line(error)})
+            print(f"{name}: {one_line(error)}", file=sys.stderr, flush=True)
+            return None
+        self._keep(name, {**row, "measuring_seconds": round(time.perf_counter() - started, 2)})
+        return row
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep what follows from the rows, or belongs to all of them."""
+        self.content[name] = value
+        self._write()
+
+    def finish(self) -> int:
+        """Return the exit status: 0, 1 after failures, 75 where the next call has more to do."""
+        self._write()
+        if self.left:
+            print(f"left for the next call: {', '.join(self.left)}", flush=True)
+            return MORE
+        return 1 if self.failed else 0
+
+    def _keep(self, name: str, row: Row) -> None:
+        self.rows[name] = row
+        self._write()
+
+    def _write(self) -> None:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._path, json.dumps(self.content, indent=1) + "\n")
+
+
+def add_options(parser: argparse.ArgumentParser, minutes: float = 8) -> None:
+    """Add what every benchmark on a GPU takes."""
+    parser.add_argument("--small", action="store_true", help="tiny sizes, on any machine")
+    parser.add_argument("--output", type=Path, help="keep the figures there as JSON, and go on")
+    parser.add_argument("--minutes", type=float, default=minutes, help="begin nothing after these")
+
+
+def open_measurements(options: argparse.Namespace) -> Measurements:
+    form = "small" if options.small else "full"
+    return Measurements(options.output, options.minutes, form)

@@ -1,0 +1,32 @@
+"""Every compile mode trains the same net, as far as a CPU has that mode."""
+
+from __future__ import annotations
+
+import agreement
+import pytest
+import torch
+from contenders import random_images
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("ingredient", agreement.INGREDIENTS)
+def test_inductor_trains_what_eager_does(ingredient: str) -> None:
+    found = agreement.compare(ingredient, "inductor")
+    assert found["agrees"], found["distances"]
+    assert found["distances"]["weights"] > 0  # other kernels, so it was compiled
+
+
+@pytest.mark.parametrize("ingredient", ["ema", "mixup", "dropout", "stochastic_depth"])
+def test_the_comparison_tells_nets_apart(ingredient: str) -> None:
+    """Each ingredient changes what the ten steps leave, so that its absence would be seen."""
+    images = random_images(600)
+    plain = agreement.train_a_little("batch_norm", "none", images)
+    other = agreement.train_a_little(ingredient, "none", images)
+    if ingredient == "ema":
+        distance = (other["averaged"][:100] - other["weights"][:100]).norm()
+        assert distance / other["weights"][:100].norm() > 2 * agreement.TOLERANCE
+        assert torch.equal(plain["weights"], other["weights"])
+    else:
+        distance = (other["weights"] - plain["weights"]).norm() / plain["weights"].norm()
+        assert distance > 2 * agreement.TOLERANCE
