@@ -45,7 +45,8 @@ class PixelCache:
             manifest = json.loads(self.manifest_path.read_bytes())
             if manifest["format"] != _FORMAT or manifest["files"] != self.files_digest:
                 return None
-            pixels = np.load(self.pixels_path, allow_pickle=False)
+            # Pages of the file, which all workers of a machine share; writes stay private.
+            pixels = np.load(self.pixels_path, mmap_mode="c", allow_pickle=False)
             fingerprint = str(manifest["fingerprint"])
             checksum = _compute_checksum(pixels, fingerprint)
         except FileNotFoundError:

@@ -1,0 +1,123 @@
+"""Whether the fastest mode keeps the accuracy of float32 in eager mode: an equivalence test.
+
+    python benchmarks/equivalence.py --data data/cifar10-jpeg --mode graph \
+        --output benchmarks/results/equivalence.json         (again until it exits with 0)
+    python benchmarks/equivalence.py --small                 (seconds, on any machine)
+
+The same short recipe with the same seeds (8 epochs, 15 seeds each) in both; validation accuracy
+of the last epoch on 10,000 images. Two one-sided tests (Schuirmann 1987, doi:10.1007/BF01068419)
+with Welch's degrees of freedom and a margin of 0.2 points: equivalent at the level of 5% where the
+90% interval of the difference lies within the margin. Three runs each prove nothing, which is
+said where the interval is too wide to decide. Figures: RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from measurements import Row, add_options, here, open_measurements
+from scipy import stats
+
+from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.trial import run_trial
+
+MARGIN = 0.002  # as a fraction: 0.2 points
+LEVEL = 0.05
+QUIET = ["train.figures=false", "train.tensorboard=false", "train.progress=false"]
+QUIET += ["evaluate_test=false", "train.checkpoint_interval_seconds=600"]
+RECIPE = ["train.epochs=8", "train.batch_size=512", "scheduler=one_cycle", "data.val_size=10000"]
+SMALL = ["data=digits", "data.train_subset=200", "model.widths=[4,8]", "model.blocks=[1,1]"]
+SMALL += ["model.strides=[2,2]", "train.epochs=2", "train.batch_size=32", "train.device=cpu"]
+REFERENCE = ["train.precision=fp32", "train.compile=none"]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Of two samples of accuracies, as fractions.
+
+    Args:
+        difference: mean of the first minus mean of the second.
+        low, high: its 90% interval.
+        p: the larger of the two one-sided tests' p values.
+        verdict: equivalent; different, where the interval lies outside the margin; or undecided.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    verdict: str
+
+
+def compare_means(first: list[float], second: list[float], margin: float) -> Equivalence:
+    """Test by Welch's two one-sided t tests that the means differ by less than `margin`."""
+    above = stats.ttest_ind(
+        [value + margin for value in first], second, equal_var=False, alternative="greater"
+    )
+    below = stats.ttest_ind(
+        [value - margin for value in first], second, equal_var=False, alternative="less"
+    )
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(1 - 2 * LEVEL)
+    low, high = float(interval.low), float(interval.high)
+    p = float(max(above.pvalue, below.pvalue))
+    verdict = "equivalent" if p < LEVEL else "undecided"
+    if low > margin or high < -margin:
+        verdict = "different"
+    difference = statistics.mean(first) - statistics.mean(second)
+    return Equivalence(difference, low, high, p, verdict)
+
+
+def accuracy(overrides: list[str]) -> Row:
+    """Train one run and return its validation accuracy."""
+    register_schemas()
+    with initialize_config_dir(str(conf_dir().resolve())):
+        config = to_config(compose("config", overrides))
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_trial(config, Path(folder) / "run")
+    if result.status != "completed" or result.val_accuracy is None:
+        raise RuntimeError(f"{result.status}: {result.error}")
+    return {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser)
+    parser.add_argument("--data", help="image folder; else the configuration's own data set")
+    parser.add_argument("--mode", default="graph", choices=["graph", "inductor"])
+    parser.add_argument("--seeds", type=int, default=15)
+    options = parser.parse_args()
+    if not options.small and here().type != "cuda":
+        parser.error("the modes to be compared need a CUDA device; --small runs anywhere")
+    torch.set_float32_matmul_precision("highest")
+    data = ["data=image_folder", f"data.root={options.data}"] if options.data else []
+    base = [*QUIET, *(SMALL if options.small else [*RECIPE, *data])]
+    taken = open_measurements(options)
+    mode = "none" if options.small else options.mode  # a CPU has no graphs
+    fast = f"bf16, {mode}"
+    arms = {"fp32, none": REFERENCE, fast: ["train.precision=bf16", f"train.compile={mode}"]}
+    accuracies: dict[str, list[float]] = {name: [] for name in arms}
+    # Seed by seed, so that what there is can be compared at any time.
+    for seed in range(2 if options.small else options.seeds):
+        for name, arm in arms.items():
+            row = taken.take(f"{name}/{seed}", partial(accuracy, [*base, *arm, f"seed={seed}"]))
+            if row is not None:
+                accuracies[name].append(row["val_accuracy"])
+    if min(map(len, accuracies.values())) > 1:
+        found = compare_means(accuracies[fast], accuracies["fp32, none"], MARGIN)
+        counts = {name: len(values) for name, values in accuracies.items()}
+        taken.put("derived", {**asdict(found), "margin": MARGIN, "n": counts})
+        print(f"{fast} minus fp32, none: {taken.content['derived']}")
+    return taken.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

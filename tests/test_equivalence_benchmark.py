@@ -1,0 +1,88 @@
+"""The equivalence test of accuracies, against the t distribution integrated by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from equivalence import MARGIN, compare_means
+
+
+def t_tail(t: float, freedom: float) -> float:
+    """Return P(T > t) of Student's t, from its density by the trapezoidal rule."""
+    constant = math.gamma((freedom + 1) / 2) / (
+        math.sqrt(freedom * math.pi) * math.gamma(freedom / 2)
+    )
+    x = np.linspace(0, abs(t), 200_001)
+    inner = np.trapezoid(constant * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x)
+    return float(0.5 - inner if t > 0 else 0.5 + inner)
+
+
+def tost_by_hand(a: list[float], b: list[float], margin: float) -> float:
+    """Return the larger p value of the two one-sided tests, after Welch's formulas."""
+    parts = [statistics.variance(values) / len(values) for values in (a, b)]
+    error = math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True)
+    )
+    difference = statistics.mean(a) - statistics.mean(b)
+    return max(
+        t_tail((difference + margin) / error, freedom),
+        t_tail((margin - difference) / error, freedom),
+    )
+
+
+@pytest.mark.parametrize(("shift", "spread", "n"), [(0, 1, 15), (0.5, 2, 10), (-3, 1, 12)])
+def test_the_p_value_is_that_of_welchs_formulas(shift: float, spread: float, n: int) -> None:
+    generator = np.random.default_rng(n)
+    a = (0.9 + 0.001 * (shift + spread * generator.standard_normal(n))).tolist()
+    b = (0.9 + 0.0015 * generator.standard_normal(15)).tolist()
+    found = compare_means(a, b, MARGIN)
+    assert found.p == pytest.approx(tost_by_hand(a, b, MARGIN), rel=1e-5)
+    assert (found.p < 0.05) == (found.low > -MARGIN and found.high < MARGIN)
+
+
+def test_the_verdicts() -> None:
+    noise = [0.001 * x for x in (-1.5, -0.5, 0.0, 0.5, 1.5)] * 3
+    base = [0.9 + x for x in noise]
+    assert compare_means(base, base, MARGIN).verdict == "equivalent"
+    three = [0.9 - 0.0015, 0.9, 0.9 + 0.0015]
+    assert compare_means(three, three, MARGIN).verdict == "undecided"
+    worse = [value - 0.01 for value in base]
+    assert compare_means(worse, base, MARGIN).verdict == "different"
+    assert compare_means([v - MARGIN for v in base], base, MARGIN).verdict == "undecided"
+
+
+def test_two_that_differ_by_the_margin_pass_in_one_of_twenty() -> None:
+    """The level is held where it is hardest: 600 pairs of samples at the margin."""
+    generator = np.random.default_rng(0)
+    draws = generator.normal(0.9, 0.0015, (600, 2, 15))
+    passed = sum(
+        compare_means((a + MARGIN).tolist(), b.tolist(), MARGIN).verdict == "equivalent"
+        for a, b in draws
+    )
+    assert 0.025 < passed / 600 < 0.08
+
+
+def test_the_small_form_trains_both(tmp_path: Path) -> None:
+    output = tmp_path / "equivalence.json"
+    script = ROOT / "benchmarks" / "equivalence.py"
+    command = [sys.executable, str(script), "--small", "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(output.read_text())
+    assert len(content["rows"]) == 4
+    assert content["derived"]["n"] == {"fp32, none": 2, "bf16, none": 2}
+    difference = statistics.mean(
+        content["rows"][f"bf16, none/{i}"]["val_accuracy"]
+        - content["rows"][f"fp32, none/{i}"]["val_accuracy"]
+        for i in range(2)
+    )
+    assert content["derived"]["difference"] == pytest.approx(difference)
