@@ -12,6 +12,7 @@ from typing import Any
 import airbench
 import gpu_sweep
 import pytest
+import wanted
 import workers
 from conftest import ROOT
 
@@ -143,6 +144,62 @@ def test_whole_sweeps_are_timed_beside_the_packaged_sweeper(tmp_path: Path) -> N
     assert len(content["rows"]) == 3
     for row in content["rows"].values():
         assert row["training_seconds"] < row["wall_seconds"]
-        assert row["trials_per_hour"] == pytest.approx(3600 * 6 / row["wall_seconds"])
-    assert content["rows"]["this sweeper"]["between_trials_n"] == 5
+        assert row["trials_per_hour"] == pytest.approx(3600 * 4 / row["wall_seconds"])
+    assert content["rows"]["this sweeper"]["between_trials_n"] == 3
     assert content["derived"]["seconds between two trials"] < 2
+
+
+def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) -> None:
+    """A stand-in for Python notes what it is asked, and says that sweeps have more to do."""
+    stub = tmp_path / "python"
+    stub.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n'
+        f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);; esac\n"
+    )
+    stub.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(stub), "RESULTS": str(tmp_path / "results")}
+    command = ["sh", str(ROOT / "benchmarks" / "on_gpu.sh"), "images", "theirs"]
+    (tmp_path / "sweep").write_text("75")
+    assert subprocess.run(command, env=environment).returncode == 75
+    (tmp_path / "sweep").write_text("0")
+    assert subprocess.run(command, env=environment).returncode == 1
+    calls = (tmp_path / "log").read_text().splitlines()
+    names = [Path(call.split()[0]).stem for call in calls]
+    order = ["gpu", "workers", "gpu_sweep", "airbench", "equivalence", "wanted"]
+    assert names == 2 * order
+    minutes = [int(call.split("--minutes ")[1].split()[0]) for call in calls[:5]]
+    assert minutes == [8, 9, 5, 8, 9]  # each ends within ten, however late it begins
+
+
+def test_the_table_tells_what_was_measured_and_nothing_else(tmp_path: Path) -> None:
+    machine = {"device": "NVIDIA X", "date": "2026-01-02", "versions": {"torch": "9.9"}}
+    derived = {
+        "seconds per epoch, wrn_2343, best": 0.2,
+        "seconds per epoch, wrn_2343_s1122, best": 0.9,
+        "share of the heaviest augmentation, wrn_2343, batch 128, graph": 0.2,
+        "share of the heaviest augmentation, wrn_2343, batch 1024, graph": 0.1,
+        "bare / full step, wrn_2343, batch 128, graph": 0.95,
+        "bare / full step, wrn_2343, batch 128, none": 0.85,
+    }
+    full = {"machine": machine, "form": "full", "derived": derived}
+    (tmp_path / "gpu.json").write_text(json.dumps(full))
+    small = {**full, "form": "small", "derived": {"verdict": "equivalent"}}
+    (tmp_path / "equivalence.json").write_text(json.dumps(small))
+    on_cpu = {**full, "machine": {**machine, "device": "cpu"}}
+    (tmp_path / "workers.json").write_text(json.dumps(on_cpu))
+    lines = wanted.table(wanted.read_results(tmp_path))
+    measured = [line for line in lines[2:] if wanted.NOT_MEASURED not in line]
+    assert [line.split("|")[4].strip() for line in measured] == [
+        *("0.2 (met)", "0.9 (not met)", "0.85 (not met)", "0.2 (not met)")
+    ]
+    assert all("2026-01-02, NVIDIA X, torch 9.9" in line for line in measured)
+    assert len(lines) == 2 + len(wanted.LINES)
+
+
+def test_the_table_stands_in_the_document() -> None:
+    text = wanted.RESULTS.read_text()
+    lines = ["| a |", "| b |"]
+    once = wanted.write(text, lines)
+    assert wanted.write(once, lines) == once
+    assert "\n| a |\n| b |\n<!-- wanted: end -->" in once
+    assert once.partition(wanted.BEGIN)[0] == text.partition(wanted.BEGIN)[0]
