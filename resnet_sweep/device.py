@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import subprocess
 from contextlib import AbstractContextManager, nullcontext
@@ -44,15 +46,24 @@ class Execution:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-def choose_execution(config: TrainConfig) -> Execution:
+# Compiling takes 20 to 60 s and fusing saves about a fifth of the traffic of a step: it pays
+# after 3e15 to 9e15 multiply-adds. Estimated from the roofline of an H200 and the seconds per
+# epoch of mode `graph` there; benchmarks/gpu.py prints the break-even that it measures.
+INDUCTOR_PAYS_FROM = 1e16
+
+
+def choose_execution(config: TrainConfig, work_ahead: float = 0.0) -> Execution:
     """Resolve device, precision and compile mode.
+
+    Args:
+        work_ahead: multiply-adds of the run's forward passes, as far as they are known.
 
     Raises:
         ConfigError: what was asked for is not on this machine.
     """
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
-    mode = choose_compile_mode(config.compile, device, dtype)
+    mode = choose_compile_mode(config.compile, device, dtype, work_ahead)
     return Execution(device, dtype, mode, config.channels_last)
 
 
@@ -99,18 +110,28 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.float16 if capability >= (7, 0) else torch.float32
 
 
-def choose_compile_mode(mode: str, device: torch.device, dtype: torch.dtype) -> str:
-    """Return none, graph or inductor.
+def choose_compile_mode(
+    mode: str, device: torch.device, dtype: torch.dtype, work_ahead: float = 0.0
+) -> str:
+    """Return none, graph or inductor; `auto` compiles where the work ahead repays it.
 
     Raises:
         ConfigError: a CUDA graph without a CUDA device, or with fp16's gradient scaler.
     """
     can_graph = device.type == "cuda" and dtype != torch.float16
+    if mode == "auto" and can_graph:
+        return "inductor" if work_ahead >= INDUCTOR_PAYS_FROM and _can_compile() else "graph"
     if mode == "auto":
-        return "graph" if can_graph else "none"
+        return "none"
     allowed = "needs a CUDA device and a precision other than fp16; take none or inductor"
     require(mode != "graph" or can_graph, "train.compile", mode, allowed)
     return mode
+
+
+def _can_compile() -> bool:
+    """Return whether Inductor has what it needs: Triton, and a C compiler for its launchers."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return compiler is not None and importlib.util.find_spec("triton") is not None
 
 
 def _nvidia_driver() -> str | None:

@@ -79,6 +79,9 @@ def prepare(config: Config) -> Prepared:
     allowed = f"must be at most the number of training images, {images}"
     require(config.train.batch_size <= images, "train.batch_size", config.train.batch_size, allowed)
     load_teacher(config, data, execution)
+    # The device stays; only `train.compile=auto` waits to know how many images there are.
+    work_ahead = float(cost.multiply_adds) * images * config.train.epochs
+    execution = choose_execution(config.train, work_ahead)
     return Prepared(cost, execution, data)
 
 

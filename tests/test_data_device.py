@@ -11,7 +11,7 @@ import torch
 from resnet_sweep.config.data import ArraysConfig, DataConfig, DigitsConfig
 from resnet_sweep.data import device as device_module
 from resnet_sweep.data.dataset import Dataset, load_dataset
-from resnet_sweep.data.device import DeviceData, measure_mean_std, place_data
+from resnet_sweep.data.device import DeviceData, ImageRows, measure_mean_std, place_data
 from resnet_sweep.data.split import split_train_val
 
 CPU = torch.device("cpu")
@@ -45,9 +45,9 @@ def test_parts_are_those_of_the_split() -> None:
     config = DigitsConfig(val_size=100, train_subset=300, split_seed=5)
     placed, data = place_data(config, CPU, with_test=True), load_dataset(config)
     split = split_train_val(data.train_labels.numpy(), config)
-    assert torch.equal(placed.train.images, data.train_images[split.train_indices])
+    assert torch.equal(placed.train.images[:], data.train_images[split.train_indices])
     assert torch.equal(placed.train.labels, data.train_labels[split.train_indices])
-    assert torch.equal(placed.val.images, data.train_images[split.val_indices])
+    assert torch.equal(placed.val.images[:], data.train_images[split.val_indices])
     assert torch.equal(placed.val.labels, data.train_labels[split.val_indices])
     assert placed.test is not None
     assert torch.equal(placed.test.images, data.test_images)
@@ -75,6 +75,22 @@ def test_mean_and_std_are_exact(count: int) -> None:
     reference = pixels.std(dim=(0, 2, 3), correction=0).float()
     torch.testing.assert_close(std, reference, rtol=1e-7, atol=0)
     assert mean.dtype == std.dtype == torch.float32
+
+
+def test_rows_are_read_where_they_lie() -> None:
+    pixels = torch.arange(5 * 3 * 4, dtype=torch.uint8).view(5, 3, 2, 2)
+    rows = torch.tensor([4, 0, 3])
+    images = ImageRows(pixels, rows)
+    expected = pixels[rows]
+    assert (images.shape, len(images), images.device) == ((3, 3, 2, 2), 3, CPU)
+    assert torch.equal(images[torch.tensor([2, 0])], expected[[2, 0]])
+    assert torch.equal(images[::2][:1], expected[:1])
+    assert [len(part) for part in images.split(2)] == [2, 1]
+    assert torch.equal(torch.cat(list(images.split(2))), expected)
+    pixels[4] = 9
+    assert torch.equal(images[:1], pixels[4:])
+    empty = ImageRows(pixels, rows[:0])
+    assert [part.shape for part in empty.split(2)] == [(0, 3, 2, 2)]
 
 
 def test_a_constant_channel_can_be_divided_by_its_std() -> None:
@@ -119,7 +135,7 @@ def test_another_root_is_another_data_set(tmp_path: Path) -> None:
             np.savez(root / f"{part}.npz", images=images, labels=[0, 1, 0, 1])
         configs.append(ArraysConfig(root=str(root), val_size=2))
     placed = [place_data(config, CPU, with_test=False) for config in configs]
-    assert [int(data.train.images.max()) for data in placed] == [1, 2]
+    assert [int(data.train.images[:].max()) for data in placed] == [1, 2]
 
 
 def test_importing_the_package_loads_neither_scikit_learn_nor_torchvision() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_sweep import device
+from resnet_sweep import device, trial
+from resnet_sweep.config import Config
 from resnet_sweep.config.train import TrainConfig
 from resnet_sweep.device import choose_compile_mode, choose_device, choose_dtype, choose_execution
 from resnet_sweep.errors import ConfigError
@@ -85,6 +86,43 @@ def test_auto_precision_follows_the_compute_capability(
 )
 def test_compile_modes(mode: str, where: torch.device, dtype: torch.dtype, expected: str) -> None:
     assert choose_compile_mode(mode, where, dtype) == expected
+
+
+@pytest.mark.parametrize(
+    ("epochs", "triton", "where", "expected"),
+    [
+        (30, True, CUDA, "graph"),  # a sweep's trial
+        (100, True, CUDA, "graph"),
+        (600, True, CUDA, "inductor"),
+        (600, False, CUDA, "graph"),
+        (600, True, CPU, "none"),
+    ],
+)
+def test_auto_compiles_where_the_work_ahead_repays_it(
+    epochs: int, triton: bool, where: torch.device, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of wrn_2343_s1122, 704 million multiply-adds for each of 50,000 images."""
+    found = object() if triton else None
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda _: found)
+    monkeypatch.setenv("CC", "cc")
+    work = 704e6 * 50_000 * epochs
+    dtype = torch.bfloat16 if where == CUDA else torch.float32
+    assert choose_compile_mode("auto", where, dtype, work) == expected
+    assert choose_compile_mode("none", where, dtype, work) == "none"
+
+
+def test_a_run_tells_how_much_work_is_ahead(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+
+    def note(_config: TrainConfig, work_ahead: float = 0.0) -> device.Execution:
+        told.append(work_ahead)
+        return device.Execution(CPU, torch.float32, "none", True)
+
+    monkeypatch.setattr(trial, "choose_execution", note)
+    prepared = trial.prepare(tiny_config)
+    assert told == [0, prepared.cost.multiply_adds * 200 * 2]  # images, epochs
 
 
 @pytest.mark.parametrize(("where", "dtype"), [(CPU, torch.float32), (CUDA, torch.float16)])

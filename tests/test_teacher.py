@@ -59,7 +59,7 @@ def test_a_teacher_answers_as_its_run_did(taught: Path) -> None:
     execution = choose_execution(config.train)
     data = prepare(config).data
     other = replace(data, mean=data.mean + 0.1, std=data.std * 2)
-    val = other.val.images.float() / 255
+    val = other.val.images[:].float() / 255
     shape = (1, 3, 1, 1)
     floats = (val - other.mean.view(shape)) / other.std.view(shape)
     logits = Teacher(str(taught), other, execution)(floats)

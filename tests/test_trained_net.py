@@ -32,7 +32,7 @@ def test_it_gives_the_runs_own_predictions(run: Path) -> None:
     stored = read_predictions(run)
     data = place_data(make_tiny_config().data, CPU, with_test=False)
     net = load_net(run, device="cpu")
-    found = net.probabilities(data.val.images)
+    found = net.probabilities(data.val.images[:])
     assert found.dtype == np.float32 and found.shape == (len(stored.labels), 10)
     np.testing.assert_allclose(found, stored.probabilities.astype(np.float32), atol=1e-3)
     evaluation = evaluate(net.model, data.val, Normalizer(net.mean, net.std), net.execution)

@@ -103,7 +103,8 @@ class TrainConfig:
             7.0 or more, otherwise fp32.
         device: `auto`: the first of cuda, mps, cpu that works.
         compile: `none`; `graph`: the step as a CUDA graph; `inductor`: torch.compile;
-            `auto`: graph on a CUDA device, otherwise none.
+            `auto`: on a CUDA device graph, or inductor where the run is long enough to repay
+            the compilation (by estimate, 1e16 multiply-adds); elsewhere, and with fp16, none.
         deterministic: only deterministic kernels; slower on a GPU.
         checkpoint_interval_seconds: least time between two checkpoints.
         num_threads: CPU threads; null: torch's choice.

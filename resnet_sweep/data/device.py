@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -14,14 +15,53 @@ from resnet_sweep.config.data import DataConfig
 from resnet_sweep.data.dataset import Dataset, load_dataset
 from resnet_sweep.data.split import split_train_val
 
+_CHUNK = 2500  # images whose pixels are counted at once
 _Frozen = tuple[type[DataConfig], tuple[tuple[str, Any], ...]]
+
+
+class ImageRows:
+    """Some of the images of a tensor, read where they lie.
+
+    Workers on a CPU share the pages of one cached file so; copies would be each worker's own.
+
+    Args:
+        pixels: uint8 [M, 3, S, S].
+        rows: of `pixels`, int64 [N] on its device.
+    """
+
+    def __init__(self, pixels: torch.Tensor, rows: torch.Tensor) -> None:
+        self._pixels = pixels
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: torch.Tensor | slice) -> torch.Tensor:
+        """Return a copy of the images at these places, uint8 [n, 3, S, S]."""
+        return self._pixels[self._rows[index]]
+
+    def split(self, size: int) -> Iterator[torch.Tensor]:
+        """Yield copies of at most `size` images, in order; an empty one where there are none."""
+        for rows in self._rows.split(size):
+            yield self._pixels[rows]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._rows), *self._pixels.shape[1:])
+
+    @property
+    def device(self) -> torch.device:
+        return self._pixels.device
+
+
+Images = torch.Tensor | ImageRows
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Images uint8 [N, 3, S, S] and labels int64 [N] on the device."""
 
-    images: torch.Tensor
+    images: Images
     labels: torch.Tensor
 
 
@@ -63,7 +103,7 @@ def place_data(config: DataConfig, device: torch.device, with_test: bool) -> Dev
     return replace(placed, test=_place_test(_freeze_source(config), device))
 
 
-def measure_mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def measure_mean_std(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the exact mean and population standard deviation of each channel.
 
     Args:
@@ -73,13 +113,19 @@ def measure_mean_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean and std of the pixels scaled to [0, 1], float32 [3]; std at least 1/255, so that a
         constant channel can be divided by it.
     """
-    channels = [images[:, channel].flatten() for channel in range(images.shape[1])]
-    counts = torch.stack([torch.bincount(pixels, minlength=256) for pixels in channels])
+    counts = sum(_count_values(chunk) for chunk in images.split(_CHUNK))
+    assert isinstance(counts, torch.Tensor)
     weights = counts.double() / counts.sum(dim=1, keepdim=True)
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = weights @ values
     variance = (weights * (values - mean[:, None]) ** 2).sum(dim=1)
     return mean.float(), variance.sqrt().clamp(min=1 / 255).float()
+
+
+def _count_values(images: torch.Tensor) -> torch.Tensor:
+    """Return how often each channel has each of the 256 values, int64 [3, 256]."""
+    channels = [images[:, channel].flatten() for channel in range(images.shape[1])]
+    return torch.stack([torch.bincount(pixels, minlength=256) for pixels in channels])
 
 
 @lru_cache(maxsize=1)
@@ -92,14 +138,11 @@ def _place_train_val(frozen: _Frozen, device: torch.device) -> DeviceData:
     config = _thaw(frozen)
     data = _read(_freeze_source(config))
     split = split_train_val(data.train_labels.numpy(), config)
-    train = data.train_images[torch.from_numpy(split.train_indices)]
-    mean, std = measure_mean_std(train)
+    train, val = torch.from_numpy(split.train_indices), torch.from_numpy(split.val_indices)
+    mean, std = measure_mean_std(ImageRows(data.train_images, train))
     return DeviceData(
-        train=Part(train.to(device), _pick(data.train_labels, split.train_indices, device)),
-        val=Part(
-            _pick(data.train_images, split.val_indices, device),
-            _pick(data.train_labels, split.val_indices, device),
-        ),
+        train=_place_part(data, train, device),
+        val=_place_part(data, val, device),
         test=None,
         val_indices=split.val_indices,
         mean=mean.to(device),
@@ -115,8 +158,12 @@ def _place_test(source: _Frozen, device: torch.device) -> Part:
     return Part(data.test_images.to(device), data.test_labels.to(device))
 
 
-def _pick(rows: torch.Tensor, indices: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    return rows[torch.from_numpy(indices)].to(device)
+def _place_part(data: Dataset, rows: torch.Tensor, device: torch.device) -> Part:
+    """Place some of the training images."""
+    labels = data.train_labels[rows].to(device)
+    if device.type == "cpu":
+        return Part(ImageRows(data.train_images, rows), labels)
+    return Part(data.train_images[rows].to(device), labels)
 
 
 def _freeze(config: DataConfig) -> _Frozen:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_sweep.data.device import Images
 from resnet_sweep.model.resnet import ResNet
 
 EPS = 5e-4  # keeps the noise of directions without variance small, as airbench's
@@ -13,7 +14,7 @@ MAX_IMAGES = 2000  # some two million patches of 32x32 images
 CHUNK = 250
 
 
-def whiten_stem(net: nn.Module, images: Tensor, mean: Tensor, std: Tensor) -> None:
+def whiten_stem(net: nn.Module, images: Images, mean: Tensor, std: Tensor) -> None:
     """Set the fixed filters of a whitened stem; any other net stays as it is.
 
     Args:
