@@ -25,7 +25,9 @@ def hold(root: str) -> None:
     """Be a worker: say `started`, place the data on a line, say `placed`, wait for another."""
     print("started", flush=True)
     sys.stdin.readline()
-    data = place_data(ImageFolderConfig(root=root), torch.device("cpu"), with_test=True)
+    data = place_data(
+        ImageFolderConfig(root=root, val_size=0.1), torch.device("cpu"), with_test=True
+    )
     parts = [part for part in (data.train, data.val, data.test) if part is not None]
     read = sum(int(part.images.sum(dtype=torch.int64)) for part in parts)
     print("placed", sum(part.images.numel() for part in parts), read > 0, flush=True)
@@ -83,7 +85,9 @@ def main() -> None:
     if options.hold:
         hold(options.root)
         return
-    place_data(ImageFolderConfig(root=options.root), torch.device("cpu"), with_test=True)  # cache
+    place_data(
+        ImageFolderConfig(root=options.root, val_size=0.1), torch.device("cpu"), with_test=True
+    )  # cache
     for workers in options.workers:
         added, images = measure(options.root, workers)
         print(

@@ -28,8 +28,8 @@ def config(tmp_path: Path) -> ImageFolderConfig:
         path = tmp_path / "images" / part / name / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    cache = str(tmp_path / "cache")
-    found = ImageFolderConfig(str(tmp_path / "images"), cache_dir=cache, image_size=64, val_size=20)
+    root, cache = str(tmp_path / "images"), str(tmp_path / "cache")
+    found = ImageFolderConfig(root=root, cache_dir=cache, image_size=64, val_size=20)
     load_dataset(found)
     return found
 
