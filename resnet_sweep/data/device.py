@@ -163,6 +163,8 @@ def _place_part(data: Dataset, rows: torch.Tensor, device: torch.device) -> Part
     labels = data.train_labels[rows].to(device)
     if device.type == "cpu":
         return Part(ImageRows(data.train_images, rows), labels)
+    # A copy for each worker, 0.15 GB for CIFAR-10: one shared by CUDA IPC lives only as long as
+    # the worker that exported it, and killing a worker must not end the others.
     return Part(data.train_images[rows].to(device), labels)
 
 

@@ -71,7 +71,11 @@ def visible_gpus() -> list[str]:
 
 
 def default_n_jobs() -> int:
-    """One worker for each GPU; without one, one for each four cores."""
+    """One worker for each GPU; without one, one for each four cores.
+
+    In mode `graph` more workers on a GPU gained nothing (benchmarks/RESULTS.md, one H200 without
+    MPS); benchmarks/workers.py measures the curve and prints what to take.
+    """
     return len(visible_gpus()) or max(1, num_cores() // CORES_PER_WORKER)
 
 
