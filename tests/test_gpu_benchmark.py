@@ -55,18 +55,17 @@ def _check_row(row: dict[str, Any], chip: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("strides", "arithmetic", "unfused"),
-    [([1, 2, 2, 2], 0.070, 0.187), ([1, 1, 2, 2], 0.267, 0.62)],
+    [([1, 2, 2, 2], 0.070, 0.187), ([1, 1, 2, 2], 0.267, 0.621)],
 )
 def test_the_roofline_is_the_one_worked_out_by_hand(
-    strides: list[int], arithmetic: float, unfused: float, monkeypatch: pytest.MonkeyPatch
+    strides: list[int], arithmetic: float, unfused: float
 ) -> None:
-    """On 790 TFLOP/s and 4.3 TB/s; by hand only batch norm and ReLU were counted as traffic."""
-    monkeypatch.setattr("roofline.BATCH_SIZE", 8)
+    """On 790 TFLOP/s and 4.3 TB/s, with batch norm and ReLU unfused; by hand layer by layer."""
     net = ResNetConfig(name="wrn_2343", strides=strides)
     operations = count_operations(Config(model=net), torch.bfloat16)
     least = limits(operations, Chip(790e12, 4.3e12), 50_000)
     assert least["arithmetic"] == pytest.approx(arithmetic, rel=0.01)
-    assert unfused < least["eager_kernels"] < 1.5 * unfused
+    assert least["eager_kernels"] == pytest.approx(unfused, rel=0.1)
 
 
 def test_an_operation_takes_the_longer_of_arithmetic_and_traffic() -> None:
