@@ -97,7 +97,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.small and here().type != "cuda":
         parser.error("the modes to be compared need a CUDA device; --small runs anywhere")
-    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False  # the reference is float32 to the end
     data = ["data=image_folder", f"data.root={options.data}"] if options.data else []
     base = [*QUIET, *(SMALL if options.small else [*RECIPE, *data])]
     taken = open_measurements(options)
