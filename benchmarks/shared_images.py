@@ -5,7 +5,8 @@
 Each worker places the data as a sweep's worker does, reads all pixels and waits; then every
 process's memory is read from /proc (Linux): PSS counts a page that n processes share as one
 n-th for each, so that its sum is what they occupy together. `data` is what placing added to the
-sum, `copies` that over the size of the decoded images. Figures: RESULTS.md.
+sum, libraries loaded meanwhile included, `copies` that over the size of the decoded images.
+Figures: RESULTS.md.
 """
 
 from __future__ import annotations
