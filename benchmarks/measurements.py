@@ -66,6 +66,7 @@ class Measurements:
         same = [(content["machine"]["device"], content["form"]) for content in (earlier, now)]
         if same[0] != same[1]:
             raise SystemExit(f"{self._path}: was measured as {same[0]}, this is {same[1]}")
+        now.update({k: value for k, value in earlier.items() if k not in now})
         now["rows"] = {k: row for k, row in earlier["rows"].items() if "error" not in row}
         now["machine"]["date"] = earlier["machine"]["date"]
 
