@@ -1,7 +1,8 @@
 """What a sweep costs beyond its trainings, beside the packaged hydra-optuna-sweeper.
 
     pip install hydra-joblib-launcher
-    python benchmarks/sweep_overhead.py            # the contest: three minutes on 2 cores
+    python benchmarks/sweep_overhead.py --rounds 3    # the contest: 90 s a round on 2 cores
+    python benchmarks/sweep_overhead.py --longer 5    # the tenfold case with 5 and 50 epochs
     python benchmarks/sweep_overhead.py --storage  # ask, tell and status at 100 to 10,000 trials
 
 The contest trains the same 40 tiny nets on the bundled digits (a grid, so that every sweeper has
@@ -62,10 +63,6 @@ COMMON = [
     "train.progress=false",
     "evaluate_test=false",
 ]
-LENGTHS = {
-    "equal": ["train.epochs=2", f"seed=range(0,{TRIALS})"],
-    "tenfold": ["train.epochs=choice(1,10)", f"seed=range(0,{TRIALS // 2})"],
-}
 OWN = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=own", "hydra.sweeper.start_from=[]"]
 PACKAGED = ["hydra.sweeper.direction=maximize", "hydra.sweep.dir=many"]
 CONTENDERS = {
@@ -73,6 +70,13 @@ CONTENDERS = {
     "packaged, basic": PACKAGED,
     "packaged, joblib": [*PACKAGED, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
 }
+
+
+def lengths(longer: int) -> dict[str, list[str]]:
+    """Return what each sweeper searches: 40 points of a grid."""
+    tenfold = [f"train.epochs=choice({longer},{10 * longer})", f"seed=range(0,{TRIALS // 2})"]
+    equal = ["train.epochs=2", f"seed=range(0,{TRIALS})"]
+    return {"equal": equal, "tenfold": tenfold} if longer == 1 else {"tenfold": tenfold}
 
 
 @dataclass(frozen=True)
@@ -131,31 +135,50 @@ def _conf_without_ours(folder: Path) -> Path:
     return copy
 
 
-def contest() -> None:
+def contest(rounds: int, longer: int) -> None:
+    """Run all contenders one after the other, several times, and compare within each round.
+
+    Args:
+        longer: factor on the epochs of the tenfold case, to see what remains of fixed costs.
+    """
     columns = f"{'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6} {'lengths':>7}"
     print(f"{'trials':8} {'sweeper':18} {columns}")
-    for length, space in LENGTHS.items():
-        rest: dict[str, float] = {}
-        for name, overrides in CONTENDERS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                timing = run_contender(name, [*overrides, *space], Path(folder))
-                if name == "this sweeper":
-                    gaps = _gaps(Path(folder) / "outputs/sweeps/own")
-            rest[name] = timing.rest
-            times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
-            ratio = f"{timing.length_ratio:7.1f}"
-            print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
-        best = min(seconds for name, seconds in rest.items() if name != "this sweeper")
-        print(f"{length}: {best / rest['this sweeper']:.2f} times less than the better of the two")
-        print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
+    for length, space in lengths(longer).items():
+        ratios = [_round(length, space) for _ in range(rounds)]
+        for name, values in zip(
+            ("rest", "start-up and rest"), zip(*ratios, strict=True), strict=True
+        ):
+            spread = f"{min(values):.2f} to {max(values):.2f}, n={rounds}"
+            median = statistics.median(values)
+            print(f"{length}, {name}: {median:.2f} times less than the better one ({spread})")
 
 
-def _gaps(sweep: Path) -> list[float]:
+def _round(length: str, space: list[str]) -> tuple[float, float]:
+    """Return how many times less this sweeper takes, without start-up and with it."""
+    timings: dict[str, Timing] = {}
+    for name, overrides in CONTENDERS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            timing = run_contender(name, [*overrides, *space], Path(folder))
+            if name == "this sweeper":
+                gaps = between_trials(Path(folder) / "outputs/sweeps/own")
+        timings[name] = timing
+        times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
+        ratio = f"{timing.length_ratio:7.1f}"
+        print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
+    print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
+    own = timings.pop("this sweeper")
+    best = min(each.rest for each in timings.values())
+    best_in_all = min(each.start_up + each.rest for each in timings.values())
+    return best / own.rest, best_in_all / (own.start_up + own.rest)
+
+
+def between_trials(sweep: Path) -> list[float]:
     """Return for each trial the time of its worker since the last one, without its training."""
     by_worker: dict[int | None, list[tuple[float, float]]] = {}
     for trial in read_sweep_trials(sweep):
-        assert trial.ended is not None and trial.train_seconds is not None
-        by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
+        if trial.train_seconds is not None:
+            assert trial.ended is not None
+            by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
     gaps = []
     for ends in by_worker.values():
         ends.sort()
@@ -256,6 +279,8 @@ def rejections(count: int = 1000) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--storage", action="store_true", help="ask, tell and status, no contest")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--longer", type=int, default=1, help="factor on the tenfold case's epochs")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--url", help="of an empty database, for --storage; else the journal")
     arguments = parser.parse_args()
@@ -267,7 +292,7 @@ def main() -> None:
         rejections()
         storage_cost(arguments.counts, arguments.url)
     else:
-        contest()
+        contest(arguments.rounds, arguments.longer)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from conftest import ROOT, TINY_OVERRIDES, run_train
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
 from resnet_sweep.sweep import checking
 from resnet_sweep.train import main
 
@@ -27,7 +29,7 @@ TINY_SWEEP = [
     "train.epochs=1",
     "train.batch_size=64",
     "hydra.sweeper.study_name=s",
-    "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.n_trials=7",
     "hydra.sweeper.n_jobs=1",
 ]
 FOLDER = Path("outputs/sweeps/s")
@@ -48,9 +50,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     sweep = read_sweep(folder / FOLDER)
-    assert sweep.record.objectives == ["val_accuracy"] and sweep.record.n_trials == 3
+    assert sweep.record.objectives == ["val_accuracy"] and sweep.record.n_trials == 7
     trained = sweep.trained()
-    assert len(trained) == 3
+    assert len(trained) == 7
     for trial in trained:
         run_dir = sweep.run_dir(trial)
         assert run_dir is not None and trial.num_params == read_result(run_dir).num_params
@@ -60,7 +62,19 @@ def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     assert results["name"] == "optuna"
     assert [results["best_value"]] == best.values
     assert "again: python -m resnet_sweep.train" in printed
-    assert "trained 3 of 3" in printed
+    assert "trained 7 of 7" in printed
+
+
+def test_half_a_second_at_most_passes_between_two_trials(finished: tuple[Path, str]) -> None:
+    gaps = _gaps(read_sweep(finished[0] / FOLDER).trained())
+    assert len(gaps) == 6
+    assert statistics.median(gaps) < 0.5
+
+
+def _gaps(trials: list[SweepTrial]) -> list[float]:
+    """Return the seconds between the ends of one worker's trials, without the later's training."""
+    ends = sorted((t.ended, t.train_seconds) for t in trials if t.train_seconds)
+    return [end - before - training for (before, _), (end, training) in pairwise(ends)]
 
 
 def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_path: Path) -> None:

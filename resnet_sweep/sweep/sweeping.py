@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import optuna
@@ -199,11 +200,13 @@ class Sweeping:
             n_startup_trials=settings.sampler.get("n_startup_trials"),
         )
 
-    def _prepare_study(self, study: optuna.Study) -> optuna.Study:
-        composer = frozen_composer(self.folder, self.space)
+    @cached_property
+    def _frozen(self) -> Composer:
+        return frozen_composer(self.folder, self.space)
 
+    def _prepare_study(self, study: optuna.Study) -> optuna.Study:
         def prepare(study: optuna.Study) -> None:
-            extension = self._find_extension(composer)
+            extension = self._find_extension(self._frozen)
             if extension is not None:
                 extend_study(study, extension, print)
             enqueue_starts(study, self._starts, print)
@@ -252,8 +255,7 @@ class Sweeping:
             say("no trial has completed: there are no results")
             return
         write_results(self.folder, study, best)
-        composer = frozen_composer(self.folder, self.space)
-        retrain = [retrain_command(trial, self.space, composer) for trial in best]
+        retrain = [retrain_command(trial, self.space, self._frozen) for trial in best]
         say(describe_best(self.folder, best, self.options.objectives, retrain))
         say(f"results: {self.folder / RESULTS}")
 
