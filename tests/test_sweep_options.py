@@ -12,11 +12,13 @@ from shipped_spaces import shipped
 from stub_sweep import make_settings, make_sweep, open_stub_study
 
 from resnet_sweep.compose import conf_dir
+from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import launching, sweeping
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.sweep.launching import LocalLauncher
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.starting import find_starts
+from resnet_sweep.sweep.space_check import check_space
 from resnet_sweep.sweep.sweeping import Sweeping
 
 
@@ -53,3 +55,13 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     for index in range(3):
         launcher.start(index)
     assert seen == ["3", "5", "3"]
+
+
+def test_experiments_with_data_of_their_own_are_no_choice_unless_the_data_are_fixed() -> None:
+    def check(*fixed: str) -> None:
+        space = SearchSpace.build({}, ["experiment=choice(source,quickstart)", *fixed])
+        check_space(space, Composer(conf_dir(), space.fixed_overrides))
+
+    with pytest.raises(UserError, match=r"=quickstart: data\.name would be cifar10 and"):
+        check()
+    check("data=digits")

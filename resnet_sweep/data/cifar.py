@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from resnet_sweep.config.data import CifarConfig
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.unpickle import load_pickle
-from resnet_sweep.errors import ConfigError, UserError, require, require_one_of
+from resnet_sweep.errors import ConfigError, UserError, require, require_one_of, why
 
 logger = logging.getLogger(__name__)
 
@@ -146,8 +146,7 @@ def _download(source: _Source, root: Path) -> None:
             download_url(source.url, staging, source.filename, source.md5)
             os.replace(staging / source.filename, root / source.filename)
     except Exception as error:  # torchvision passes on whatever urllib and http raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        problem = f"the download of {source.url} failed ({reason})"
+        problem = f"the download of {source.url} failed ({why(error)})"
         raise UserError(f"{problem}: {_advise(source, root)}") from None
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_sweep.compose import reject_unknown_keys
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.extension import old_settings
 from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.space import EPOCHS, SearchSpace
 from resnet_sweep.sweep.space_check import check_space
-from resnet_sweep.sweep.starting import old_settings
 from resnet_sweep.sweep.storage import connect
 from resnet_sweep.sweep.worker import load_function
 
@@ -29,6 +30,7 @@ def read_options(config: DictConfig) -> SweeperConfig:
     Raises:
         UserError: a value that is not allowed.
     """
+    reject_unknown_keys(config.hydra.sweeper, "hydra.sweeper.")
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     given = options.direction

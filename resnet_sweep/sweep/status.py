@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import optuna
@@ -16,6 +16,9 @@ from resnet_sweep.console import say
 from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
+MOST_LINES = 3
+
+Say = Callable[[str], None]
 
 
 class Status:
@@ -170,3 +173,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def say_some(lines: list[str], say: Say) -> None:
+    """Say the first few of many notes, and how many more there are."""
+    for line in lines[:MOST_LINES]:
+        say(f"  {line}")
+    if len(lines) > MOST_LINES:
+        say(f"  and {len(lines) - MOST_LINES} more")

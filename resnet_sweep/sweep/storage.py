@@ -18,7 +18,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 
-from resnet_sweep.errors import ConfigError, UserError, one_line
+from resnet_sweep.errors import ConfigError, UserError, one_line, why
 from resnet_sweep.sweep.journal import JOURNAL, JournalFile
 from resnet_sweep.sweep.settings import read_settings
 
@@ -64,10 +64,10 @@ def connect(url: str) -> BaseStorage:
     except ConfigError:
         raise
     except ImportError as error:
-        allowed = f"its driver is missing ({_reason(error)}): pip install 'resnet_sweep[postgres]'"
+        allowed = f"its driver is missing ({why(error)}): pip install 'resnet_sweep[postgres]'"
         raise ConfigError(KEY, shown(url), allowed) from error
     except Exception as error:  # SQLAlchemy, its drivers and gRPC each have their own
-        raise ConfigError(KEY, shown(url), f"cannot be reached: {_reason(error)}") from error
+        raise ConfigError(KEY, shown(url), f"cannot be reached: {why(error)}") from error
 
 
 def dashboard_argument(folder: Path) -> str:
@@ -78,11 +78,6 @@ def dashboard_argument(folder: Path) -> str:
 def shown(url: str) -> str:
     """Return the URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def _grpc(url: str) -> BaseStorage:
@@ -161,7 +156,7 @@ class Patience:
         waited = time.monotonic() - since
         if waited > self._patience:
             raise error
-        log.warning("the storage cannot be used for %.0f s: %s", waited, _reason(error))
+        log.warning("the storage cannot be used for %.0f s: %s", waited, why(error))
         time.sleep(PAUSE_SECONDS)
 
 

@@ -31,6 +31,8 @@ from resnet_sweep.sweep.checking import (
 )
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
+from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
+from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
@@ -53,13 +55,6 @@ from resnet_sweep.sweep.settings import (
     write_settings,
 )
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.starting import (
-    Extension,
-    enqueue_starts,
-    extend_study,
-    find_extension,
-    find_starts,
-)
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
