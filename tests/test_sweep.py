@@ -167,6 +167,14 @@ BAD_INPUT = {
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
     "search_space=nowhere": "search_space=nowhere",
     "data.val_size=0": "data.val_size",
+    "data.val_size=1437": "data.val_size=1437.0: must be less than the 1437 training images",
+    "data=cifar10 data.train_subset=null data.root=no data.download=false": (
+        "data.root=no: no such folder, and data.download=false"
+    ),
+    "data=image_folder data.root=no": "data.root=no: no such folder",
+    "data=arrays data.root=no": "data.root=no: no such folder",
+    "train.device=cuda": "train.device=cuda: no NVIDIA GPU is listed or visible on this machine",
+    "train.device=mps": "train.device=mps: this machine has no Apple GPU",
     "data.val_size=interval(10,100)": "data.val_size must have one value in a sweep",
     "train.batch_size=4096 regularization.ghost_batch_size=range(2048,4097)": (
         "none can be built: regularization.ghost_batch_size="
@@ -200,6 +208,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(checking, "TRIAL_DRAWS", 20)
+    monkeypatch.setattr(checking, "visible_gpus", list)
     yield
     GlobalHydra.instance().clear()
 

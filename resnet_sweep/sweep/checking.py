@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.extension import old_settings
+from resnet_sweep.sweep.launching import visible_gpus
 from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
@@ -83,6 +85,14 @@ def check_sweep(
     if options.extend_from is not None:
         old_settings(Path(options.extend_from))
     check_space(space, composer)
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError where the workers of this machine cannot have this device; no torch."""
+    allowed = "no NVIDIA GPU is listed or visible on this machine; take cpu"
+    require(name != "cuda" or bool(visible_gpus()), "train.device", name, allowed)
+    allowed = "this machine has no Apple GPU; take cpu"
+    require(name != "mps" or sys.platform == "darwin", "train.device", name, allowed)
 
 
 def check_swept_epochs(options: SweeperConfig, space: SearchSpace) -> None:

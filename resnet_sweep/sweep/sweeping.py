@@ -17,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.console import say
-from resnet_sweep.data.dataset import count_classes
+from resnet_sweep.data.dataset import check_ahead, count_classes
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.sweep.checking import (
     check_any_fits,
+    check_device,
     check_rungs,
     check_sweep,
     fixed_length,
@@ -33,7 +34,7 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
 from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
-from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
+from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, is_local, visible_gpus
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
@@ -86,6 +87,9 @@ class Sweeping:
         composer = Composer(conf_dir(), self.space.fixed_overrides)
         base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
+        check_ahead(base.data)
+        if is_local(self.config):
+            check_device(base.train.device)
         shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, print)
