@@ -117,9 +117,9 @@ def _length_ratio(results: list[TrialResult]) -> float:
 
 
 def _conf_without_ours(folder: Path) -> Path:
-    """Copy the configuration without conf/hydra, which shadows the packaged sweeper."""
+    """Copy the configuration without what shadows the packaged sweeper."""
     copy = folder / "conf"
-    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("hydra"))
+    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("sweeper"))
     return copy
 
 

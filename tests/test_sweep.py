@@ -165,6 +165,9 @@ BAD_INPUT = {
     "optimizer.lr=interval(1,0.1)": "wrong way round",
     "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
+    "init.zero_init_residual=choice(null,1)": (
+        "error: init.zero_init_residual=choice(null,1): TypeError while evaluating"
+    ),
     "search_space=nowhere": "search_space=nowhere",
     "data.val_size=0": "data.val_size",
     "data.val_size=1437": "data.val_size=1437.0: must be less than the 1437 training images",

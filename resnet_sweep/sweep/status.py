@@ -17,6 +17,12 @@ from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
 MOST_LINES = 3
+REJECTIONS = {
+    "over_budget": "over model.max_params",
+    "over_multiply_adds": "over model.max_multiply_adds",
+    "unbuildable": "that cannot be built or trained (trials.jsonl says why)",
+}
+NARROWER = "For fewer, narrow the widths and blocks of the space, or raise the limit"
 
 Say = Callable[[str], None]
 
@@ -89,6 +95,17 @@ class Status:
         """Return the whole table as one line."""
         return ", ".join(f"{name} {value}" for name, value in self._rows(ledger))
 
+    def explain_rejections(self, ledger: Ledger) -> None:
+        """Say what was turned away and how to have less of it, if there was any."""
+        total = ledger.rejections.total()
+        if total == 0:
+            return
+        parts = [f"{n} {REJECTIONS[reason]}" for reason, n in ledger.rejections.most_common()]
+        self.say(
+            f"rejected: {total} proposals cost no training and no trial: {', '.join(parts)}. "
+            f"{NARROWER}"
+        )
+
     def _say_line(self, ledger: Ledger) -> None:
         since = time.monotonic() - self._shown
         if since < self._every:
@@ -107,7 +124,8 @@ class Status:
                 ("failed", str(counts["failed"])),
                 ("left", self._time_left(ledger)),
             ]
-        rejected = f"{counts['rejected']} ({ledger.rejection_rate:.0%} of the proposals)"
+        share = f"{ledger.rejection_rate:.0%} of the proposals, before training"
+        rejected = f"{counts['rejected']} ({share})"
         return [
             ("trained", f"{ledger.trained} of {self._n_trials}"),
             ("running", str(len(ledger.running))),

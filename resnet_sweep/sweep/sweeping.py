@@ -249,6 +249,7 @@ class Sweeping:
         if not supervisor.ledger.counts:
             return
         say(supervisor.status.line(supervisor.ledger))
+        supervisor.status.explain_rejections(supervisor.ledger)
         best = best_trials(study)
         if not best:
             say("no trial has completed: there are no results")
