@@ -71,8 +71,15 @@ def connect(url: str) -> BaseStorage:
 
 
 def dashboard_argument(folder: Path) -> str:
-    """Return the URL of a sweep's study, or the path of its journal."""
-    return read_settings(folder).storage or str(folder / JOURNAL)
+    """Return the URL of a sweep's study, or the path of its journal.
+
+    Raises:
+        UserError: optuna-dashboard cannot open it.
+    """
+    url = read_settings(folder).storage
+    if url is not None and url.startswith("grpc://"):
+        raise UserError(f"{url}: give optuna-dashboard the database that this proxy serves")
+    return url or str(folder / JOURNAL)
 
 
 def shown(url: str) -> str:
@@ -174,4 +181,7 @@ PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operation
 
 
 if __name__ == "__main__":
-    print(dashboard_argument(Path(sys.argv[1])))
+    from resnet_sweep.cli import one_line_errors
+
+    with one_line_errors():
+        print(dashboard_argument(Path(sys.argv[1])))
