@@ -119,8 +119,8 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
         return f"{merged[1]}: {_first_line(cause)}"
     unparsed = re.match(r"Error when parsing index: \d+, string: (.+?) out of \[", message)
     if unparsed:  # Hydra repeats the whole command line and links to its manual
-        cause = message.rpartition("Error parsing override")[2].partition("See http")[0]
-        reason = _one_line(cause.replace(f"'{unparsed[1]}'", ""))
+        told = message.rpartition("Error parsing override")[2].partition("See http")[0]
+        reason = _one_line(told.replace(f"'{unparsed[1]}'", ""))
         return f"{unparsed[1]}: {reason}"
     missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
