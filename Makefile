@@ -39,7 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 dashboard: $(INSTALLED)
 	@test -f "$(STUDY)/settings.json" || { echo "STUDY=$(STUDY): must be a sweep folder"; exit 2; }
 	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(BIN)/python -m pip install --quiet 'optuna-dashboard>=0.17'
-	@$(BIN)/optuna-dashboard "$$($(BIN)/python -m resnet_sweep.sweep.storage "$(STUDY)")"
+	@study=$$($(BIN)/python -m resnet_sweep.sweep.storage "$(STUDY)") && $(BIN)/optuna-dashboard "$$study"
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,8 +1,8 @@
 """What a sweep costs beyond its trainings, beside the packaged hydra-optuna-sweeper.
 
     pip install hydra-joblib-launcher
-    python benchmarks/sweep_overhead.py            # the contest: three minutes on 2 cores
-    python benchmarks/sweep_overhead.py --storage  # ask, tell and status at 100 to 10,000 trials
+    python benchmarks/sweep_overhead.py --rounds 3    # the contest: 90 s a round on 2 cores
+    python benchmarks/sweep_overhead.py --longer 5    # the tenfold case with 5 and 50 epochs
 
 The contest trains the same 40 tiny nets on the bundled digits (a grid, so that every sweeper has
 the same ones), with 2 workers of one thread each: this sweeper, the packaged one under Hydra's
@@ -26,20 +26,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
-
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.records.run_folder import TrialResult, read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import Ledger
-from resnet_sweep.sweep.proposal import DataShape, propose
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.storage import open_storage
 
 TRIALS, WORKERS = 40, 2
 COMMON = [
@@ -62,10 +51,6 @@ COMMON = [
     "train.progress=false",
     "evaluate_test=false",
 ]
-LENGTHS = {
-    "equal": ["train.epochs=2", f"seed=range(0,{TRIALS})"],
-    "tenfold": ["train.epochs=choice(1,10)", f"seed=range(0,{TRIALS // 2})"],
-}
 OWN = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=own", "hydra.sweeper.start_from=[]"]
 PACKAGED = ["hydra.sweeper.direction=maximize", "hydra.sweep.dir=many"]
 CONTENDERS = {
@@ -73,6 +58,13 @@ CONTENDERS = {
     "packaged, basic": PACKAGED,
     "packaged, joblib": [*PACKAGED, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
 }
+
+
+def lengths(longer: int) -> dict[str, list[str]]:
+    """Return what each sweeper searches: 40 points of a grid."""
+    tenfold = [f"train.epochs=choice({longer},{10 * longer})", f"seed=range(0,{TRIALS // 2})"]
+    equal = ["train.epochs=2", f"seed=range(0,{TRIALS})"]
+    return {"equal": equal, "tenfold": tenfold} if longer == 1 else {"tenfold": tenfold}
 
 
 @dataclass(frozen=True)
@@ -125,37 +117,56 @@ def _length_ratio(results: list[TrialResult]) -> float:
 
 
 def _conf_without_ours(folder: Path) -> Path:
-    """Copy the configuration without conf/hydra, which shadows the packaged sweeper."""
+    """Copy the configuration without what shadows the packaged sweeper."""
     copy = folder / "conf"
-    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("hydra"))
+    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("sweeper"))
     return copy
 
 
-def contest() -> None:
+def contest(rounds: int, longer: int) -> None:
+    """Run all contenders one after the other, several times, and compare within each round.
+
+    Args:
+        longer: factor on the epochs of the tenfold case, to see what remains of fixed costs.
+    """
     columns = f"{'start-up':>9} {'rest':>8} {'training':>9} {'idle':>6} {'lengths':>7}"
     print(f"{'trials':8} {'sweeper':18} {columns}")
-    for length, space in LENGTHS.items():
-        rest: dict[str, float] = {}
-        for name, overrides in CONTENDERS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                timing = run_contender(name, [*overrides, *space], Path(folder))
-                if name == "this sweeper":
-                    gaps = _gaps(Path(folder) / "outputs/sweeps/own")
-            rest[name] = timing.rest
-            times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
-            ratio = f"{timing.length_ratio:7.1f}"
-            print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
-        best = min(seconds for name, seconds in rest.items() if name != "this sweeper")
-        print(f"{length}: {best / rest['this sweeper']:.2f} times less than the better of the two")
-        print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
+    for length, space in lengths(longer).items():
+        ratios = [_round(length, space) for _ in range(rounds)]
+        for name, values in zip(
+            ("rest", "start-up and rest"), zip(*ratios, strict=True), strict=True
+        ):
+            spread = f"{min(values):.2f} to {max(values):.2f}, n={rounds}"
+            median = statistics.median(values)
+            print(f"{length}, {name}: {median:.2f} times less than the better one ({spread})")
 
 
-def _gaps(sweep: Path) -> list[float]:
+def _round(length: str, space: list[str]) -> tuple[float, float]:
+    """Return how many times less this sweeper takes, without start-up and with it."""
+    timings: dict[str, Timing] = {}
+    for name, overrides in CONTENDERS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            timing = run_contender(name, [*overrides, *space], Path(folder))
+            if name == "this sweeper":
+                gaps = between_trials(Path(folder) / "outputs/sweeps/own")
+        timings[name] = timing
+        times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
+        ratio = f"{timing.length_ratio:7.1f}"
+        print(f"{length:8} {name:18} {times} {timing.idle:6.0%} {ratio}", flush=True)
+    print(f"{length}: between two trials of a worker {statistics.median(gaps):.3f} s (median)")
+    own = timings.pop("this sweeper")
+    best = min(each.rest for each in timings.values())
+    best_in_all = min(each.start_up + each.rest for each in timings.values())
+    return best / own.rest, best_in_all / (own.start_up + own.rest)
+
+
+def between_trials(sweep: Path) -> list[float]:
     """Return for each trial the time of its worker since the last one, without its training."""
     by_worker: dict[int | None, list[tuple[float, float]]] = {}
     for trial in read_sweep_trials(sweep):
-        assert trial.ended is not None and trial.train_seconds is not None
-        by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
+        if trial.train_seconds is not None:
+            assert trial.ended is not None
+            by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
     gaps = []
     for ends in by_worker.values():
         ends.sort()
@@ -164,110 +175,14 @@ def _gaps(sweep: Path) -> list[float]:
     return gaps
 
 
-def core_space() -> tuple[SearchSpace, Composer]:
-    from omegaconf import OmegaConf
-
-    node = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search_space" / "core.yaml"))
-    assert isinstance(node, dict)
-    space = SearchSpace.build(node, [])  # type: ignore[arg-type] # its keys are text
-    return space, Composer(conf_dir(), space.fixed_overrides)
-
-
-def random_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
-    """Return completed trials with random parameters and values."""
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    trials = []
-    for number in range(count):
-        trial = study.ask()
-        space.suggest(trial)
-        distributions: dict[str, BaseDistribution] = dict(trial.distributions)
-        value = (number * 7919 % 1000) / 1000
-        trials.append(create_trial(params=trial.params, distributions=distributions, value=value))
-        study.tell(trial, state=TrialState.FAIL)
-        if number % 500 == 499:  # the study itself grows slow
-            study = optuna.create_study(sampler=RandomSampler(seed=number))
-    return trials
-
-
-def storage_cost(counts: list[int], url: str | None) -> None:
-    """Time what a worker and the sweep itself ask of a study with many trials.
-
-    Args:
-        url: of an empty database; None: the journal.
-    """
-    space, _ = core_space()
-    print("stored trials   load       ask       tell   status line")
-    for count in counts:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            study = optuna.create_study(storage=open_storage(url, folder), study_name=str(count))
-            study.add_trials(random_trials(space, count))
-            print(f"{count:13,} {_measure(folder, space, url, str(count))}", flush=True)
-
-
-def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> str:
-    sampler = TPESampler(
-        multivariate=True, group=True, constant_liar=True, n_startup_trials=16, seed=0
-    )
-    started = time.perf_counter()
-    storage = open_storage(url, folder)
-    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
-    ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
-    ledger.refresh()
-    load = time.perf_counter() - started
-    asks: list[float] = []
-    tells: list[float] = []
-    lines: list[float] = []
-    for _ in range(5):
-        times = [time.perf_counter()]
-        trial = study.ask()
-        space.suggest(trial)
-        times.append(time.perf_counter())
-        study.tell(trial, 0.5)
-        times.append(time.perf_counter())
-        ledger.refresh()
-        status.line(ledger)
-        times.append(time.perf_counter())
-        for kind, (a, b) in zip((asks, tells, lines), itertools.pairwise(times), strict=True):
-            kind.append(1000 * (b - a))
-    cells = [statistics.median(each) for each in (asks, tells, lines)]
-    return f"{load:5.2f} s {cells[0]:6.0f} ms {cells[1]:7.1f} ms {cells[2]:9.1f} ms"
-
-
-def rejections(count: int = 1000) -> None:
-    """Time what turns a random proposal away, and what finds that it is to be trained."""
-    space, composer = core_space()
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    shape = DataShape(num_classes=10, image_size=32)
-    rejected: list[float] = []
-    accepted: list[float] = []
-    for _ in range(count):
-        assignments = space.suggest(study.ask())
-        started = time.perf_counter()
-        verdict = propose(composer, assignments, 0, shape).verdict
-        seconds = time.perf_counter() - started
-        (accepted if verdict.accepted else rejected).append(seconds)
-    for name, times in (("a rejection", rejected), ("an acceptance", accepted)):
-        median = statistics.median(times)
-        each = f"{1000 * median:.2f} ms (n={len(times)}), {1 / median:.0f} a second"
-        print(f"{name} beyond ask and tell: {each}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--storage", action="store_true", help="ask, tell and status, no contest")
-    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--url", help="of an empty database, for --storage; else the journal")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--longer", type=int, default=1, help="factor on the tenfold case's epochs")
     arguments = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}"
-    )
-    if arguments.storage:
-        rejections()
-        storage_cost(arguments.counts, arguments.url)
-    else:
-        contest()
+    load = os.getloadavg()[0]
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores, load {load:.1f}")
+    contest(arguments.rounds, arguments.longer)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,11 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
     merged = re.match(r"Error merging override (\S+)", message)
     if merged and cause is not None:
         return f"{merged[1]}: {_first_line(cause)}"
+    unparsed = re.match(r"Error when parsing index: \d+, string: (.+?) out of \[", message)
+    if unparsed:  # Hydra repeats the whole command line and links to its manual
+        told = message.rpartition("Error parsing override")[2].partition("See http")[0]
+        reason = _one_line(told.replace(f"'{unparsed[1]}'", ""))
+        return f"{unparsed[1]}: {reason}"
     missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
     if missing:
         known = conf_names(missing[1], folder)

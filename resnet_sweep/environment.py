@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,6 +17,11 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "optuna"
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and what it computes with."""
+    return dict(_versions())
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("resnet_sweep", *PACKAGES):
         try:
@@ -27,6 +33,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=1)  # the code that is loaded stays what it was, whatever is edited meanwhile
 def git_commit() -> str | None:
     """Return the commit of the checkout that this code lies in; `+` marks changes on top."""
     folder = Path(__file__).parent.parent

@@ -37,6 +37,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def why(error: BaseException) -> str:
+    """Return the message of an error's cause, or its own, in one line; its type if it is empty."""
+    source = error.__cause__ or error
+    return " ".join(str(source).split()) or type(source).__name__
+
+
 def _shown(value: Any) -> str:
     return "null" if value is None else str(value)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from conftest import ROOT, TINY_OVERRIDES, run_train
 from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
 from resnet_sweep.sweep import checking
 from resnet_sweep.train import main
 
@@ -27,7 +29,7 @@ TINY_SWEEP = [
     "train.epochs=1",
     "train.batch_size=64",
     "hydra.sweeper.study_name=s",
-    "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.n_trials=7",
     "hydra.sweeper.n_jobs=1",
 ]
 FOLDER = Path("outputs/sweeps/s")
@@ -48,9 +50,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     sweep = read_sweep(folder / FOLDER)
-    assert sweep.record.objectives == ["val_accuracy"] and sweep.record.n_trials == 3
+    assert sweep.record.objectives == ["val_accuracy"] and sweep.record.n_trials == 7
     trained = sweep.trained()
-    assert len(trained) == 3
+    assert len(trained) == 7
     for trial in trained:
         run_dir = sweep.run_dir(trial)
         assert run_dir is not None and trial.num_params == read_result(run_dir).num_params
@@ -60,7 +62,19 @@ def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     assert results["name"] == "optuna"
     assert [results["best_value"]] == best.values
     assert "again: python -m resnet_sweep.train" in printed
-    assert "trained 3 of 3" in printed
+    assert "trained 7 of 7" in printed
+
+
+def test_half_a_second_at_most_passes_between_two_trials(finished: tuple[Path, str]) -> None:
+    gaps = _gaps(read_sweep(finished[0] / FOLDER).trained())
+    assert len(gaps) == 6
+    assert statistics.median(gaps) < 0.5
+
+
+def _gaps(trials: list[SweepTrial]) -> list[float]:
+    """Return the seconds between the ends of one worker's trials, without the later's training."""
+    ends = sorted((t.ended, t.train_seconds) for t in trials if t.train_seconds)
+    return [end - before - training for (before, _), (end, training) in pairwise(ends)]
 
 
 def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -151,8 +165,19 @@ BAD_INPUT = {
     "optimizer.lr=interval(1,0.1)": "wrong way round",
     "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
+    "init.zero_init_residual=choice(null,1)": (
+        "error: init.zero_init_residual=choice(null,1): TypeError while evaluating"
+    ),
     "search_space=nowhere": "search_space=nowhere",
     "data.val_size=0": "data.val_size",
+    "data.val_size=1437": "data.val_size=1437.0: must be less than the 1437 training images",
+    "data=cifar10 data.train_subset=null data.root=no data.download=false": (
+        "data.root=no: no such folder, and data.download=false"
+    ),
+    "data=image_folder data.root=no": "data.root=no: no such folder",
+    "data=arrays data.root=no": "data.root=no: no such folder",
+    "train.device=cuda": "train.device=cuda: no NVIDIA GPU is listed or visible on this machine",
+    "train.device=mps": "train.device=mps: this machine has no Apple GPU",
     "data.val_size=interval(10,100)": "data.val_size must have one value in a sweep",
     "train.batch_size=4096 regularization.ghost_batch_size=range(2048,4097)": (
         "none can be built: regularization.ghost_batch_size="
@@ -166,7 +191,9 @@ BAD_INPUT = {
     "optimizer.lr=interval(-1e308,1e308)": "must have finite bounds",
     "optimizer.lr=tag(lgo,interval(0.1,1))": "has the tag lgo: an interval has log alone",
     "optimizer.lr=tag(log,range(1,5))": "has the tag log: only an interval has one",
-    "+hydra.sweeper.sampler.nope=3": "unexpected keyword argument 'nope'",
+    "+hydra.sweeper.sampler.nope=3": "hydra.sweeper.sampler.nope=3: there is no such field",
+    "hydra.sweeper.sampler.nope=3": "hydra.sweeper.sampler.nope: there is no such field",
+    "+hydra.sweeper.pruner.warmpu=3": "hydra.sweeper.pruner.warmpu=3: there is no such field",
     "hydra.sweeper.sampler.seed=-1": "hydra.sweeper.sampler.seed=-1: must be an integer, from 0",
     "hydra.sweeper.sampler.n_startup_trials=-1": "n_startup_trials=-1: must be an integer",
     "hydra.sweeper.sampler.n_ei_candidates=0": "n_ei_candidates=0: must be an integer, at least 1",
@@ -184,6 +211,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(checking, "TRIAL_DRAWS", 20)
+    monkeypatch.setattr(checking, "visible_gpus", list)
     yield
     GlobalHydra.instance().clear()
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
+from hydra.core.config_store import ConfigStore
+from optuna.trial import TrialState
+from rich.console import Console
 from shipped_spaces import shipped
 from stub_sweep import make_settings, make_sweep, open_stub_study
 
 from resnet_sweep.compose import conf_dir
+from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import launching, sweeping
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.sweep.launching import LocalLauncher
+from resnet_sweep.sweep.ledger import REJECTED, Ledger
+from resnet_sweep.sweep.schema import OBJECTIVES, PRUNERS, SweeperConfig
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.starting import find_starts
+from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.sweeping import Sweeping
 
 
@@ -53,3 +65,37 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     for index in range(3):
         launcher.start(index)
     assert seen == ["3", "5", "3"]
+
+
+def test_experiments_with_data_of_their_own_are_no_choice_unless_the_data_are_fixed() -> None:
+    def check(*fixed: str) -> None:
+        space = SearchSpace.build({}, ["experiment=choice(source,quickstart)", *fixed])
+        check_space(space, Composer(conf_dir(), space.fixed_overrides))
+
+    with pytest.raises(UserError, match=r"=quickstart: data\.name would be cifar10 and"):
+        check()
+    check("data=digits")
+
+
+def test_help_names_every_option_of_a_sweep() -> None:
+    text = (conf_dir() / "hydra/help/train.yaml").read_text()
+    words = set(re.findall(r"[\w/]+", text))
+    options = {field.name for field in fields(SweeperConfig)} - {"_target_"}
+    samplers = ConfigStore.instance().repo["hydra"]["sweeper"]["sampler"]
+    assert options <= words
+    assert {name.removesuffix(".yaml") for name in samplers} <= words
+    assert {*PRUNERS, *OBJECTIVES} <= words
+
+
+def test_rejections_are_explained_at_the_end() -> None:
+    study, output = optuna.create_study(direction="maximize"), StringIO()
+    ledger = Ledger(study)
+    for reason in ("over_budget", "unbuildable", "over_budget", "duplicate"):
+        trial = study.ask()
+        trial.set_user_attr(REJECTED, {"reason": reason, "num_params": 6_000_000})
+        study.tell(trial, state=TrialState.FAIL)
+    ledger.refresh()
+    status = Status(study, ["val_accuracy"], 10, 1.0, Console(file=output, width=1000))
+    status.explain_rejections(ledger)
+    assert "rejected: 3 proposals cost no training and no trial" in output.getvalue()
+    assert "2 over model.max_params, 1 that cannot be built" in output.getvalue()

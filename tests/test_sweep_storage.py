@@ -12,11 +12,12 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from stub_sweep import make_sweep
+from stub_sweep import make_settings, make_sweep
 
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.sweep import storage as storage_module
-from resnet_sweep.sweep.storage import PatientStorage, open_storage, shown
+from resnet_sweep.sweep.settings import write_settings
+from resnet_sweep.sweep.storage import PatientStorage, dashboard_argument, open_storage, shown
 
 
 class Unreliable(InMemoryStorage):
@@ -100,3 +101,13 @@ def test_the_dashboard_opens_whatever_storage_a_sweep_has(tmp_path: Path) -> Non
     for name, opened in (("own", f"{tmp_path}/own/journal.log"), ("database", url)):
         printed = subprocess.check_output([*command, str(tmp_path / name)], text=True)
         assert printed.strip() == opened
+
+
+def test_the_dashboard_opens_the_journal_or_the_database_but_no_proxy(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://me@host/db"
+    for storage, opened in ((None, str(tmp_path / "journal.log")), (url, url)):
+        write_settings(tmp_path, make_settings(storage=storage))
+        assert dashboard_argument(tmp_path) == opened
+    write_settings(tmp_path, make_settings(storage="grpc://localhost:1"))
+    with pytest.raises(UserError, match="the database that this proxy serves"):
+        dashboard_argument(tmp_path)

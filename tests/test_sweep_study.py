@@ -29,6 +29,7 @@ from resnet_sweep.sweep import book
 from resnet_sweep.sweep import status as status_module
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.endings import Ending
+from resnet_sweep.sweep.extension import extend_from
 from resnet_sweep.sweep.ledger import (
     EXTENDED_FROM,
     OUTCOME,
@@ -41,7 +42,6 @@ from resnet_sweep.sweep.ledger import (
 from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.sweep.searching import build_pruner
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.start import extend_from
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
 from resnet_sweep.sweep.worker import work

@@ -7,6 +7,8 @@ from typing import Optional
 
 from resnet_sweep.errors import require, require_int, require_number, require_one_of
 
+NUM_SCANS = 1797  # of digits
+
 
 @dataclass
 class DataConfig:

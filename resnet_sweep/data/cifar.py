@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from resnet_sweep.config.data import CifarConfig
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.unpickle import load_pickle
-from resnet_sweep.errors import ConfigError, UserError, require, require_one_of
+from resnet_sweep.errors import ConfigError, UserError, require, require_one_of, why
 
 logger = logging.getLogger(__name__)
 
+NUM_TRAIN_IMAGES = 50_000
 NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 _PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _TIMEOUT_SECONDS = 30.0
@@ -54,11 +55,7 @@ def load_cifar(config: CifarConfig) -> Dataset:
         UserError: if the download fails, or a file is damaged or missing.
     """
     source = _find_source(check_name(config))
-    allowed = f"must be the folder that holds {source.filename} or takes its download"
-    if config.root is None:
-        raise ConfigError("data.root", None, allowed)
-    root = Path(os.path.expanduser(config.root))
-    require(not root.exists() or root.is_dir(), "data.root", config.root, allowed)
+    root = check_root(config)
     if _find_bad_file(source, root) is not None:
         _restore(source, root, config.download)
     folder = root / source.folder
@@ -66,6 +63,18 @@ def load_cifar(config: CifarConfig) -> Dataset:
     test = _read_batches(folder, source.test)
     meta: Any = load_pickle(folder / source.meta[0])
     return make_dataset(train, test, meta[source.names_key])
+
+
+def check_root(config: CifarConfig) -> Path:
+    """Return the folder of the files, which a download makes where it is missing."""
+    allowed = "must be the folder that holds the published archive or takes its download"
+    if config.root is None:
+        raise ConfigError("data.root", None, allowed)
+    root = Path(os.path.expanduser(config.root))
+    require(not root.exists() or root.is_dir(), "data.root", config.root, allowed)
+    allowed = "no such folder, and data.download=false"
+    require(root.is_dir() or config.download, "data.root", config.root, allowed)
+    return root
 
 
 def check_name(config: CifarConfig) -> str:
@@ -146,8 +155,7 @@ def _download(source: _Source, root: Path) -> None:
             download_url(source.url, staging, source.filename, source.md5)
             os.replace(staging / source.filename, root / source.filename)
     except Exception as error:  # torchvision passes on whatever urllib and http raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        problem = f"the download of {source.url} failed ({reason})"
+        problem = f"the download of {source.url} failed ({why(error)})"
         raise UserError(f"{problem}: {_advise(source, root)}") from None
 
 

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import (
+    NUM_SCANS,
     ArraysConfig,
     CifarConfig,
     DataConfig,
     DigitsConfig,
     ImageFolderConfig,
 )
+from resnet_sweep.data.split import count_val
 
 if TYPE_CHECKING:
     import torch  # count_classes must not pay for it
@@ -109,6 +111,22 @@ def find_image_size(config: DataConfig) -> int:
 
             return find_image_side(config)
     raise AssertionError(f"no data set for {type(config).__name__}")
+
+
+def check_ahead(config: DataConfig) -> None:
+    """Find what can be told of a data set before an image is read, beside its classes.
+
+    Raises:
+        UserError: names the field that is wrong.
+    """
+    match config:
+        case CifarConfig():
+            from resnet_sweep.data.cifar import NUM_TRAIN_IMAGES, check_root
+
+            check_root(config)
+            count_val(NUM_TRAIN_IMAGES, config)
+        case DigitsConfig():
+            count_val(NUM_SCANS - config.test_size, config)
 
 
 def make_dataset(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import UserError, why
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -102,8 +102,7 @@ def decode(path: str, size: int) -> Decoded:
             deep = mode.startswith(("I", "F"))
             rgb = None if deep else image.convert("RGB")
     except Exception as error:  # Pillow's readers let through what a damaged file makes them raise
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: damaged, not an image, or unreadable ({reason})") from None
+        raise UserError(f"{path}: damaged, not an image, or unreadable ({why(error)})") from None
     if rgb is None:
         raise UserError(f"{path}: must have 8 bits per channel (has Pillow's mode {mode})")
     was_grey = mode in GREY_MODES

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import UserError, why
 
 NPY_MAGIC = b"\x93NUMPY"
 # Photographs shrink a little, drawings tenfold; what shrinks more, and is large, is a bomb.
@@ -70,7 +70,7 @@ class NpzFile:
             with zipfile.ZipFile(path) as archive:
                 members = archive.infolist()
         except Exception as error:  # a damaged archive raises almost anything
-            raise UserError(f"{path}: damaged .npz ({_reason(error)})") from None
+            raise UserError(f"{path}: damaged .npz ({why(error)[:120]})") from None
         for member in members:
             _check_name(path, member.filename)
         self.members = {m.filename.removesuffix(".npy"): m for m in members}
@@ -126,7 +126,7 @@ class _OneLine:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, UserError):
-            raise UserError(f"{self.where}: damaged ({_reason(error)})") from None
+            raise UserError(f"{self.where}: damaged ({why(error)[:120]})") from None
 
 
 def _check_name(path: Path, name: str) -> None:
@@ -148,7 +148,7 @@ def _read_header(file: IO[bytes], where: str, size: int) -> Header:
             warnings.simplefilter("ignore", UserWarning)
             shape, is_fortran, dtype = read(start)
     except Exception as error:  # NumPy's parser lets through what a damaged header makes it raise
-        raise UserError(f"{where}: damaged .npy header ({_reason(error)})") from None
+        raise UserError(f"{where}: damaged .npy header ({why(error)[:120]})") from None
     header = Header(shape, dtype, is_fortran, file.tell())
     if dtype.hasobject or dtype.kind not in "biufUS":
         raise UserError(f"{where}: refused, it holds {dtype}; must be numbers or text")
@@ -181,7 +181,3 @@ def _fill(file: IO[bytes], target: NDArray[np.uint8]) -> None:
             raise EOFError("cut off")
         target[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
         done += len(chunk)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

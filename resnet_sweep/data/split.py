@@ -41,12 +41,17 @@ def _take_val(
     indices = np.arange(len(labels), dtype=np.int64)
     if config.val_size == 0:
         return indices, indices[:0]
-    count = _count_val(len(labels), config)
+    count = count_val(len(labels), config)
     _check_strata(labels, count, config)
     return _draw(indices, labels, count, config.split_seed)
 
 
-def _count_val(num_images: int, config: DataConfig) -> int:
+def count_val(num_images: int, config: DataConfig) -> int:
+    """Return how many images the val part takes.
+
+    Raises:
+        ConfigError: it would take all of them.
+    """
     size = config.val_size
     allowed = f"must be less than the {num_images} training images"
     require(size < 1 or size < num_images, "data.val_size", size, allowed)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_sweep.compose import reject_unknown_keys
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.extension import old_settings
+from resnet_sweep.sweep.launching import visible_gpus
 from resnet_sweep.sweep.proposal import DataShape, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.space import EPOCHS, SearchSpace
 from resnet_sweep.sweep.space_check import check_space
-from resnet_sweep.sweep.starting import old_settings
 from resnet_sweep.sweep.storage import connect
 from resnet_sweep.sweep.worker import load_function
 
@@ -29,6 +32,7 @@ def read_options(config: DictConfig) -> SweeperConfig:
     Raises:
         UserError: a value that is not allowed.
     """
+    reject_unknown_keys(config.hydra.sweeper, "hydra.sweeper.")
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     given = options.direction
@@ -81,6 +85,14 @@ def check_sweep(
     if options.extend_from is not None:
         old_settings(Path(options.extend_from))
     check_space(space, composer)
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError where the workers of this machine cannot have this device; no torch."""
+    allowed = "no NVIDIA GPU is listed or visible on this machine; take cpu"
+    require(name != "cuda" or bool(visible_gpus()), "train.device", name, allowed)
+    allowed = "this machine has no Apple GPU; take cpu"
+    require(name != "mps" or sys.platform == "darwin", "train.device", name, allowed)
 
 
 def check_swept_epochs(options: SweeperConfig, space: SearchSpace) -> None:

@@ -84,7 +84,7 @@ class Composer:
 
     def value(self, assignments: Mapping[str, Any], field: str) -> Any:
         """Return what a field has after some assignments, which need not be a whole proposal."""
-        return _plain(OmegaConf.select(self._apply(assignments, None)[0], field))
+        return _unwrapped(OmegaConf.select(self._apply(assignments, None)[0], field))
 
     def overrides(self, assignments: Mapping[str, Any]) -> list[str]:
         """Return what a single run needs on its command line to be this proposal.
@@ -98,7 +98,7 @@ class Composer:
         return [
             *self.fixed_overrides,
             *choices,
-            *(f"{field}={to_text(_plain(value))}" for field, value in values.items()),
+            *(f"{field}={to_text(_unwrapped(value))}" for field, value in values.items()),
         ]
 
     def _apply(
@@ -188,5 +188,5 @@ def _without_search_space(composed: DictConfig) -> DictConfig:
     return composed
 
 
-def _plain(value: Any) -> Any:
+def _unwrapped(value: Any) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

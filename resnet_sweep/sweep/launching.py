@@ -257,10 +257,15 @@ def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) 
     return run_worker(Path(folder), index)
 
 
+def is_local(config: DictConfig) -> bool:
+    """Return whether the workers are processes of this machine."""
+    return bool(OmegaConf.select(config, "hydra.launcher._target_") == BASIC_LAUNCHER)
+
+
 def choose_launcher(
     folder: Path, n_jobs: int, config: DictConfig, context: HydraContext
 ) -> Launcher:
     """Return the local launcher unless hydra/launcher names another than Hydra's own."""
-    if OmegaConf.select(config, "hydra.launcher._target_") == BASIC_LAUNCHER:
+    if is_local(config):
         return LocalLauncher(folder, n_jobs)
     return HydraLauncher(folder, config, context)

@@ -44,6 +44,7 @@ class Ledger:
     Args:
         counts: finished trials by state.
         open: trials that run or wait, as of the last refresh.
+        rejections: of the rejected trials by reason.
         signatures: of what is or was trained -> trial number.
         train_seconds: of the trials trained here, by state.
         first: the first trial that was accepted for training here.
@@ -55,6 +56,7 @@ class Ledger:
         self.train_seconds: dict[str, list[float]] = {}
         self.open: list[FrozenTrial] = []
         self.signatures: dict[str, int] = {}
+        self.rejections: Counter[str] = Counter()
         self.smallest_rejected: int | None = None
         self.first: int | None = None
         self.num_trials = 0
@@ -108,6 +110,8 @@ class Ledger:
         seconds = trial.user_attrs.get(OUTCOME, {}).get("train_seconds")
         if seconds:
             self.train_seconds.setdefault(state, []).append(seconds)
+        if state == "rejected":
+            self.rejections[trial.user_attrs[REJECTED]["reason"]] += 1
         num_params = trial.user_attrs.get(REJECTED, {}).get("num_params")
         if num_params is not None:
             smallest = self.smallest_rejected

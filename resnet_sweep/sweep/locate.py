@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
 from optuna.distributions import (
@@ -18,6 +19,7 @@ from optuna.distributions import (
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.claim import differences
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.derived import (
     NUM_STAGES,
@@ -28,7 +30,13 @@ from resnet_sweep.sweep.derived import (
     target,
 )
 from resnet_sweep.sweep.judge import outcome_fields
-from resnet_sweep.sweep.space import Parameter, SearchSpace, describe_distribution, possible_values
+from resnet_sweep.sweep.space import (
+    Parameter,
+    SearchSpace,
+    describe_distribution,
+    every_value,
+    extremes,
+)
 from resnet_sweep.sweep.space_parsing import members, to_text, to_value
 
 _LR_SCALING = ("optimizer", "optimizer.lr_scaling")
@@ -69,16 +77,9 @@ def locate(space: SearchSpace, composer: Composer, config: Config) -> Location:
             else:
                 value = widths[key] if key in widths else _read(config, key)
             params[parameter.name] = drawn[key] = _fit(parameter, value)
-    return Location(params, _differences(composer, space.complete(drawn), config))
-
-
-def _differences(
-    composer: Composer, assignments: dict[str, Any], config: Config
-) -> list[tuple[str, Any, Any]]:
-    theirs = outcome_fields(config)
-    ours = outcome_fields(composer.config(assignments, config.seed))
-    paths = sorted(theirs.keys() | ours.keys())
-    return [(p, theirs.get(p), ours.get(p)) for p in paths if theirs.get(p) != ours.get(p)]
+    ours = composer.config(space.complete(drawn), config.seed)
+    found = differences(outcome_fields(config), outcome_fields(ours))
+    return Location(params, sorted(found, key=itemgetter(0)))
 
 
 def _read(config: Config, key: str) -> Any:
@@ -154,19 +155,13 @@ def _candidate_widths(
         distribution = swept.get(f"model.{name}")
         if distribution is None:
             return [composer.value({}, f"model.{name}")]
-        return [getattr(model, name), *_grid(distribution)]
+        drawn = every_value(distribution) or extremes(distribution)
+        return [getattr(model, name), *map(to_value, drawn)]
 
     widths = model.stage_widths()
     for first, factor in product(values("first_width"), values("width_factor")):
         base_width = widths[0 if first is None else min(1, len(widths) - 1)]
         yield dict(zip(WIDTHS, (base_width, factor, first), strict=True))
-
-
-def _grid(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
-        count = round((distribution.high - distribution.low) / distribution.step) + 1
-        return [distribution.low + i * distribution.step for i in range(count)]
-    return [to_value(value) for value in possible_values(distribution)]
 
 
 def _fit(parameter: Parameter, value: Any) -> Any:

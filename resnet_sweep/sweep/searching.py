@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import re
 import warnings
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import optuna
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -24,7 +24,7 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.errors import ConfigError, require, require_int
+from resnet_sweep.errors import ConfigError, require, require_int, why
 from resnet_sweep.sweep.schema import (
     PRUNERS,
     AshaConfig,
@@ -33,7 +33,7 @@ from resnet_sweep.sweep.schema import (
     PatientConfig,
     PrunerConfig,
 )
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.space import SearchSpace, describe_distribution, every_value
 
 SAMPLER = "hydra.sweeper.sampler"
 # The least that Optuna works with, which it does not check itself.
@@ -71,8 +71,12 @@ def build_sampler(
     except ConfigError:
         raise
     except (HydraException, ImportError, TypeError, ValueError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(SAMPLER, node.get("_target_"), reason) from error
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", why(error))
+        if unknown:
+            name = str(node.get("_target_")).rpartition(".")[2]
+            allowed = f"{name} has no such option"
+            raise ConfigError(f"{SAMPLER}.{unknown[1]}", node.get(unknown[1]), allowed) from error
+        raise ConfigError(SAMPLER, node.get("_target_"), why(error)) from error
     allowed = "must be a sampler of Optuna"
     require(isinstance(sampler, BaseSampler), f"{SAMPLER}._target_", node.get("_target_"), allowed)
     return sampler  # type: ignore[no-any-return]
@@ -93,17 +97,13 @@ def _grid(space: SearchSpace) -> dict[str, Any]:
     """Return the values of each parameter."""
     grid: dict[str, Any] = {}
     for parameter in space.reachable():
-        match parameter.distribution:
-            case CategoricalDistribution(choices=choices):
-                grid[parameter.name] = list(choices)
-            case IntDistribution(low=low, high=high, step=step):
-                grid[parameter.name] = list(range(low, high + 1, step))
-            case FloatDistribution(low=low, high=high, step=float(step)):
-                count = round((high - low) / step) + 1
-                grid[parameter.name] = [low + i * step for i in range(count)]
-            case _:
-                allowed = "the grid needs steps: a choice or a range, not an interval"
-                raise ConfigError(parameter.name, parameter.distribution, allowed)
+        values = every_value(parameter.distribution)
+        if values is None:
+            allowed = "the grid needs steps: a choice or a range, not an interval"
+            raise ConfigError(
+                parameter.name, describe_distribution(parameter.distribution), allowed
+            )
+        grid[parameter.name] = values
     return grid
 
 

@@ -12,7 +12,7 @@ from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, one_line
-from resnet_sweep.records.claim import FREE_FIELDS
+from resnet_sweep.records.claim import FREE_FIELDS, differences
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
 from resnet_sweep.sweep.composer import Composer
@@ -118,9 +118,9 @@ def base_values(config: Config) -> dict[str, Any]:
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
-        *_differences(_described(old), _described(new)),
-        *_differences(_flat(old.base), _flat(new.base)),
-        *_differences(_questions(old), _questions(new)),
+        *_changes(_described(old), _described(new)),
+        *_changes(old.base, new.base),
+        *_changes(_questions(old), _questions(new)),
     ]
 
 
@@ -141,7 +141,7 @@ def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
         if before[key] != after[key]:  # another one has other options
             before, after = ({name: str(each[key]).rpartition(".")[2]} for each in (before, after))
             path = "hydra.sweeper"
-        changes += _differences(_flat(before, f"{path}."), _flat(after, f"{path}."))
+        changes += _changes(before, after, f"{path}.")
     return changes
 
 
@@ -158,21 +158,13 @@ def _questions(settings: SweepSettings) -> dict[str, Any]:
     }
 
 
-def _flat(values: dict[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{path}{key}.")
-        elif f"{path}{key}" not in FREE_FIELDS:
-            found[f"{path}{key}"] = value
-    return found
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    keys = sorted(old.keys() | new.keys())
-    none = "(none)"
+def _changes(old: dict[str, Any], new: dict[str, Any], group: str = "") -> list[str]:
     return [
-        f"{key} was {old.get(key, none)}, is {new.get(key, none)}"
-        for key in keys
-        if old.get(key, none) != new.get(key, none)
+        f"{group}{path} was {_shown(before)}, is {_shown(after)}"
+        for path, before, after in differences(old, new)
+        if path not in FREE_FIELDS
     ]
+
+
+def _shown(value: Any) -> str:
+    return "(none)" if value is None else str(value)

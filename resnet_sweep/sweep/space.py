@@ -145,10 +145,10 @@ class SearchSpace:
     def to_json(self) -> str:
         """Return the whole space as text; see from_json."""
         parameters = [
-            {**_plain(p), "distribution": json.loads(distribution_to_json(p.distribution))}
+            {**_to_json(p), "distribution": json.loads(distribution_to_json(p.distribution))}
             for p in self.parameters
         ]
-        return json.dumps({"parameters": parameters, "fixed": [_plain(v) for v in self.fixed]})
+        return json.dumps({"parameters": parameters, "fixed": [_to_json(v) for v in self.fixed]})
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:
@@ -162,7 +162,7 @@ class SearchSpace:
         return cls(parameters, tuple(FixedValue(**entry) for entry in content["fixed"]))
 
 
-def _plain(entry: Parameter | FixedValue) -> dict[str, Any]:
+def _to_json(entry: Parameter | FixedValue) -> dict[str, Any]:
     condition = entry.condition
     plain = None if condition is None else {"key": condition.key, "values": condition.values}
     return {**vars(entry), "condition": plain}
@@ -207,6 +207,18 @@ def extremes(distribution: BaseDistribution) -> list[Any]:
         case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
             return [low, high]
     raise AssertionError(f"no ends of {distribution}")
+
+
+def every_value(distribution: BaseDistribution) -> list[Any] | None:
+    """Return all that a distribution can draw; None: an interval."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case IntDistribution(low=low, high=high, step=step):
+            return list(range(low, high + 1, step))
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            return [low + i * step for i in range(round((high - low) / step) + 1)]
+    return None
 
 
 def possible_values(distribution: BaseDistribution) -> Sequence[Any]:

@@ -9,13 +9,15 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.errors import UserError
+from resnet_sweep.records.claim import differences
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes, possible_values
-from resnet_sweep.sweep.space_parsing import did_you_mean, members
+from resnet_sweep.sweep.space_parsing import did_you_mean, members, to_text
 
 RANDOM_TRIES = 20
 # Of the data, what only the training sees.
 _UNJUDGED = ("data.train_subset",)
+_WHY_ONE = "it decides by which images a trial is judged"
 
 
 def check_space(space: SearchSpace, composer: Composer) -> None:
@@ -26,6 +28,7 @@ def check_space(space: SearchSpace, composer: Composer) -> None:
             value that is not allowed, or a branch that no trial can take.
     """
     _check_one_judge(space)
+    _check_data_of_options(space, composer)
     for parameter in space.parameters:
         if parameter.condition is not None:
             _check_condition(parameter.condition, composer)
@@ -39,8 +42,20 @@ def _check_one_judge(space: SearchSpace) -> None:
     conditional = [value.key for value in space.fixed if value.condition is not None]
     for key in (*(parameter.key for parameter in space.parameters), *conditional):
         if key.partition(".")[0] == "data" and key not in _UNJUDGED:
-            why = "it decides by which images a trial is judged"
-            raise UserError(f"search space: {key} must have one value in a sweep: {why}")
+            raise UserError(f"search space: {key} must have one value in a sweep: {_WHY_ONE}")
+
+
+def _check_data_of_options(space: SearchSpace, composer: Composer) -> None:
+    """Refuse options that bring data of their own, as an experiment may."""
+    for parameter in space.parameters:
+        options = extremes(parameter.distribution) if parameter.key in composer.groups else []
+        data = [composer.value({parameter.key: option}, "data") for option in options]
+        for option, theirs in zip(options, data, strict=True):
+            for path, before, after in differences(data[0], theirs, "data"):
+                if path not in _UNJUDGED:
+                    change = f"{path} would be {to_text(before)} and {to_text(after)}"
+                    fixed = f"{_WHY_ONE}; fix it, as by data={data[0]['name']}"
+                    raise UserError(f"search space: {parameter.key}={option}: {change}: {fixed}")
 
 
 def _check_condition(condition: Condition, composer: Composer) -> None:

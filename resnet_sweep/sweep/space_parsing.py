@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution
 
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.errors import ConfigError, UserError, why
 
+NO_SWEEP = "it is no choice, range or interval"
 SYNTAX = "must be a value or a sweep: choice(a, b), range(1, 5), interval(0.1, 1.0), tag(log, ...)"
 
 
@@ -29,8 +30,7 @@ def parse_override(line: str) -> Override:
         return OverridesParser.create().parse_override(line)
     except HydraException as error:
         key, _, value = line.partition("=")
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(key, value, f"{SYNTAX} ({reason})") from error
+        raise ConfigError(key, value, f"{SYNTAX} ({why(error)})") from error
 
 
 def to_distribution(override: Override) -> BaseDistribution:
@@ -45,7 +45,9 @@ def to_distribution(override: Override) -> BaseDistribution:
     try:
         distribution = create_optuna_distribution_from_override(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(key, text, f"{SYNTAX} ({_reason(error)})") from error
+        raise ConfigError(
+            key, text, f"{SYNTAX} ({why(error) if str(error) else NO_SWEEP})"
+        ) from error
     if not isinstance(distribution, BaseDistribution):
         raise ConfigError(key, text, "must be a sweep, such as choice(a, b); fix values in `fixed`")
     return distribution
@@ -78,10 +80,6 @@ def _check_bounds(override: Override, text: str) -> None:
         raise ConfigError(override.key_or_group, text, "has its bounds the wrong way round")
     if "log" in value.tags and low <= 0:
         raise ConfigError(override.key_or_group, text, "needs a lower bound above 0: it is log")
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or "it is no choice, range or interval"
 
 
 def shown_value(override: Override) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import optuna
@@ -16,6 +16,15 @@ from resnet_sweep.console import say
 from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
+MOST_LINES = 3
+REJECTIONS = {
+    "over_budget": "over model.max_params",
+    "over_multiply_adds": "over model.max_multiply_adds",
+    "unbuildable": "that cannot be built or trained (trials.jsonl says why)",
+}
+NARROWER = "For fewer, narrow the widths and blocks of the space, or raise the limit"
+
+Say = Callable[[str], None]
 
 
 class Status:
@@ -86,6 +95,17 @@ class Status:
         """Return the whole table as one line."""
         return ", ".join(f"{name} {value}" for name, value in self._rows(ledger))
 
+    def explain_rejections(self, ledger: Ledger) -> None:
+        """Say what was turned away and how to have less of it, if there was any."""
+        total = ledger.rejections.total()
+        if total == 0:
+            return
+        parts = [f"{n} {REJECTIONS[reason]}" for reason, n in ledger.rejections.most_common()]
+        self.say(
+            f"rejected: {total} proposals cost no training and no trial: {', '.join(parts)}. "
+            f"{NARROWER}"
+        )
+
     def _say_line(self, ledger: Ledger) -> None:
         since = time.monotonic() - self._shown
         if since < self._every:
@@ -104,7 +124,8 @@ class Status:
                 ("failed", str(counts["failed"])),
                 ("left", self._time_left(ledger)),
             ]
-        rejected = f"{counts['rejected']} ({ledger.rejection_rate:.0%} of the proposals)"
+        share = f"{ledger.rejection_rate:.0%} of the proposals, before training"
+        rejected = f"{counts['rejected']} ({share})"
         return [
             ("trained", f"{ledger.trained} of {self._n_trials}"),
             ("running", str(len(ledger.running))),
@@ -170,3 +191,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def say_some(lines: list[str], say: Say) -> None:
+    """Say the first few of many notes, and how many more there are."""
+    for line in lines[:MOST_LINES]:
+        say(f"  {line}")
+    if len(lines) > MOST_LINES:
+        say(f"  and {len(lines) - MOST_LINES} more")

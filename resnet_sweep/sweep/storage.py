@@ -18,7 +18,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 
-from resnet_sweep.errors import ConfigError, UserError, one_line
+from resnet_sweep.errors import ConfigError, UserError, one_line, why
 from resnet_sweep.sweep.journal import JOURNAL, JournalFile
 from resnet_sweep.sweep.settings import read_settings
 
@@ -64,25 +64,27 @@ def connect(url: str) -> BaseStorage:
     except ConfigError:
         raise
     except ImportError as error:
-        allowed = f"its driver is missing ({_reason(error)}): pip install 'resnet_sweep[postgres]'"
+        allowed = f"its driver is missing ({why(error)}): pip install 'resnet_sweep[postgres]'"
         raise ConfigError(KEY, shown(url), allowed) from error
     except Exception as error:  # SQLAlchemy, its drivers and gRPC each have their own
-        raise ConfigError(KEY, shown(url), f"cannot be reached: {_reason(error)}") from error
+        raise ConfigError(KEY, shown(url), f"cannot be reached: {why(error)}") from error
 
 
 def dashboard_argument(folder: Path) -> str:
-    """Return the URL of a sweep's study, or the path of its journal."""
-    return read_settings(folder).storage or str(folder / JOURNAL)
+    """Return the URL of a sweep's study, or the path of its journal.
+
+    Raises:
+        UserError: optuna-dashboard cannot open it.
+    """
+    url = read_settings(folder).storage
+    if url is not None and url.startswith("grpc://"):
+        raise UserError(f"{url}: give optuna-dashboard the database that this proxy serves")
+    return url or str(folder / JOURNAL)
 
 
 def shown(url: str) -> str:
     """Return the URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def _grpc(url: str) -> BaseStorage:
@@ -161,7 +163,7 @@ class Patience:
         waited = time.monotonic() - since
         if waited > self._patience:
             raise error
-        log.warning("the storage cannot be used for %.0f s: %s", waited, _reason(error))
+        log.warning("the storage cannot be used for %.0f s: %s", waited, why(error))
         time.sleep(PAUSE_SECONDS)
 
 
@@ -179,4 +181,7 @@ PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operation
 
 
 if __name__ == "__main__":
-    print(dashboard_argument(Path(sys.argv[1])))
+    from resnet_sweep.cli import one_line_errors
+
+    with one_line_errors():
+        print(dashboard_argument(Path(sys.argv[1])))

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import optuna
@@ -16,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.console import say
-from resnet_sweep.data.dataset import count_classes
+from resnet_sweep.data.dataset import check_ahead, count_classes
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.sweep.checking import (
     check_any_fits,
+    check_device,
     check_rungs,
     check_sweep,
     fixed_length,
@@ -30,7 +32,9 @@ from resnet_sweep.sweep.checking import (
 )
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
-from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, visible_gpus
+from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
+from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
+from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, is_local, visible_gpus
 from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
@@ -52,13 +56,6 @@ from resnet_sweep.sweep.settings import (
     write_settings,
 )
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.starting import (
-    Extension,
-    enqueue_starts,
-    extend_study,
-    find_extension,
-    find_starts,
-)
 from resnet_sweep.sweep.status import Status
 from resnet_sweep.sweep.study import open_own_study, prepare_study
 from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
@@ -90,6 +87,9 @@ class Sweeping:
         composer = Composer(conf_dir(), self.space.fixed_overrides)
         base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
+        check_ahead(base.data)
+        if is_local(self.config):
+            check_device(base.train.device)
         shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, print)
@@ -199,11 +199,13 @@ class Sweeping:
             n_startup_trials=settings.sampler.get("n_startup_trials"),
         )
 
-    def _prepare_study(self, study: optuna.Study) -> optuna.Study:
-        composer = frozen_composer(self.folder, self.space)
+    @cached_property
+    def _frozen(self) -> Composer:
+        return frozen_composer(self.folder, self.space)
 
+    def _prepare_study(self, study: optuna.Study) -> optuna.Study:
         def prepare(study: optuna.Study) -> None:
-            extension = self._find_extension(composer)
+            extension = self._find_extension(self._frozen)
             if extension is not None:
                 extend_study(study, extension, print)
             enqueue_starts(study, self._starts, print)
@@ -247,13 +249,13 @@ class Sweeping:
         if not supervisor.ledger.counts:
             return
         say(supervisor.status.line(supervisor.ledger))
+        supervisor.status.explain_rejections(supervisor.ledger)
         best = best_trials(study)
         if not best:
             say("no trial has completed: there are no results")
             return
         write_results(self.folder, study, best)
-        composer = frozen_composer(self.folder, self.space)
-        retrain = [retrain_command(trial, self.space, composer) for trial in best]
+        retrain = [retrain_command(trial, self.space, self._frozen) for trial in best]
         say(describe_best(self.folder, best, self.options.objectives, retrain))
         say(f"results: {self.folder / RESULTS}")
 

@@ -1,4 +1,4 @@
-"""Known experiments and old trials in a search space."""
+"""Known experiments as the first trials of a sweep."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import CONFIG, read_config
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import REPEAT_OF
 from resnet_sweep.sweep.locate import Location, OutsideSpace, locate
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.space_parsing import did_you_mean, to_text
+from resnet_sweep.sweep.status import Say, say_some
 
+# Tried where nothing is named; what lies outside the space is left out.
+DEFAULT_SOURCES = ("source",)
 # The sweep has its own; an experiment is trained anew, with these.
 _OF_THE_SWEEP = ("data.", "train.epochs", "seed")
 
@@ -75,44 +76,27 @@ def _notes(source: str, location: Location) -> list[str]:
     ]
 
 
-def extend_from(
-    space: SearchSpace, composer: Composer, trials: Iterable[tuple[FrozenTrial, Config]]
-) -> tuple[list[FrozenTrial], list[str]]:
-    """Map finished trials of an old study into a changed space.
+def find_starts(
+    space: SearchSpace, composer: Composer, sources: list[str] | None, say: Say
+) -> list[Start]:
+    """Return the known experiments that a sweep begins with.
 
-    Args:
-        trials: each with the configuration that it was trained with.
-
-    Returns:
-        trials for `study.add_trial`, and for each other one a line that says why it cannot be
-        one: a value outside the space, or a setting that the new sweep fixes otherwise.
+    Raises:
+        UserError: one that was named is unknown or lies outside the space.
     """
-    mapped, left_out = [], []
-    for trial, config in trials:
+    if sources is not None:
+        return start_from(space, composer, sources)
+    starts = []
+    for source in DEFAULT_SOURCES:
         try:
-            location = locate(space, composer, config)
+            starts += start_from(space, composer, [source])
         except OutsideSpace as error:
-            left_out.append(f"trial {trial.number}: {error}")
-            continue
-        if location.differences:
-            path, theirs, ours = location.differences[0]
-            change = f"{path} was {to_text(theirs)} and is {to_text(ours)} now"
-            left_out.append(f"trial {trial.number}: {change}")
-        else:
-            mapped.append(_moved(space, trial, location.params))
-    return mapped, left_out
+            say(f"not a first trial: {error}")
+    return starts
 
 
-def _moved(space: SearchSpace, trial: FrozenTrial, params: dict[str, Any]) -> FrozenTrial:
-    distributions = {p.name: p.distribution for p in space.parameters if p.name in params}
-    # It repeats a trial of the old study, whose number means another one here.
-    kept = {name: value for name, value in trial.user_attrs.items() if name != REPEAT_OF}
-    return optuna.trial.create_trial(
-        state=trial.state,
-        values=trial.values,
-        params=params,
-        distributions=distributions,
-        user_attrs=kept,
-        system_attrs=trial.system_attrs,
-        intermediate_values=trial.intermediate_values,
-    )
+def enqueue_starts(study: optuna.Study, starts: list[Start], say: Say) -> None:
+    for start in starts:
+        study.enqueue_trial(start.params)
+        say(f"a first trial: {start.source}")
+        say_some(start.notes, say)

@@ -20,12 +20,12 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_metrics, write_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.extension import extend_from, find_extension
+from resnet_sweep.sweep.first_trials import start_from
 from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.locate import OutsideSpace, locate
 from resnet_sweep.sweep.settings import frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.start import extend_from, start_from
-from resnet_sweep.sweep.starting import find_extension
 
 Searched = tuple[SearchSpace, Composer]
 

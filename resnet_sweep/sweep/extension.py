@@ -1,10 +1,11 @@
-"""What a new study knows before its first draw: known experiments and older sweeps."""
+"""The trials of an older sweep in a changed space."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -14,47 +15,16 @@ from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import RecordError, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import EXTENDED_FROM, state_of
-from resnet_sweep.sweep.locate import OutsideSpace
+from resnet_sweep.sweep.ledger import EXTENDED_FROM, REPEAT_OF, state_of
+from resnet_sweep.sweep.locate import OutsideSpace, locate
 from resnet_sweep.sweep.rejudging import judged_anew
 from resnet_sweep.sweep.settings import SweepSettings, read_settings
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.space_parsing import to_text
-from resnet_sweep.sweep.start import Start, extend_from, start_from
+from resnet_sweep.sweep.status import Say, say_some
 from resnet_sweep.sweep.storage import open_storage
 
-# Tried where nothing is named; what lies outside the space is left out.
-DEFAULT_SOURCES = ("source",)
-SHOWN = 3
 EXTEND_FROM = "hydra.sweeper.extend_from"
-
-Say = Callable[[str], None]
-
-
-def find_starts(
-    space: SearchSpace, composer: Composer, sources: list[str] | None, say: Say
-) -> list[Start]:
-    """Return the known experiments that a sweep begins with.
-
-    Raises:
-        UserError: one that was named is unknown or lies outside the space.
-    """
-    if sources is not None:
-        return start_from(space, composer, sources)
-    starts = []
-    for source in DEFAULT_SOURCES:
-        try:
-            starts += start_from(space, composer, [source])
-        except OutsideSpace as error:
-            say(f"not a first trial: {error}")
-    return starts
-
-
-def enqueue_starts(study: optuna.Study, starts: list[Start], say: Say) -> None:
-    for start in starts:
-        study.enqueue_trial(start.params)
-        say(f"a first trial: {start.source}")
-        _say_some(start.notes, say)
 
 
 @dataclass(frozen=True)
@@ -102,7 +72,7 @@ def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
         study.add_trial(trial)
     counts = f"{len(trials)} trials taken over, {len(left_out)} left out"
     say(f"{EXTEND_FROM}={extension.folder}: {counts}")
-    _say_some(left_out, say)
+    say_some(left_out, say)
 
 
 def _judged_anew(
@@ -119,13 +89,6 @@ def _judged_anew(
         except RecordError as error:
             left_out.append(f"trial {trial.number}: {error}")
     return judged, left_out
-
-
-def _say_some(lines: list[str], say: Say) -> None:
-    for line in lines[:SHOWN]:
-        say(f"  {line}")
-    if len(lines) > SHOWN:
-        say(f"  and {len(lines) - SHOWN} more")
 
 
 def old_settings(folder: Path) -> SweepSettings:
@@ -156,3 +119,46 @@ def _with_configs(
         except RecordError as error:
             rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
             left_out.append(f"trial {trial.number}: {rung}")
+
+
+def extend_from(
+    space: SearchSpace, composer: Composer, trials: Iterable[tuple[FrozenTrial, Config]]
+) -> tuple[list[FrozenTrial], list[str]]:
+    """Map finished trials of an old study into a changed space.
+
+    Args:
+        trials: each with the configuration that it was trained with.
+
+    Returns:
+        trials for `study.add_trial`, and for each other one a line that says why it cannot be
+        one: a value outside the space, or a setting that the new sweep fixes otherwise.
+    """
+    mapped, left_out = [], []
+    for trial, config in trials:
+        try:
+            location = locate(space, composer, config)
+        except OutsideSpace as error:
+            left_out.append(f"trial {trial.number}: {error}")
+            continue
+        if location.differences:
+            path, theirs, ours = location.differences[0]
+            change = f"{path} was {to_text(theirs)} and is {to_text(ours)} now"
+            left_out.append(f"trial {trial.number}: {change}")
+        else:
+            mapped.append(_moved(space, trial, location.params))
+    return mapped, left_out
+
+
+def _moved(space: SearchSpace, trial: FrozenTrial, params: dict[str, Any]) -> FrozenTrial:
+    distributions = {p.name: p.distribution for p in space.parameters if p.name in params}
+    # It repeats a trial of the old study, whose number means another one here.
+    kept = {name: value for name, value in trial.user_attrs.items() if name != REPEAT_OF}
+    return optuna.trial.create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=params,
+        distributions=distributions,
+        user_attrs=kept,
+        system_attrs=trial.system_attrs,
+        intermediate_values=trial.intermediate_values,
+    )

@@ -1,0 +1,143 @@
+"""What a worker and the sweep itself ask of a study with many trials; what a rejection costs.
+
+    python benchmarks/storage_cost.py --counts 100 1000 10000
+    python benchmarks/storage_cost.py --url postgresql+psycopg://user@host/empty_database
+
+A draw is TPE's, of the parameters of `core`; median of five.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.ledger import Ledger
+from resnet_sweep.sweep.proposal import DataShape, propose
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.status import Status
+from resnet_sweep.sweep.storage import open_storage
+
+
+def core_space() -> tuple[SearchSpace, Composer]:
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search_space" / "core.yaml"))
+    assert isinstance(node, dict)
+    space = SearchSpace.build(node, [])  # type: ignore[arg-type] # its keys are text
+    return space, Composer(conf_dir(), space.fixed_overrides)
+
+
+def random_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
+    """Return completed trials with random parameters and values."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    trials = []
+    for number in range(count):
+        trial = study.ask()
+        space.suggest(trial)
+        distributions: dict[str, BaseDistribution] = dict(trial.distributions)
+        value = (number * 7919 % 1000) / 1000
+        trials.append(create_trial(params=trial.params, distributions=distributions, value=value))
+        study.tell(trial, state=TrialState.FAIL)
+        if number % 500 == 499:  # the study itself grows slow
+            study = optuna.create_study(sampler=RandomSampler(seed=number))
+    return trials
+
+
+def fill(url: str | None, folder: Path, name: str, trials: list[FrozenTrial]) -> None:
+    """Store trials; PostgreSQL need not have them on its disk, or 10,000 take half an hour."""
+    if url is not None and url.startswith("postgresql"):
+        url = f"{url}?options=-csynchronous_commit%3Doff"
+    study = optuna.create_study(storage=open_storage(url, folder), study_name=name)
+    study.add_trials(trials)
+
+
+def storage_cost(counts: list[int], url: str | None) -> None:
+    """Time what a worker and the sweep itself ask of a study with many trials.
+
+    Args:
+        url: of an empty database; None: the journal.
+    """
+    space, _ = core_space()
+    print("stored trials   load       ask       tell   status line")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            fill(url, folder, str(count), random_trials(space, count))
+            print(f"{count:13,} {_measure(folder, space, url, str(count))}", flush=True)
+
+
+def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> str:
+    sampler = TPESampler(
+        multivariate=True, group=True, constant_liar=True, n_startup_trials=16, seed=0
+    )
+    started = time.perf_counter()
+    storage = open_storage(url, folder)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
+    ledger.refresh()
+    load = time.perf_counter() - started
+    asks: list[float] = []
+    tells: list[float] = []
+    lines: list[float] = []
+    for _ in range(5):
+        times = [time.perf_counter()]
+        trial = study.ask()
+        space.suggest(trial)
+        times.append(time.perf_counter())
+        study.tell(trial, 0.5)
+        times.append(time.perf_counter())
+        ledger.refresh()
+        status.line(ledger)
+        times.append(time.perf_counter())
+        for kind, (a, b) in zip((asks, tells, lines), itertools.pairwise(times), strict=True):
+            kind.append(1000 * (b - a))
+    cells = [statistics.median(each) for each in (asks, tells, lines)]
+    return f"{load:5.2f} s {cells[0]:6.0f} ms {cells[1]:7.1f} ms {cells[2]:9.1f} ms"
+
+
+def rejections(count: int = 1000) -> None:
+    """Time what turns a random proposal away, and what finds that it is to be trained."""
+    space, composer = core_space()
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    shape = DataShape(num_classes=10, image_size=32)
+    rejected: list[float] = []
+    accepted: list[float] = []
+    for _ in range(count):
+        assignments = space.suggest(study.ask())
+        started = time.perf_counter()
+        verdict = propose(composer, assignments, 0, shape).verdict
+        seconds = time.perf_counter() - started
+        (accepted if verdict.accepted else rejected).append(seconds)
+    for name, times in (("a rejection", rejected), ("an acceptance", accepted)):
+        median = statistics.median(times)
+        each = f"{1000 * median:.2f} ms (n={len(times)}), {1 / median:.0f} a second"
+        print(f"{name} beyond ask and tell: {each}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--url", help="of an empty database; else the journal")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    load = os.getloadavg()[0]
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores, load {load:.1f}")
+    rejections()
+    storage_cost(arguments.counts, arguments.url)
+
+
+if __name__ == "__main__":
+    main()
