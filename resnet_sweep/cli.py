@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from pathlib import Path
 from traceback import walk_tb
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_sweep.compose import conf_names, suggestion
 from resnet_sweep.console import say
 from resnet_sweep.errors import UserError
+from resnet_sweep.mistakes import describe
 from resnet_sweep.stopping import sigterm_as_interrupt
 
 USAGE_ERROR = 2
@@ -63,10 +60,29 @@ def refuse_multirun(command: str) -> None:
     Raises:
         UserError: the command line asks for several.
     """
+    argument = _multirun_argument()
+    if argument is not None:
+        raise UserError(f"{argument}: {command} has no multirun; call it several times")
+
+
+def refuse_sweep_without_multirun() -> None:
+    """Refuse a sweeper's options where Hydra would quietly run once.
+
+    Raises:
+        UserError: as it says.
+    """
+    options = [a for a in sys.argv[1:] if a.startswith(("hydra/sweeper", "hydra.sweeper"))]
+    is_asked = {"--cfg", "-c", "--help", "--info"} & set(sys.argv)
+    if options and not is_asked and _multirun_argument() is None:
+        raise UserError(f"{options[0]}: a sweep needs -m: python -m resnet_sweep.train -m ...")
+
+
+def _multirun_argument() -> str | None:
     for argument in sys.argv[1:]:
         is_long = argument.startswith("--mu") and "--multirun".startswith(argument)
         if argument == "-m" or is_long or argument == "hydra.mode=MULTIRUN":
-            raise UserError(f"{argument}: {command} has no multirun; call it several times")
+            return argument
+    return None
 
 
 def _raised_within_hydra(error: BaseException) -> bool:
@@ -101,46 +117,3 @@ def fail(message: str) -> int:
     """Print the line of a user's mistake and return its exit status."""
     say(f"error: {message}", sys.stderr)
     return USAGE_ERROR
-
-
-def describe(error: BaseException, folder: Path | None = None) -> str:
-    """Return an error as one line: field, value and what is allowed, where it tells them.
-
-    Args:
-        folder: of the YAML files; null: the project's own.
-    """
-    message = str(error)
-    cause = error.__cause__
-    unknown = re.match(r"Could not override '([^']+)'", message)
-    if unknown:
-        return f"{unknown[1]}: {_no_such_field(unknown[1], cause)}"
-    merged = re.match(r"Error merging override (\S+)", message)
-    if merged and cause is not None:
-        return f"{merged[1]}: {_first_line(cause)}"
-    unparsed = re.match(r"Error when parsing index: \d+, string: (.+?) out of \[", message)
-    if unparsed:  # Hydra repeats the whole command line and links to its manual
-        told = message.rpartition("Error parsing override")[2].partition("See http")[0]
-        reason = _one_line(told.replace(f"'{unparsed[1]}'", ""))
-        return f"{unparsed[1]}: {reason}"
-    missing = re.search(r"Could not (?:find|load) '(.+)/([^/']+)'", message)
-    if missing:
-        known = conf_names(missing[1], folder)
-        return f"{missing[1]}={missing[2]}: there is no such option; {known}"
-    return _one_line(message)
-
-
-def _no_such_field(path: str, cause: BaseException | None) -> str:
-    if path.startswith("model.kwargs."):
-        return f"is new: write +{path}"
-    schema = getattr(cause, "object_type", None)
-    if isinstance(schema, type) and is_dataclass(schema):
-        return suggestion(path.rsplit(".", 1)[-1], {field.name for field in fields(schema)})
-    return "there is no such field"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_sweep.cli import one_line_errors
+from resnet_sweep.cli import one_line_errors, refuse_sweep_without_multirun
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
 from resnet_sweep.console import say
@@ -76,6 +76,7 @@ def main() -> None:
         arguments = sys.argv[1:]
         if is_resume(arguments):
             sys.exit(_resume(arguments))
+        refuse_sweep_without_multirun()
         _run()
 
 

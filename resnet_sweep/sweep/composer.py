@@ -18,11 +18,11 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.cli import describe
 from resnet_sweep.compose import convert, register_schemas, user_error
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.errors import ConfigError, UserError, one_line
+from resnet_sweep.mistakes import describe
 from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
 from resnet_sweep.sweep.space_parsing import did_you_mean, to_text, to_value
 
