@@ -85,7 +85,7 @@ def _said(plan: ScreeningPlan, effects: Effects, ended: list[EndedRun]) -> list[
     return [
         completed_share(ended),
         *failures(ended),
-        f"told apart from noise: {', '.join(told) or 'none'}; about the others these runs say nothing",
+        f"told apart from noise: {', '.join(told) or 'none'}; the others are undecided",
         f"standard error of an effect {points(effects.error, '.2f')} points, "
         f"{effects.degrees:.3g} degrees of freedom ({effects.method})",
         "resolution IV: a main effect is aliased with no other and with no interaction of two, "
