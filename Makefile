@@ -25,12 +25,12 @@ RECORD := outputs/record/$(SIZE)
 ifeq ($(SIZE),small)
 DATA ?= data=image_folder data.root=data/cifar10-jpeg
 SMALL := data.val_size=2000 data.train_subset=2000 train.epochs=5 train.device=cpu
-SMALL_NET := train.batch_size=64 'model.widths=[12,24,48]' 'model.blocks=[1,1,1]'
+SMALL_NET := train.batch_size=64 'model.widths=[12,24,48]' 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
 SCREEN := num_seeds=2 $(SMALL) $(SMALL_NET)
 ABLATE := num_seeds=5 $(SMALL) $(SMALL_NET)
-SWEEP := $(SMALL) 'search_space=[full]' 'model.num_stages=choice(3)' model.first_width=null \
+SWEEP := $(SMALL) 'search_space=[full]' 'model.num_stages=choice(3)' model.first_width=null 'model.strides=[2,2,2]' \
 	'model.base_width=range(8,17,4)' 'model.blocks[0]=choice(1,2)' 'model.blocks[1]=choice(1,2)' \
-	'model.blocks[2]=choice(1,2)' model.max_params=100000 model.max_multiply_adds=6000000 \
+	'model.blocks[2]=choice(1,2)' model.max_params=100000 model.max_multiply_adds=3000000 \
 	'train.batch_size=choice(32,64,128)' regularization.ghost_batch_size=null,16,32 \
 	'regularization.ema_half_life_epochs=tag(log,interval(0.05,1.0))' \
 	'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=40
