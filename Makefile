@@ -33,7 +33,8 @@ SWEEP := $(SMALL) 'search_space=[full]' 'model.num_stages=choice(3)' model.first
 	'model.blocks[2]=choice(1,2)' model.max_params=100000 model.max_multiply_adds=3000000 \
 	'train.batch_size=choice(32,64,128)' regularization.ghost_batch_size=null,16,32 \
 	'regularization.ema_half_life_epochs=tag(log,interval(0.05,1.0))' \
-	'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=40
+	'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=$(TRIALS)
+TRIALS := 40
 CONFIRM := top_k=3 num_seeds=3 all_data=false baseline=null
 MEASURE := 'experiments=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL) $(SMALL_NET)
 else ifeq ($(SIZE),full)
