@@ -16,7 +16,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.compose import to_dict
+from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_result
@@ -141,7 +141,8 @@ def prepare_planned(
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
-    changes = config_changes(trial.user_attrs[PLANNED], base_values(run.config))
+    planned = from_dict(trial.user_attrs[PLANNED])  # with the fields that it did not have yet
+    changes = config_changes(base_values(planned), base_values(run.config))
     if changes:
         raise UserError(
             f"{place}: its run {trial.number} ({run.configuration}) differs: {'; '.join(changes)}; "
