@@ -100,11 +100,11 @@ def _said(plan: AblationPlan, steps: list[Step], ended: list[EndedRun]) -> list[
     return [
         completed_share(ended),
         *failures(ended),
-        f"{seeds} seeds: a step is told from noise where it is larger than its interval is wide to "
-        f"one side, here {points(min(widths), '.2f')} to {points(max(widths), '.2f')} points; a "
-        "smaller one is undecided, which is not to say that it does nothing",
+        f"{seeds} seeds: a step shows where it is larger than half its interval, here "
+        f"{points(min(widths), '.2f')} to {points(max(widths), '.2f')} points; a smaller one is "
+        "undecided, which does not mean that it does nothing",
         f"standard deviation between seeds, pooled: {points(noise.sd, '.2f')} points",
-        "paired t intervals over seeds; `of all steps together` holds for every row at once",
+        "paired t intervals over seeds; the verdict is by those that hold for all steps together",
         *(f"left out, as it changes nothing here: {name}" for name in plan.left_out),
         "validation accuracy of the last epoch; the test set is not read",
     ]
