@@ -18,7 +18,7 @@ from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.sweep_folder import RUNS, Sweep, is_sweep, read_sweep
 
 DOCS = "docs"
-SWEEP = "sweep"
+SWEEP, CONFIRM = "sweep", "confirm"
 HIDDEN = "Strings of interactions"  # too wide for a page; in screening.md
 
 
@@ -53,14 +53,16 @@ def _parts(folder: Path, docs: Path) -> Iterator[str]:
 
 
 def _attained(folder: Path) -> Iterator[str]:
+    confirmed, measured = folder / SWEEP / CONFIRM, folder / "measured"
+    sources = [
+        ("The experiments", measured / "measured.json", measured / STUDY / RUNS),
+        ("The best of the sweep", confirmed / FINDINGS, confirmed),
+    ]
     rows: dict[str, list[Attained]] = {}
     commands = []
-    for path, runs in (
-        (folder / "measured/measured.json", folder / "measured" / STUDY / RUNS),
-        (folder / SWEEP / "confirm" / FINDINGS, folder / SWEEP / "confirm"),
-    ):
+    for what, path, runs in sources:
         if not path.exists():
-            yield f"{path.stem}: not measured yet.\n"
+            yield f"{what}: not measured yet.\n"
             continue
         values = json.loads(path.read_text())
         commands.append(values["command"])
