@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 
 from resnet_sweep.compose import Schema, conf_dir
 from resnet_sweep.config.effects import EffectsConfig
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.errors import ConfigError
 from resnet_sweep.options import Act, act_with_launcher
 from resnet_sweep.sweep.planned import Crew, EndedRun, PlannedRun, train_planned
-from resnet_sweep.sweep.running import FolderInUse, hold_folder
+from resnet_sweep.sweep.running import hold_or_refuse
 
 STUDY = "study"  # in the folder of a command; holds its runs
 VALIDATION, TEST = "val_accuracy", "test_accuracy"
@@ -79,21 +79,10 @@ class Sitting:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         crew = Crew(self.options, self.config, self.context, self.command)
-        with _to_itself(folder):
-            return train_planned(folder / STUDY, conf_dir(), objective, runs, crew)
+        title = f"{self.module.rpartition('.')[2]}: {folder}"
+        with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
+            return train_planned(folder / STUDY, conf_dir(), objective, runs, crew, title)
 
 
-@contextmanager
-def _to_itself(folder: Path) -> Iterator[None]:
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(hold_folder(folder))
-        except FolderInUse as holder:
-            raise ConfigError("folder", folder, f"is in use ({holder})") from holder
-        except OSError as error:
-            raise ConfigError("folder", folder, str(error)) from error
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"{folder}: {error}") from error
+def _in_use(folder: Path, holder: str) -> ConfigError:
+    return ConfigError("folder", folder, f"is in use ({holder})")

@@ -6,6 +6,7 @@ They are a study of their own in a folder of their own, with a run folder by num
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def quiet(config: Config) -> Config:
 
 
 def train_planned(
-    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew
+    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew, title: str
 ) -> list[EndedRun]:
     """Train what is not trained yet and return how each run ended.
 
@@ -110,18 +111,35 @@ def train_planned(
             be those that it has: what comes after them is added.
         conf: folder of YAML files, which is copied into it.
         objective: field of a run's result.
+        title: said before the first run.
 
     Raises:
         UserError: no worker can go on, or the folder holds other runs.
         SystemExit: it was interrupted.
     """
     study = prepare_planned(place, conf, objective, runs, crew)
-    status = Status(study, [objective], len(runs), crew.options.status_seconds)
+    seconds, names = crew.options.status_seconds, _names(runs)
+    status = Status(study, [objective], len(runs), seconds, names=names)
+    status.say(f"{title}: {len(runs)} runs")
     launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
     supervise(supervisor, crew.num_workers, crew.go_on)
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
+
+
+def _names(runs: Sequence[PlannedRun]) -> list[str]:
+    """Return what each run is called: `configuration 2 of 5 (trial 17), seed 3 of 3`."""
+    configurations = list(dict.fromkeys(run.configuration for run in runs))
+    all_seeds = Counter(run.configuration for run in runs)
+    seeds: Counter[str] = Counter()
+    names = []
+    for run in runs:
+        label = run.configuration
+        seeds[label] += 1
+        place = f"configuration {configurations.index(label) + 1} of {len(configurations)}"
+        names.append(f"{place} ({label}), seed {seeds[label]} of {all_seeds[label]}")
+    return names
 
 
 def prepare_planned(

@@ -118,21 +118,15 @@ def base_values(config: Config) -> dict[str, Any]:
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
-<<<<<<< HEAD
         *_changes(_described(old), _described(new)),
-        *_changes(old.base, new.base),
-        *_changes(_questions(old), _questions(new)),
-=======
-        *_differences(_described(old), _described(new)),
         *config_changes(old.base, new.base),
-        *_differences(_questions(old), _questions(new)),
->>>>>>> 952c4a7 (Screen, ablate and measure recipes in the hands of a sweep's workers)
+        *_changes(_questions(old), _questions(new)),
     ]
 
 
 def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return how two configurations, as base_values gives them, differ in what they train."""
-    return _differences(_flat(old), _flat(new))
+    return _changes(old, new)
 
 
 def refuse_changes(folder: Path, new: SweepSettings, changes: list[str]) -> NoReturn:
