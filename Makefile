@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := resnet_sweep tests benchmarks analysis
 
-.PHONY: dashboard quickstart test test-engines lint clean
+.PHONY: dashboard quickstart record test test-engines lint clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m resnet_sweep.train experiment=quickstart
@@ -17,6 +17,46 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
 	'optimizer.lr=tag(log,interval(0.003,0.1))' scheduler=one_cycle augmentation=none train.epochs=3 \
 	train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none \
 	'hydra.sweeper.start_from=[]'
+
+# The whole record: screening, ablation, sweep, confirmation, the test set; then RESULTS.md.
+# Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU; DATA: other images.
+SIZE ?= full
+RECORD := outputs/record/$(SIZE)
+ifeq ($(SIZE),small)
+DATA ?= data=image_folder data.root=data/cifar10-jpeg
+SMALL := data.val_size=2000 data.train_subset=2000 train.epochs=5 train.device=cpu
+SMALL_NET := train.batch_size=64 'model.widths=[12,24,48]' 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
+SCREEN := num_seeds=2 $(SMALL) $(SMALL_NET)
+ABLATE := num_seeds=5 $(SMALL) $(SMALL_NET)
+SWEEP := $(SMALL) 'search_space=[full]' 'model.num_stages=choice(3)' model.first_width=null 'model.strides=[2,2,2]' \
+	'model.base_width=range(8,17,4)' 'model.blocks[0]=choice(1,2)' 'model.blocks[1]=choice(1,2)' \
+	'model.blocks[2]=choice(1,2)' model.max_params=100000 model.max_multiply_adds=3000000 \
+	'train.batch_size=choice(32,64,128)' regularization.ghost_batch_size=null,16,32 \
+	'regularization.ema_half_life_epochs=tag(log,interval(0.05,1.0))' \
+	'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=$(TRIALS)
+TRIALS := 40
+CONFIRM := top_k=3 num_seeds=3 all_data=false baseline=null
+MEASURE := 'experiments=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL) $(SMALL_NET)
+else ifeq ($(SIZE),full)
+DATA ?= data=cifar10
+SCREEN := num_seeds=2
+ABLATE := num_seeds=5
+SWEEP := 'search_space=[full]' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
+CONFIRM := top_k=5 num_seeds=3
+MEASURE := num_seeds=5 data.val_size=0 \
+	'experiments=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]'
+else
+$(error SIZE=$(SIZE): must be full or small)
+endif
+
+record: $(INSTALLED)
+	$(BIN)/python -m resnet_sweep.screen factors=ingredients folder=$(RECORD)/screening $(DATA) $(SCREEN)
+	$(BIN)/python -m resnet_sweep.ablate steps=source_to_best folder=$(RECORD)/ablation $(DATA) $(ABLATE)
+	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna hydra/sweeper/pruner=none $(DATA) $(SWEEP) \
+		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep
+	$(BIN)/python -m resnet_sweep.confirm sweep=$(RECORD)/sweep $(CONFIRM)
+	$(BIN)/python -m resnet_sweep.measure folder=$(RECORD)/measured $(DATA) $(MEASURE)
+	$(BIN)/python -m resnet_sweep.record $(RECORD) RESULTS.md
 
 # One thread a process: the workers of pytest-xdist already use every core.
 test: lint

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from resnet_sweep.cli import refuse_multirun
-from resnet_sweep.compose import Schema, conf_dir, to_schema
+from resnet_sweep.cli import USAGE_ERROR, refuse_multirun
+from resnet_sweep.compose import Schema, conf_dir, register_schemas, to_schema
+from resnet_sweep.errors import UserError
+
+WHITELIST = ("resnet_sweep.*", "hydra_plugins.*", "optuna.*")
+Act = Callable[[Schema, DictConfig, HydraContext], None]
 
 
 def register_options(name: str, schema: type) -> None:
@@ -34,3 +42,35 @@ def read_options(name: str, schema: type[Schema]) -> Schema:
     if not composed:
         sys.exit(0)
     return to_schema(composed[0], schema)
+
+
+def act_with_launcher(name: str, schema: type[Schema], act: Act[Schema]) -> None:
+    """Give `act` the checked options and what a launcher wants to know of Hydra.
+
+    Raises:
+        UserError: as in read_options.
+        SystemExit: from a UserError of `act`.
+    """
+    refuse_multirun(name)
+    register_schemas()
+    register_options(name, schema)
+
+    def run(composed: DictConfig) -> None:
+        try:
+            act(to_schema(composed, schema), *_for_launchers(composed))
+        except UserError as error:
+            raise SystemExit(USAGE_ERROR) from error  # Hydra would add lines to any other
+
+    folder = str(conf_dir().resolve())
+    hydra.main(config_path=folder, config_name=name, execution_whitelist=WHITELIST)(run)()
+
+
+def _for_launchers(composed: DictConfig) -> tuple[DictConfig, HydraContext]:
+    """Return what a run does not pass on."""
+    from hydra._internal.callbacks import Callbacks
+
+    config = composed.copy()
+    with open_dict(config):
+        config.hydra = HydraConfig.instance().cfg.hydra.copy()  # type: ignore[union-attr] # within a run
+    context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(), WHITELIST)
+    return config, context

@@ -25,20 +25,22 @@ from confirmable import (
     wait_for,
 )
 from conftest import run_train
+from omegaconf import OmegaConf
 from scipy import stats
 
 from resnet_sweep.analysis import load_runs
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation import planning
-from resnet_sweep.confirmation.planning import PlannedRun
-from resnet_sweep.confirmation.stages import OBJECTIVES, prepare_stage
+from resnet_sweep.confirmation.stages import OBJECTIVES
 from resnet_sweep.data import device
 from resnet_sweep.records.confirmation import STAGES, Plan, read_plan
 from resnet_sweep.records.run_folder import read_config, read_config_values, read_result
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.sweep.settings import base_values, read_settings
+from resnet_sweep.sweep.planned import Crew, PlannedRun, prepare_planned
+from resnet_sweep.sweep.settings import CONF
 from resnet_sweep.sweep.worker import work
 from resnet_sweep.trial import run_trial
 
@@ -160,10 +162,8 @@ def test_no_other_stage_even_asks_for_the_test_images(
 
 def _train(sweep: Path, place: Path, stage: str, runs: list[PlannedRun]) -> None:
     """Train a stage in this process."""
-    settings = read_settings(sweep / "confirm" / stage)
-    changes = {"n_trials": len(runs), "base": base_values(runs[0].config)}
-    settings = type(settings)(**{**vars(settings), **changes})
-    prepare_stage(sweep, place, settings, runs)
+    crew = Crew(ConfirmConfig(sweep=str(sweep)), OmegaConf.create({}), None, "again")
+    prepare_planned(place, sweep / CONF, OBJECTIVES[stage], runs, crew)
     assert work(place, 0, run_trial).kind in ("done", "user_error")
 
 

@@ -20,6 +20,7 @@ from resnet_sweep.confirmation import findings, stages
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
+from resnet_sweep.sweep import planned
 from resnet_sweep.sweep.launching import LocalLauncher
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.running import hold_folder
@@ -209,9 +210,9 @@ def test_a_run_that_diverges_is_told_and_counted(
     place.mkdir(parents=True)
     (place / "script.json").write_text(json.dumps({"1": "diverged", "4": "out_of_memory"}))
     monkeypatch.setattr(
-        stages, "choose_launcher", lambda at, jobs, *_: LocalLauncher(at, jobs, "sweep_stub")
+        planned, "choose_launcher", lambda at, jobs, *_: LocalLauncher(at, jobs, "sweep_stub")
     )
-    crew = stages.Crew(options, OmegaConf.create({}), None, "again")
+    crew = planned.Crew(options, OmegaConf.create({}), None, "again")
     with stubs_importable():
         runs = stages.run_stage(sweep, sweep / "confirm", "choose", choose_runs(plan), crew)
     states = [(run.state, run.reason) for run in runs]

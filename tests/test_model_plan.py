@@ -60,6 +60,17 @@ def test_pyramid_blocks_are_counted() -> None:
     assert planned.num_params == pyramid_params(widths, blocks)
 
 
+@pytest.mark.parametrize(
+    ("widths", "num_params"), [([32, 48, 64], 1_772_706), ([44, 72, 100], 3_904_446)]
+)
+def test_additive_widths_are_those_of_pyramidnet_110(widths: list[int], num_params: int) -> None:
+    """alpha=48 and alpha=84, as osmr/pytorchcv counts them."""
+    fields = {"block": "pyramid", "shortcut": "pad", "stem_width": 16, "blocks": [18, 18, 18]}
+    planned = plan(widths=widths, additive_widths=True, **fields)
+    assert planned.num_params == num_params
+    assert [stage.width for stage in planned.stages] == widths
+
+
 @pytest.mark.parametrize(("fields", "millions"), [({}, 183), (S1122, 704)])
 def test_published_multiply_adds(fields: dict[str, Any], millions: int) -> None:
     assert round(plan(**fields).multiply_adds / 1e6) == millions
@@ -81,6 +92,7 @@ def random_case(seed: int) -> tuple[ResNetConfig, int, int]:
         **width,
         blocks=[draw.randint(1, 3) for _ in range(stages)],
         stem_width=draw.choice([None, 3, 8]),
+        additive_widths=draw.choice([True, False]),
         stem_kernel_size=draw.choice([1, 3, 5]),
         whitened_stem=draw.choice([True, False]),
         kernel_size=draw.choice([3, 5, [draw.choice([1, 3, 5]) for _ in range(stages)]]),

@@ -57,6 +57,9 @@ class ResNetConfig(ModelConfig):
         base_width: channels of the first stage (of the second, where first_width is set);
             the later ones grow by width_factor and are rounded to a multiple of 8.
         first_width: channels of the first stage, ahead of base_width.
+        additive_widths: each block widens, by equal steps from the width ahead of its stage to C_i,
+            rounded (Han et al. 2017, arXiv:1610.02915, section 2.2, where the C_i are evenly
+            spaced); the first stage starts from stem_width.
         stem_width: channels of the first convolution; null: those of the first stage.
         whitened_stem: a first convolution of stem_kernel_size whose fixed filters give the
             patches of the training images unit covariance (Page 2018, "How to train your
@@ -80,6 +83,7 @@ class ResNetConfig(ModelConfig):
     base_width: Optional[int] = None
     width_factor: float = DEFAULT_WIDTH_FACTOR
     first_width: Optional[int] = None
+    additive_widths: bool = False
     stem_width: Optional[int] = None
     stem_kernel_size: int = 3
     whitened_stem: bool = False

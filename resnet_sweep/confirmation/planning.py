@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import judge
+from resnet_sweep.sweep.planned import PlannedRun, quiet
 from resnet_sweep.sweep.rungs import compressed
 from resnet_sweep.sweep.settings import CONF, read_settings
 from resnet_sweep.sweep.space_parsing import did_you_mean
@@ -34,14 +35,6 @@ EXECUTION = (
     "checkpoint_interval_seconds",
     "num_threads",
 )
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training: whose, and how."""
-
-    configuration: str
-    config: Config
 
 
 def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
@@ -131,7 +124,7 @@ def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | No
         recipe = compressed(composer.config({"experiment": name}, None), like.train.epochs)
         execution = {field: getattr(like.train, field) for field in EXECUTION}
         train = replace(recipe.train, **execution)
-        return _quiet(replace(recipe, train=train, data=whole_data(like.data, options.all_data)))
+        return quiet(replace(recipe, train=train, data=whole_data(like.data, options.all_data)))
     except UserError as error:
         raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
 
@@ -171,7 +164,7 @@ def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
     """Return the trainings that read the test set: the chosen one's and the baseline's."""
     all_data = bool(plan.questions["all_data"])
     config = from_dict(chosen.config)
-    config = _quiet(replace(config, data=whole_data(config.data, all_data)))
+    config = quiet(replace(config, data=whole_data(config.data, all_data)))
     runs = [_tested(chosen.label, config, seed) for seed in plan.test_seeds]
     baseline = None if plan.baseline is None else from_dict(plan.baseline)
     if baseline is None or identity(baseline) == identity(config):
@@ -181,7 +174,7 @@ def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
 
 
 def _on_split(candidate: Candidate, seeds: list[int], split_seed: int | None) -> list[PlannedRun]:
-    config = _quiet(from_dict(candidate.config))
+    config = quiet(from_dict(candidate.config))
     if split_seed is not None:
         config = replace(config, data=replace(config.data, split_seed=split_seed))
     return [PlannedRun(candidate.label, replace(config, seed=seed)) for seed in seeds]
@@ -189,9 +182,3 @@ def _on_split(candidate: Candidate, seeds: list[int], split_seed: int | None) ->
 
 def _tested(label: str, config: Config, seed: int) -> PlannedRun:
     return PlannedRun(label, replace(config, seed=seed, evaluate_test=True))
-
-
-def _quiet(config: Config) -> Config:
-    """Return the run without what only a single one shows, and away from the test set."""
-    train = replace(config.train, figures=False, tensorboard=False, progress=False)
-    return replace(config, train=train, evaluate_test=False)

@@ -94,14 +94,14 @@ class BlockPlan:
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """Blocks of one width; only the first can change the shape."""
+    """Blocks on one map size; its width is that of the last."""
 
     blocks: tuple[BlockPlan, ...]
     layers: tuple[LayerPlan, ...]
 
     @property
     def width(self) -> int:
-        return self.blocks[0].out_channels
+        return self.blocks[-1].out_channels
 
     @property
     def map_size(self) -> int:
@@ -170,48 +170,45 @@ def _plan_stem(config: ResNetConfig, image_size: int) -> tuple[LayerPlan, ...]:
 
 
 def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator[StagePlan]:
-    for index, width in enumerate(config.stage_widths()):
-        first = _first_block(config, index, channels, width, map_size)
-        _check_block(config, index, first)
-        channels, map_size = width, first.map_size
-        count = config.blocks[index]
-        blocks = (first, *(_later_block(first, f"stages.{index}.{j}") for j in range(1, count)))
-        yield StagePlan(blocks, tuple(layer for block in blocks for layer in block.layers()))
+    for index in range(len(config.blocks)):
+        blocks: list[BlockPlan] = []
+        for number, width in enumerate(_block_widths(config, index, channels)):
+            block = _plan_block(config, index, number, (channels, width), map_size)
+            _check_block(config, index, block)
+            blocks.append(block)
+            channels, map_size = width, block.map_size
+        yield StagePlan(tuple(blocks), tuple(x for block in blocks for x in block.layers()))
 
 
-def _first_block(
-    config: ResNetConfig, index: int, in_channels: int, width: int, in_map_size: int
+def _block_widths(config: ResNetConfig, index: int, before: int) -> list[int]:
+    width, count = config.stage_widths()[index], config.blocks[index]
+    if not config.additive_widths:
+        return [width] * count
+    return [before + round((width - before) * k / count) for k in range(1, count + 1)]
+
+
+def _plan_block(
+    config: ResNetConfig, index: int, number: int, channels: tuple[int, int], in_map_size: int
 ) -> BlockPlan:
-    stride = config.stage_strides()[index]
-    squeezed = max(1, width // config.squeeze_ratio) if config.squeeze_excitation else None
+    """Return one block of a stage; only the first can have a stride.
+
+    Args:
+        channels: of its input and output.
+    """
+    stride = config.stage_strides()[index] if number == 0 else 1
+    squeezed = max(1, channels[1] // config.squeeze_ratio) if config.squeeze_excitation else None
     return BlockPlan(
-        name=f"stages.{index}.0",
+        name=f"stages.{index}.{number}",
         kind=config.block,
-        in_channels=in_channels,
-        out_channels=width,
+        in_channels=channels[0],
+        out_channels=channels[1],
         kernel_size=config.stage_kernel_sizes()[index],
         stride=stride,
-        shortcut="identity" if (stride, in_channels) == (1, width) else config.shortcut,
+        shortcut="identity" if stride == 1 and len(set(channels)) == 1 else config.shortcut,
         shortcut_kernel_size=config.stage_shortcut_kernel_sizes()[index],
         squeeze_width=squeezed,
         in_map_size=in_map_size,
         map_size=-(-in_map_size // stride),
-    )
-
-
-def _later_block(first: BlockPlan, name: str) -> BlockPlan:
-    return BlockPlan(
-        name=name,
-        kind=first.kind,
-        in_channels=first.out_channels,
-        out_channels=first.out_channels,
-        kernel_size=first.kernel_size,
-        stride=1,
-        shortcut="identity",
-        shortcut_kernel_size=first.shortcut_kernel_size,
-        squeeze_width=first.squeeze_width,
-        in_map_size=first.map_size,
-        map_size=first.map_size,
     )
 
 

@@ -143,6 +143,8 @@ def _spell_net(model: dict[str, Any], config: ResNetConfig) -> None:
     model["shortcut_kernel_size"] = config.stage_shortcut_kernel_sizes()
     if config.shortcut != "conv":
         del model["shortcut_kernel_size"]
+    if not config.additive_widths:
+        del model["additive_widths"]
     if not config.whitened_stem:
         del model["whitened_stem"]
     if not config.squeeze_excitation:

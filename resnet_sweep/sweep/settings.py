@@ -119,9 +119,14 @@ def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
         *_changes(_described(old), _described(new)),
-        *_changes(old.base, new.base),
+        *config_changes(old.base, new.base),
         *_changes(_questions(old), _questions(new)),
     ]
+
+
+def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return how two configurations, as base_values gives them, differ in what they train."""
+    return _changes(old, new)
 
 
 def refuse_changes(folder: Path, new: SweepSettings, changes: list[str]) -> NoReturn:

@@ -1,0 +1,88 @@
+"""What screening and ablation share: the command line, the folder, the training."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import optuna
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from resnet_sweep.compose import Schema, conf_dir
+from resnet_sweep.config.effects import EffectsConfig
+from resnet_sweep.errors import ConfigError
+from resnet_sweep.options import Act, act_with_launcher
+from resnet_sweep.sweep.planned import Crew, EndedRun, PlannedRun, train_planned
+from resnet_sweep.sweep.running import hold_or_refuse
+
+STUDY = "study"  # in the folder of a command; holds its runs
+VALIDATION, TEST = "val_accuracy", "test_accuracy"
+
+
+def split_arguments(
+    schema: type[EffectsConfig], arguments: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return what the command itself understands, and the overrides of every run."""
+    names = {field.name for field in fields(schema)}
+    own: list[str] = []
+    given: list[str] = []
+    for word in arguments:
+        key = word.lstrip("+~").partition("=")[0]
+        is_own = word.startswith("-") or key in names or key.partition("/")[0] == "hydra"
+        (own if is_own or key.startswith("hydra.") else given).append(word)
+    return own, given
+
+
+def start(name: str, schema: type[Schema], act: Act[Schema], own: list[str]) -> None:
+    """Let Hydra read the words that are the command's own."""
+    before = sys.argv
+    sys.argv = [before[0], *own]
+    try:
+        act_with_launcher(name, schema, act)
+    finally:
+        sys.argv = before
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One call of a command.
+
+    Args:
+        module: that was called.
+        arguments: its command line.
+        config, context: what a launcher wants to know of Hydra.
+    """
+
+    module: str
+    arguments: list[str]
+    options: EffectsConfig
+    config: DictConfig
+    context: HydraContext
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["python", "-m", self.module, *self.arguments])
+
+    def train(
+        self, folder: Path, runs: list[PlannedRun], objective: str = VALIDATION
+    ) -> list[EndedRun]:
+        """Train what is not trained yet.
+
+        Raises:
+            UserError: the folder holds other runs, or no worker can go on.
+            SystemExit: it was interrupted.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        crew = Crew(self.options, self.config, self.context, self.command)
+        title = f"{self.module.rpartition('.')[2]}: {folder}"
+        with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
+            return train_planned(folder / STUDY, conf_dir(), objective, runs, crew, title)
+
+
+def _in_use(folder: Path, holder: str) -> ConfigError:
+    return ConfigError("folder", folder, f"is in use ({holder})")

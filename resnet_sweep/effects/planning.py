@@ -1,0 +1,157 @@
+"""From files and a command line to the configurations that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.config import Config
+from resnet_sweep.effects.design import Design, fractional_factorial
+from resnet_sweep.effects.recipes import Ablation, Factor, Screening
+from resnet_sweep.errors import UserError, require
+from resnet_sweep.sweep.composer import Composer
+from resnet_sweep.sweep.judge import outcome_fields
+from resnet_sweep.sweep.planned import PlannedRun, quiet
+
+
+@dataclass(frozen=True)
+class ScreeningPlan:
+    """What a screening trains.
+
+    Args:
+        design: int8 [configurations, factors].
+        configs: one for each row.
+        left_out: factors that change nothing beside the command line.
+    """
+
+    factors: list[Factor]
+    design: Design
+    configs: list[Config]
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """What an ablation trains.
+
+    Args:
+        names, configs: the start and every step behind it.
+        left_out: steps that change nothing beside the command line.
+    """
+
+    names: list[str]
+    configs: list[Config]
+    left_out: list[str]
+
+
+def plan_screening(screening: Screening, given: Sequence[str]) -> ScreeningPlan:
+    """Return the configurations of a screening.
+
+    Args:
+        given: overrides of the command line, which win over the file's.
+
+    Raises:
+        UserError: one of them cannot be built.
+    """
+    low = [override for factor in screening.factors for override in factor.low]
+    base = _compose("all at low", [*screening.common, *low, *given])
+    factors, left_out = [], []
+    for factor in screening.factors:
+        words = [*screening.common, *_levels(screening.factors, factor), *given]
+        is_same = _same(base, _compose(factor.name, words))
+        left_out += [factor.name] if is_same else []
+        factors += [] if is_same else [factor]
+    allowed = "must have two factors or more that change something beside the command line"
+    require(len(factors) > 1, "factors", screening.name, allowed)
+    design = fractional_factorial(screening.runs, len(factors))
+    configs = [
+        _compose(f"configuration {row}", [*screening.common, *_row(factors, levels), *given])
+        for row, levels in enumerate(design)
+    ]
+    return ScreeningPlan(factors, design, configs, left_out)
+
+
+def _levels(factors: list[Factor], chosen: Factor) -> list[str]:
+    return [o for factor in factors for o in (factor.high if factor is chosen else factor.low)]
+
+
+def _row(factors: list[Factor], levels: Any) -> list[str]:
+    pairs = zip(factors, levels, strict=True)
+    return [o for factor, level in pairs for o in (factor.high if level > 0 else factor.low)]
+
+
+def plan_ablation(ablation: Ablation, given: Sequence[str]) -> AblationPlan:
+    """Return the configurations of an ablation, each with one change more.
+
+    Args:
+        given: overrides of the command line, which win over the file's.
+
+    Raises:
+        UserError: one of them cannot be built, or the last is not the recipe that it should be.
+    """
+    _check_end(ablation)
+    names, left_out, words = ["start"], [], list(ablation.start)
+    configs = [_compose("start", [*words, *given])]
+    for name, changes in ablation.steps:
+        words += changes
+        config = _compose(name, [*words, *given])
+        if _same(config, configs[-1]):
+            left_out.append(name)
+        else:
+            names.append(name)
+            configs.append(config)
+    allowed = "has no step that changes something beside the command line"
+    require(len(names) > 1, "steps", ablation.name, allowed)
+    return AblationPlan(names, configs, left_out)
+
+
+def _check_end(ablation: Ablation) -> None:
+    """Refuse steps that do not arrive at the experiment that they name."""
+    if ablation.end is None:
+        return
+    words = [*ablation.start, *(o for _, changes in ablation.steps for o in changes)]
+    last = outcome_fields(_compose("last step", words))
+    wanted = outcome_fields(_compose("end", [f"experiment={ablation.end}"]))
+    keys = sorted(k for k in last.keys() | wanted.keys() if last.get(k) != wanted.get(k))
+    differences = "; ".join(f"{k} is {last.get(k)}, there {wanted.get(k)}" for k in keys)
+    allowed = f"the last step of {ablation.name} differs from it: {differences}"
+    require(not keys, "end", ablation.end, allowed)
+
+
+def plan_measurement(experiments: Sequence[str], given: Sequence[str]) -> list[Config]:
+    """Return the configuration of each experiment, with the test set.
+
+    Raises:
+        UserError: one of them cannot be built.
+    """
+    composed = (_built(name, [f"experiment={name}", *given]) for name in experiments)
+    return [replace(config, evaluate_test=True) for config in composed]
+
+
+def _built(where: str, overrides: Sequence[str]) -> Config:
+    try:
+        return quiet(Composer(conf_dir(), overrides).config({}, None))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _compose(where: str, overrides: Sequence[str]) -> Config:
+    config = _built(where, overrides)
+    allowed = "must leave validation images, by which the runs are compared"
+    require(config.data.val_size > 0, "data.val_size", config.data.val_size, allowed)
+    return config
+
+
+def _same(first: Config, second: Config) -> bool:
+    return outcome_fields(first) == outcome_fields(second)
+
+
+def with_seeds(names: Sequence[str], configs: Sequence[Config], num: int) -> list[PlannedRun]:
+    """Return seed by seed every configuration, so that more seeds come behind those there are."""
+    return [
+        PlannedRun(name, replace(config, seed=config.seed + number))
+        for number in range(num)
+        for name, config in zip(names, configs, strict=True)
+    ]

@@ -1,0 +1,135 @@
+"""The files of conf/screening/ and conf/ablation/: changes to a recipe, by name, as overrides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
+
+from resnet_sweep.compose import conf_dir, suggestion
+from resnet_sweep.errors import ConfigError, one_line, require
+from resnet_sweep.sweep.space_parsing import did_you_mean
+
+Overrides = list[str]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A change that is made or not.
+
+    Args:
+        low, high: what each of its levels adds to the command line.
+    """
+
+    name: str
+    low: Overrides
+    high: Overrides
+
+
+@dataclass(frozen=True)
+class Screening:
+    """A file of conf/screening/.
+
+    Args:
+        runs: of the design.
+        common: overrides of every run.
+    """
+
+    name: str
+    runs: int
+    common: Overrides
+    factors: list[Factor]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A file of conf/ablation/.
+
+    Args:
+        start: overrides of the first recipe.
+        end: experiment that the last step has to arrive at; null: any.
+        steps: (name, overrides), each on top of those before it.
+    """
+
+    name: str
+    start: Overrides
+    end: str | None
+    steps: list[tuple[str, Overrides]]
+
+
+def read_screening(name: str) -> Screening:
+    """Return a screening by its name or path.
+
+    Raises:
+        UserError: there is none, or it is no screening.
+    """
+    path = _find("factors", "screening", name)
+    values = _read(path, {"runs", "common", "factors"})
+    runs = values.get("runs", 32)
+    require(type(runs) is int, f"{path}: runs", runs, "must be an integer")
+    common = _overrides(path, "common", values.get("common", []))
+    factors = [_factor(path, key, value) for key, value in _named(path, values, "factors")]
+    return Screening(path.stem, runs, common, factors)
+
+
+def read_ablation(name: str) -> Ablation:
+    """Return an ablation by its name or path.
+
+    Raises:
+        UserError: there is none, or it is no ablation.
+    """
+    path = _find("steps", "ablation", name)
+    values = _read(path, {"start", "end", "steps"})
+    steps = [(key, _overrides(path, key, v)) for key, v in _named(path, values, "steps")]
+    start, end = _overrides(path, "start", values.get("start", [])), values.get("end")
+    require(end is None or isinstance(end, str), f"{path}: end", end, "must be an experiment")
+    return Ablation(path.stem, start, end, steps)
+
+
+def _find(field: str, folder: str, name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        require(path.is_file(), field, name, "there is no such file")
+        return path
+    known = sorted(path.stem for path in (conf_dir() / folder).glob("*.yaml"))
+    allowed = f"{did_you_mean(name, known)}; or the path of a .yaml file"
+    require(name in known, field, name, allowed)
+    return conf_dir() / folder / f"{name}.yaml"
+
+
+def _read(path: Path, known: set[str]) -> dict[str, Any]:
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(str(path), "", f"cannot be read: {one_line(error)}") from error
+    require(isinstance(values, dict), str(path), type(values).__name__, "must be a mapping")
+    for key in values:
+        require(key in known, f"{path}: {key}", values[key], suggestion(str(key), known))
+    return dict(values)
+
+
+def _named(path: Path, values: dict[str, Any], key: str) -> list[tuple[str, Any]]:
+    found = values.get(key)
+    allowed = "must be names with lists of overrides"
+    require(isinstance(found, dict) and bool(found), f"{path}: {key}", found, allowed)
+    return [(str(name), value) for name, value in found.items()]  # type: ignore[union-attr]
+
+
+def _factor(path: Path, name: str, value: Any) -> Factor:
+    if not isinstance(value, dict):
+        return Factor(name, [], _overrides(path, name, value))
+    allowed = "must be a list of overrides, or two of them: low and high"
+    require(set(value) == {"low", "high"}, f"{path}: {name}", value, allowed)
+    low, high = (_overrides(path, f"{name}.{level}", value[level]) for level in ("low", "high"))
+    return Factor(name, low, high)
+
+
+def _overrides(path: Path, name: str, value: Any) -> Overrides:
+    allowed = "must be a list of overrides, such as [optimizer.lr=0.1]"
+    is_list = isinstance(value, list) and all(isinstance(v, str) and "=" in v for v in value)
+    require(is_list, f"{path}: {name}", value, allowed)
+    return list(value)

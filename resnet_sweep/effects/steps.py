@@ -1,0 +1,84 @@
+"""What each step of an ablation does, paired by seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval, paired_t_test
+
+LEVEL = 0.95
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A recipe and what its last change did.
+
+    Args:
+        accuracy: over its seeds.
+        step: this minus the one before it, over the seeds that both have; null: the start, or
+            fewer than two such seeds.
+        total: this minus the start.
+        low, high: interval of `step` that holds for all steps together (Sidak's correction).
+        num_failed: runs that did not complete.
+    """
+
+    name: str
+    accuracy: Interval
+    step: Comparison | None
+    total: Comparison | None
+    low: float
+    high: float
+    num_failed: int
+
+    @property
+    def verdict(self) -> str:
+        if self.step is None:
+            return ""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "undecided"
+
+
+def compare_steps(names: list[str], values: Values) -> list[Step]:
+    """Return the steps in their order.
+
+    Args:
+        values: float64 [configurations, seeds]; NaN where a run did not complete.
+    """
+    rows = list(zip(names, values, strict=True))
+    return [_step(k, name, row, values, len(names) - 1) for k, (name, row) in enumerate(rows)]
+
+
+def _step(k: int, name: str, row: Values, values: Values, count: int) -> Step:
+    known = row[np.isfinite(row)]
+    nothing = Interval(math.nan, math.nan, 0, math.nan, math.nan)
+    step = _paired(row, values[k - 1]) if k else None
+    half = _half_width(step, count)
+    middle = math.nan if step is None else step.difference
+    return Step(
+        name,
+        mean_interval(known) if len(known) else nothing,
+        step,
+        _paired(row, values[0]) if k else None,
+        middle - half,
+        middle + half,
+        len(row) - len(known),
+    )
+
+
+def _paired(first: Values, second: Values) -> Comparison | None:
+    both = np.isfinite(first) & np.isfinite(second)
+    return paired_t_test(first[both], second[both]) if both.sum() > 1 else None
+
+
+def _half_width(found: Comparison | None, count: int) -> float:
+    if found is None:
+        return math.nan
+    plain = (found.high - found.low) / 2
+    corrected, single = ((1 + LEVEL ** (1 / m)) / 2 for m in (count, 1))
+    degrees = found.n - 1
+    return plain * float(stdtrit(degrees, corrected) / stdtrit(degrees, single))

@@ -1,0 +1,102 @@
+"""The files that a screening or an ablation leaves, and its last words."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.analysis.spreadsheet import to_safe_csv
+from resnet_sweep.analysis.style import figure_style, save_figure
+from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.atomic import write_text
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is to say.
+
+    Args:
+        stem: of the files.
+        tables: with their titles.
+        said: sentences below them.
+        rows: of the CSV file.
+        values: of the JSON file.
+    """
+
+    stem: str
+    title: str
+    command: str
+    tables: list[tuple[str, Leaderboard]]
+    said: list[str]
+    rows: list[dict[str, Any]]
+    values: dict[str, Any]
+
+
+def write_report(folder: Path, report: Report, figure: Figure | None = None) -> None:
+    """Write .md, .csv, .json and the figure as .png and .svg, and print what they say."""
+    stem = report.stem
+    values = {"schema_version": SCHEMA_VERSION, "command": report.command, **report.values}
+    text = json.dumps(_finite(values), indent=2, allow_nan=False)
+    write_text(folder / f"{stem}.json", text + "\n")
+    write_text(folder / f"{stem}.md", _markdown(report, has_figure=figure is not None))
+    write_text(folder / f"{stem}.csv", to_safe_csv(pd.DataFrame(report.rows)))
+    paths = [folder / f"{stem}.{suffix}" for suffix in ("json", "md", "csv")]
+    if figure is not None:
+        with figure_style():
+            paths += save_figure(figure, folder, stem)
+    _print(report, paths)
+
+
+def _markdown(report: Report, has_figure: bool) -> str:
+    parts = [f"# {report.title}\n", f"    {report.command}\n"]
+    for title, table in report.tables:
+        parts += [f"## {title}\n", to_markdown(table)]
+    parts += ["", *(f"- {_escaped(line)}" for line in report.said), ""]
+    if has_figure:
+        parts.append(f"![{report.title}]({report.stem}.png)\n")
+    return "\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_[]#|<>" else c for c in printable(text))
+
+
+def _print(report: Report, paths: list[Path]) -> None:
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    width = None if console.is_terminal else 200
+    for title, table in report.tables:
+        console.print(f"\n{title}")
+        Console(highlight=False, markup=False, width=width).print(terminal_table(table))
+    for line in (*report.said, *map(str, paths)):
+        console.print(printable(line))
+
+
+def points(value: float, form: str = "+.2f") -> str:
+    """Return a fraction of 1 in points (hundredths); a dash for what is not a number."""
+    return "-" if math.isnan(value) else format(100 * value, form)
+
+
+def interval(low: float, high: float, form: str = "+.2f") -> str:
+    return "-" if math.isnan(low) else f"{points(low, form)} to {points(high, form)}"
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with null for what is not a number."""
+    match value:
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

@@ -1,0 +1,209 @@
+"""Fixed runs in the hands of a sweep's workers: nothing is drawn, each is trained once.
+
+They are a study of their own in a folder of their own, with a run folder by number in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Optional, Protocol
+
+import optuna
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial
+
+from resnet_sweep.compose import from_dict, to_dict
+from resnet_sweep.config import Config
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs
+from resnet_sweep.sweep.ledger import PLANNED, to_record
+from resnet_sweep.sweep.running import supervise
+from resnet_sweep.sweep.settings import (
+    SweepSettings,
+    base_values,
+    config_changes,
+    freeze_conf,
+    write_settings,
+)
+from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.sweep.status import Status
+from resnet_sweep.sweep.study import open_own_study
+from resnet_sweep.sweep.supervisor import Limits, Supervisor
+
+SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training: whose, and how."""
+
+    configuration: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """One planned run, as it ended.
+
+    Args:
+        configuration: whose it is.
+        state, reason, error: as in records.sweep_folder.
+        accuracy: null where the run did not complete.
+        run_dir: name of its folder among the runs.
+    """
+
+    configuration: str
+    seed: int
+    state: str
+    reason: Optional[str]
+    error: Optional[str]
+    accuracy: Optional[float]
+    train_seconds: Optional[float]
+    run_dir: str
+
+
+class CrewOptions(Protocol):
+    """What a command lets its user say about the workers."""
+
+    n_jobs: Optional[int]
+    trial_timeout_seconds: Optional[float]
+    status_seconds: float
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who trains: the launcher that the command line chose, and how many workers.
+
+    Args:
+        go_on: the command that continues after an interruption.
+    """
+
+    options: CrewOptions
+    config: DictConfig
+    context: HydraContext
+    go_on: str
+
+    @property
+    def num_workers(self) -> int:
+        return self.options.n_jobs or default_n_jobs()
+
+
+def quiet(config: Config) -> Config:
+    """Return the run without what only a single one shows, and away from the test set."""
+    train = replace(config.train, figures=False, tensorboard=False, progress=False)
+    return replace(config, train=train, evaluate_test=False)
+
+
+def train_planned(
+    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew, title: str
+) -> list[EndedRun]:
+    """Train what is not trained yet and return how each run ended.
+
+    Args:
+        place: folder of the runs; its name is the study's. Of earlier runs the first ones must
+            be those that it has: what comes after them is added.
+        conf: folder of YAML files, which is copied into it.
+        objective: field of a run's result.
+        title: said before the first run.
+
+    Raises:
+        UserError: no worker can go on, or the folder holds other runs.
+        SystemExit: it was interrupted.
+    """
+    study = prepare_planned(place, conf, objective, runs, crew)
+    seconds, names = crew.options.status_seconds, _names(runs)
+    status = Status(study, [objective], len(runs), seconds, names=names)
+    status.say(f"{title}: {len(runs)} runs")
+    launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
+    limits = Limits(len(runs), math.inf, None)
+    supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
+    supervise(supervisor, crew.num_workers, crew.go_on)
+    return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
+
+
+def _names(runs: Sequence[PlannedRun]) -> list[str]:
+    """Return what each run is called: `configuration 2 of 5 (trial 17), seed 3 of 3`."""
+    configurations = list(dict.fromkeys(run.configuration for run in runs))
+    all_seeds = Counter(run.configuration for run in runs)
+    seeds: Counter[str] = Counter()
+    names = []
+    for run in runs:
+        label = run.configuration
+        seeds[label] += 1
+        place = f"configuration {configurations.index(label) + 1} of {len(configurations)}"
+        names.append(f"{place} ({label}), seed {seeds[label]} of {all_seeds[label]}")
+    return names
+
+
+def prepare_planned(
+    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew
+) -> optuna.Study:
+    """Write what the workers read and return the study, with every run in it."""
+    place.mkdir(parents=True, exist_ok=True)
+    study = open_own_study(place.name, None, place, ["maximize"])
+    present = study.get_trials(deepcopy=False)  # a kill may have left a part of them
+    for run, trial in zip(runs, present, strict=False):
+        _refuse_another(place, run, trial)
+    freeze_conf(place, conf)
+    write_settings(place, _settings(place.name, objective, runs, crew))
+    for run in runs[len(present) :]:
+        study.enqueue_trial({}, user_attrs={PLANNED: to_dict(run.config)})
+    return study
+
+
+def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
+    planned = from_dict(trial.user_attrs[PLANNED])  # with the fields that it did not have yet
+    changes = config_changes(base_values(planned), base_values(run.config))
+    if changes:
+        raise UserError(
+            f"{place}: its run {trial.number} ({run.configuration}) differs: {'; '.join(changes)}; "
+            "take another folder"
+        )
+
+
+def _settings(name: str, objective: str, runs: Sequence[PlannedRun], crew: Crew) -> SweepSettings:
+    return SweepSettings(
+        study_name=name,
+        storage=None,
+        space=SearchSpace(()).to_json(),
+        base=base_values(runs[0].config),
+        objectives=[objective],
+        rungs=[],
+        sampler=SAMPLER,
+        pruner={"name": "none"},
+        custom_search_space=None,
+        n_trials=len(runs),
+        noise_repeats=0,
+        max_rejections=1,
+        trial_timeout_seconds=crew.options.trial_timeout_seconds,
+        workers=crew.num_workers,
+        last_start=None,
+    )
+
+
+def _ended(
+    study: optuna.Study, objective: str, number: int, run: PlannedRun, place: Path
+) -> EndedRun:
+    record = to_record(study.get_trials(deepcopy=False)[number])
+    if not record.is_trained:
+        raise UserError(f"{place}: run {number} is not trained; the same command goes on")
+    accuracy = None
+    if record.state == "completed":
+        accuracy = getattr(read_result(place / RUNS / str(number)), objective)
+    return EndedRun(
+        configuration=run.configuration,
+        seed=run.config.seed,
+        state=record.state,
+        reason=record.reason,
+        error=record.error,
+        accuracy=accuracy,
+        train_seconds=record.train_seconds,
+        run_dir=str(number),
+    )

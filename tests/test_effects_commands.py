@@ -1,0 +1,138 @@
+"""Screening, ablation and measurement as commands, on digits that have no test images to read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from confirmable import kill_with_workers, wait_for
+from conftest import TINY_OVERRIDES
+from guarded_test_set import command, guarded, run_guarded
+
+from resnet_sweep.records.run_folder import read_config_values, read_result
+
+pytestmark = [pytest.mark.xdist_group("effects"), pytest.mark.timeout(300)]
+
+FACTORS = """\
+runs: 8
+factors:
+  zero_init: [init.zero_init_residual=true]
+  lr: {low: [optimizer.lr=0.05], high: [optimizer.lr=0.1]}
+  smoothing: [regularization.label_smoothing=0.1]
+"""
+STEPS = """\
+start: [optimizer.lr=0.05]
+steps:
+  lr: [optimizer.lr=0.1]
+  smoothing: [regularization.label_smoothing=0.1]
+"""
+TINY = [*(o for o in TINY_OVERRIDES if o != "train.epochs=2"), "train.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("effects")
+    (folder / "mine.yaml").write_text(FACTORS)
+    (folder / "steps.yaml").write_text(STEPS)
+    return folder
+
+
+def _runs(folder: Path) -> dict[int, Path]:
+    return {int(path.name): path for path in (folder / "study/runs").iterdir()}
+
+
+def _values(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())  # type: ignore[no-any-return]
+
+
+def test_a_screening_that_was_killed_goes_on_and_never_sees_a_test_image(place: Path) -> None:
+    words = ["factors=mine.yaml", "num_seeds=1", "n_jobs=1", *TINY]
+    options: Any = guarded(place)
+    del options["capture_output"]
+    process = subprocess.Popen(command("screen", *words), stdout=subprocess.DEVNULL, **options)
+    folder = place / "outputs/screenings/mine"
+    wait_for(lambda: len(list(folder.glob("study/runs/*/result.json"))) > 1, process)
+    kill_with_workers(process)
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("study/runs/*/result.json")}
+    done = run_guarded("screen", *words, cwd=place)
+    assert 1 < len(before) < 8 and all(p.stat().st_mtime_ns == t for p, t in before.items())
+    found = _values(folder, "screening.json")
+    assert [run["state"] for run in found["runs"]] == ["completed"] * 8
+    assert "8 of 8 runs completed" in done.stdout and "Lenth" in done.stdout
+    _check_effects(folder, found)
+
+
+def _check_effects(folder: Path, found: dict[str, Any]) -> None:
+    """Compare the effects with what the run folders hold, read apart from any plan."""
+    results = {number: read_result(path) for number, path in _runs(folder).items()}
+    assert all(result.test_accuracy is None for result in results.values())
+    rows = [read_config_values(path) for _, path in sorted(_runs(folder).items())]
+    accuracies = pd.Series([results[number].val_accuracy for number in sorted(results)])
+    made = {
+        "zero_init": [row["init"]["zero_init_residual"] for row in rows],
+        "lr": [row["optimizer"]["lr"] == 0.1 for row in rows],
+        "smoothing": [row["regularization"]["label_smoothing"] == 0.1 for row in rows],
+    }
+    for effect in found["main"]:
+        is_high = pd.Series(made[effect["name"]])
+        expected = accuracies[is_high].mean() - accuracies[~is_high].mean()
+        assert is_high.sum() == 4 and effect["difference"] == pytest.approx(expected)
+    table = pd.read_csv(folder / "screening.csv")
+    assert list(table["name"]) == list(made)
+    assert (folder / "screening.png").read_bytes().startswith(b"\x89PNG")
+    assert "</svg>" in (folder / "screening.svg").read_text()
+
+
+def test_an_ablation_is_paired_and_grows_by_seeds(place: Path) -> None:
+    words = ["steps=steps.yaml", "n_jobs=1", "folder=ablated", *TINY]
+    run_guarded("ablate", *words, "num_seeds=2", cwd=place)
+    first = {n: (p / "result.json").stat().st_mtime_ns for n, p in _runs(place / "ablated").items()}
+    done = run_guarded("ablate", *words, "num_seeds=3", cwd=place)
+    runs = _runs(place / "ablated")
+    assert len(first) == 6 and len(runs) == 9
+    assert all((runs[n] / "result.json").stat().st_mtime_ns == t for n, t in first.items())
+    table = pd.DataFrame(_values(place / "ablated", "ablation.json")["runs"])
+    by_seed = table.pivot(index="seed", columns="configuration", values="accuracy")
+    step = _values(place / "ablated", "ablation.json")["steps"][1]
+    assert step["recipe"] == "lr" and step["n"] == 3
+    assert step["gain"] == pytest.approx((by_seed["lr"] - by_seed["start"]).mean())
+    assert "3 seeds" in done.stdout and "undecided" in done.stdout
+    changed = run_guarded("ablate", *words, "train.batch_size=32", cwd=place, status=2)
+    assert len(changed.stderr.splitlines()) == 1
+    assert "train.batch_size was 64, is 32; take another folder" in changed.stderr
+
+
+def test_a_sweep_never_sees_a_test_image(place: Path) -> None:
+    words = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "search_space=[]"]
+    words += ["optimizer.lr=interval(0.02,0.2)", "hydra.sweeper.start_from=[]", *TINY]
+    names = ["n_trials=2", "n_jobs=1", "study_name=s", "noise_repeats=0"]
+    run_guarded("train", *words, *(f"hydra.sweeper.{name}" for name in names), cwd=place)
+    results = [read_result(path) for path in (place / "outputs/sweeps/s/runs").iterdir()]
+    assert [(r.status, r.test_accuracy) for r in results] == [("completed", None)] * 2
+
+
+def test_the_guard_fails_a_run_that_reads_the_test_set(place: Path) -> None:
+    """A measurement does so on purpose: without it the tests above could not fail."""
+    words = ["experiments=[source]", "num_seeds=1", "n_jobs=1", *TINY]
+    done = subprocess.run(command("measure", *words), **guarded(place), timeout=110)  # type: ignore[call-overload]
+    assert "the test split was touched" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["screen", "factors=nonsense"], "error: factors=nonsense: there are ingredients"),
+        (["screen", "num_sedes=2"], "num_sedes: there is no such field"),
+        (["ablate", "num_seeds=1"], "error: num_seeds=1: must be an integer, from 2 to 1000"),
+        (["measure", "experiments=[sauce]"], "sauce"),
+        (["record", "nowhere", "RESULTS.md"], "error: folder=nowhere: must be a folder"),
+    ],
+)
+def test_a_mistake_gets_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
