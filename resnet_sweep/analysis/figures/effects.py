@@ -53,15 +53,8 @@ def draw_effects(view: View) -> Figure:
         axes.set_title(f"{plain(parameter.name, 31)}\n({verdict})", fontsize=7)
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
-    _add_legend(figure)
     figure.supylabel(view.objective.label, fontsize=9)
-    if len(known) > len(parameters):
-        shown = f"{len(parameters)} of {len(known)} hyperparameters, by effect"
-        figure.supxlabel(
-            f"{shown}; not shown: {', '.join(plain(p.name) for p in known[MAX_PANELS:][:4])}"
-            + (", …" if len(known) > MAX_PANELS + 4 else ""),
-            fontsize=8,
-        )
+    _add_legend(figure, known)
     return figure
 
 
@@ -137,7 +130,7 @@ def _centre(x: Array, is_log: bool) -> float:
     return float(np.exp(np.log(x).mean()) if is_log else x.mean())
 
 
-def _add_legend(figure: Figure) -> None:
+def _add_legend(figure: Figure, known: list[Parameter]) -> None:
     few = f"of fewer than {MIN_FOR_INTERVAL}"
     arrow: Any = {"ls": "none", "marker": "v", "ms": 4}
     handles = [
@@ -146,4 +139,20 @@ def _add_legend(figure: Figure) -> None:
         Line2D([], [], color=VERMILION, ls="none", marker="o", ms=4, mfc="white", label=few),
         Line2D([], [], color="black", **arrow, label="outside: a point, mean or end"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=8,
+        columnspacing=1.2,
+        title=_left_out(known),
+        title_fontsize=8,
+    )
+
+
+def _left_out(known: list[Parameter]) -> str | None:
+    if len(known) <= MAX_PANELS:
+        return None
+    names = ", ".join(plain(each.name) for each in known[MAX_PANELS:][:4])
+    more = ", …" if len(known) > MAX_PANELS + 4 else ""
+    return f"{MAX_PANELS} of {len(known)} hyperparameters, by effect; not shown: {names}{more}"
