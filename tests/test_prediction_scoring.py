@@ -43,6 +43,12 @@ def test_the_interval_of_a_mean_holds_it_often_enough() -> None:
     assert np.mean(inside) > 0.95
 
 
+@pytest.mark.parametrize("count", [1, 3, 10, 49, 1000, 10_000, 999_983])
+def test_the_ends_of_the_interval_are_exact(count: int) -> None:
+    assert wilson_interval(0, count)[0] == 0.0 and wilson_interval(count, count)[1] == 1.0
+    assert 0 < wilson_interval(0, count)[1] < 1 and 0 < wilson_interval(count, count)[0] < 1
+
+
 def test_scores_agree_with_scikit_learn() -> None:
     found = score(PROBABILITIES, LABELS)
     assert found.overall.accuracy == pytest.approx(accuracy_score(LABELS, GUESSES))

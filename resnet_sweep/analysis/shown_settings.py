@@ -8,6 +8,7 @@ from resnet_sweep.analysis.table import text_of
 from resnet_sweep.analysis.view import View
 
 TARGET = "model.target"  # names a user's own net, whose other fields no other net has
+WIDTHS = "model.widths"
 Rows = dict[str, dict[str, str]]
 
 
@@ -36,7 +37,7 @@ def _as_built(settings: dict[str, Any]) -> dict[str, str]:
     set, and `width_factor` where it is not."""
     texts = {name: text_of(value) for name, value in settings.items()}
     if texts.get("model.base_width"):
-        texts.pop("model.widths", None)
+        texts[WIDTHS] = ""
     else:
         texts.pop("model.width_factor", None)
     return texts
@@ -45,7 +46,8 @@ def _as_built(settings: dict[str, Any]) -> dict[str, str]:
 def _ordered(view: View) -> list[str]:
     order = [test.parameter.name.split("@")[0] for test in view.importance.tests]
     ranks = {name: place for place, name in reversed(list(enumerate(order)))}
-    return sorted(view.differing, key=lambda name: ranks.get(name, len(order)))
+    names = dict.fromkeys([*view.differing, WIDTHS])  # widths differ where some count for nothing
+    return sorted(names, key=lambda name: ranks.get(name, len(order)))
 
 
 def _differs(name: str, rows: Rows) -> bool:
