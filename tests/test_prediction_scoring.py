@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_score
 
+from resnet_sweep.analysis.statistics import wilson_interval
 from resnet_sweep.data.custom import Group
 from resnet_sweep.prediction.scoring import (
     Accuracy,
