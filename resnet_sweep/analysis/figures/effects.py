@@ -32,8 +32,6 @@ BINS = 6
 MAX_LEVELS_SHOWN = 10
 MIN_FOR_INTERVAL = 3
 PER_BIN = 5
-MEAN: Any = {"fmt": "o", "ms": 4, "capsize": 3}
-FEW: Any = {"fmt": "o", "ms": 4, "mfc": "white"}  # no interval
 
 
 def draw_effects(view: View) -> Figure:
@@ -116,11 +114,9 @@ def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parame
     is_few = np.array([each.n < MIN_FOR_INTERVAL for each in found], bool)
     halves = np.array([each.high - each.mean for each in found])
     halves[is_few] = 0.0
-    line = "-" if parameter.is_numeric else "none"
-    axes.plot(centres, means, ls=line, color=VERMILION, lw=1)
-    for chosen, look in ((~is_few, MEAN), (is_few, FEW)):
-        at = centres[chosen]
-        axes.errorbar(at, means[chosen], halves[chosen], color=VERMILION, lw=1, **look)
+    style = "o-" if parameter.is_numeric else "o"
+    axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)
+    axes.plot(centres[is_few], means[is_few], "o", color=VERMILION, ms=4, mfc="white", zorder=4)
     mark_outside(axes, centres, means, VERMILION, 26)
     for sign in (-1, 1):
         mark_outside(axes, centres, means + sign * halves, VERMILION, 16)
