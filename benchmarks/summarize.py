@@ -193,7 +193,7 @@ def time_browser(report: Path) -> None:
         "const box = document.getElementById('filter'), t = performance.now();"
         "new MutationObserver(() => done(performance.now() - t)).observe(shown,"
         "{childList: true, characterData: true, subtree: true});"
-        "box.value = 'pruned train.batch_size>=256';"
+        "box.value = 'status=pruned and train.batch_size>=256';"
         "box.dispatchEvent(new Event('input'))"
     )
     filtered = driver.execute_async_script(type_words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -42,8 +43,13 @@ def page(width: int = PAGE_WIDTH) -> Iterator[Console]:
     from rich.console import Console  # slow to import, and most lines need no tables
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    wide = None if is_terminal else width
-    console = Console(highlight=False, markup=False, emoji=False, width=wide)
-    with console.capture() as capture:
-        yield console
-    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    text = io.StringIO()  # rich itself would write to standard output, which may be full
+    yield Console(
+        file=text,
+        force_terminal=is_terminal,
+        width=None if is_terminal else width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    say("\n".join(line.rstrip() for line in text.getvalue().splitlines()))

@@ -20,12 +20,13 @@ Groups = list[dict[int, list[str]]]
 FRESH = (31, 32, 33)
 # What each answer looks like; a test below recomputes the numbers of each.
 FORMS = {
-    "ranked": r"Only runs on .* (\d+) runs on other data and (\d+) judged by other .*",
+    "ranked": r"Only runs on .* (\d+) run on other data and (\d+) runs judged by other .*",
     "best": r"Best of (\d+) configurations: .*",
     "fresh": r"Its run in the sweep reached .*",
     "second": r"(?:It .*|This one training .*) the second, (\S+): difference (\S+) points \(95% "
     r"interval (\S+) to (\S+)\), p = (\S+) \(McNemar's exact test over validation images, "
-    r"n = (\d+)\); (within|beyond) the seed noise \(two single runs differ by (\S+) points\)\.",
+    r"n = (\d+)\); (within|beyond) the seed noise \(two single runs may differ by (\S+) points "
+    r"by luck alone\)\.",
     "noise": r"Seeds differ by (\S+) \(standard deviation, (\d+) degrees of freedom, (.*)\): (\d+) "
     r"of the other (\d+) .*",
     "matters": r"What matters among (\d+) configurations of sweep s, with .* corrected for (\d+) "

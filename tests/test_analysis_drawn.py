@@ -119,7 +119,7 @@ def test_effects_say_what_is_left_out(view: View, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("resnet_sweep.analysis.figures.effects.MAX_PANELS", 3)
     figure = draw(view, "effects")
     total = len(view.population.parameters)
-    assert f"3 of {total} hyperparameters" in figure.get_supxlabel()
+    assert f"3 of {total} hyperparameters" in figure.legends[0].get_title().get_text()
     titles = [axes.get_title().splitlines()[0] for axes in figure.axes[:3]]
     assert set(titles) <= {each.name for each in view.population.parameters}
 

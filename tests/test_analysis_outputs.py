@@ -162,3 +162,21 @@ def test_an_output_that_nobody_takes_is_no_failure(root: Path) -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_one_line(root: Path) -> None:
+    summary_of(root)
+    command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(root)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr.count("\n") == 1 and "standard output cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("end", ["| head -1", ">&-"])
+def test_an_output_that_is_cut_or_closed_is_no_failure(root: Path, end: str) -> None:
+    summary_of(root)
+    script = f'set -o pipefail; "{sys.executable}" "{ROOT}/analysis/summarize.py" "{root}" {end}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (root / "summary" / "report.html").exists()

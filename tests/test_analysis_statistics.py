@@ -10,8 +10,9 @@ import pytest
 from generated_runs import LABELS, make_predictions, write_run
 from scipy import stats
 
-from resnet_sweep.analysis import compare_configurations, compare_runs, load_runs
+from resnet_sweep.analysis import compare_configurations, compare_runs, figures, load_runs
 from resnet_sweep.analysis.archive import read_archive
+from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.configurations import group_seeds
 from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective, choose_objective
@@ -164,6 +165,24 @@ def test_configurations_with_the_same_seeds_are_paired(seeds: Path) -> None:
     assert found.test.startswith("paired") and found.difference == pytest.approx(0.002)
     with pytest.raises(UserError, match="has 1 seeds"):
         compare_configurations(runs, first, third, ACCURACY)
+
+
+def test_two_configurations_are_compared_by_their_ids(
+    seeds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", ())
+    first, second, third = group_seeds(load_runs(seeds), ACCURACY).table["configuration"]
+    main([str(seeds), "--compare", first, second])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{first} against {second}: difference +0.2 points" in printed
+    assert "(paired t test over seeds, n = 3)" in printed
+    with pytest.raises(SystemExit) as error:
+        main([str(seeds), "--compare", first, third])
+    assert error.value.code == 2
+    assert f"configuration {third}: has 1 seeds, a test needs 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        main([str(seeds), "--compare", first, "a0"])
+    assert error.value.code == 2 and "name two of one kind" in capsys.readouterr().err
 
 
 def test_configurations_with_other_seeds_are_not(seeds: Path) -> None:

@@ -271,7 +271,7 @@ def test_runs_on_other_data_are_not_ranked_together(tmp_path: Path) -> None:
     found = summarize(Options(root=tmp_path, output=tmp_path / "summary"))
     assert len(found.leaderboard.rows) == 1 and "0.5000" in found.leaderboard.rows[0]
     assert found.answers[0].startswith("Only runs on digits")
-    assert "1 runs on other data and 0 judged by other images" in found.answers[0]
+    assert "compared. 1 run on other data is left out" in found.answers[0]
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_score
 
+from resnet_sweep.analysis.statistics import wilson_interval
 from resnet_sweep.data.custom import Group
 from resnet_sweep.prediction.scoring import (
     Accuracy,
@@ -41,6 +42,12 @@ def test_the_interval_of_a_mean_holds_it_often_enough() -> None:
         for low, high in (Accuracy(float(each.mean()), 200).interval for each in hits)
     ]
     assert np.mean(inside) > 0.95
+
+
+@pytest.mark.parametrize("count", [1, 3, 10, 49, 1000, 10_000, 999_983])
+def test_the_ends_of_the_interval_are_exact(count: int) -> None:
+    assert wilson_interval(0, count)[0] == 0.0 and wilson_interval(count, count)[1] == 1.0
+    assert 0 < wilson_interval(0, count)[1] < 1 and 0 < wilson_interval(count, count)[0] < 1
 
 
 def test_scores_agree_with_scikit_learn() -> None:

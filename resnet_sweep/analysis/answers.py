@@ -90,12 +90,18 @@ def _data_sets(view: View) -> Iterator[str]:
     name, split = (view.ranked[column].mode().iloc[0] for column in ("data", "split"))
     data = completed(view.ranked, view.objective)["data_fingerprint"].iloc[0]
     other_data = int(left_out["data_fingerprint"].ne(data).sum())
+    groups = [(other_data, "on other data"), (len(left_out) - other_data, "judged by other images")]
+    counts = " and ".join(f"{_number_of_runs(count)} {why}" for count, why in groups if count)
+    verb = "is" if len(left_out) == 1 else "are"
     yield (
         f"Only runs on {name} judged by the validation images of {split} are ranked: accuracies "
         "on different images cannot be compared. "
-        f"{other_data} runs on other data and {len(left_out) - other_data} judged by other images "
-        "are left out of everything but the tables; choose others with --where."
+        f"{counts} {verb} left out of everything but the tables; choose others with --where."
     )
+
+
+def _number_of_runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _which_sweep(view: View) -> Iterator[str]:
@@ -121,10 +127,10 @@ def _best(view: View) -> Iterator[str]:
     best = table.iloc[0]
     of_how_many = f"Best of {len(table)} configurations" if len(table) > 1 else "One configuration"
     text = f"{of_how_many}: {best['configuration']} ({best['run']}), "
-    mean, low, high = (view.objective.show(best[name]) for name in ("mean", "low", "high"))
-    text += f"{view.objective.column} {mean}"
+    text += f"{view.objective.column} {view.objective.show(best['mean'])}"
     if best["n"] > 1:
-        text += f" over {best['n']} seeds (95% t interval {low} to {high})"
+        ends = view.objective.interval(best["low"], best["high"])
+        text += f" over {best['n']} seeds (95% t interval {ends})"
         text += "; the run it was chosen by is one of them."
     elif len(table) > 1:
         text += (
@@ -158,8 +164,8 @@ def _fresh_seeds(view: View) -> Iterator[str]:
 
 
 def _interval_text(interval: Interval, objective: Objective) -> str:
-    mean, low, high = map(objective.show, (interval.mean, interval.low, interval.high))
-    return f"{mean} (95% t interval {low} to {high})"
+    ends = objective.interval(interval.low, interval.high)
+    return f"{objective.show(interval.mean)} (95% t interval {ends})"
 
 
 def _runner_up(view: View) -> Iterator[str]:

@@ -133,6 +133,8 @@ def _show(console: Console, summary: Summary, options: Options) -> None:
         console.print(f"rejected before training: {summary.rejection_rate:.1%} of proposals")
     console.print()
     console.print(terminal_table(summary.leaderboard))
+    for remark in summary.leaderboard.remarks:
+        console.print(remark, soft_wrap=True)
     console.print()
     for answer in summary.answers:
         console.print(f"- {printable(answer)}", soft_wrap=False)

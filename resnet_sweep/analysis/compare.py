@@ -78,7 +78,8 @@ def _noise_remark(comparison: Comparison, noise: Noise | None, scale: int, unit:
     if math.isnan(limit):
         return "; the noise between seeds is not known"
     inside = "within" if abs(comparison.difference) <= limit else "beyond"
-    return f"; {inside} the seed noise (two single runs differ by {scale * limit:.2g}{unit})"
+    by_luck = f"two single runs may differ by {scale * limit:.2g}{unit} by luck alone"
+    return f"; {inside} the seed noise ({by_luck})"
 
 
 def _correct(predictions: Predictions) -> np.ndarray:

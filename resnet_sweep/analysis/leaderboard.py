@@ -10,7 +10,7 @@ import pandas as pd
 from resnet_sweep.analysis.answers import duration
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.table import text_of
+from resnet_sweep.analysis.shown_settings import shown_settings
 from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
 from resnet_sweep.errors import UserError
@@ -40,14 +40,15 @@ def make_leaderboard(
     """Return the best configurations, or the first ones by another column.
 
     Args:
-        max_settings: the most important settings only.
+        max_settings: so many of the settings in which the rows differ, the most important ones.
 
     Raises:
         UserError: `sort` names no column, or the test set.
     """
+    total = len(view.configurations.table)
     table = _sorted(view.configurations.table, view.objective, sort).head(top)
     has_test = table["test_mean"].notna().any()
-    settings = _settings(view, table, max_settings)
+    settings, shared = shown_settings(view, table["run"].tolist(), max_settings)
     columns = ["#", view.objective.column, "± 95%", "n", "behind best", "parameters", "epochs"]
     columns += ["time", *(["test", "val - test"] if has_test else []), "run", "id", "settings"]
     rows = []
@@ -59,7 +60,7 @@ def make_leaderboard(
             cells += [_fixed(row["test_mean"], "{:.4f}"), _fixed(row["gap"], "{:+.4f}")]
         cells += [str(row["run"]), str(row["configuration"]), settings[str(row["run"])]]
         rows.append([printable(cell) for cell in cells])
-    return Leaderboard(columns, rows, len(columns) - 3)
+    return Leaderboard(columns, rows, len(columns) - 3, _remarks(len(table), total, shared))
 
 
 def to_markdown(board: Leaderboard) -> str:
@@ -67,7 +68,8 @@ def to_markdown(board: Leaderboard) -> str:
     rules = ["---:" if place < board.numeric else "---" for place in range(len(board.columns))]
     lines = [board.columns, *([rules]), *board.rows]
     cells = [[_markdown(c) if line is not rules else c for c in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    return table + "".join(f"\n{_markdown(remark)}\n" for remark in board.remarks)
 
 
 def to_latex(board: Leaderboard, note: str) -> str:
@@ -75,10 +77,14 @@ def to_latex(board: Leaderboard, note: str) -> str:
     spec = "r" * board.numeric + "l" * (len(board.columns) - board.numeric)
     lines = [" & ".join(map(_latex, line)) + r" \\" for line in (board.columns, *board.rows)]
     body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
-    wide = (
-        rf"\multicolumn{{{len(board.columns)}}}{{p{{\linewidth}}}}{{\footnotesize {_latex(note)}}}"
-    )
+    below = _latex(" ".join([*(f"{remark}." for remark in board.remarks), note]))
+    wide = rf"\multicolumn{{{len(board.columns)}}}{{p{{\linewidth}}}}{{\footnotesize {below}}}"
     return "\n".join([*body, r"\bottomrule", rf"{wide} \\", r"\end{tabular}", ""])
+
+
+def _remarks(shown: int, total: int, shared: str) -> list[str]:
+    extent = [f"{shown} of {total} configurations; --top shows more"] if shown < total else []
+    return [*extent, *([printable(f"alike in all of them: {shared}")] if shared else [])]
 
 
 def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.DataFrame:
@@ -89,21 +95,6 @@ def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.D
     if sort not in SORTS:
         raise UserError(f"sort={sort}: must be one of {', '.join((objective.column, *SORTS))}")
     return table.sort_values(sort, ascending=sort != "n", kind="stable")
-
-
-def _settings(view: View, table: pd.DataFrame, count: int | None) -> dict[str, str]:
-    """Return each run's settings, those that matter most first, as one text."""
-    order = [test.parameter.name.split("@")[0] for test in view.importance.tests]
-    ranks = {name: place for place, name in reversed(list(enumerate(order)))}
-    names = sorted(view.differing, key=lambda name: ranks.get(name, len(order)))
-    rows = view.ranked[view.ranked["run"].isin(table["run"])]
-    shown = [name for name in names if rows[name].notna().any()][:count]
-    return {row["run"]: _assignments(row, shown) for row in rows.to_dict("records")}
-
-
-def _assignments(row: dict[Any, Any], names: list[str]) -> str:
-    texts = {name: text_of(row[name]) for name in names}
-    return " ".join(f"{name}={text}" for name, text in texts.items() if text)
 
 
 def _half_width(row: dict[Any, Any]) -> str:

@@ -43,6 +43,12 @@ class Objective:
     def show(self, value: float) -> str:
         return f"{value:.4f}" if self.is_accuracy else f"{value:.6g}"
 
+    def interval(self, low: float, high: float) -> str:
+        """Return the ends of an interval; no accuracy lies beyond 0 or 1, so they are cut there."""
+        if self.is_accuracy:
+            low, high = max(low, 0.0), min(high, 1.0)
+        return f"{self.show(low)} to {self.show(high)}"
+
     def best_first(self, table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         """Return the rows ordered from the best; missing values last."""
         return table.sort_values(column or self.column, ascending=self.sign < 0, kind="stable")

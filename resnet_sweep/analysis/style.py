@@ -41,7 +41,15 @@ STATUS_MARKERS = {"completed": "o", "pruned": "v", "rejected": "|", "failed": "X
 STATUS_MARKERS |= {"running": ">"}
 WIDTH = 7.2
 DPI = 150
-LABELLED_DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
+LABELLED_DIGITS = (
+    (1, 1.5, 2, 3, 4, 5, 6, 7, 8),
+    (1, 1.5, 2, 3, 4, 6),
+    (1, 2, 3, 5),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)
+LABEL_GAP = 0.75  # the least distance of two labels, of the share of an axis that each one has
 # Beyond this many points an SVG holds them as an image.
 MAX_VECTOR_POINTS = 2000
 RC: Any = {  # matplotlib types the keys one by one
@@ -140,12 +148,18 @@ def use_log_scale(axis: Axis, values: Array, max_labels: int = 4) -> None:
     """Use a logarithmic axis with a few labels that are plain numbers."""
     finite = values[np.isfinite(values)]
     decades = math.log10(finite.max() / finite.min())
-    choices = [digits for digits in LABELLED_DIGITS if decades * len(digits) <= max_labels]
+    least = LABEL_GAP * decades / max_labels
+    choices = [digits for digits in LABELLED_DIGITS if _closest(digits) >= least]
     scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
     scale("log")
     axis.set_major_locator(LogLocator(subs=choices[0] if choices else (1,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _closest(digits: tuple[float, ...]) -> float:
+    """Return the least distance of two labels, in decades."""
+    return float(np.diff(np.log10([*digits, 10])).min())
 
 
 def short_number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +14,13 @@ class Leaderboard:
 
     Args:
         numeric: columns that are aligned to the right.
+        remarks: lines below the table.
     """
 
     columns: list[str]
     rows: list[list[str]]
     numeric: int
+    remarks: list[str] = field(default_factory=list)
 
 
 def terminal_table(board: Leaderboard) -> Table:

@@ -14,7 +14,12 @@ def number(value: float, form: str = ".4f") -> str:
 
 
 def bounds(low: float, high: float, form: str = ".4f") -> str:
-    return "" if math.isnan(low) else f"{low:{form}} to {high:{form}}"
+    """Return the ends of an interval, of an accuracy (no sign in `form`) cut to [0, 1]."""
+    if math.isnan(low):
+        return ""
+    if not form.startswith("+"):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return f"{low:{form}} to {high:{form}}"
 
 
 def with_interval(mean: float, low: float, high: float, form: str = ".4f") -> str:

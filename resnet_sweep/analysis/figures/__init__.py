@@ -92,8 +92,9 @@ FIGURES = (
         "effects",
         "The effect of each hyperparameter",
         "Grey: configurations. Vermilion: marginal means, other hyperparameters left to vary, "
-        "with 95% t intervals from three configurations on, over equal shares of the values or "
-        "each level; so a choice (optimizer) is shown over whatever its branch tried. Triangles "
+        "with 95% t intervals from three configurations on (hollow: fewer), over equal shares of "
+        "the values or each level; so a choice (optimizer) is shown over all that its branch "
+        "tried. Triangles "
         "at the edge: what lies outside, and ends of intervals.",
         draw_effects,
         of_sweep=True,

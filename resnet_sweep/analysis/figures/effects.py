@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from resnet_sweep.analysis.parameters import Parameter
 from resnet_sweep.analysis.statistics import Array, mean_interval
@@ -38,9 +40,10 @@ def draw_effects(view: View) -> Figure:
     parameters = known[:MAX_PANELS]
     if not parameters:
         raise NotDrawnError("no hyperparameter was varied among completed runs")
-    rows = math.ceil(len(parameters) / COLUMNS)
-    figure = new_figure(0.5 + 2.3 * rows)
-    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
+    columns = 2 if len(parameters) in (2, 4) else min(COLUMNS, len(parameters))
+    rows = math.ceil(len(parameters) / columns)
+    figure = new_figure(0.8 + 2.3 * rows)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     matter = {test.parameter.name for test in view.importance.tests if test.matters}
     for axes, parameter in zip(panels, parameters, strict=False):
         _draw_effect(axes, parameter, view)
@@ -49,13 +52,7 @@ def draw_effects(view: View) -> Figure:
     for axes in panels[len(parameters) :]:
         axes.set_visible(False)
     figure.supylabel(view.objective.label, fontsize=9)
-    if len(known) > len(parameters):
-        shown = f"{len(parameters)} of {len(known)} hyperparameters, by effect"
-        figure.supxlabel(
-            f"{shown}; not shown: {', '.join(plain(p.name) for p in known[MAX_PANELS:][:4])}"
-            + (", …" if len(known) > MAX_PANELS + 4 else ""),
-            fontsize=8,
-        )
+    _add_legend(figure, known)
     return figure
 
 
@@ -110,18 +107,48 @@ def _level_places(parameter: Parameter, axes: Axes) -> tuple[Array, Array]:
 
 
 def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parameter) -> None:
-    centres, means, halves = [], [], []
-    for group in np.unique(groups[~np.isnan(groups)]):
-        inside = groups == group
-        interval = mean_interval(y[inside])
-        centre = np.exp(np.log(x[inside]).mean()) if parameter.is_log else x[inside].mean()
-        centres.append(float(centre))
-        means.append(interval.mean)
-        wide = interval.n < MIN_FOR_INTERVAL
-        halves.append(0.0 if wide else interval.high - interval.mean)
+    names = np.unique(groups[~np.isnan(groups)])
+    found = [mean_interval(y[groups == name]) for name in names]
+    centres = np.array([_centre(x[groups == name], parameter.is_log) for name in names])
+    means = np.array([each.mean for each in found])
+    is_few = np.array([each.n < MIN_FOR_INTERVAL for each in found], bool)
+    halves = np.array([each.high - each.mean for each in found])
+    halves[is_few] = 0.0
     style = "o-" if parameter.is_numeric else "o"
     axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)
-    mark_outside(axes, np.array(centres), np.array(means), VERMILION, 26)
+    axes.plot(centres[is_few], means[is_few], "o", color=VERMILION, ms=4, mfc="white", zorder=4)
+    mark_outside(axes, centres, means, VERMILION, 26)
     for sign in (-1, 1):
-        ends = np.array(means) + sign * np.array(halves)
-        mark_outside(axes, np.array(centres), ends, VERMILION, 16)
+        mark_outside(axes, centres, means + sign * halves, VERMILION, 16)
+
+
+def _centre(x: Array, is_log: bool) -> float:
+    return float(np.exp(np.log(x).mean()) if is_log else x.mean())
+
+
+def _add_legend(figure: Figure, known: list[Parameter]) -> None:
+    few = f"of fewer than {MIN_FOR_INTERVAL}"
+    arrow: Any = {"ls": "none", "marker": "v", "ms": 4}
+    handles = [
+        Line2D([], [], color=GREY, ls="none", marker="o", ms=3, label="a configuration"),
+        Line2D([], [], color=VERMILION, marker="o", ms=4, label="mean, 95% t interval"),
+        Line2D([], [], color=VERMILION, ls="none", marker="o", ms=4, mfc="white", label=few),
+        Line2D([], [], color="black", **arrow, label="outside: a point, mean or end"),
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=8,
+        columnspacing=1.2,
+        title=_left_out(known),
+        title_fontsize=8,
+    )
+
+
+def _left_out(known: list[Parameter]) -> str | None:
+    if len(known) <= MAX_PANELS:
+        return None
+    names = ", ".join(plain(each.name) for each in known[MAX_PANELS:][:4])
+    more = ", …" if len(known) > MAX_PANELS + 4 else ""
+    return f"{MAX_PANELS} of {len(known)} hyperparameters, by effect; not shown: {names}{more}"

@@ -24,6 +24,7 @@ from resnet_sweep.analysis.style import (
 from resnet_sweep.analysis.view import View
 
 MAX_BARS = 20
+FLOOR_SHOWN = 3  # times the largest bar; a floor beyond is told in words
 
 
 def draw_importance(view: View) -> Figure:
@@ -52,7 +53,8 @@ def _draw_tests(axes: Axes, tests: list[FTest], reason: str | None) -> None:
             _mark(axes, test.noise_floor, place, VERMILION)
     axes.set_title("additive F-tests (default)")
     axes.set_xlabel(
-        f"partial eta squared (fraction)\nfloor: the 95% quantile of {F_TEST_PERMUTATIONS} shuffles"
+        "partial eta squared (fraction)\n"
+        f"floor: the 95% quantile\nof {F_TEST_PERMUTATIONS} shuffles"
     )
     axes.grid(axis="y", visible=False)
     if not tests:
@@ -72,8 +74,14 @@ def _draw_shares(axes: Axes, shares: Shares, names: list[str]) -> None:
         axes.barh(place, value, color=BLUE if value > shares.floor else GREY, height=0.6)
     axes.axvline(shares.floor, color=BLACK, lw=2)
     axes.set_title(f"{shares.method} ({shares.num_trials} trials)")
-    axes.set_xlabel(f"share of importance (fraction)\nfloor: {floor_text(shares)}")
+    floor = floor_text(shares).replace(" of ", "\nof ")
+    axes.set_xlabel(f"share of importance (fraction)\nfloor: {floor}")
     axes.grid(axis="y", visible=False)
+    largest = max(shares.values.values())
+    if shares.floor > FLOOR_SHOWN * largest:  # drawn to scale, it would squeeze the bars flat
+        axes.set_xlim(0, 1.5 * largest)
+        text = f"floor at {shares.floor:.2g} →"
+        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=8)
 
 
 def _add_legend(figure: Figure, tests: list[FTest], num_repeated: int) -> None:

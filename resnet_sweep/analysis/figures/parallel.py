@@ -18,6 +18,7 @@ MAX_AXES = 8
 MAX_LINES = 400
 MAX_LEVELS_SHOWN = 8
 ABSENT = -0.12
+LABEL_HEIGHT = 0.055  # of a label, of the axis
 
 
 def draw_parallel(view: View) -> Figure:
@@ -80,7 +81,17 @@ def _number_marks(parameter: Parameter) -> dict[float, str]:
         values = values[[0, -1]]
     scaled = np.log10(values) if parameter.is_log else values
     heights = (scaled - scaled[0]) / (scaled[-1] - scaled[0])
-    return {float(h): f"{value:.3g}" for h, value in zip(heights, values, strict=True)}
+    marks = {float(h): f"{value:.3g}" for h, value in zip(heights, values, strict=True)}
+    return {height: marks[height] for height in _apart(list(marks))}
+
+
+def _apart(heights: list[float]) -> list[float]:
+    """Return both ends, and those between that touch no label below them or the upper end."""
+    kept = [heights[0]]
+    for height in heights[1:-1]:
+        if height - kept[-1] >= LABEL_HEIGHT and heights[-1] - height >= LABEL_HEIGHT:
+            kept.append(height)
+    return [*kept, *heights[-1:]]
 
 
 def _label_axis(axes: Axes, place: int, parameter: Parameter) -> None:

@@ -96,6 +96,9 @@ def draw_seeds(view: View) -> Figure:
         names.append(f"{plain(row['run'], 30)} (n={row['n']})")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
+    if view.objective.is_accuracy:
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, 0.0), min(high, 1.0))  # an interval of two seeds may reach beyond
     axes.plot([], [], "o", color=GREY, label="one seed")
     axes.plot([], [], "D-", color=BLUE, label="mean, 95% t interval")
     axes.set_xlabel(view.objective.label)

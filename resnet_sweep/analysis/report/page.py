@@ -18,6 +18,7 @@ from resnet_sweep.analysis.view import View
 from resnet_sweep.atomic import write_text
 
 MAX_LISTED = 500
+SHORT_SETTINGS = 90  # characters, about two lines
 NUMBER_CLASS = ' class="number"'
 
 
@@ -58,6 +59,7 @@ def write_report(
         "counts": _counts(texts.counts),
         "answers": "".join(f"<li>{escape(printable(answer))}</li>" for answer in texts.answers),
         "leaderboard": _leaderboard(texts.leaderboard),
+        "remarks": "".join(f"<p>{escape(each)}</p>" for each in texts.leaderboard.remarks),
         "note": escape(NOTE),
         "figures": "".join(map(_figure, figures)),
         "running": _listed("running", "Being written", texts.running),
@@ -97,10 +99,18 @@ def _leaderboard(board: Leaderboard) -> str:
     for row in board.rows:
         cells = [
             f"<td{NUMBER_CLASS if place < board.numeric else ''}>{escape(cell)}</td>"
-            for place, cell in enumerate(row)
+            for place, cell in enumerate(row[:-1])
         ]
+        cells.append(f"<td>{_settings(row[-1])}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+
+
+def _settings(text: str) -> str:
+    """Return the settings of a row, two lines of them where they are many, all on click."""
+    if len(text) <= SHORT_SETTINGS:
+        return escape(text)
+    return f"<details><summary>{escape(text)}</summary></details>"
 
 
 def _figure(figure: DrawnFigure) -> str:
