@@ -40,7 +40,7 @@ FORMS = {
     "time": r"Training took (.*) in all: (.*)\.",
     "gap": r"The best configuration's test accuracy is (\S+), (\S+) points .*",
     "other": r"\w+, judged by val_size=0.2 split_seed=9: (.*)",
-    "all": r"\w+, trained on all training images: (.*)",
+    "all": r"\w+, trained without validation images: (.*)",
 }
 
 

@@ -228,7 +228,7 @@ def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
     assert (
         f"{name}, judged by val_size=100 split_seed=7: val_accuracy 0.8120 (95% t interval" in text
     )
-    assert f"{name}, trained on all training images: test_accuracy 0.8120 (95%" in text
+    assert f"{name}, trained without validation images: test_accuracy 0.8120 (95%" in text
 
 
 @pytest.mark.usefixtures("one_figure")

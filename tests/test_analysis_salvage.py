@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from generated_runs import write_sweep
+from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures, load_runs
 from resnet_sweep.analysis.summary import Options, Summary, summarize
@@ -58,3 +58,10 @@ def test_both_files_of_the_record_lost_leave_the_runs(sweep: Path) -> None:
     found = summary_of(sweep)
     assert len(found.problems) == 1 and SWEEP in found.problems[0]
     assert found.counts["completed"] == (before["status"] == "completed").sum()
+
+
+def test_an_interrupted_trial_is_not_missed_in_the_record(sweep: Path) -> None:
+    write_run(sweep / "runs" / "99", status="interrupted")
+    assert summary_of(sweep).problems == []
+    write_run(sweep / "runs" / "98", status="diverged")
+    assert "lacks 1 of" in summary_of(sweep).problems[0]

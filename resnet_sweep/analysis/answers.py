@@ -241,7 +241,7 @@ def _other_splits(view: View) -> Iterator[str]:
         objective = Objective(judged, 1) if split == NO_SPLIT else view.objective
         values = rows.groupby("seed")[judged].mean().dropna().astype("float64")
         if len(values) > 1:
-            images = f"judged by {split}" if split != NO_SPLIT else "trained on all training images"
+            images = f"judged by {split}" if split != NO_SPLIT else "trained without validation images"
             text = _interval_text(mean_interval(values.to_numpy()), objective)
             yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
 

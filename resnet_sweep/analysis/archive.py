@@ -109,7 +109,8 @@ def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, s
 def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]]) -> str | None:
     """Return what is wrong where runs of a sweep have ended of which its record knows nothing."""
     runs = {run: record for run, record in records.items() if _is_trial(name, run)}
-    ended = {run for run, each in runs.items() if each["status"] not in (RUNNING, UNREADABLE)}
+    unfinished = (RUNNING, UNREADABLE, "interrupted")
+    ended = {run for run, each in runs.items() if each["status"] not in unfinished}
     known = {f"{name}/{each.run_dir}".lstrip("/") for each in sweep.trials}
     if ended <= known:
         return None
