@@ -241,7 +241,8 @@ def _other_splits(view: View) -> Iterator[str]:
         objective = Objective(judged, 1) if split == NO_SPLIT else view.objective
         values = rows.groupby("seed")[judged].mean().dropna().astype("float64")
         if len(values) > 1:
-            images = f"judged by {split}" if split != NO_SPLIT else "trained without validation images"
+            is_judged = split != NO_SPLIT
+            images = f"judged by {split}" if is_judged else "trained without validation images"
             text = _interval_text(mean_interval(values.to_numpy()), objective)
             yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
 
