@@ -9,7 +9,14 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures, load_runs
 from resnet_sweep.analysis.summary import Options, Summary, summarize
-from resnet_sweep.records.sweep_folder import SETTINGS, SWEEP, TRIALS, read_sweep, salvage_sweep
+from resnet_sweep.records.sweep_folder import (
+    PLANNED_RUNS,
+    SETTINGS,
+    SWEEP,
+    TRIALS,
+    read_sweep,
+    salvage_sweep,
+)
 
 TRIALS_IN_ALL, LOST = 30, 10
 
@@ -65,3 +72,10 @@ def test_an_interrupted_trial_is_not_missed_in_the_record(sweep: Path) -> None:
     assert summary_of(sweep).problems == []
     write_run(sweep / "runs" / "98", status="diverged")
     assert "lacks 1 of" in summary_of(sweep).problems[0]
+
+
+def test_fixed_runs_are_no_sweep_that_lost_its_record(tmp_path: Path) -> None:
+    write_run(tmp_path / "study" / "runs" / "0")
+    (tmp_path / "study" / SETTINGS).write_text("{}")
+    (tmp_path / "study" / PLANNED_RUNS).touch()
+    assert summarize(Options(tmp_path, tmp_path / "summary")).problems == []

@@ -73,8 +73,8 @@ def test_a_matrix_that_is_no_such_design_is_seen() -> None:
 @pytest.mark.parametrize(
     ("runs", "factors", "said"),
     [
-        (12, 4, "runs=12: must be a power of two, from 8 to 128"),
-        (4, 2, "from 8 to 128"),
+        (12, 4, "runs=12: must be a power of two, from 4 to 128"),
+        (2, 1, "from 4 to 128"),
         (32, 17, "runs=32: must be at least 34 for 17 factors"),
     ],
 )

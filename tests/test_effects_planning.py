@@ -102,6 +102,9 @@ def test_more_seeds_come_behind_those_there_are() -> None:
         ("steps: {a: [data.val_size=0]}", "data.val_size=0"),
         ("{end: source, steps: {a: [optimizer.lr=0.3]}}", "optimizer.lr is 0.3, there 0.1"),
         ("steps: {a: [optimizer.lr=0.1]}", "has no step that changes something"),
+        ("steps: {a: [seed=7]}", "a: changes seed: all runs are compared on the same images"),
+        ("steps: {a: [data.split_seed=7]}", "a: changes data: all runs"),
+        ("steps: {start: [optimizer.lr=0.3]}", "steps=start: is the name of the first recipe"),
     ],
 )
 def test_bad_ablations_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -118,6 +121,10 @@ def test_bad_ablations_are_refused(tmp_path: Path, text: str, said: str) -> None
         ("{runs: 12, factors: {a: [optimizer.lr=1], b: [init=dirac]}}", "power of two"),
         ("{runs: many, factors: {a: [optimizer.lr=1]}}", "must be an integer"),
         ("factors: {a: [optimizer.lr=1]}", "two factors or more"),
+        ("factors: {a: [init=dirac], b: [init=orthogonal]}", "two factors set the same field"),
+        ("factors: {a: [data.val_size=0.3], b: [init=dirac]}", "a: changes data"),
+        ("factors: {a: [seed=3], b: [init=dirac]}", "a: changes seed"),
+        ("- a", "must be a mapping, not a list"),
     ],
 )
 def test_bad_screenings_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -125,3 +132,12 @@ def test_bad_screenings_are_refused(tmp_path: Path, text: str, said: str) -> Non
     path.write_text(text)
     with pytest.raises(UserError, match=said):
         plan_screening(read_screening(str(path)), [])
+
+
+def test_few_factors_make_each_combination_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("factors: {a: [optimizer.lr=0.3], b: [init=dirac], c: [train.batch_size=32]}")
+    plan = plan_screening(read_screening(str(path)), ["train.batch_size=64"])
+    assert plan.left_out == ["c"]
+    assert sorted(map(tuple, plan.design.tolist())) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    assert len({str(outcome_fields(config)) for config in plan.configs}) == 4

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.claim import is_claimed
-from resnet_sweep.records.confirmation import PLAN
 from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TENSORBOARD
-from resnet_sweep.records.sweep_folder import RUNS, SETTINGS, SWEEP, TRIALS
+from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, SETTINGS, SWEEP, TRIALS
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
 SWEEP_FILES = (SWEEP, TRIALS)
@@ -133,9 +132,9 @@ def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:
 
 
 def _has_lost_both(folder: Path, files: list[os.DirEntry[str]]) -> bool:
-    """Return whether a sweep has trained here; a stage of a confirmation keeps no record."""
+    """Return whether a sweep has trained here."""
     is_frozen = any(entry.name == SETTINGS for entry in files)
-    return is_frozen and (folder / RUNS).is_dir() and not (folder.parent / PLAN).exists()
+    return is_frozen and (folder / RUNS).is_dir() and not (folder / PLANNED_RUNS).exists()
 
 
 def _follow(walk: _Walk, link: Path) -> None:

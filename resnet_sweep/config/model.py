@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -187,6 +188,9 @@ class CustomModelConfig(ModelConfig):
         allowed = "must be the dotted path of your network, such as package.module.Net"
         named = len(parts) > 1 and all(part.isidentifier() for part in parts)
         require(named, "model.target", self.target, allowed)
+        for name, value in self.kwargs.items():
+            is_finite = not isinstance(value, float) or math.isfinite(value)
+            require(is_finite, f"model.kwargs.{name}", value, "must be a finite number")
 
 
 @dataclass

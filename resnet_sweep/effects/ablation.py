@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from resnet_sweep.analysis.statistics import pooled_noise
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.config.effects import AblateConfig
+from resnet_sweep.console import say
 from resnet_sweep.effects.command import Sitting
 from resnet_sweep.effects.figures import draw_ablation
 from resnet_sweep.effects.planning import AblationPlan, plan_ablation, with_seeds
@@ -26,7 +28,7 @@ def ablate(options: AblateConfig, given: list[str], sitting: Sitting) -> None:
     ablation = read_ablation(options.steps)
     folder = Path(options.folder or f"outputs/ablations/{ablation.name}")
     plan = plan_ablation(ablation, given)
-    print(f"ablation: {folder}; {', '.join(plan.names)}", flush=True)
+    say(f"ablation: {folder}; {', '.join(plan.names)}")
     ended = sitting.train(folder, with_seeds(plan.names, plan.configs, options.num_seeds))
     values = by_configuration(ended, len(plan.configs))
     steps = compare_steps(plan.names, values)
@@ -97,12 +99,12 @@ def _said(plan: AblationPlan, steps: list[Step], ended: list[EndedRun]) -> list[
             for name in plan.names
         ]
     )
+    smallest, largest = (points(f(widths, default=math.nan), ".2f") for f in (min, max))
     return [
         completed_share(ended),
         *failures(ended),
-        f"{seeds} seeds: a step shows where it is larger than half its interval, here "
-        f"{points(min(widths), '.2f')} to {points(max(widths), '.2f')} points; a smaller one is "
-        "undecided, which does not mean that it does nothing",
+        f"{seeds} seeds: a step shows where it is larger than half its interval, here {smallest} "
+        f"to {largest} points; a smaller one is undecided, not shown to do nothing",
         f"standard deviation between seeds, pooled: {points(noise.sd, '.2f')} points",
         "paired t intervals over seeds; the verdict is by those that hold for all steps together",
         *(f"left out, as it changes nothing here: {name}" for name in plan.left_out),

@@ -13,6 +13,7 @@ from resnet_sweep.effects.design import Design, alias_strings
 from resnet_sweep.errors import UserError
 
 LEVEL = 0.95
+ROUNDING = 1e-9  # a difference of accuracies below it is none
 Values = NDArray[np.float64]
 
 
@@ -104,10 +105,16 @@ def _noise(effects: Values, values: Values) -> tuple[float, float, str]:
         means = np.nanmean(values[counts > 0], axis=1, keepdims=True)
         squares = float(np.nansum((values[counts > 0] - means) ** 2))
         error = 2 * math.sqrt(squares / degrees / counts.sum())
-        return error, degrees, "seeds of one configuration, pooled"
+        return _known(error, degrees, "seeds of one configuration, pooled")
     if counts.min() == 0:
         return math.nan, math.nan, "none: runs failed, and there is one seed"
-    return lenth_error(effects), len(effects) / 3, "Lenth's pseudo standard error"
+    return _known(lenth_error(effects), len(effects) / 3, "Lenth's pseudo standard error")
+
+
+def _known(error: float, degrees: float, method: str) -> tuple[float, float, str]:
+    if error > ROUNDING:
+        return error, degrees, method
+    return math.nan, math.nan, "none: too many runs have the same accuracy"
 
 
 def lenth_error(effects: Values) -> float:
@@ -133,7 +140,5 @@ def _effects(names: list[str], found: Values, error: float, degrees: float) -> l
 def _p_value(difference: float, error: float, degrees: float, count: int) -> float:
     if math.isnan(error):
         return math.nan
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
     single = 2 * float(stdtr(degrees, -abs(difference / error)))
     return -math.expm1(count * math.log1p(-min(single, 1 - 1e-16)))

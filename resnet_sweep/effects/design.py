@@ -26,14 +26,25 @@ def words(num_runs: int, num_factors: int) -> list[str]:
     Raises:
         UserError: num_runs is no power of two, or too small for so many factors.
     """
+    check_size(num_runs, num_factors)
     power = num_runs.bit_length() - 1
-    allowed = f"must be a power of two, from 8 to {MAX_RUNS}"
-    require(num_runs == 2**power and 8 <= num_runs <= MAX_RUNS, "runs", num_runs, allowed)
     odd = range(1, power + 1, 2)
     found = ["".join(c) for size in odd for c in combinations(LETTERS[:power], size)]
-    allowed = f"must be at least {2 * num_factors} for {num_factors} factors"
-    require(num_factors <= len(found), "runs", num_runs, allowed)
     return found[:num_factors]
+
+
+def check_size(num_runs: int, num_factors: int) -> None:
+    """Refuse a design that does not exist.
+
+    Raises:
+        UserError: num_runs is no power of two, or too small for so many factors.
+    """
+    is_power = num_runs > 0 and num_runs & (num_runs - 1) == 0
+    allowed = f"must be a power of two, from 4 to {MAX_RUNS}"
+    require(is_power and 4 <= num_runs <= MAX_RUNS, "runs", num_runs, allowed)
+    # As many products of an odd number of letters as of an even number.
+    allowed = f"must be at least {2 * num_factors} for {num_factors} factors"
+    require(num_factors <= num_runs // 2, "runs", num_runs, allowed)
 
 
 def fractional_factorial(num_runs: int, num_factors: int) -> Design:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from resnet_sweep.config.effects import MeasureConfig
+from resnet_sweep.console import say
 from resnet_sweep.effects.attained import Attained, attained, attained_table
 from resnet_sweep.effects.command import STUDY, TEST, Sitting
 from resnet_sweep.effects.planning import plan_measurement, with_seeds
@@ -21,7 +22,7 @@ def measure(options: MeasureConfig, given: list[str], sitting: Sitting) -> None:
     """Train what is not trained yet, each run to be tested once, and report."""
     folder = Path(options.folder or DEFAULT_FOLDER)
     configs = plan_measurement(options.experiments, given)
-    print(f"measurement: {folder}; {', '.join(options.experiments)}", flush=True)
+    say(f"measurement: {folder}; {', '.join(options.experiments)}")
     ended = sitting.train(folder, with_seeds(options.experiments, configs, options.num_seeds), TEST)
     runs: dict[str, list[Path]] = {name: [] for name in options.experiments}
     for run in ended:

@@ -8,8 +8,8 @@ from typing import Any
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
-from resnet_sweep.effects.design import Design, fractional_factorial
-from resnet_sweep.effects.recipes import Ablation, Factor, Screening
+from resnet_sweep.effects.design import Design, check_size, fractional_factorial
+from resnet_sweep.effects.recipes import START, Ablation, Factor, Screening
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import outcome_fields
@@ -59,18 +59,50 @@ def plan_screening(screening: Screening, given: Sequence[str]) -> ScreeningPlan:
     base = _compose("all at low", [*screening.common, *low, *given])
     factors, left_out = [], []
     for factor in screening.factors:
-        words = [*screening.common, *_levels(screening.factors, factor), *given]
-        is_same = _same(base, _compose(factor.name, words))
+        overrides = [*screening.common, *_levels(screening.factors, factor), *given]
+        changed = _compose(factor.name, overrides)
+        _check_comparable(factor.name, changed, base)
+        is_same = _same(base, changed)
         left_out += [factor.name] if is_same else []
         factors += [] if is_same else [factor]
     allowed = "must have two factors or more that change something beside the command line"
     require(len(factors) > 1, "factors", screening.name, allowed)
-    design = fractional_factorial(screening.runs, len(factors))
+    check_size(screening.runs, len(factors))
+    # Where all combinations are fewer than the runs, each is made once: seeds repeat them.
+    design = fractional_factorial(min(screening.runs, 2 ** len(factors)), len(factors))
     configs = [
         _compose(f"configuration {row}", [*screening.common, *_row(factors, levels), *given])
         for row, levels in enumerate(design)
     ]
+    _check_all_differ(factors, configs)
     return ScreeningPlan(factors, design, configs, left_out)
+
+
+def _check_comparable(name: str, config: Config, base: Config) -> None:
+    """Refuse a change after which other images or seeds would be compared.
+
+    Raises:
+        UserError: it says which field.
+    """
+    for field in ("seed", "data"):
+        if getattr(config, field) != getattr(base, field):
+            problem = f"changes {field}: all runs are compared on the same images, seed by seed"
+            raise UserError(f"{name}: {problem}")
+
+
+def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
+    """Refuse factors of which one undoes another.
+
+    Raises:
+        UserError: two rows of the design are one recipe.
+    """
+    seen: dict[str, int] = {}
+    for row, config in enumerate(configs):
+        first = seen.setdefault(repr(outcome_fields(config)), row)
+        if first != row:
+            names = ", ".join(factor.name for factor in factors)
+            problem = "makes two rows of the design one recipe: two factors set the same field"
+            raise UserError(f"factors={names}: {problem}, or one has no effect beside another")
 
 
 def _levels(factors: list[Factor], chosen: Factor) -> list[str]:
@@ -92,11 +124,12 @@ def plan_ablation(ablation: Ablation, given: Sequence[str]) -> AblationPlan:
         UserError: one of them cannot be built, or the last is not the recipe that it should be.
     """
     _check_end(ablation)
-    names, left_out, words = ["start"], [], list(ablation.start)
-    configs = [_compose("start", [*words, *given])]
+    names, left_out, words = [START], [], list(ablation.start)
+    configs = [_compose(START, [*words, *given])]
     for name, changes in ablation.steps:
         words += changes
         config = _compose(name, [*words, *given])
+        _check_comparable(name, config, configs[0])
         if _same(config, configs[-1]):
             left_out.append(name)
         else:

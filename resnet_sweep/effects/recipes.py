@@ -11,10 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
 from resnet_sweep.compose import conf_dir, suggestion
-from resnet_sweep.errors import ConfigError, one_line, require
+from resnet_sweep.errors import UserError, one_line, require
 from resnet_sweep.sweep.space_parsing import did_you_mean
 
 Overrides = list[str]
+START = "start"  # what an ablation calls its first recipe
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ def read_ablation(name: str) -> Ablation:
     path = _find("steps", "ablation", name)
     values = _read(path, {"start", "end", "steps"})
     steps = [(key, _overrides(path, key, v)) for key, v in _named(path, values, "steps")]
+    require(
+        START not in values["steps"], f"{path}: steps", START, "is the name of the first recipe"
+    )
     start, end = _overrides(path, "start", values.get("start", [])), values.get("end")
     require(end is None or isinstance(end, str), f"{path}: end", end, "must be an experiment")
     return Ablation(path.stem, start, end, steps)
@@ -105,8 +109,9 @@ def _read(path: Path, known: set[str]) -> dict[str, Any]:
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(str(path), "", f"cannot be read: {one_line(error)}") from error
-    require(isinstance(values, dict), str(path), type(values).__name__, "must be a mapping")
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must be a mapping, not a {type(values).__name__}")
     for key in values:
         require(key in known, f"{path}: {key}", values[key], suggestion(str(key), known))
     return dict(values)

@@ -11,6 +11,7 @@ from typing import Any
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.summary import FIGURES, Options, summarize
 from resnet_sweep.atomic import write_text
+from resnet_sweep.console import say
 from resnet_sweep.effects.attained import Attained, attained, attained_table
 from resnet_sweep.effects.command import STUDY
 from resnet_sweep.errors import UserError, require
@@ -39,7 +40,7 @@ def write_record(folder: Path, page: Path) -> None:
     docs.mkdir(exist_ok=True)
     said = "\n".join(_parts(folder, docs)).strip()
     write_text(page, f"{before}{begin}\n\n{said}\n\n{end}{after}")
-    print(page)
+    say(str(page))
 
 
 def _parts(folder: Path, docs: Path) -> Iterator[str]:

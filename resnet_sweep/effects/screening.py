@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.config.effects import ScreenConfig
+from resnet_sweep.console import say
 from resnet_sweep.effects.command import Sitting
 from resnet_sweep.effects.contrasts import Effect, Effects, estimate
 from resnet_sweep.effects.design import num_three_factor_aliases, words
@@ -26,7 +27,7 @@ def screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
     folder = Path(options.folder or f"outputs/screenings/{screening.name}")
     plan = plan_screening(screening, given)
     names = [_levels_of(plan, row) for row in range(len(plan.configs))]
-    print(f"screening: {folder}; {', '.join(f.name for f in plan.factors)}", flush=True)
+    say(f"screening: {folder}; {', '.join(f.name for f in plan.factors)}")
     ended = sitting.train(folder, with_seeds(names, plan.configs, options.num_seeds))
     values = by_configuration(ended, len(plan.configs))
     effects = estimate([factor.name for factor in plan.factors], plan.design, values)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.console import Console
 
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
 from resnet_sweep.atomic import write_text
+from resnet_sweep.console import page, say
 
 SCHEMA_VERSION = 1
 
@@ -72,13 +72,12 @@ def _escaped(text: str) -> str:
 
 
 def _print(report: Report, paths: list[Path]) -> None:
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    width = None if console.is_terminal else 200
     for title, table in report.tables:
-        console.print(f"\n{title}")
-        Console(highlight=False, markup=False, width=width).print(terminal_table(table))
+        say(f"\n{title}")
+        with page() as console:
+            console.print(terminal_table(table))
     for line in (*report.said, *map(str, paths)):
-        console.print(printable(line))
+        say(printable(line))
 
 
 def points(value: float, form: str = "+.2f") -> str:

@@ -20,6 +20,7 @@ from resnet_sweep.records.run_folder import RecordError
 SCHEMA_VERSION = 1
 SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
+PLANNED_RUNS = "planned_runs"  # stands where fixed runs were trained, which have no such record
 SETTINGS = "settings.json"  # what the workers read; see sweep/settings.py
 RUNS = "runs"
 RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter training of it

@@ -21,7 +21,7 @@ from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs
 from resnet_sweep.sweep.ledger import PLANNED, to_record
 from resnet_sweep.sweep.running import supervise
@@ -147,6 +147,7 @@ def prepare_planned(
 ) -> optuna.Study:
     """Write what the workers read and return the study, with every run in it."""
     place.mkdir(parents=True, exist_ok=True)
+    (place / PLANNED_RUNS).touch()
     study = open_own_study(place.name, None, place, ["maximize"])
     present = study.get_trials(deepcopy=False)  # a kill may have left a part of them
     for run, trial in zip(runs, present, strict=False):

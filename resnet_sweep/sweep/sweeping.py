@@ -92,7 +92,7 @@ class Sweeping:
             check_device(base.train.device)
         shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
         check_any_fits(self.space, composer, shape)
-        self._starts = find_starts(self.space, composer, self.options.start_from, print)
+        self._starts = find_starts(self.space, composer, self.options.start_from, say)
         if self.options.dry_run:
             say(dry_run(self.space, composer, self.options.n_trials))
             return
@@ -207,8 +207,8 @@ class Sweeping:
         def prepare(study: optuna.Study) -> None:
             extension = self._find_extension(self._frozen)
             if extension is not None:
-                extend_study(study, extension, print)
-            enqueue_starts(study, self._starts, print)
+                extend_study(study, extension, say)
+            enqueue_starts(study, self._starts, say)
 
         return prepare_study(study, prepare)
 
