@@ -117,8 +117,8 @@ def between_trials(trials: list[SweepTrial]) -> list[float]:
 
 
 def _conf_without_ours(folder: Path) -> Path:
-    """Copy the configuration without conf/hydra, which shadows the packaged sweeper."""
-    ignored = shutil.ignore_patterns("hydra")
+    """Copy the configuration without conf/hydra/sweeper, which shadows the packaged one."""
+    ignored = shutil.ignore_patterns("sweeper")
     return Path(shutil.copytree(conf_dir(), folder / "conf", ignore=ignored))
 
 
