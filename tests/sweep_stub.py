@@ -17,8 +17,9 @@ from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
-from resnet_sweep.sweep.endings import write_ending
+from resnet_sweep.sweep.endings import Ending, write_ending
 from resnet_sweep.sweep.proposal import DataShape
+from resnet_sweep.sweep.training_trial import RunTrial
 from resnet_sweep.sweep.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
@@ -93,6 +94,11 @@ def result_of(config: Config, status: str) -> TrialResult:
         data_fingerprint="",
         error=None if status == "completed" else f"scripted {status}",
     )
+
+
+def work_here(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> Ending:
+    """Be a worker in this process."""
+    return work(folder, index, run_trial, prepare)
 
 
 def main() -> None:

@@ -65,10 +65,12 @@ def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     assert "trained 7 of 7" in printed
 
 
-def test_half_a_second_at_most_passes_between_two_trials(finished: tuple[Path, str]) -> None:
+def test_the_median_gap_between_two_trials_is_below_half_a_second(
+    finished: tuple[Path, str],
+) -> None:
     gaps = _gaps(read_sweep(finished[0] / FOLDER).trained())
     assert len(gaps) == 6
-    assert statistics.median(gaps) < 0.5
+    assert statistics.median(gaps) < 0.5 and max(gaps) < 5  # one may meet a busy machine
 
 
 def _gaps(trials: list[SweepTrial]) -> list[float]:

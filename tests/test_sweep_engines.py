@@ -26,7 +26,7 @@ from stub_sweep import (
     trained_numbers,
 )
 from sweep_stub import TRAININGS
-from test_sweep_supervisor import _check_complete, _workers_of
+from test_sweep_supervisor import _check_complete, _wait_for, _workers_of
 
 pytestmark = [
     pytest.mark.engines,
@@ -71,14 +71,16 @@ def test_eight_workers_tell_each_trial_once(tmp_path: Path, storage: str | None)
 
 
 def test_twenty_random_kills_lose_nothing(tmp_path: Path) -> None:
-    draw, n_trials = random.Random(0), 60
+    draw, n_trials = random.Random(0), 200
     make_sweep(tmp_path, n_trials=n_trials)
-    (tmp_path / "sleep").write_text("0.15")
+    (tmp_path / "sleep").write_text("0.2")
     values: dict[int, list[float]] = {}
     for kill in range(20):
         parent = start_stub_sweep(tmp_path, n_trials, 2)
-        time.sleep(draw.uniform(0.5, 5))
+        _wait_for(lambda: len(_workers_of(parent.pid)) == 2)  # noqa: B023 # called at once
+        time.sleep(draw.uniform(0, 4))
         workers = _workers_of(parent.pid)
+        assert len(workers) == 2 and len(values) < n_trials, f"kill {kill} hits no running sweep"
         victims = {0: workers[:1], 1: [parent.pid], 2: [parent.pid, *workers]}[kill % 3]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
@@ -89,6 +91,8 @@ def test_twenty_random_kills_lose_nothing(tmp_path: Path) -> None:
         now = {t.number: t.values for t in read_trials(tmp_path) if t.values}
         assert values.items() <= now.items()
         values = now
+    interrupted = [t for t in read_trials(tmp_path) if t.state == TrialState.RUNNING]
+    assert interrupted and len(values) < n_trials
     (tmp_path / "sleep").write_text("0")
     run_stub_sweep(tmp_path)
     _check_complete(tmp_path, n_trials)

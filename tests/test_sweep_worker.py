@@ -1,4 +1,4 @@
-"""Workers on stub trainings, in this process: what is trained, counted, retried, told."""
+"""Workers on stub trainings, in this process: what is trained, retried, pruned, told."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import Trial, TrialState
-from stub_sweep import RANDOM, make_sweep, open_stub_study, read_trials, trained_numbers
-from sweep_stub import TRAININGS, prepare, stub_run_trial
+from optuna.trial import TrialState
+from stub_sweep import make_sweep, open_stub_study, read_trials
+from sweep_stub import TRAININGS, stub_run_trial, work_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.endings import Ending, request_stop, withdraw_stop
-from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of, to_record
+from resnet_sweep.sweep.endings import request_stop, withdraw_stop
+from resnet_sweep.sweep.ledger import OUTCOME, Ledger, to_record
 from resnet_sweep.sweep.training_trial import RunTrial
-from resnet_sweep.sweep.worker import work
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -28,10 +27,6 @@ OnEpoch = Callable[[EpochMetrics], None]
 @pytest.fixture(autouse=True)
 def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def _work(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> Ending:
-    return work(folder, index, run_trial, prepare)
 
 
 def _with_status(*statuses: str) -> RunTrial:
@@ -50,75 +45,21 @@ def _with_status(*statuses: str) -> RunTrial:
 
 def test_all_trials_are_trained_and_told(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=8)
-    assert _work(tmp_path).kind == "done"
+    assert work_here(tmp_path).kind == "done"
     trials = read_trials(tmp_path)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
     for trial in trials:
         config = read_config(tmp_path / RUNS / str(trial.number))
         assert config.optimizer.lr == trial.params["optimizer.lr"]
         assert list(trial.intermediate_values) == [1, 2, 3]
-    assert _work(tmp_path).kind == "done"
+    assert work_here(tmp_path).kind == "done"
     assert len(read_trials(tmp_path)) == 8
-
-
-def test_rejections_do_not_count_and_keep_their_size(tmp_path: Path) -> None:
-    space = ("model.base_width=choice(8,16,400,600)", "optimizer.lr=interval(0.01,0.1)")
-    make_sweep(tmp_path, *space, n_trials=10)
-    _work(tmp_path)
-    states = Counter(state_of(trial) for trial in read_trials(tmp_path))
-    assert states["completed"] == 10 and states["rejected"] > 0
-    rejected = [to_record(t) for t in read_trials(tmp_path) if state_of(t) == "rejected"]
-    assert {trial.reason for trial in rejected} == {"over_budget"}
-    assert all(trial.num_params and trial.num_params > 5_000_000 for trial in rejected)
-    assert all(trial.run_dir is None for trial in rejected)
-    assert len(trained_numbers(tmp_path)) == 10
-
-
-def test_endless_rejections_end_with_the_smallest_count(tmp_path: Path) -> None:
-    make_sweep(tmp_path, "model.base_width=choice(1000,1008)", n_trials=3, max_rejections=15)
-    ending = _work(tmp_path)
-    assert ending.kind == "user_error"
-    sizes = [t.user_attrs["rejected"]["num_params"] for t in read_trials(tmp_path)]
-    assert len(sizes) == 15 and f"{min(sizes):,}" in ending.message
-    told = [trial.state for trial in read_trials(tmp_path)]
-    assert told.count(TrialState.PRUNED) == 1  # the tenth, as a broken constraint
-
-
-def test_no_configuration_is_trained_twice(tmp_path: Path) -> None:
-    make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=3)
-    assert _work(tmp_path).kind == "done"
-    completed = [t for t in read_trials(tmp_path) if state_of(t) == "completed"]
-    assert sorted(t.params["optimizer.lr"] for t in completed) == [0.1, 0.2, 0.3]
-    make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=4, max_rejections=20)
-    ending = _work(tmp_path)
-    assert ending.kind == "done"
-    assert "exhausted" in str(ending.message) and "20 of them as duplicates" in str(ending.message)
-
-
-def test_widths_alone_are_drawn_beside_fixed_blocks(tmp_path: Path) -> None:
-    space = ("model.widths=choice([4,8],[8,16])", "model.blocks=[1,1]", "seed=range(0,9)")
-    make_sweep(tmp_path, *space, n_trials=3)
-    assert _work(tmp_path).kind == "done"
-    space = ("model.widths=choice([4,8],[4,8,16])", "model.blocks=choice([1,1],[1,1,1])")
-    make_sweep(tmp_path / "both", *space, n_trials=2, max_rejections=20)
-    _work(tmp_path / "both")
-    states = Counter(map(state_of, read_trials(tmp_path / "both")))
-    assert states["completed"] == 2
-
-
-def test_a_grid_is_walked_once(tmp_path: Path) -> None:
-    grid = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
-    space = ("optimizer.lr=choice(0.1,0.2)", "seed=range(1,4)")
-    make_sweep(tmp_path, *space, n_trials=50, sampler=grid)
-    assert _work(tmp_path).kind == "done"
-    drawn = {tuple(t.params.values()) for t in read_trials(tmp_path)}
-    assert len(drawn) == 6 and len(trained_numbers(tmp_path)) == 6
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "out_of_memory"])
 def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     make_sweep(tmp_path, n_trials=3)
-    assert _work(tmp_path, run_trial=_with_status(status, status)).kind == "done"
+    assert work_here(tmp_path, run_trial=_with_status(status, status)).kind == "done"
     first = to_record(read_trials(tmp_path)[0])
     assert (first.state, first.reason) == ("failed", status)
     assert first.error == f"some {status}"
@@ -132,7 +73,7 @@ def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
     emptied: list[bool] = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
-    _work(tmp_path, run_trial=_with_status("out_of_memory"))
+    work_here(tmp_path, run_trial=_with_status("out_of_memory"))
     assert read_trials(tmp_path)[0].state == TrialState.COMPLETE
     assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"] and emptied == [True]
 
@@ -146,10 +87,10 @@ def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None
         (run_dir / "result.json").unlink()
         return result
 
-    ending = _work(tmp_path, run_trial=full)
+    ending = work_here(tmp_path, run_trial=full)
     assert ending.kind == "broken_folder" and "No space" in ending.message
     assert read_trials(tmp_path)[0].state == TrialState.RUNNING
-    _work(tmp_path)
+    work_here(tmp_path)
     assert [t.state for t in read_trials(tmp_path)] == [TrialState.COMPLETE] * 2
 
 
@@ -163,26 +104,15 @@ def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
         result.status = "interrupted"
         return result
 
-    assert _work(tmp_path, run_trial=stop).kind == "stopped"
+    assert work_here(tmp_path, run_trial=stop).kind == "stopped"
     before = read_trials(tmp_path)[0]
     assert before.state == TrialState.RUNNING
     withdraw_stop(tmp_path)
-    _work(tmp_path, index=1)  # another worker: the first one's lock is free
+    work_here(tmp_path, index=1)  # another worker: the first one's lock is free
     after = read_trials(tmp_path)
     assert [trial.state for trial in after] == [TrialState.COMPLETE] * 2
     assert after[0].params == before.params
     assert (tmp_path / TRAININGS).read_text().split() == ["0", "0", "1"]
-
-
-def test_the_first_configuration_repeats_with_fresh_seeds(tmp_path: Path) -> None:
-    make_sweep(tmp_path, n_trials=6, noise_repeats=3)
-    _work(tmp_path)
-    records = [to_record(trial) for trial in read_trials(tmp_path)]
-    repeats = [record for record in records if record.repeat_of is not None]
-    assert len(repeats) == 3 and len(records) == 6
-    assert {record.repeat_of for record in repeats} == {0}
-    assert sorted(record.seed or 0 for record in repeats) == [1, 2, 3]
-    assert all(record.params == records[0].params for record in repeats)
 
 
 def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
@@ -198,7 +128,7 @@ def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
 
     pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
     make_sweep(tmp_path, n_trials=12, pruner=pruner, noise_repeats=2)
-    _work(tmp_path, run_trial=run)
+    work_here(tmp_path, run_trial=run)
     records = [to_record(trial) for trial in read_trials(tmp_path)]
     states = Counter(record.state for record in records)
     assert states["pruned"] > 0 and states["completed"] > 0 and sum(states.values()) == 12
@@ -209,7 +139,7 @@ def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
 def test_rungs_train_anew_with_the_schedule_compressed(tmp_path: Path) -> None:
     pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
     make_sweep(tmp_path, n_trials=9, pruner=pruner, rungs=[1])
-    _work(tmp_path)
+    work_here(tmp_path)
     records = [to_record(trial) for trial in read_trials(tmp_path)]
     states = Counter(record.state for record in records)
     assert states["pruned"] >= 3 and states["completed"] >= 1
@@ -224,7 +154,7 @@ def test_rungs_train_anew_with_the_schedule_compressed(tmp_path: Path) -> None:
 
 def test_several_objectives(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=4, objectives=["val_accuracy", "num_params"])
-    _work(tmp_path)
+    work_here(tmp_path)
     values = [trial.values for trial in read_trials(tmp_path)]
     assert all(len(v) == 2 and v[1] == 1000 for v in values)
 
@@ -242,48 +172,13 @@ def test_a_trial_over_its_time_has_failed(tmp_path: Path) -> None:
         return result
 
     make_sweep(tmp_path, n_trials=2, trial_timeout_seconds=0.2)
-    assert _work(tmp_path, run_trial=slow).kind == "done"
+    assert work_here(tmp_path, run_trial=slow).kind == "done"
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
-
-
-def add_depth(assignments: dict[str, object], trial: Trial) -> None:
-    assignments["model.blocks"] = [trial.suggest_int("depth", 1, 3)] * 2
-
-
-def test_a_function_adds_to_the_space(tmp_path: Path) -> None:
-    make_sweep(tmp_path, n_trials=3, custom_search_space=f"{__name__}.add_depth")
-    _work(tmp_path)
-    for trial in read_trials(tmp_path):
-        config = read_config(tmp_path / RUNS / str(trial.number))
-        assert getattr(config.model, "blocks") == [trial.params["depth"]] * 2  # noqa: B009
-
-
-def break_down(assignments: dict[str, object], trial: Trial) -> None:
-    raise KeyError("model.depht")
-
-
-def test_a_bug_in_a_function_of_the_space_ends_the_sweep_as_what_it_is(tmp_path: Path) -> None:
-    make_sweep(tmp_path, n_trials=3, custom_search_space=f"{__name__}.break_down")
-    ending = _work(tmp_path)
-    assert ending.kind == "user_error"
-    assert "custom_search_space=" in ending.message and "model.depht" in ending.message
-    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.FAIL]
-
-
-def test_workers_draw_differently_also_after_a_restart(tmp_path: Path) -> None:
-    make_sweep(tmp_path, n_trials=3, sampler=RANDOM)
-    _work(tmp_path, 0)
-    make_sweep(tmp_path, n_trials=6, sampler=RANDOM)
-    _work(tmp_path, 0)
-    make_sweep(tmp_path, n_trials=9, sampler=RANDOM)
-    _work(tmp_path, 1)
-    drawn = [trial.params["optimizer.lr"] for trial in read_trials(tmp_path)]
-    assert len(set(drawn)) == 9
 
 
 def test_no_trial_starts_when_the_time_is_over(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3, last_start=time.time() - 1)
-    assert _work(tmp_path).kind == "done"
+    assert work_here(tmp_path).kind == "done"
     assert read_trials(tmp_path) == []
 
 
@@ -295,7 +190,7 @@ def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path:
         trial.set_user_attr(OUTCOME, {"state": state, "train_seconds": seconds})
         value, code = (None, TrialState.PRUNED) if state == "pruned" else (0.5, None)
         study.tell(trial, value, code)
-    assert "no time" in str(_work(tmp_path).message)
+    assert "no time" in str(work_here(tmp_path).message)
     assert len(read_trials(tmp_path)) == 3
 
 
@@ -312,7 +207,7 @@ def test_a_trial_without_a_readable_checkpoint_starts_again(
         read_checkpoint(run_dir)
         return stub_run_trial(config, run_dir, on_epoch)
 
-    _work(tmp_path, run_trial=run)
+    work_here(tmp_path, run_trial=run)
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE]
     assert "trial 0 starts from its beginning" in caplog.text
     assert damaged.with_name(f"{CHECKPOINT}.damaged").read_bytes() == b"torn"
