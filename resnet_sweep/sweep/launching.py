@@ -65,7 +65,10 @@ def visible_gpus() -> list[str]:
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
-    listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=60)
+    try:
+        listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):  # as without a driver
+        return []
     lines = listing.stdout.splitlines() if listing.returncode == 0 else []
     return [str(i) for i, line in enumerate(lines) if line.startswith("GPU ")]
 
