@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from resnet_sweep.config import Config
+from resnet_sweep.effects.ablation import _said
+from resnet_sweep.effects.planning import AblationPlan
 from resnet_sweep.effects.steps import compare_steps
+from resnet_sweep.sweep.planned import EndedRun
 
 NAMES = ["start", "good", "nothing", "bad"]
 
@@ -51,3 +55,22 @@ def test_a_recipe_whose_every_run_failed_has_no_verdict() -> None:
     steps = compare_steps(NAMES, values)
     assert steps[2].accuracy.n == 0 and steps[2].step is None and steps[3].step is None
     assert steps[3].total is not None
+    assert [step.verdict for step in steps[1:]] == ["better", "all failed", ""]
+
+
+def test_a_report_without_any_pair_says_so() -> None:
+    values = _values()
+    values[1:] = np.nan
+    names = ["start", "a", "b", "c"]
+    configs = [Config() for _ in names]
+    ended = [
+        EndedRun(
+            name, seed, "completed" if name == "start" else "failed", None, None, value, 1.0, ""
+        )
+        for name, row in zip(names, values.tolist(), strict=True)
+        for seed, value in enumerate(row if name == "start" else [None] * len(row))
+    ]
+    said = _said(AblationPlan(names, configs, []), compare_steps(names, values), ended)
+    assert "no step can be judged: fewer than two pairs of runs completed" in said
+    noise = 100 * values[0].std(ddof=1)
+    assert f"standard deviation between seeds, pooled: {noise:.2f} points" in said

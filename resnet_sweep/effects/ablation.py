@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,22 +90,29 @@ def _values(step: Step) -> dict[str, Any]:
 
 
 def _said(plan: AblationPlan, steps: list[Step], ended: list[EndedRun]) -> list[str]:
-    seeds = max(step.accuracy.n for step in steps)
-    widths = [(s.high - s.low) / 2 for s in steps if s.step is not None]
-    noise = pooled_noise(
-        [
-            [r.accuracy for r in ended if r.accuracy is not None and r.configuration == name]
-            for name in plan.names
-        ]
-    )
-    smallest, largest = (points(f(widths, default=math.nan), ".2f") for f in (min, max))
+    groups = [
+        [r.accuracy for r in ended if r.accuracy is not None and r.configuration == name]
+        for name in plan.names
+    ]
+    noise = pooled_noise([group for group in groups if group])
     return [
         completed_share(ended),
         *failures(ended),
-        f"{seeds} seeds: a step shows where it is larger than half its interval, here {smallest} "
-        f"to {largest} points; a smaller one is undecided, not shown to do nothing",
+        _power(steps),
         f"standard deviation between seeds, pooled: {points(noise.sd, '.2f')} points",
         "paired t intervals over seeds; the verdict is by those that hold for all steps together",
         *(f"left out, as it changes nothing here: {name}" for name in plan.left_out),
         "validation accuracy of the last epoch; the test set is not read",
     ]
+
+
+def _power(steps: list[Step]) -> str:
+    widths = [(step.high - step.low) / 2 for step in steps if step.step is not None]
+    if not widths:
+        return "no step can be judged: fewer than two pairs of runs completed"
+    seeds = max(step.accuracy.n for step in steps)
+    smallest, largest = points(min(widths), ".2f"), points(max(widths), ".2f")
+    return (
+        f"{seeds} seeds: a step shows where it is larger than half its interval, here {smallest} "
+        f"to {largest} points; a smaller one is undecided, which does not mean that it does nothing"
+    )

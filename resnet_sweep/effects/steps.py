@@ -39,7 +39,7 @@ class Step:
     @property
     def verdict(self) -> str:
         if self.step is None:
-            return ""
+            return "all failed" if not self.accuracy.n else ""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "undecided"
 
 
