@@ -193,10 +193,7 @@ def main() -> int:
             own = partial(measure_ours, net, mode, size[0], images, *size[1:])
             name = f"ours/{net.name}/{size[0]}/{mode}"
             print(name, taken.take(name, own), flush=True)
-    taken.put("derived", derive(taken.rows))
-    for name, value in taken.content["derived"].items():
-        print(f"{name}: {value:.3f}")
-    return taken.finish()
+    return taken.finish(derive(taken.rows))
 
 
 if __name__ == "__main__":

@@ -225,10 +225,7 @@ def main() -> int:
     for section in ("profile", "augmentation", "usual", "steps", "agreement"):
         if section in options.only:
             getattr(benchmark, section)()
-    taken.put("derived", derive(taken.rows))
-    for name, value in taken.content["derived"].items():
-        print(f"{name}: {value}")
-    return taken.finish()
+    return taken.finish(derive(taken.rows))
 
 
 if __name__ == "__main__":

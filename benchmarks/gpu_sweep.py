@@ -151,10 +151,7 @@ def main() -> int:
     taken = open_measurements(options)
     for name, arguments in contenders(data, size, options.launcher, options.small).items():
         print(name, taken.take(name, partial(measure, arguments)), flush=True)
-    taken.put("derived", derive(taken.rows))
-    for name, value in taken.content["derived"].items():
-        print(f"{name}: {value:.3f}")
-    return taken.finish()
+    return taken.finish(derive(taken.rows))
 
 
 if __name__ == "__main__":

@@ -110,9 +110,14 @@ class Measurements:
         self.content[name] = value
         self._write()
 
-    def finish(self) -> int:
-        """Return the exit status: 0, 1 after failures, 75 where the next call has more to do."""
-        self._write()
+    def finish(self, derived: Row) -> int:
+        """Keep and print what follows from the rows.
+
+        Returns the exit status: 0, 1 after failures, 75 where the next call has more to do.
+        """
+        self.put("derived", derived)
+        for name, value in derived.items():
+            print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
         if self.left:
             print(f"left for the next call: {', '.join(self.left)}", flush=True)
             return MORE

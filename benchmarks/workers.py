@@ -231,10 +231,7 @@ def main() -> int:
                 name = f"{batch_size}/{workers}/{'mps' if mps else 'plain'}"
                 run = partial(measure, workers, batch_size, seconds, options.small, mps)
                 print(name, taken.take(name, run), flush=True)
-    taken.put("derived", derive(taken.rows))
-    for name, value in taken.content["derived"].items():
-        print(f"{name}: {value}")
-    return taken.finish()
+    return taken.finish(derive(taken.rows))
 
 
 if __name__ == "__main__":

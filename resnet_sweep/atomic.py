@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 TEMPORARY_SUFFIX = ".partial"
 ESCAPE = "backslashreplace"  # how a text file takes names that are no UTF-8
@@ -50,3 +52,24 @@ def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed process left."""
     for path in folder.glob(f"*.[0-9]*-[0-9]*{TEMPORARY_SUFFIX}"):  # no file of anybody else
         path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Replace a JSON file of plain values; what is not a number becomes null.
+
+    Raises:
+        OSError: as for write_atomically.
+    """
+    write_text(path, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with null for what is not a number."""
+    match value:
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

@@ -118,14 +118,14 @@ def test_time_that_is_over_and_failures_are_left_to_the_next_call(tmp_path: Path
     taken = Measurements(path, minutes=1, form="small")
     assert taken.take("one", lambda: {"value": 1}) is not None
     assert taken.take("broken", fail) is None
-    assert taken.finish() == 1
+    assert taken.finish({}) == 1
     assert json.loads(path.read_text())["rows"]["broken"] == {"error": "RuntimeError: no compiler"}
     late = Measurements(path, minutes=0, form="small")
     assert late.take("one", fail) == taken.rows["one"]
     assert late.take("broken", lambda: {"value": 2}) is None
-    assert late.finish() == MORE and late.left == ["broken"]
+    assert late.finish({}) == MORE and late.left == ["broken"]
     again = Measurements(path, minutes=1, form="small")
     assert again.take("broken", lambda: {"value": 2}) is not None
-    assert again.finish() == 0
+    assert again.finish({}) == 0
     with pytest.raises(SystemExit, match="was measured as"):
         Measurements(path, minutes=1, form="full")

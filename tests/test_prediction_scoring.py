@@ -7,11 +7,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_score
 
-from resnet_sweep.analysis.statistics import wilson_interval
+from resnet_sweep.analysis.statistics import count_confusion, wilson_interval
 from resnet_sweep.data.custom import Group
 from resnet_sweep.prediction.scoring import (
     Accuracy,
-    count_confusion,
     expected_calibration_error,
     find_confident_mistakes,
     score,

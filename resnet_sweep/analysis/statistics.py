@@ -17,6 +17,7 @@ BOOTSTRAP_DRAWS = 10_000
 # Of the numbers that are subtracted, what is nothing but rounding.
 ROUNDING = 1e-12
 Array = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
     # At the ends the terms cancel but for rounding.
     low = 0.0 if num_hits == 0 else max(0.0, middle - half)
     return low, 1.0 if num_hits == count else min(1.0, middle + half)
+
+
+def count_confusion(labels: Labels, guesses: Labels, num_classes: int) -> Labels:
+    """Return counts [true class, predicted class]."""
+    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
 
 
 def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:

@@ -6,16 +6,16 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from resnet_sweep.errors import require, require_int, require_number
+from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
+from resnet_sweep.errors import require, require_int
 
-MOST_SEEDS = 1000
 DEFAULT_NAME = "confirm"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # as it stands on a command line, too
 
 
 @dataclass
-class ConfirmConfig:
-    """A confirmation.
+class ConfirmConfig(CrewConfig):
+    """A confirmation, beside its workers.
 
     Args:
         sweep: folder of the sweep.
@@ -27,9 +27,6 @@ class ConfirmConfig:
         baseline: experiment that is trained beside the chosen one; null: none.
         all_data: the test stage lifts the sweep's data.train_subset.
         name: folder in the sweep's folder; another name is another confirmation.
-        n_jobs: workers; null: as in a sweep.
-        trial_timeout_seconds: a run that trains longer has failed.
-        status_seconds: between two status lines where there is no terminal.
     """
 
     sweep: Optional[str] = None
@@ -41,9 +38,6 @@ class ConfirmConfig:
     baseline: Optional[str] = "source"
     all_data: bool = True
     name: str = DEFAULT_NAME
-    n_jobs: Optional[int] = None
-    trial_timeout_seconds: Optional[float] = None
-    status_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         require(bool(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
@@ -54,12 +48,7 @@ class ConfirmConfig:
         require_int("num_test_seeds", self.num_test_seeds, 5, MOST_SEEDS)
         allowed = "must be the name of a folder: letters from a to z, digits, _, - and ."
         require(bool(PLAIN_NAME.fullmatch(self.name)), "name", self.name, allowed)
-        if self.n_jobs is not None:
-            require_int("n_jobs", self.n_jobs, 1)
-        if self.trial_timeout_seconds is not None:
-            seconds = self.trial_timeout_seconds
-            require_number("trial_timeout_seconds", seconds, 0, open_low=True)
-        require_number("status_seconds", self.status_seconds, 0, open_low=True)
+        super().__post_init__()
 
     def questions(self) -> dict[str, Any]:
         """Return the options that decide what is trained, not how or where."""

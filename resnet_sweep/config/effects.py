@@ -1,42 +1,30 @@
-"""Schemas of the commands `python -m resnet_sweep.screen` and `python -m resnet_sweep.ablate`."""
+"""Schemas of the commands `screen`, `ablate` and `measure` of `python -m resnet_sweep.`"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Optional
 
-from resnet_sweep.errors import require, require_int, require_number
-
-MOST_SEEDS = 1000
+from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
+from resnet_sweep.errors import require, require_int
 
 
 @dataclass
-class EffectsConfig:
-    """What both commands ask for.
+class EffectsConfig(CrewConfig):
+    """What all of them ask for, beside the workers.
 
     Args:
         num_seeds: runs of each configuration; a larger number adds to what is there.
         folder: of the runs and the report; null: outputs/ and the name of the file.
-        n_jobs: workers; null: as in a sweep.
-        trial_timeout_seconds: a run that trains longer has failed.
-        status_seconds: between two status lines where there is no terminal.
     """
 
     num_seeds: int = 5
     folder: Optional[str] = None
-    n_jobs: Optional[int] = None
-    trial_timeout_seconds: Optional[float] = None
-    status_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         require_int("num_seeds", self.num_seeds, 1, MOST_SEEDS)
         require(self.folder != "", "folder", self.folder, "must be a folder")
-        if self.n_jobs is not None:
-            require_int("n_jobs", self.n_jobs, 1)
-        if self.trial_timeout_seconds is not None:
-            seconds = self.trial_timeout_seconds
-            require_number("trial_timeout_seconds", seconds, 0, open_low=True)
-        require_number("status_seconds", self.status_seconds, 0, open_low=True)
+        super().__post_init__()
 
 
 @dataclass

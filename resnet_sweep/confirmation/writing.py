@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def write_report(folder: Path, findings: Findings, command: str) -> None:
         command: trains the best configuration again.
     """
     sections = _sections(findings, command)
-    write_findings(folder, _finite(_values(findings, command)))
+    write_findings(folder, _values(findings, command))
     write_text(folder / f"{STEM}.md", _markdown(findings, sections))
     write_text(folder / f"{STEM}.csv", to_safe_csv(pd.DataFrame(map(asdict, findings.runs))))
     paths = [folder / name for name in (FINDINGS, f"{STEM}.md", f"{STEM}.csv")]
@@ -161,15 +160,3 @@ def _seeds(seeds: Seeds) -> dict[str, Any]:
 
 def _comparison(found: Comparison | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
-
-
-def _finite(value: Any) -> Any:
-    """Return plain values with null for what is not a number."""
-    match value:
-        case dict():
-            return {name: _finite(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_finite(each) for each in value]
-        case float() if not math.isfinite(value):
-            return None
-    return value

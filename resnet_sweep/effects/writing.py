@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.console import page, say
 
 SCHEMA_VERSION = 1
@@ -46,8 +45,7 @@ def write_report(folder: Path, report: Report, figure: Figure | None = None) -> 
     """Write .md, .csv, .json and the figure as .png and .svg, and print what they say."""
     stem = report.stem
     values = {"schema_version": SCHEMA_VERSION, "command": report.command, **report.values}
-    text = json.dumps(_finite(values), indent=2, allow_nan=False)
-    write_text(folder / f"{stem}.json", text + "\n")
+    write_json(folder / f"{stem}.json", values)
     write_text(folder / f"{stem}.md", _markdown(report, has_figure=figure is not None))
     write_text(folder / f"{stem}.csv", to_safe_csv(pd.DataFrame(report.rows)))
     paths = [folder / f"{stem}.{suffix}" for suffix in ("json", "md", "csv")]
@@ -87,15 +85,3 @@ def points(value: float, form: str = "+.2f") -> str:
 
 def interval(low: float, high: float, form: str = "+.2f") -> str:
     return "-" if math.isnan(low) else f"{points(low, form)} to {points(high, form)}"
-
-
-def _finite(value: Any) -> Any:
-    """Return plain values with null for what is not a number."""
-    match value:
-        case dict():
-            return {name: _finite(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_finite(each) for each in value]
-        case float() if not math.isfinite(value):
-            return None
-    return value

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.analysis.statistics import count_confusion
 from resnet_sweep.atomic import ESCAPE
 from resnet_sweep.environment import device_name, git_commit, versions
 from resnet_sweep.prediction.outcome import Outcome
@@ -19,7 +20,6 @@ from resnet_sweep.prediction.scoring import (
     Accuracy,
     GroupScore,
     Score,
-    count_confusion,
 )
 
 SCHEMA_VERSION = 1

@@ -122,12 +122,6 @@ def expected_calibration_error(
     return float(np.abs(excess).sum() / len(labels))
 
 
-def count_confusion(labels: Labels, guesses: Labels, num_classes: int) -> NDArray[np.int64]:
-    """Return counts [true class, predicted class]."""
-    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
-
-
 def find_confident_mistakes(
     probabilities: NDArray[np.float32], labels: Labels, count: int
 ) -> NDArray[np.int64]:

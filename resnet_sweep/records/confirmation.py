@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.records.run_folder import RecordError
 
 SCHEMA_VERSION = 1
@@ -132,6 +132,5 @@ def read_plan(folder: Path) -> Plan:
 
 
 def write_findings(folder: Path, findings: dict[str, Any]) -> None:
-    """Replace confirmation.json; the caller gives null for what is not a number."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **findings}, indent=2, allow_nan=False)
-    write_text(folder / FINDINGS, text + "\n")
+    """Replace confirmation.json; what is not a number becomes null."""
+    write_json(folder / FINDINGS, {"schema_version": SCHEMA_VERSION, **findings})

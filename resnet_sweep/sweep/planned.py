@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Optional
 
 import optuna
 from hydra.types import HydraContext
@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
@@ -69,14 +70,6 @@ class EndedRun:
     run_dir: str
 
 
-class CrewOptions(Protocol):
-    """What a command lets its user say about the workers."""
-
-    n_jobs: Optional[int]
-    trial_timeout_seconds: Optional[float]
-    status_seconds: float
-
-
 @dataclass(frozen=True)
 class Crew:
     """Who trains: the launcher that the command line chose, and how many workers.
@@ -85,7 +78,7 @@ class Crew:
         go_on: the command that continues after an interruption.
     """
 
-    options: CrewOptions
+    options: CrewConfig
     config: DictConfig
     context: HydraContext
     go_on: str

@@ -7,10 +7,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.statistics import Array
+from resnet_sweep.analysis.statistics import Array, count_confusion
 from resnet_sweep.analysis.style import BLUE, NotDrawnError, new_figure, plain
 from resnet_sweep.analysis.view import View
-from resnet_sweep.prediction.scoring import count_confusion
 from resnet_sweep.records.run_folder import Predictions, RecordError, read_predictions
 
 MAX_LABELLED = 20
