@@ -50,11 +50,12 @@ is_running() { pgrep -x "$1" > /dev/null; }
 chown -R munge:munge /etc/munge /run/munge /var/lib/munge /var/log/munge
 chmod 400 /etc/munge/munge.key
 
+# -c: jobs that an earlier one left behind would keep the cores.
 seconds=60
 until sinfo -h -t idle,mixed,allocated 2> /dev/null | grep -q .; do
     is_running munged || runuser -u munge -- munged
-    is_running slurmctld || slurmctld
-    is_running slurmd || slurmd
+    is_running slurmctld || slurmctld -c
+    is_running slurmd || slurmd -c
     seconds=$((seconds - 1))
     if [ "$seconds" -eq 0 ]; then
         scontrol show node >&2

@@ -66,6 +66,8 @@ def slurm() -> Iterator[None]:
         if started.returncode != 0:
             pytest.skip(f"one_node_slurm.sh brings up no Slurm here: {started.stderr}")
         yield
+        _answers("scancel", "--partition=all")
+        _wait(lambda: not subprocess.check_output(["squeue", "-h"]))  # else jobs outlive Slurm
     finally:
         for daemon in ("slurmctld", "slurmd", *(() if has_munge else ("munged",))):
             _answers("pkill", "-x", daemon)
@@ -109,7 +111,11 @@ class RunningSweep:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT
             )
-        _wait(lambda: self._is_training(n_jobs) or self._process.poll() is not None)
+        try:
+            _wait(lambda: self._is_training(n_jobs) or self._process.poll() is not None)
+        except AssertionError:
+            self._process.kill()
+            raise AssertionError(self.printed) from None
 
     @property
     def printed(self) -> str:
