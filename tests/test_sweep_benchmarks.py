@@ -150,25 +150,41 @@ def test_whole_sweeps_are_timed_beside_the_packaged_sweeper(tmp_path: Path) -> N
 
 
 def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) -> None:
-    """A stand-in for Python notes what it is asked, and says that sweeps have more to do."""
-    stub = tmp_path / "python"
-    stub.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n'
-        f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);; esac\n"
-    )
-    stub.chmod(0o755)
-    environment = {**os.environ, "PYTHON": str(stub), "RESULTS": str(tmp_path / "results")}
+    """Stand-ins: Python notes what it is asked, a sweep has more to do, the clock stands still."""
+    commands = {
+        "python": f'echo "$@" >> {tmp_path}/log\n'
+        f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);; esac",
+        "date": f"cat {tmp_path}/clock; echo 470 > {tmp_path}/clock",
+    }
+    for name, lines in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "RESULTS": str(tmp_path / "results")}
     command = ["sh", str(ROOT / "benchmarks" / "on_gpu.sh"), "images", "theirs"]
-    (tmp_path / "sweep").write_text("75")
-    assert subprocess.run(command, env=environment).returncode == 75
-    (tmp_path / "sweep").write_text("0")
-    assert subprocess.run(command, env=environment).returncode == 1
-    calls = (tmp_path / "log").read_text().splitlines()
-    names = [Path(call.split()[0]).stem for call in calls]
-    order = ["gpu", "workers", "gpu_sweep", "airbench", "equivalence", "wanted"]
-    assert names == 2 * order
-    minutes = [int(call.split("--minutes ")[1].split()[0]) for call in calls[:5]]
-    assert minutes == [8, 9, 5, 8, 9]  # each ends within ten, however late it begins
+
+    def asked(sweep: int, clock: int, status: int) -> list[tuple[str, list[str]]]:
+        (tmp_path / "log").unlink(missing_ok=True)
+        (tmp_path / "sweep").write_text(str(sweep))
+        (tmp_path / "clock").write_text(f"{clock}\n")
+        assert subprocess.run(command, env=environment).returncode == status
+        lines = (tmp_path / "log").read_text().splitlines()
+        return [(Path(line.split()[0]).stem, line.split("--minutes ")[1:]) for line in lines]
+
+    def minutes(calls: list[tuple[str, list[str]]]) -> dict[str, int]:
+        return {name: int(rest[0].split()[0]) for name, rest in calls if rest}
+
+    names = ["gpu", "workers", "gpu_sweep", "airbench", "equivalence", "wanted"]
+    calls = asked(sweep=75, clock=470, status=75)
+    assert [name for name, _ in calls] == names
+    # Each leaves itself room to end within ten minutes.
+    wanted = {"gpu": 8, "workers": 9, "gpu_sweep": 5, "airbench": 8, "equivalence": 9}
+    assert minutes(calls) == wanted
+    assert minutes(asked(sweep=0, clock=470, status=1)) == wanted
+    # 470 seconds after it began: what is too long waits for the next call.
+    late = asked(sweep=0, clock=0, status=75)
+    assert minutes(late) == {"workers": 1, "equivalence": 1}
+    assert late[-1][0] == "wanted"
 
 
 def test_the_table_tells_what_was_measured_and_nothing_else(tmp_path: Path) -> None:
