@@ -30,8 +30,8 @@ def test_crop_flip_draws_uniform_places() -> None:
     # Each pixel names its place, so that the centre tells the crop and its neighbours the flip.
     image = torch.arange(1, 26, dtype=torch.uint8).view(1, 1, size, size)
     config = CropFlipConfig(padding=padding, flip_probability=0.25)
-    generator = torch.Generator().manual_seed(0)
-    results = random_crop_flip(image.expand(count, 3, -1, -1), config, generator)[:, 0]
+    torch.manual_seed(0)
+    results = random_crop_flip(image.expand(count, 3, -1, -1), config)[:, 0]
     centres = (results[:, 2, 2] - 1).long()
     rows, columns = centres // size - 1, centres % size - 1
     counts = torch.bincount(rows * 3 + columns, minlength=9)
@@ -43,7 +43,7 @@ def test_crop_flip_draws_uniform_places() -> None:
 
 def test_crop_without_padding_or_flip_changes_nothing() -> None:
     images = noise(4, 3, 6, 6)
-    result = random_crop_flip(images, CropFlipConfig(padding=0, flip_probability=0), None)
+    result = random_crop_flip(images, CropFlipConfig(padding=0, flip_probability=0))
     assert torch.equal(result, images)
 
 

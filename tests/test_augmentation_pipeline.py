@@ -48,14 +48,10 @@ def batch(count: int = 16, size: int = 32) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def run(
-    augmentation: Augmentation,
-    pixels: Tensor,
-    floats: Tensor,
-    labels: Tensor,
-    generator: torch.Generator | None = None,
+    augmentation: Augmentation, pixels: Tensor, floats: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    changed = augmentation.transform(pixels, generator)
-    return changed, *augmentation.mix(augmentation.erase(floats, generator), labels, generator)
+    changed = augmentation.transform(pixels)
+    return changed, *augmentation.mix(augmentation.erase(floats), labels)
 
 
 def only(name: str) -> AugmentationConfig:
@@ -74,7 +70,8 @@ def test_nothing_configured_changes_nothing() -> None:
 def test_each_option_keeps_shapes_and_changes_its_own_part(name: str) -> None:
     given = batch()
     augmentation = build_augmentation(only(name), 10)
-    pixels, floats, targets = run(augmentation, *given, torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    pixels, floats, targets = run(augmentation, *given)
     assert pixels.dtype == torch.uint8 and pixels.shape == given[0].shape
     assert floats.dtype == torch.float32 and floats.shape == given[1].shape
     assert augmentation.mixes == (name in ("mixup", "cutmix", "ricap"))
@@ -122,23 +119,16 @@ def test_transform_goes_in_the_order_of_the_fields(monkeypatch: pytest.MonkeyPat
     assert calls == OPTIONS[:7]
 
 
-def test_the_generator_decides() -> None:
+def test_the_global_seed_decides() -> None:
     augmentation = build_augmentation(EVERYTHING, 10)
-    first = run(augmentation, *batch(), torch.Generator().manual_seed(5))
-    torch.manual_seed(99)
-    again = run(augmentation, *batch(), torch.Generator().manual_seed(5))
-    other = run(augmentation, *batch(), torch.Generator().manual_seed(6))
+    first, again, other = (seeded_run(augmentation, seed) for seed in (5, 5, 6))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_without_a_generator_the_global_seed_decides() -> None:
-    augmentation = build_augmentation(EVERYTHING, 10)
-    torch.manual_seed(5)
-    first = run(augmentation, *batch())
-    torch.manual_seed(5)
-    again = run(augmentation, *batch())
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+def seeded_run(augmentation: Augmentation, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(seed)
+    return run(augmentation, *batch())
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, "everything"])

@@ -57,7 +57,8 @@ def test_random_parts_stay_within_their_images(beta: float) -> None:
     count = 300
     labels = torch.arange(count)
     images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-    mixed, targets = random_ricap(images, labels, RicapConfig(beta), count, seeded())
+    torch.manual_seed(0)
+    mixed, targets = random_ricap(images, labels, RicapConfig(beta), count)
     torch.testing.assert_close(targets.sum(1), torch.ones(count))
     own = (mixed == images).float().mean((1, 2, 3))
     assert (own >= targets.diagonal() - 1e-6).all()
@@ -77,6 +78,7 @@ def test_one_of_three_is_drawn_for_each_image() -> None:
     )
     labels = torch.arange(count)
     images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-    _, targets = build_augmentation(config, count).mix(images, labels, seeded())
+    torch.manual_seed(0)
+    _, targets = build_augmentation(config, count).mix(images, labels)
     four = ((targets > 0).sum(1) > 2).float().mean()
     assert abs(four - 1 / 3) < 4 * (2 / 9 / count) ** 0.5

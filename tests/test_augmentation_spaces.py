@@ -76,7 +76,7 @@ def test_autoaugment_takes_a_step_with_its_probability_and_sign() -> None:
     torch.testing.assert_close(rows, expected)
 
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+Augment = Callable[[Tensor], Tensor]
 
 
 def drawn_rows(monkeypatch: pytest.MonkeyPatch, augment: Augment, count: int) -> list[Tensor]:
@@ -89,7 +89,8 @@ def drawn_rows(monkeypatch: pytest.MonkeyPatch, augment: Augment, count: int) ->
 
     monkeypatch.setattr(spaces, "apply_operations", record)
     images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
-    augment(images, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    augment(images)
     return steps
 
 
@@ -100,7 +101,7 @@ def shares_of(rows: Tensor, choices: list[Choice]) -> Tensor:
 
 def test_randaugment_draws_all_choices_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     config = RandAugmentConfig(num_ops=3, magnitude=9)
-    steps = drawn_rows(monkeypatch, lambda x, g: spaces.randaugment(x, config, g), 7000)
+    steps = drawn_rows(monkeypatch, lambda x: spaces.randaugment(x, config), 7000)
     assert len(steps) == 3 and not torch.equal(steps[0], steps[1])
     signed = [(n, m) for n, m in spaces.randaugment_choices(9, 32) if n not in spaces.UNSIGNED]
     for rows in steps:
@@ -110,7 +111,7 @@ def test_randaugment_draws_all_choices_equally(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_trivialaugment_draws_all_magnitudes_equally(monkeypatch: pytest.MonkeyPatch) -> None:
-    (rows,) = drawn_rows(monkeypatch, lambda x, g: spaces.trivialaugment(x, g), 7000)
+    (rows,) = drawn_rows(monkeypatch, spaces.trivialaugment, 7000)
     blends = rows[:, 6].abs()
     counts = (blends[:, None] == torch.linspace(0, 0.99, 31)[1:]).sum(0)
     expected = 7000 * 4 / 14 / 31
@@ -119,7 +120,7 @@ def test_trivialaugment_draws_all_magnitudes_equally(monkeypatch: pytest.MonkeyP
 
 def test_autoaugment_draws_each_sub_policy_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     config = AutoAugmentConfig(policy="svhn")
-    steps = drawn_rows(monkeypatch, lambda x, g: spaces.autoaugment(x, config, g), 7000)
+    steps = drawn_rows(monkeypatch, lambda x: spaces.autoaugment(x, config), 7000)
     identity = operation_rows([("Identity", 0.0)], 32)
     for step, rows in enumerate(steps):
         skipped = (rows == identity).all(1).float().mean()

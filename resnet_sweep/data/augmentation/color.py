@@ -84,12 +84,10 @@ def jitter(images: Tensor, magnitudes: Tensor) -> Tensor:
     return shift_hue(images, hue)
 
 
-def color_jitter(
-    images: Tensor, config: ColorJitterConfig, generator: torch.Generator | None
-) -> Tensor:
+def color_jitter(images: Tensor, config: ColorJitterConfig) -> Tensor:
     """Apply `jitter` by uniform amounts within plus and minus the configured ones."""
     limits = (config.brightness, config.contrast, config.saturation, config.hue)
-    draws = torch.rand(4, len(images), generator=generator, device=images.device) * 2 - 1
+    draws = torch.rand(4, len(images), device=images.device) * 2 - 1
     return jitter(images, torch.stack([d * limit for d, limit in zip(draws, limits, strict=True)]))
 
 

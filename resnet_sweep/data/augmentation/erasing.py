@@ -13,14 +13,14 @@ from resnet_sweep.data.augmentation.geometry import rectangles
 CANDIDATES = 10
 
 
-def cutout(images: Tensor, config: CutoutConfig, generator: torch.Generator | None) -> Tensor:
+def cutout(images: Tensor, config: CutoutConfig) -> Tensor:
     """Erase a square around a uniform pixel, cut off at the border (arXiv:1708.04552).
 
     Args:
         images: normalised float [N, C, S, S].
     """
     count, size = len(images), images.shape[-1]
-    centres = torch.randint(size, (2, count), generator=generator, device=images.device)
+    centres = torch.randint(size, (2, count), device=images.device)
     top, left = (centres - config.size // 2).unbind()
     side = torch.full_like(top, config.size)
     return images.masked_fill(rectangles(top, left, side, side, size), 0)
@@ -44,9 +44,7 @@ def first_fitting(areas: Tensor, aspects: Tensor, size: int) -> tuple[Tensor, Te
     return height, width
 
 
-def random_erasing(
-    images: Tensor, config: RandomErasingConfig, generator: torch.Generator | None
-) -> Tensor:
+def random_erasing(images: Tensor, config: RandomErasingConfig) -> Tensor:
     """Erase a random rectangle (arXiv:1708.04896, algorithm 1).
 
     The area is uniform, the logarithm of the aspect ratio too; of `CANDIDATES` rectangles
@@ -56,11 +54,11 @@ def random_erasing(
         images: normalised float [N, C, S, S].
     """
     count, size, device = len(images), images.shape[-1], images.device
-    shapes = torch.rand(2, count, CANDIDATES, generator=generator, device=device)
+    shapes = torch.rand(2, count, CANDIDATES, device=device)
     areas = (config.min_area + (config.max_area - config.min_area) * shapes[0]) * size**2
     aspects = (math.log(config.min_aspect) * (2 * shapes[1] - 1)).exp()
     height, width = first_fitting(areas, aspects, size)
-    places = torch.rand(3, count, generator=generator, device=device)
+    places = torch.rand(3, count, device=device)
     top, left = (places[0] * (size - height + 1)).floor(), (places[1] * (size - width + 1)).floor()
     height = height * (places[2] < config.probability)
     return images.masked_fill(rectangles(top, left, height, width, size), 0)

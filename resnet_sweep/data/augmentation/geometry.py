@@ -30,16 +30,13 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flipped: Tensor, paddin
 def random_crop_flip(
     images: Tensor,
     config: CropFlipConfig,
-    generator: torch.Generator | None,
     flipped: Tensor | None = None,
 ) -> Tensor:
     """Apply `crop_flip` at uniform places; `flipped` null: drawn as well."""
     count, device = len(images), images.device
-    top, left = torch.randint(
-        2 * config.padding + 1, (2, count), generator=generator, device=device
-    ).unbind()
+    top, left = torch.randint(2 * config.padding + 1, (2, count), device=device).unbind()
     if flipped is None:
-        draws = torch.rand(count, generator=generator, device=device)
+        draws = torch.rand(count, device=device)
         flipped = draws < config.flip_probability
     return crop_flip(images, top, left, flipped, config.padding)
 

@@ -22,15 +22,13 @@ def _beta_quantiles(alpha: float, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def draw_beta(
-    alpha: float, count: int, device: torch.device, generator: torch.Generator | None
-) -> Tensor:
+def draw_beta(alpha: float, count: int, device: torch.device) -> Tensor:
     """Draw float32 [count] from Beta(alpha, alpha) by its inverse distribution function.
 
-    torch's own Beta takes no generator. Between 4,097 exact quantiles they are interpolated.
+    Between 4,097 exact quantiles they are interpolated.
     """
     quantiles = _beta_quantiles(alpha, device)
-    places = torch.rand(count, generator=generator, device=device) * INTERVALS
+    places = torch.rand(count, device=device) * INTERVALS
     index = places.long()
     return torch.lerp(quantiles[index], quantiles[index + 1], places - index)
 
@@ -81,32 +79,27 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
 
 
-def _random_mixup(images: Tensor, config: MixupConfig, generator: torch.Generator | None) -> Tensor:
-    lambdas = draw_beta(config.alpha, len(images), images.device, generator)
+def _random_mixup(images: Tensor, config: MixupConfig) -> Tensor:
+    lambdas = draw_beta(config.alpha, len(images), images.device)
     return mixup_shares(lambdas, images.shape[-1])
 
 
-def _random_cutmix(
-    images: Tensor, config: CutmixConfig, generator: torch.Generator | None
-) -> Tensor:
+def _random_cutmix(images: Tensor, config: CutmixConfig) -> Tensor:
     count, size, device = len(images), images.shape[-1], images.device
-    lambdas = draw_beta(config.alpha, count, device, generator)
-    used = torch.rand(count, generator=generator, device=device) < config.probability
-    rows, columns = torch.randint(size, (2, count), generator=generator, device=device).unbind()
+    lambdas = draw_beta(config.alpha, count, device)
+    used = torch.rand(count, device=device) < config.probability
+    rows, columns = torch.randint(size, (2, count), device=device).unbind()
     return cutmix_shares(torch.where(used, lambdas, 1), rows, columns, size)
 
 
 def _random_shares(
-    images: Tensor,
-    mixup: MixupConfig | None,
-    cutmix: CutmixConfig | None,
-    generator: torch.Generator | None,
+    images: Tensor, mixup: MixupConfig | None, cutmix: CutmixConfig | None
 ) -> Tensor:
-    shares = [_random_mixup(images, mixup, generator)] if mixup else []
-    shares += [_random_cutmix(images, cutmix, generator)] if cutmix else []
+    shares = [_random_mixup(images, mixup)] if mixup else []
+    shares += [_random_cutmix(images, cutmix)] if cutmix else []
     if len(shares) == 1:
         return shares[0]
-    coins = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
+    coins = torch.rand(len(images), 1, 1, 1, device=images.device)
     return torch.where(coins < 0.5, shares[0], shares[1])
 
 
@@ -116,12 +109,11 @@ def mix(
     mixup: MixupConfig | None,
     cutmix: CutmixConfig | None,
     num_classes: int,
-    generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
     """Mix by Mixup (arXiv:1710.09412), CutMix (arXiv:1905.04899) or one of them per image.
 
     At least one must be given. Partners are a permutation of the batch; see `combine`.
     """
-    shares = _random_shares(images, mixup, cutmix, generator)
-    partners = torch.rand(len(images), generator=generator, device=images.device).argsort()
+    shares = _random_shares(images, mixup, cutmix)
+    partners = torch.rand(len(images), device=images.device).argsort()
     return combine(images, labels, partners, shares, num_classes)

@@ -18,8 +18,7 @@ class Augmentation:
     """Random changes of training batches, drawn and applied on the device of the images.
 
     No call waits for the device and all shapes are static, so a CUDA graph can hold them. The
-    first call copies constants to the device: run a step before the capture. Every method takes
-    the generator of the device of the images; None is the default one.
+    first call copies constants to the device: run a step before the capture.
     """
 
     def __init__(self, config: AugmentationConfig, num_classes: int) -> None:
@@ -44,7 +43,6 @@ class Augmentation:
     def transform(
         self,
         images: Tensor,
-        generator: torch.Generator | None = None,
         flipped: Tensor | None = None,
     ) -> Tensor:
         """Change the pixels of uint8 [N, 3, S, S].
@@ -54,28 +52,26 @@ class Augmentation:
         """
         config = self._config
         if config.crop_flip is not None:
-            images = random_crop_flip(images, config.crop_flip, generator, flipped)
+            images = random_crop_flip(images, config.crop_flip, flipped)
         if config.autoaugment is not None:
-            images = autoaugment(images, config.autoaugment, generator)
+            images = autoaugment(images, config.autoaugment)
         if config.randaugment is not None:
-            images = randaugment(images, config.randaugment, generator)
+            images = randaugment(images, config.randaugment)
         if config.trivialaugment is not None:
-            images = trivialaugment(images, generator)
+            images = trivialaugment(images)
         if config.color_jitter is not None:
-            images = color_jitter(images, config.color_jitter, generator)
+            images = color_jitter(images, config.color_jitter)
         return images
 
-    def erase(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def erase(self, images: Tensor) -> Tensor:
         """Set parts of normalised float [N, 3, S, S] to 0, the mean colour."""
         if self._config.cutout is not None:
-            images = cutout(images, self._config.cutout, generator)
+            images = cutout(images, self._config.cutout)
         if self._config.random_erasing is not None:
-            images = random_erasing(images, self._config.random_erasing, generator)
+            images = random_erasing(images, self._config.random_erasing)
         return images
 
-    def mix(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mix images and their labels.
 
         Args:
@@ -90,12 +86,12 @@ class Augmentation:
         mixup, cutmix, ricap = self._config.mixup, self._config.cutmix, self._config.ricap
         classes, options = self._num_classes, len(self._mixers)
         if ricap is None:
-            return mix(images, labels, mixup, cutmix, classes, generator)
-        patched, shares = random_ricap(images, labels, ricap, classes, generator)
+            return mix(images, labels, mixup, cutmix, classes)
+        patched, shares = random_ricap(images, labels, ricap, classes)
         if options == 1:
             return patched, shares
-        mixed, targets = mix(images, labels, mixup, cutmix, classes, generator)
-        patches = torch.rand(len(images), generator=generator, device=images.device) < 1 / options
+        mixed, targets = mix(images, labels, mixup, cutmix, classes)
+        patches = torch.rand(len(images), device=images.device) < 1 / options
         floats = torch.where(patches[:, None, None, None], patched, mixed)
         return floats, torch.where(patches[:, None], shares, targets)
 

@@ -58,15 +58,14 @@ def random_ricap(
     labels: Tensor,
     config: RicapConfig,
     num_classes: int,
-    generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
     """Apply `patch` at random; the upper left part is the image's own."""
     count, size, device = len(images), images.shape[-1], images.device
-    draws = draw_beta(config.beta, 2 * count, device, generator).view(2, count)
+    draws = draw_beta(config.beta, 2 * count, device).view(2, count)
     corner = (draws * size).round().long()
-    others = torch.rand(count, 3, generator=generator, device=device).argsort(0)
+    others = torch.rand(count, 3, device=device).argsort(0)
     own = torch.arange(count, device=device)[:, None]
     spare = size - part_sizes(corner, size)
-    chances = torch.rand(2, count, 4, generator=generator, device=device)
+    chances = torch.rand(2, count, 4, device=device)
     places = torch.minimum((chances * (spare + 1)).long(), spare)
     return patch(images, labels, torch.cat((own, others), 1), corner, places, num_classes)

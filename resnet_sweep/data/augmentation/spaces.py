@@ -128,24 +128,22 @@ def _autoaugment_probabilities(policy: str, device: torch.device) -> Tensor:
     return torch.tensor(steps, device=device)
 
 
-def _random_rows(rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    return rows[torch.randint(len(rows), (count,), generator=generator, device=rows.device)]
+def _random_rows(rows: Tensor, count: int) -> Tensor:
+    return rows[torch.randint(len(rows), (count,), device=rows.device)]
 
 
-def randaugment(
-    images: Tensor, config: RandAugmentConfig, generator: torch.Generator | None
-) -> Tensor:
+def randaugment(images: Tensor, config: RandAugmentConfig) -> Tensor:
     """Apply RandAugment (arXiv:1909.13719) to uint8 [N, 3, S, S]."""
     rows = _randaugment_rows(config.magnitude, images.shape[-1], images.device)
     for _ in range(config.num_ops):
-        images = apply_operations(images, _random_rows(rows, len(images), generator))
+        images = apply_operations(images, _random_rows(rows, len(images)))
     return images
 
 
-def trivialaugment(images: Tensor, generator: torch.Generator | None) -> Tensor:
+def trivialaugment(images: Tensor) -> Tensor:
     """Apply TrivialAugment (arXiv:2103.10158, wide space) to uint8 [N, 3, S, S]."""
     rows = _trivialaugment_rows(images.shape[-1], images.device)
-    return apply_operations(images, _random_rows(rows, len(images), generator))
+    return apply_operations(images, _random_rows(rows, len(images)))
 
 
 def autoaugment_rows(policy: str, draws: Tensor, chances: Tensor, size: int) -> Tensor:
@@ -171,16 +169,12 @@ def _identity_row(device: torch.device) -> Tensor:
     return operation_rows([("Identity", 0.0)], size=1).to(device)
 
 
-def autoaugment(
-    images: Tensor, config: AutoAugmentConfig, generator: torch.Generator | None
-) -> Tensor:
+def autoaugment(images: Tensor, config: AutoAugmentConfig) -> Tensor:
     """Apply AutoAugment (arXiv:1805.09501) to uint8 [N, 3, S, S]."""
     count, device = len(images), images.device
-    sub_policies = torch.randint(
-        len(POLICIES[config.policy]), (1, count), generator=generator, device=device
-    )
-    signs = torch.randint(2, (2, count), generator=generator, device=device)
-    chances = torch.rand(count, 2, generator=generator, device=device)
+    sub_policies = torch.randint(len(POLICIES[config.policy]), (1, count), device=device)
+    signs = torch.randint(2, (2, count), device=device)
+    chances = torch.rand(count, 2, device=device)
     draws = torch.cat((sub_policies, signs))
     for rows in autoaugment_rows(config.policy, draws, chances, images.shape[-1]).unbind(1):
         images = apply_operations(images, rows)
