@@ -13,37 +13,37 @@ from pathlib import Path
 from resnet_sweep.errors import ConfigError, UserError
 
 
-def check_folder(folder: Path, field: str = "output") -> None:
+def check_folder(folder: Path) -> None:
     """Refuse a folder in which nothing could be made, before hours go into its content.
 
     Raises:
         ConfigError: it is a file, or lies where nothing can be written.
     """
-    _try_making(_stage_of(folder / "file"), field, folder)
+    _try_making(_stage_of(folder / "file"), folder)
 
 
-def check_new_folder(folder: Path, field: str = "output") -> None:
+def check_new_folder(folder: Path) -> None:
     """Refuse a folder that could not be made, before hours go into its content.
 
     Raises:
         ConfigError: it exists, or lies where nothing can be written.
     """
     if os.path.lexists(folder):
-        raise ConfigError(field, folder, "exists already; name a new folder")
-    _try_making(_stage_of(folder), field, folder)
+        raise ConfigError("output", folder, "exists already; name a new folder")
+    _try_making(_stage_of(folder), folder)
 
 
-def _try_making(path: Path, field: str, shown: Path) -> None:
+def _try_making(path: Path, shown: Path) -> None:
     """Make a folder, with those around it, and take it away again.
 
     Raises:
-        ConfigError: names the field and what is `shown` as its value.
+        ConfigError: names what is `shown` as the value of output.
     """
     made = _missing(path.absolute())
     try:
         path.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(field, shown, f"cannot be made ({error.strerror})") from error
+        raise ConfigError("output", shown, f"cannot be made ({error.strerror})") from error
     finally:
         _remove_empty(made)
 

@@ -149,7 +149,10 @@ def test_stages_add_up() -> None:
     assert [stage.map_size for stage in planned.stages] == [32, 16, 8, 4]
     assert [stage.width for stage in planned.stages] == [16, 64, 128, 256]
     ends = sum(layer.num_params for layer in (*planned.stem, *planned.head))
-    assert sum(stage.num_params for stage in planned.stages) + ends == planned.num_params
+    assert (
+        sum(x.num_params for stage in planned.stages for x in stage.layers) + ends
+        == planned.num_params
+    )
 
 
 THREE = {"blocks": [1, 1, 1], "widths": [8, 8, 8]}

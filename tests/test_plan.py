@@ -88,9 +88,9 @@ def test_timed_nets_lie_evenly_between_the_smallest_and_the_largest() -> None:
     assert seconds == pytest.approx(expected)
 
 
-def test_proposals_are_the_same_for_the_same_seed() -> None:
+def test_proposals_are_the_same_each_time() -> None:
     space, composer = searched()
-    first, second = (draw_proposals(space, composer, FACTS, 10, seed=1) for _ in range(2))
+    first, second = (draw_proposals(space, composer, FACTS, 10) for _ in range(2))
     assert [p.verdict for p in first] == [p.verdict for p in second]
     assert all(isinstance(p, Proposal) and p.verdict.num_params for p in first)
 

@@ -55,24 +55,23 @@ class Archive:
     num_read: int
 
 
-def read_archive(
-    root: Path, cache_dir: Path | None = None, on_progress: OnProgress | None = None
-) -> Archive:
+def read_archive(root: Path, cache_dir: Path | None = None) -> Archive:
     """Read every run below `root`; with a `cache_dir`, only what is new or changed.
-
-    Args:
-        on_progress: called with the number of runs read and the number to read.
 
     Raises:
         UserError: there is no such folder, or no run in it.
     """
-    return read_found(root, find_runs(root), cache_dir, on_progress)
+    return read_found(root, find_runs(root), cache_dir)
 
 
 def read_found(
     root: Path, found: Found, cache_dir: Path | None, on_progress: OnProgress | None = None
 ) -> Archive:
-    """Read what `find_runs` found, as `read_archive` does."""
+    """Read what `find_runs` found, as `read_archive` does.
+
+    Args:
+        on_progress: called with the number of runs read and the number to read.
+    """
     runs = found.runs
     records, epochs = _read_cache(cache_dir, runs)
     to_read = [each for each in runs if each.run not in records]

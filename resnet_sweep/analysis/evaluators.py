@@ -44,7 +44,6 @@ class Shares:
             where there are fewer than 100), on the scale of the values; above 1 where all that
             was measured is smaller.
         permutations: of the objective, behind the floor.
-        dropped: conditional parameters that the evaluator cannot judge.
     """
 
     method: str
@@ -52,13 +51,12 @@ class Shares:
     floor: float
     num_trials: int
     permutations: int
-    dropped: tuple[str, ...] = ()
 
 
-def ped_anova(population: Population, objective: Objective, seed: int = 0) -> Shares | None:
+def ped_anova(population: Population, objective: Objective) -> Shares | None:
     """Return PED-ANOVA's importance (arXiv:2304.10255), of at most 1,000 random trials."""
     n = len(population.objective)
-    chosen = np.random.default_rng(seed).permutation(n)[:PED_ANOVA_TRIALS]
+    chosen = np.random.default_rng(0).permutation(n)[:PED_ANOVA_TRIALS]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = PedAnovaImportanceEvaluator()
@@ -68,7 +66,7 @@ def ped_anova(population: Population, objective: Objective, seed: int = 0) -> Sh
     )
 
 
-def fanova(population: Population, objective: Objective, seed: int = 0) -> Shares | None:
+def fanova(population: Population, objective: Objective) -> Shares | None:
     """Return fANOVA's importance (Hutter et al. 2014); conditional parameters are dropped.
 
     Raises:
@@ -78,7 +76,7 @@ def fanova(population: Population, objective: Objective, seed: int = 0) -> Share
     if n > FANOVA_TRIALS:
         raise UserError(f"fanova: takes at most {FANOVA_TRIALS} trials, there are {n}")
     names = [each.name for each in population.parameters if each.present().all()]
-    evaluator = FanovaImportanceEvaluator(seed=seed)
+    evaluator = FanovaImportanceEvaluator(seed=0)
     chosen = np.arange(n)
     return _measure("fANOVA", evaluator, population, objective, chosen, names, FANOVA_PERMUTATIONS)
 
@@ -107,11 +105,10 @@ def _measure(
         max(_evaluate(evaluator, study, names, generator.permutation(y)).values())
         for _ in range(permutations)
     ]
-    dropped = tuple(p.name for p in population.parameters if p.name not in names)
     ordered = sorted(values, key=lambda name: -values[name])
     shares = {name: values[name] / total for name in ordered}
     floor = float(np.quantile(largest, 0.95 if permutations >= MIN_FOR_QUANTILE else 1.0)) / total
-    return Shares(method, shares, floor, len(y), permutations, dropped)
+    return Shares(method, shares, floor, len(y), permutations)
 
 
 def floor_text(shares: Shares) -> str:

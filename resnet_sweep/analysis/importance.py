@@ -46,7 +46,6 @@ class FTest:
 
     parameter: Parameter
     degrees: int
-    f_value: float
     effect: float
     p_value: float
     permutation_floor: float
@@ -65,8 +64,6 @@ class Importance:
 
     Args:
         model: `quadratic`, or `linear` where there are too few configurations.
-        explained: share of the objective's variance that the model explains, adjusted for
-            the number of its columns.
         untested: names that nothing tells apart from the others.
         reason: why nothing could be tested.
     """
@@ -74,17 +71,15 @@ class Importance:
     tests: list[FTest]
     num_configurations: int
     model: str = ""
-    explained: float = math.nan
     untested: tuple[str, ...] = ()
     reason: str | None = None
 
 
-def measure_importance(population: Population, noise: Noise, seed: int = 0) -> Importance:
+def measure_importance(population: Population, noise: Noise) -> Importance:
     """Test every hyperparameter of a population.
 
     Args:
         noise: between seeds; sets the noise floor.
-        seed: of the permutations.
     """
     y = population.objective.to_numpy(np.float64)
     parameters = [each for each in population.parameters if _is_testable(each)]
@@ -97,7 +92,7 @@ def measure_importance(population: Population, noise: Noise, seed: int = 0) -> I
         terms = [_term(each, squares=model == "quadratic") for each in parameters]
         fit = _Fit(terms, y)
         if fit.residual_degrees >= max(MIN_RESIDUAL, fit.rank // 2):
-            return _test(parameters, fit, model, skipped, noise, seed)
+            return _test(parameters, fit, model, skipped, noise)
     reason = (
         f"{len(y)} configurations are too few to tell {len(parameters)} hyperparameters apart: "
         f"{fit.rank + max(MIN_RESIDUAL, fit.rank // 2)} would do"
@@ -165,12 +160,7 @@ def _squares(basis: Matrix, y: Matrix) -> Matrix:
 
 
 def _test(
-    parameters: list[Parameter],
-    fit: _Fit,
-    model: str,
-    skipped: list[str],
-    noise: Noise,
-    seed: int,
+    parameters: list[Parameter], fit: _Fit, model: str, skipped: list[str], noise: Noise
 ) -> Importance:
     known = fit.degrees > 0
     residual, parts = (each[..., 0] for each in fit.sums_of_squares(fit.y[:, None]))
@@ -178,12 +168,11 @@ def _test(
     p_values = fdtrc(np.maximum(fit.degrees, 1), fit.residual_degrees, f_values)
     adjusted = np.ones(len(parameters))
     adjusted[known] = holm(p_values[known].tolist())
-    floors = _permutation_floors(fit, seed)
+    floors = _permutation_floors(fit)
     tests = [
         FTest(
             parameter=parameters[i],
             degrees=int(fit.degrees[i]),
-            f_value=float(f_values[i]),
             effect=float(parts[i] / (parts[i] + residual)),
             p_value=float(adjusted[i]),
             permutation_floor=float(floors[i]),
@@ -194,9 +183,7 @@ def _test(
     ]
     tests.sort(key=lambda test: (not test.matters, -test.effect))
     untested = (*skipped, *(parameters[i].name for i in np.flatnonzero(~known)))
-    total = float(((fit.y - fit.y.mean()) ** 2).sum())
-    explained = 1 - float(residual) / fit.residual_degrees / (total / (len(fit.y) - 1))
-    return Importance(tests, len(fit.y), model, explained, untested)
+    return Importance(tests, len(fit.y), model, untested)
 
 
 def _f_values(fit: _Fit, residual: Matrix, parts: Matrix) -> Matrix:
@@ -205,9 +192,9 @@ def _f_values(fit: _Fit, residual: Matrix, parts: Matrix) -> Matrix:
     return f_values
 
 
-def _permutation_floors(fit: _Fit, seed: int) -> Matrix:
+def _permutation_floors(fit: _Fit) -> Matrix:
     """Return the effects that belong to the 5% quantile of the smallest p value by chance."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     y = np.stack([generator.permutation(fit.y) for _ in range(F_TEST_PERMUTATIONS)], 1)
     residual, parts = fit.sums_of_squares(y)
     degrees = np.maximum(fit.degrees, 1)

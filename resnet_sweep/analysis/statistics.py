@@ -175,9 +175,7 @@ def welch_test(first: Array, second: Array) -> Comparison:
     )
 
 
-def mcnemar_test(
-    first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], seed: int = 0
-) -> Comparison:
+def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
     """Compare which of the same images two nets get right (McNemar's exact test).
 
     The interval is the paired bootstrap's over images (percentiles of 10,000 draws).
@@ -188,7 +186,7 @@ def mcnemar_test(
     n = len(first)
     only_first = int((first & ~second).sum())
     only_second = int((second & ~first).sum())
-    draws = np.random.default_rng(seed).multinomial(
+    draws = np.random.default_rng(0).multinomial(
         n, [only_first / n, only_second / n, (n - only_first - only_second) / n], BOOTSTRAP_DRAWS
     )
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])

@@ -21,6 +21,7 @@ from resnet_sweep.model.summary import ELSEWHERE, LayerCost, measure_modules
 CARD_WIDTH, CARD_HEIGHT, GAP, MARGIN = 1.5, 2.05, 0.32, 0.3
 BARS_HEIGHT, TITLE_HEIGHT, ROW_GAP, LINE_HEIGHT = 0.95, 0.55, 0.25, 0.2
 CARDS_PER_ROW = 9
+LONGEST = 18  # characters of a name
 ENDS_COLOUR, STAGE_COLOUR, INK, FAINT_INK = "#eef0f2", "#dce9f7", "#1f2933", "#66727f"
 PARAMS_COLOUR, MULTIPLY_ADDS_COLOUR, BAR_GROUND = "#2f6db3", "#d9822b", "#e6e9ec"
 
@@ -228,5 +229,5 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _shortened(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

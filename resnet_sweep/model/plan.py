@@ -5,7 +5,7 @@ Free of torch: a sweep refuses a proposal in less than a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnet_sweep.config.model import ResNetConfig
@@ -107,14 +107,6 @@ class StagePlan:
     def map_size(self) -> int:
         return self.blocks[0].map_size
 
-    @property
-    def num_params(self) -> int:
-        return _count_params(self.layers)
-
-    @property
-    def multiply_adds(self) -> int:
-        return _count_multiply_adds(self.layers)
-
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
@@ -130,12 +122,12 @@ class ModelPlan:
 
     @property
     def num_params(self) -> int:
-        return _count_params(self.layers)
+        return sum(layer.num_params for layer in self.layers)
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one image's forward pass: convolutions and linear layers."""
-        return _count_multiply_adds(self.layers)
+        return sum(layer.multiply_adds for layer in self.layers)
 
 
 def plan_resnet(config: ResNetConfig, num_classes: int, image_size: int = 32) -> ModelPlan:
@@ -263,11 +255,3 @@ def _linear(name: str, kind: str, in_features: int, out_features: int) -> LayerP
     weights = in_features * out_features
     shape = (in_features, out_features, 1, 1, 1)
     return LayerPlan(name, kind, *shape, weights + out_features, weights)
-
-
-def _count_params(layers: Iterable[LayerPlan]) -> int:
-    return sum(layer.num_params for layer in layers)
-
-
-def _count_multiply_adds(layers: Iterable[LayerPlan]) -> int:
-    return sum(layer.multiply_adds for layer in layers)

@@ -22,10 +22,10 @@ EVALUATION_SHARE = 1 / 3
 
 
 def draw_proposals(
-    space: SearchSpace, composer: Composer, facts: DataFacts, count: int, seed: int = 0
+    space: SearchSpace, composer: Composer, facts: DataFacts, count: int
 ) -> list[Proposal]:
     """Draw `count` proposals uniformly and judge them; nothing is stored."""
-    study = optuna.create_study(sampler=RandomSampler(seed=seed))
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
     shape = DataShape(facts.num_classes, facts.image_size)
     return [propose(composer, space.suggest(study.ask()), None, shape) for _ in range(count)]
 

@@ -122,10 +122,6 @@ class LocalWorker:
                 start_new_session=True,
             )
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def is_running(self) -> bool:
         if self._process.poll() is None:
             return True

@@ -38,14 +38,14 @@ def draw_importance(view: View) -> Figure:
     panels = np.atleast_1d(figure.subplots(1, 1 + len(shares), sharey=True))
     panels[0].set_yticks(range(len(names)), [plain(name, 36) for name in names])
     panels[0].invert_yaxis()
-    _draw_tests(panels[0], tests, view.importance.reason)
+    _draw_tests(panels[0], tests)
     for axes, each in zip(panels[1:], shares, strict=True):
         _draw_shares(axes, each, names)
     _add_legend(figure, tests, view.configurations.noise_of_all.groups)
     return figure
 
 
-def _draw_tests(axes: Axes, tests: list[FTest], reason: str | None) -> None:
+def _draw_tests(axes: Axes, tests: list[FTest]) -> None:
     for place, test in enumerate(tests):
         axes.barh(place, test.effect, color=BLUE if test.matters else GREY, height=0.6)
         _mark(axes, test.permutation_floor, place, BLACK)

@@ -69,7 +69,7 @@ def tell_columns(labels_key: str | None, ids_key: str | None) -> str:
 
 def _find_images(archive: NpzFile, others: set[str | None]) -> str:
     headers = {name: archive.header(name) for name in archive.members if name not in others}
-    found = [n for n, header in headers.items() if is_images(header.shape, header.dtype)]
+    found = [n for n, header in headers.items() if is_images(header.shape)]
     if len(found) > 1:  # labels as one-hot rows and the like have another type
         found = [name for name in found if headers[name].dtype == np.uint8] or found
     if len(found) != 1:

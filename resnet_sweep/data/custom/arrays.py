@@ -53,7 +53,7 @@ def find_layout(array_shape: tuple[int, ...], dtype: np.dtype[Any], where: str) 
     return layout
 
 
-def is_images(array_shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+def is_images(array_shape: tuple[int, ...]) -> bool:
     """Whether an array has the shape of images, whatever its type."""
     layout = _find(array_shape)
     return layout is not None and min(layout.height, layout.width) >= MIN_SIDE
