@@ -5,7 +5,6 @@ The only place that knows which dataclass a group's option has.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from resnet_sweep.config import model as model_schemas
 from resnet_sweep.config import muon as muon_schemas
 from resnet_sweep.config import optim as optim_schemas
 from resnet_sweep.config import train as train_schemas
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, UserError, no_such_field, require
 
 Schema = TypeVar("Schema")
 
@@ -192,17 +191,10 @@ def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
     known = {field.name for field in fields(schema)}
     for key in map(str, node):
         if key not in known:
-            raise ConfigError(f"{path}{key}", node[key], suggestion(key, known))
+            raise ConfigError(f"{path}{key}", node[key], no_such_field(key, known))
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             reject_unknown_keys(child, f"{path}{key}.")
-
-
-def suggestion(key: str, known: set[str]) -> str:
-    """Return what a message says about an unknown field: the one that was meant, or all."""
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-    return f"there is no such field; {hint}"
 
 
 def user_error(error: Exception) -> UserError:

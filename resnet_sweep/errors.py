@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -47,18 +48,36 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the known name that was meant, or all of them, as the end of a message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names) or 'none'}"
+
+
+def no_such_field(name: str, known: Iterable[str]) -> str:
+    return f"there is no such field; {did_you_mean(name, known)}"
+
+
 def require(condition: bool, field: str, value: Any, allowed: str) -> None:
     """Raise ConfigError unless `condition` holds."""
     if not condition:
         raise ConfigError(field, value, allowed)
 
 
-def require_one_of(field: str, value: Any, allowed: Collection[Any]) -> None:
-    require(value in allowed, field, value, f"must be one of {', '.join(map(str, allowed))}")
+def require_one_of(
+    field: str, value: Any, allowed: Collection[Any], *, or_null: bool = False
+) -> None:
+    fits = value in allowed or (or_null and value is None)
+    require(fits, field, value, f"must be one of {', '.join(map(str, allowed))}")
 
 
-def require_int(field: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raise ConfigError unless `value` is an integer in [low, high]."""
+def require_int(
+    field: str, value: Any, low: int, high: int | None = None, *, or_null: bool = False
+) -> None:
+    """Raise ConfigError unless `value` is an integer in [low, high], or null where that may be."""
+    if or_null and value is None:
+        return
     bounds = f"at least {low}" if high is None else f"from {low} to {high}"
     is_int = isinstance(value, int) and not isinstance(value, bool)
     inside = is_int and value >= low and (high is None or value <= high)
@@ -73,8 +92,11 @@ def require_number(
     *,
     open_low: bool = False,
     open_high: bool = False,
+    or_null: bool = False,
 ) -> None:
     """Raise ConfigError unless `value` is a finite number between `low` and `high`."""
+    if or_null and value is None:
+        return
     low_text = f"more than {low:g}" if open_low else f"at least {low:g}"
     high_text = f" and less than {high:g}" if open_high else f" and at most {high:g}"
     allowed = f"must be a finite number, {low_text}{high_text if high < math.inf else ''}"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from resnet_sweep.compose import SCHEMAS, conf_names, suggestion
+from resnet_sweep.compose import SCHEMAS, conf_names
 from resnet_sweep.config import Config
+from resnet_sweep.errors import no_such_field
 
 KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 OTHER_WORDS = {"learning_rate": "lr", "num_epochs": "epochs"}
@@ -45,7 +46,7 @@ def _unknown(path: str, cause: BaseException | None) -> str:
     if elsewhere:
         return f"{path}: there is no such field; did you mean {' or '.join(elsewhere)}?"
     name = path.rsplit(".", 1)[-1]
-    return f"{path}: {suggestion(name, {field.name for field in fields(schema)})}"
+    return f"{path}: {no_such_field(name, {field.name for field in fields(schema)})}"
 
 
 def _fields_named(name: str) -> list[str]:

@@ -25,9 +25,7 @@ class CrewConfig:
     status_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.n_jobs is not None:
-            require_int("n_jobs", self.n_jobs, 1)
-        if self.trial_timeout_seconds is not None:
-            seconds = self.trial_timeout_seconds
-            require_number("trial_timeout_seconds", seconds, 0, open_low=True)
+        require_int("n_jobs", self.n_jobs, 1, or_null=True)
+        seconds = self.trial_timeout_seconds
+        require_number("trial_timeout_seconds", seconds, 0, open_low=True, or_null=True)
         require_number("status_seconds", self.status_seconds, 0, open_low=True)

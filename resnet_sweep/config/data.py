@@ -33,8 +33,7 @@ class DataConfig:
         whole = self.val_size < 1 or self.val_size == int(self.val_size)
         require(whole, "data.val_size", self.val_size, "must be a fraction below 1 or a count")
         require_int("data.split_seed", self.split_seed, 0, 2**32 - 1)
-        if self.train_subset is not None:
-            require_int("data.train_subset", self.train_subset, 1)
+        require_int("data.train_subset", self.train_subset, 1, or_null=True)
 
 
 @dataclass
@@ -95,8 +94,7 @@ class ArraysConfig(DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_classes is not None:
-            require_int("data.num_classes", self.num_classes, 2)
+        require_int("data.num_classes", self.num_classes, 2, or_null=True)
 
 
 @dataclass

@@ -45,8 +45,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require_int("model.max_params", self.max_params, 1)
-        if self.max_multiply_adds is not None:
-            require_int("model.max_multiply_adds", self.max_multiply_adds, 1)
+        require_int("model.max_multiply_adds", self.max_multiply_adds, 1, or_null=True)
 
 
 @dataclass
@@ -109,8 +108,7 @@ class ResNetConfig(ModelConfig):
         require_one_of("model.shortcut", self.shortcut, SHORTCUTS)
         require_one_of("model.activation", self.activation, ACTIVATIONS)
         require_int("model.squeeze_ratio", self.squeeze_ratio, 1)
-        if self.pool_size is not None:
-            require_int("model.pool_size", self.pool_size, 1)
+        require_int("model.pool_size", self.pool_size, 1, or_null=True)
 
     def stage_widths(self) -> list[int]:
         """Return the channels of each stage."""
@@ -138,9 +136,7 @@ class ResNetConfig(ModelConfig):
 
     def _check_widths(self) -> None:
         for name in ("base_width", "first_width", "stem_width"):
-            value = getattr(self, name)
-            if value is not None:
-                require_int(f"model.{name}", value, 1, 65536)
+            require_int(f"model.{name}", getattr(self, name), 1, 65536, or_null=True)
         require_number("model.width_factor", self.width_factor, 0, 16, open_low=True)
         if self.base_width is None:
             allowed = "needs model.base_width; without it model.widths counts"

@@ -42,8 +42,7 @@ class OptimizerConfig:
         require_number("optimizer.lr", self.lr, 0, open_low=True)
         require_one_of("optimizer.lr_scaling", self.lr_scaling, LR_SCALINGS)
         require_one_of("optimizer.implementation", self.implementation, IMPLEMENTATIONS)
-        if self.lookahead_steps is not None:
-            require_int("optimizer.lookahead_steps", self.lookahead_steps, 1)
+        require_int("optimizer.lookahead_steps", self.lookahead_steps, 1, or_null=True)
         require_number("optimizer.lookahead_alpha", self.lookahead_alpha, 0, 1, open_low=True)
 
     def peak_lr(self, batch_size: int) -> float:
@@ -115,8 +114,7 @@ class SchedulerConfig:
     warmup_epochs: Optional[float] = 0.0
 
     def __post_init__(self) -> None:
-        if self.warmup_epochs is not None:
-            require_number("scheduler.warmup_epochs", self.warmup_epochs, 0)
+        require_number("scheduler.warmup_epochs", self.warmup_epochs, 0, or_null=True)
 
 
 @dataclass

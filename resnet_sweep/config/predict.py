@@ -45,9 +45,6 @@ class PredictConfig:
         require_one_of("labels", self.labels, LABEL_STYLES)
         require_one_of("tta", self.tta, TTA_MODES)
         require_one_of("device", self.device, DEVICES)
-        if self.precision is not None:
-            require_one_of("precision", self.precision, PRECISIONS)
-        if self.batch_size is not None:
-            require_int("batch_size", self.batch_size, 1)
-        if self.num_threads is not None:
-            require_int("num_threads", self.num_threads, 1, 1024)
+        require_one_of("precision", self.precision, PRECISIONS, or_null=True)
+        require_int("batch_size", self.batch_size, 1, or_null=True)
+        require_int("num_threads", self.num_threads, 1, 1024, or_null=True)

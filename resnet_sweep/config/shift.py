@@ -58,6 +58,5 @@ class ShiftConfig:
         is_distinct = len(set(self.corruptions)) == len(self.corruptions)
         require(is_distinct, "corruptions", self.corruptions, "names one of them twice")
         require_int("seed", self.seed, 0, 2**63 - 1)
-        if self.test_subset is not None:
-            require_int("test_subset", self.test_subset, 1)
+        require_int("test_subset", self.test_subset, 1, or_null=True)
         require_one_of("device", self.device, DEVICES)

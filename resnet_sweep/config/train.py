@@ -63,15 +63,13 @@ class RegularizationConfig:
             require_number(f"regularization.{name}", getattr(self, name), 0, 1, open_high=True)
         for name in ("clip_grad_norm", "ema_half_life_epochs", "sam_rho"):
             value = getattr(self, name)
-            if value is not None:
-                require_number(f"regularization.{name}", value, 0, open_low=True)
+            require_number(f"regularization.{name}", value, 0, open_low=True, or_null=True)
         if self.swa_start is not None:
             require_number("regularization.swa_start", self.swa_start, 0, 1, open_high=True)
             allowed = "takes the place of regularization.ema_half_life_epochs: set that to null"
             alone = self.ema_half_life_epochs is None
             require(alone, "regularization.swa_start", self.swa_start, allowed)
-        if self.ghost_batch_size is not None:
-            require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2)
+        require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2, or_null=True)
         require_number("regularization.distill_weight", self.distill_weight, 0, 1)
         field = "regularization.distill_temperature"
         require_number(field, self.distill_temperature, 0, open_low=True)
@@ -84,8 +82,7 @@ class RegularizationConfig:
         return SAM_RHO[self.sam] if self.sam_rho is None else self.sam_rho
 
     def _check_sam(self) -> None:
-        if self.sam is not None:
-            require_one_of("regularization.sam", self.sam, tuple(SAM_RHO))
+        require_one_of("regularization.sam", self.sam, tuple(SAM_RHO), or_null=True)
         allowed = "needs regularization.sam=sam or regularization.sam=asam"
         ok = self.sam is not None or self.sam_rho is None
         require(ok, "regularization.sam_rho", self.sam_rho, allowed)
@@ -132,12 +129,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require_int("train.epochs", self.epochs, 1)
         require_int("train.batch_size", self.batch_size, 1)
-        if self.start_image_size is not None:
-            require_int("train.start_image_size", self.start_image_size, 4)
+        require_int("train.start_image_size", self.start_image_size, 4, or_null=True)
         require_number("train.full_size_from", self.full_size_from, 0, 1)
         require_one_of("train.precision", self.precision, PRECISIONS)
         require_one_of("train.device", self.device, DEVICES)
         require_one_of("train.compile", self.compile, COMPILE_MODES)
         require_number("train.checkpoint_interval_seconds", self.checkpoint_interval_seconds, 0)
-        if self.num_threads is not None:
-            require_int("train.num_threads", self.num_threads, 1, 1024)
+        require_int("train.num_threads", self.num_threads, 1, 1024, or_null=True)

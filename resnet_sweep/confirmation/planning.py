@@ -15,7 +15,7 @@ from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.confirmation.candidates import identity, select, used_numbers
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.sweep.composer import Composer
@@ -23,7 +23,6 @@ from resnet_sweep.sweep.judge import judge
 from resnet_sweep.sweep.planned import PlannedRun, quiet
 from resnet_sweep.sweep.rungs import compressed
 from resnet_sweep.sweep.settings import CONF, read_settings
-from resnet_sweep.sweep.space_parsing import did_you_mean
 
 # Where and how a run is carried out: the baseline's are those of the sweep.
 EXECUTION = (

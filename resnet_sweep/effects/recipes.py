@@ -10,9 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.compose import conf_dir, suggestion
-from resnet_sweep.errors import UserError, one_line, require
-from resnet_sweep.sweep.space_parsing import did_you_mean
+from resnet_sweep.compose import conf_dir
+from resnet_sweep.errors import UserError, did_you_mean, no_such_field, one_line, require
 
 Overrides = list[str]
 START = "start"  # what an ablation calls its first recipe
@@ -113,7 +112,7 @@ def _read(path: Path, known: set[str]) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: must be a mapping, not a {type(values).__name__}")
     for key in values:
-        require(key in known, f"{path}: {key}", values[key], suggestion(str(key), known))
+        require(key in known, f"{path}: {key}", values[key], no_such_field(str(key), known))
     return dict(values)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, FloatNode, ListConfig, OmegaConf
 
-from resnet_sweep.compose import suggestion
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, no_such_field
 from resnet_sweep.sweep.derived import (
     NUM_STAGES,
     STAGE_LISTS,
@@ -53,7 +52,7 @@ def apply_to_resnet(model: dict[str, Any], values: Mapping[str, Any]) -> None:
         field, index = split_item(target(key))
         name = field.removeprefix("model.")
         if name not in model:
-            raise ConfigError(key, value, suggestion(name, set(model)))
+            raise ConfigError(key, value, no_such_field(name, set(model)))
         items = None if index is None else _stage_list(model, name)
         model[name] = value if index is None else _with_item(items, field, index, value, key)
 
@@ -148,14 +147,14 @@ def _owner(config: DictConfig, field: str, key: str, value: Any) -> tuple[DictCo
         if not isinstance(node, DictConfig) or node._is_none():
             raise ConfigError(key, value, f"{'.'.join(path[:depth])} is not used here")
         if name not in node:
-            raise ConfigError(key, value, _no_such_field(node, name))
+            raise ConfigError(key, value, no_such_field(name, _field_names(node)))
         if depth < len(path) - 1:
             node = node[name]
     return node, path[-1]
 
 
-def _no_such_field(node: DictConfig, name: str) -> str:
+def _field_names(node: DictConfig) -> set[str]:
     schema = OmegaConf.get_type(node)
     if isinstance(schema, type) and is_dataclass(schema):
-        return suggestion(name, {field.name for field in fields(schema)})
-    return suggestion(name, set(map(str, node)))
+        return {field.name for field in fields(schema)}
+    return set(map(str, node))

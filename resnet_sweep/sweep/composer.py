@@ -21,10 +21,10 @@ from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 from resnet_sweep.compose import convert, register_schemas, user_error
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError, UserError, one_line
+from resnet_sweep.errors import ConfigError, UserError, did_you_mean, one_line
 from resnet_sweep.mistakes import describe
 from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
-from resnet_sweep.sweep.space_parsing import did_you_mean, to_text, to_value
+from resnet_sweep.sweep.space_parsing import to_text, to_value
 
 Choices = tuple[tuple[str, str], ...]
 

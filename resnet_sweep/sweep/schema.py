@@ -183,14 +183,11 @@ class SweeperConfig:
         require_int("hydra.sweeper.max_rejections", self.max_rejections, 1)
         require_number("hydra.sweeper.max_failure_rate", self.max_failure_rate, 0, 1)
         require_number("hydra.sweeper.status_seconds", self.status_seconds, 0, open_low=True)
-        if self.n_jobs is not None:
-            require_int("hydra.sweeper.n_jobs", self.n_jobs, 1)
-        if self.noise_repeats is not None:
-            require_int("hydra.sweeper.noise_repeats", self.noise_repeats, 0)
+        require_int("hydra.sweeper.n_jobs", self.n_jobs, 1, or_null=True)
+        require_int("hydra.sweeper.noise_repeats", self.noise_repeats, 0, or_null=True)
         for name in ("timeout_seconds", "trial_timeout_seconds", "hours"):
             value = getattr(self, name)
-            if value is not None:
-                require_number(f"hydra.sweeper.{name}", value, 0, open_low=True)
+            require_number(f"hydra.sweeper.{name}", value, 0, open_low=True, or_null=True)
         rising = all(a < b for a, b in zip(self.rungs, self.rungs[1:], strict=False))
         allowed = "must rise, from 1 epoch on"
         first = min(self.rungs, default=1)

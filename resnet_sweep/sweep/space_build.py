@@ -11,11 +11,10 @@ from hydra.core.override_parser.types import Override
 from optuna.distributions import CategoricalDistribution
 
 from resnet_sweep.compose import SCHEMAS, schema_of
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.errors import ConfigError, UserError, did_you_mean
 from resnet_sweep.sweep.derived import replaced_by, target
 from resnet_sweep.sweep.space import Condition, FixedValue, Parameter, SearchSpace, possible_values
 from resnet_sweep.sweep.space_parsing import (
-    did_you_mean,
     members,
     parse_override,
     require_mapping,

@@ -8,11 +8,11 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import UserError, did_you_mean
 from resnet_sweep.records.claim import differences
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes, possible_values
-from resnet_sweep.sweep.space_parsing import did_you_mean, members, to_text
+from resnet_sweep.sweep.space_parsing import members, to_text
 
 RANDOM_TRIES = 20
 # Of the data, what only the training sees.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -117,12 +115,6 @@ def members(choice: Any) -> list[str]:
     text = to_text(choice)
     inner = text[1:-1] if text.startswith("[") else text
     return [part.strip() for part in inner.split(",") if part.strip()]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
 
 
 def require_mapping(value: Any, where: str) -> dict[str, Any]:
