@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
+from typing import NoReturn
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -15,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.console import say
 from resnet_sweep.errors import UserError
 from resnet_sweep.mistakes import describe
-from resnet_sweep.stopping import sigterm_as_interrupt
+from resnet_sweep.stopping import interrupted_status, sigterm_as_interrupt
 
 USAGE_ERROR = 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -51,7 +52,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(fail(describe(mistake)))
     except KeyboardInterrupt as interrupt:
         say("interrupted", sys.stderr)
-        sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+        sys.exit(interrupted_status(interrupt))
 
 
 def refuse_multirun(command: str) -> None:
@@ -111,6 +112,20 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+class Parser(argparse.ArgumentParser):
+    """Options of a command that Hydra does not read; one line for a mistake, as everywhere."""
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
+        raw = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, None, description, epilog, formatter_class=raw, allow_abbrev=False)
+
+    def print_help(self, file: object = None) -> None:
+        say(self.format_help().rstrip())
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(fail(f"{message} (--help lists all options)"))
 
 
 def fail(message: str) -> int:

@@ -5,12 +5,9 @@ python -m resnet_sweep.record outputs/record/full RESULTS.md
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import NoReturn
 
-from resnet_sweep.cli import fail, one_line_errors
+from resnet_sweep.cli import Parser, one_line_errors
 
 DESCRIPTION = """\
 Write what the folder of `make record` holds into a page, between the lines
@@ -19,20 +16,9 @@ The figures go into docs/ beside the page. Stages that are not there yet are nam
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, as every command of the project gives."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(f"{message} (--help lists all options)"))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Write the record's part of a page; exit status 2 for a user's mistake."""
-    parser = _Parser(
-        prog="python -m resnet_sweep.record",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("python -m resnet_sweep.record", DESCRIPTION)
     parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
     options = parser.parse_args(arguments)

@@ -29,6 +29,11 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def interrupted_status(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status after Ctrl-C or SIGTERM: 130 or 143."""
+    return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
 class StopRequest:
     """Whether to stop, and the signal that asked for it.
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
 from resnet_sweep.analysis.terminal import printable, terminal_table
-from resnet_sweep.cli import fail, one_line_errors
-from resnet_sweep.console import page, say
+from resnet_sweep.cli import Parser, one_line_errors
+from resnet_sweep.console import page
 
 PATIENCE_SECONDS = 2.0
 DESCRIPTION = """\
@@ -45,24 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
         _print(summary, options)
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, as every command of the project gives."""
-
-    def print_help(self, file: object = None) -> None:
-        say(self.format_help().rstrip())
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(fail(f"{message} (--help lists all options)"))
-
-
 def _parse(arguments: list[str] | None) -> Options:
-    parser = _Parser(
-        prog="summarize.py",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("summarize.py", DESCRIPTION, EPILOG)
     add = parser.add_argument
     add("folder", type=_folder, help="folder with runs, at any depth")
     add("--output", type=_folder, help="where to write (default: FOLDER/summary)")

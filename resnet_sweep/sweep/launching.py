@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, one_line
 from resnet_sweep.sweep.endings import WORKERS, worker_lock, worker_log
 from resnet_sweep.sweep.locks import held_if_free
 
@@ -214,7 +214,7 @@ class LaunchedWorker:
             for job in launcher.launch([[]], initial_job_idx=index):
                 _ = job.return_value  # raises what the job raised
         except BaseException as error:  # a launcher's job may end in anything
-            self._error = " ".join(f"{type(error).__name__}: {error}".split())
+            self._error = one_line(error)
 
     def is_running(self) -> bool:
         return self._thread.is_alive() and not self._is_gone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from resnet_sweep.console import say
 from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.stopping import interrupted_status
 from resnet_sweep.sweep.locks import FileLock, this_process
 from resnet_sweep.sweep.supervisor import Supervisor
 
@@ -75,5 +75,4 @@ def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:
         supervisor.run(n_jobs)
     except KeyboardInterrupt as interrupt:
         say(f"interrupted; go on with: {go_on}")
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        sys.exit(128 + int(number))
+        sys.exit(interrupted_status(interrupt))

@@ -12,12 +12,11 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
-from types import TracebackType
 from typing import IO, Any
 
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.errors import UserError, one_line
 
 CPU_BATCH_SIZE = 128  # a step of 1,024 images takes many seconds there, and no less an image
 MAX_STEPS = 20
@@ -83,12 +82,7 @@ class StepTimer:
     def __enter__(self) -> StepTimer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -102,7 +96,7 @@ def answer_all(questions: IO[str], answers: IO[str]) -> None:
         except UserError as error:
             content = {"error": str(error)}
         except (RuntimeError, MemoryError) as error:
-            content = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+            content = {"error": one_line(error)}
         print(json.dumps(content), file=answers, flush=True)
 
 
