@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PAGE_WIDTH = 200
+Item = TypeVar("Item")
 
 
 def say(line: str, stream: IO[str] | None = None) -> None:
@@ -31,6 +32,23 @@ def say(line: str, stream: IO[str] | None = None) -> None:
             os.dup2(nowhere.fileno(), target.fileno())
         if target is sys.stdout and not isinstance(error, BrokenPipeError):
             say(f"error: standard output cannot be written: {error.strerror}", sys.stderr)
+
+
+def track(items: Sequence[Item], what: str, show: bool = True) -> Iterator[Item]:
+    """Yield the items behind a progress bar, on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track as bar
+
+    hidden = not (show and sys.stderr.isatty())
+    yield from bar(items, what, console=Console(stderr=True), disable=hidden)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as the largest unit that leaves a number of two or more."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import pytest
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
+from resnet_sweep.console import duration
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.dry_run import dry_run, hours_text
+from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.forecast import Proposal, draw_proposals, time_epochs
 from resnet_sweep.sweep.plan import FEWEST_EPOCHS, divide, make_plan
 from resnet_sweep.sweep.space import SearchSpace
@@ -138,7 +139,7 @@ def test_a_plan_that_fits_says_nothing_more() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(30, "30 seconds"), (600, "10.0 minutes"), (9000, "2.5 hours"), (1e6, "11.6 days")],
+    [(30, "30.0 s"), (600, "10.0 min"), (9000, "2.5 h"), (1e6, "11.6 days")],
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert hours_text(seconds) == text
+    assert duration(seconds) == text

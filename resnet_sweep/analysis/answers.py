@@ -15,6 +15,7 @@ from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
 from resnet_sweep.analysis.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
 from resnet_sweep.analysis.view import View
+from resnet_sweep.console import duration
 from resnet_sweep.errors import UserError
 
 MAX_REMARKS = 8
@@ -43,7 +44,7 @@ def compare_two(view: View, first: str, second: str) -> str:
     Raises:
         UserError: they are not two different runs, or two different configurations.
     """
-    paths = {each.run: each.path for each in view.archive.found}
+    paths = view.archive.paths
     known = set(view.ranked["configuration"].dropna())
     first, second = (_clean(name, paths) for name in (first, second))
     if first == second:
@@ -195,7 +196,7 @@ def _verdict(comparison: Comparison, sure: bool) -> str:
 
 def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
     rows = view.configurations.table.iloc[[first, second]]
-    paths = {each.run: each.path for each in view.archive.found}
+    paths = view.archive.paths
     try:
         if rows["n"].min() > 1:
             one, two = rows["configuration"]
@@ -245,11 +246,3 @@ def _other_splits(view: View) -> Iterator[str]:
             images = f"judged by {split}" if is_judged else "trained without validation images"
             text = _interval_text(mean_interval(values.to_numpy()), objective)
             yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as the largest unit that leaves a number above one."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

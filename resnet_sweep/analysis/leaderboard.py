@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_sweep.analysis.answers import duration
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.shown_settings import shown_settings
 from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
+from resnet_sweep.console import duration
 from resnet_sweep.errors import UserError
 
 SORTS = ("num_params", "multiply_adds", "train_seconds", "epochs", "n")

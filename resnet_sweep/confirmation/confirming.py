@@ -29,13 +29,12 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.confirmation.stages import run_stage
-from resnet_sweep.console import say
+from resnet_sweep.console import duration, say
 from resnet_sweep.errors import ConfigError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import is_sweep
 from resnet_sweep.sweep.planned import Crew
 from resnet_sweep.sweep.running import hold_or_refuse
-from resnet_sweep.sweep.status import duration
 
 
 class Confirming:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ImageFolderConfig
+from resnet_sweep.console import track
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.image_files import IMG_EXTENSIONS, ImageFile, decode, list_images, scan
 from resnet_sweep.data.pixel_cache import PixelCache
@@ -105,18 +105,9 @@ def _digest_files(files: Sequence[ImageFile]) -> str:
 
 
 def _decode_all(files: Sequence[ImageFile], size: int) -> NDArray[np.uint8]:
-    from rich.console import Console
-    from rich.progress import track
-
     pixels = np.empty((len(files), 3, size, size), dtype=np.uint8)
     resized: list[str] = []
-    progress = track(
-        files,
-        description="Reading images",
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    for index, file in enumerate(progress):
+    for index, file in enumerate(track(files, "Reading images")):
         image = decode(file.path, size)
         pixels[index] = image.pixels.transpose(2, 0, 1)
         if image.was_resized:

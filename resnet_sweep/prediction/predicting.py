@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet_sweep.console import track
 from resnet_sweep.data.custom import ImageSource
 from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.evaluation import default_batch_size
@@ -78,7 +79,7 @@ def predict(
     plain = np.empty((count, classes), np.float32)
     augmented = np.empty_like(plain) if len(views) > 1 else None
     guesses = np.empty((len(nets), count), np.int64)
-    starts = _progress(range(0, count, size), show_progress)
+    starts = track(range(0, count, size), "Predicting", show_progress)
     with _fits(size):
         batches = _batches(images, size, ahead=execution.device.type != "cpu")
         for start, batch in zip(starts, batches, strict=True):
@@ -132,28 +133,14 @@ def _batches(images: ImageSource, size: int, ahead: bool) -> Iterator[NDArray[np
             yield batch
 
 
-class _fits:  # reads as the context that it is
-    """Turns the device's lack of memory into a UserError."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, torch.OutOfMemoryError):
-            allowed = "is too much for the device's memory; take less"
-            raise ConfigError("batch_size", self.size, allowed) from error
-
-
-def _progress(starts: range, show: bool) -> Iterator[int]:
-    from rich.console import Console
-    from rich.progress import track
-
-    hidden = not (show and sys.stderr.isatty())
-    console = Console(stderr=True)
-    yield from track(starts, description="Predicting", console=console, disable=hidden)
+@contextmanager
+def _fits(size: int) -> Iterator[None]:
+    """Turn the device's lack of memory into a UserError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        allowed = "is too much for the device's memory; take less"
+        raise ConfigError("batch_size", size, allowed) from error
 
 
 def _first_difference(ours: Sequence[str], others: Sequence[str]) -> str:

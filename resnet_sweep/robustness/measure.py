@@ -5,7 +5,6 @@ The test set is read to report, never to choose.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_sweep.config.shift import NUM_STRENGTHS, ShiftConfig
-from resnet_sweep.console import say
+from resnet_sweep.console import say, track
 from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.custom import CustomSet, read_custom
 from resnet_sweep.errors import UserError
@@ -111,7 +110,7 @@ def _measure_test(
         {name: {} for name in options.corruptions} for _ in nets
     ]
     steps = list(product(options.corruptions, range(1, NUM_STRENGTHS + 1)))
-    for name, strength in _progress(steps):
+    for name, strength in track(steps, "Corrupted test images"):
         corrupted = corrupt(test.images, name, strength, options.seed, test.places)
         for own, score in zip(strengths, _score_all(nets, test, corrupted), strict=True):
             own[name][strength] = score
@@ -153,11 +152,3 @@ def _custom_rows(path: str, custom: CustomSet, hits: NDArray[np.bool_]) -> Itera
         else:
             severities = [group.severity or 0 for group in groups]
             yield make_row(CUSTOM, f"{path}: {name}", dict(zip(severities, scores, strict=True)))
-
-
-def _progress(steps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console, hidden = Console(stderr=True), not sys.stderr.isatty()
-    yield from track(steps, "Corrupted test images", console=console, disable=hidden)

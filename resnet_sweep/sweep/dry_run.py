@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, quantiles
 
+from resnet_sweep.console import duration
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.forecast import draw_proposals, time_epochs
 from resnet_sweep.sweep.proposal import Proposal, first_config
@@ -43,7 +44,7 @@ def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = 
             *_distribution(proposals),
             f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
             + ", ".join(f"{each:.3g} s" for each in seconds),
-            f"estimate: {hours_text(n_trials * epochs * fmean(seconds))} for {n_trials} trials "
+            f"estimate: {duration(n_trials * epochs * fmean(seconds))} for {n_trials} trials "
             f"of {epochs:.4g} epochs, all on this device and none pruned",
         ]
     )
@@ -71,11 +72,3 @@ def _deciles(counts: list[int]) -> str:
     cuts = quantiles(counts, n=10, method="inclusive")
     marks = [("least", min(counts)), ("10%", cuts[0]), ("half", cuts[4]), ("90%", cuts[8])]
     return ", ".join(f"{name} {value:,.0f}" for name, value in [*marks, ("most", max(counts))])
-
-
-def hours_text(seconds: float) -> str:
-    """Return seconds in the unit that reads best."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

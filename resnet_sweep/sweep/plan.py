@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from resnet_sweep.console import duration
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.dry_run import TIMED_NETS, hours_text
+from resnet_sweep.sweep.dry_run import TIMED_NETS
 from resnet_sweep.sweep.forecast import EVALUATION_SHARE, draw_proposals, time_epochs
 from resnet_sweep.sweep.proposal import first_config
 from resnet_sweep.sweep.space import SearchSpace
@@ -86,7 +87,7 @@ def make_plan(
     if usual > MANY_DAYS or n_trials < FEWEST_TRIALS:
         images = subset(devices * hours, epoch_seconds, facts)
         lines.append(
-            f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {hours_text(usual)} here"
+            f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {duration(usual)} here"
         )
         smaller = (
             f"data.train_subset={images}",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from resnet_sweep.console import say
+from resnet_sweep.console import duration, say
 from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
@@ -178,13 +178,6 @@ class Status:
 
 def shown_value(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds as 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def say_some(lines: list[str], say: Say) -> None:
