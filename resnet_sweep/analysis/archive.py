@@ -54,6 +54,11 @@ class Archive:
     epochs: pa.Table
     num_read: int
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The folders by name of the run."""
+        return {each.run: each.path for each in self.found}
+
 
 def read_archive(root: Path, cache_dir: Path | None = None) -> Archive:
     """Read every run below `root`; with a `cache_dir`, only what is new or changed.

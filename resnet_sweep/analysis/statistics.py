@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
-LEVEL = 0.95
 SIGNIFICANCE = 0.05
+LEVEL = 1 - SIGNIFICANCE
 BOOTSTRAP_DRAWS = 10_000
 # Of the numbers that are subtracted, what is nothing but rounding.
 ROUNDING = 1e-12
@@ -54,7 +54,7 @@ class Noise:
         if self.degrees == 0:
             return math.nan
         spread = self.sd * math.sqrt(1 / n_first + 1 / n_second)
-        return _t_quantile(self.degrees) * spread
+        return t_quantile(self.degrees) * spread
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     if n < 2:
         return Interval(mean, math.nan, n, math.nan, math.nan)
     sd = math.sqrt(_squares(data) / (n - 1))
-    half = _t_quantile(n - 1) * sd / math.sqrt(n)
+    half = t_quantile(n - 1) * sd / math.sqrt(n)
     return Interval(mean, sd, n, mean - half, mean + half)
 
 
@@ -159,8 +159,8 @@ def welch_test(first: Array, second: Array) -> Comparison:
     n1, n2 = len(first), len(second)
     v1, v2 = _squares(first) / (n1 - 1) / n1, _squares(second) / (n2 - 1) / n2
     found, error = difference(float(first.mean()), float(second.mean())), math.sqrt(v1 + v2)
-    degrees = (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1)) if error > 0 else n1 + n2 - 2
-    half = _t_quantile(degrees) * error
+    degrees = welch_degrees(v1, v2, n1, n2) if error > 0 else n1 + n2 - 2
+    half = t_quantile(degrees) * error
     pooled = pooled_noise([first, second]).sd
     correction = 1 - 3 / (4 * (n1 + n2) - 9)
     return Comparison(
@@ -173,6 +173,11 @@ def welch_test(first: Array, second: Array) -> Comparison:
         "Hedges' g",
         min(n1, n2),
     )
+
+
+def welch_degrees(v1: Any, v2: Any, n1: int, n2: int) -> Any:
+    """Return Welch's degrees of freedom from the squared standard errors of two means."""
+    return (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1))
 
 
 def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
@@ -222,7 +227,8 @@ def _squares(data: Array) -> float:
     return float(((data - data.mean()) ** 2).sum())
 
 
-def _t_quantile(degrees: float) -> float:
+def t_quantile(degrees: float) -> float:
+    """Return what Student's t passes, on either side, once in twenty times."""
     return float(stdtrit(degrees, 0.5 + LEVEL / 2))
 
 

@@ -128,6 +128,12 @@ def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
         axes.set_ylim(bounds[0] - margin, bounds[1] + margin)
 
 
+def keep_to_fractions(axes: Axes) -> None:
+    """Cut the axis of an accuracy to [0, 1]: an interval of two seeds may reach beyond."""
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, 0.0), min(high, 1.0))
+
+
 def mark_outside(axes: Axes, x: Array, y: Array, color: str, size: float = 18) -> int:
     """Mark at the edge what lies outside the limits, and return how many those are."""
     low, high = axes.get_ylim()

@@ -13,9 +13,14 @@ from numpy.polynomial import Chebyshev
 from scipy.special import stdtrit
 from scipy.stats import studentized_range
 
-from resnet_sweep.analysis.statistics import Array, Comparison, welch_test
+from resnet_sweep.analysis.statistics import (
+    SIGNIFICANCE,
+    Array,
+    Comparison,
+    welch_degrees,
+    welch_test,
+)
 
-LEVEL = 0.05
 TERMS = 7  # critical values are then right within 1e-5 of themselves for up to ten groups
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -43,11 +48,6 @@ def games_howell(first: Array, second: Array, num_groups: int) -> Comparison:
     )
 
 
-def welch_degrees(v1: Any, v2: Any, n1: int, n2: int) -> Any:
-    """Return Welch's degrees of freedom from the squared standard errors of two means."""
-    return (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1))
-
-
 def critical_value(num_groups: int, degrees: float | Floats) -> Floats:
     """Return what Welch's t must pass for a pair to differ at the 5% level.
 
@@ -55,7 +55,7 @@ def critical_value(num_groups: int, degrees: float | Floats) -> Floats:
         degrees: of freedom, at least 1.
     """
     if num_groups == 2:
-        return np.asarray(stdtrit(degrees, 1 - LEVEL / 2))
+        return np.asarray(stdtrit(degrees, 1 - SIGNIFICANCE / 2))
     return np.asarray(np.exp(_log_critical(num_groups)(1 / np.asarray(degrees))))
 
 
@@ -64,7 +64,7 @@ def _log_critical(num_groups: int) -> Chebyshev:
     """Return the logarithm over 1 / degrees: one exact value takes a fifth of a second."""
 
     def log_critical(inverse: Floats) -> Floats:
-        values = studentized_range.isf(LEVEL, num_groups, 1 / inverse)
+        values = studentized_range.isf(SIGNIFICANCE, num_groups, 1 / inverse)
         return np.asarray(np.log(values / math.sqrt(2)))
 
     return Chebyshev.interpolate(log_critical, TERMS, domain=[0, 1])

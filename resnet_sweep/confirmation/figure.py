@@ -17,6 +17,7 @@ from resnet_sweep.analysis.style import (
     ORANGE,
     VERMILION,
     figure_style,
+    keep_to_fractions,
     new_figure,
     plain,
     save_figure,
@@ -103,7 +104,6 @@ def _finish(axes: Axes, labels: list[str], quantity: str) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.35, -0.6)
     axes.grid(axis="y", visible=False)
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, 0.0), min(high, 1.0))  # an interval of two seeds may reach beyond
+    keep_to_fractions(axes)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set_xlabel(quantity)

@@ -6,16 +6,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from resnet_sweep.analysis.statistics import (
+    SIGNIFICANCE,
     Comparison,
     Interval,
     Noise,
     mean_interval,
     pooled_noise,
+    t_quantile,
 )
-from resnet_sweep.confirmation.all_pairs import LEVEL, games_howell
+from resnet_sweep.confirmation.all_pairs import games_howell
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
 
@@ -175,7 +176,7 @@ def _rival(best: Seeds, group: tuple[Candidate, Seeds], num_compared: int, able:
     candidate, seeds = group
     comparison = None if seeds is best else _compare(best, seeds, num_compared)
     is_candidate = candidate.trial in able
-    is_behind = comparison is not None and comparison.p_value < LEVEL
+    is_behind = comparison is not None and comparison.p_value < SIGNIFICANCE
     return Rival(candidate, seeds, comparison, is_candidate, is_candidate and not is_behind)
 
 
@@ -220,7 +221,7 @@ def mean_over_promise(found: list[OverPromise]) -> MeanOverPromise:
     if noise.degrees == 0:
         return MeanOverPromise(mean, math.nan, len(measured), math.nan, math.nan)
     share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
-    half = float(stdtrit(noise.degrees, 1 - LEVEL / 2)) * noise.sd * share
+    half = t_quantile(noise.degrees) * noise.sd * share
     return MeanOverPromise(mean, noise.sd, len(measured), mean - half, mean + half)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from resnet_sweep.analysis.statistics import Noise
-from resnet_sweep.confirmation.all_pairs import LEVEL
+from resnet_sweep.analysis.statistics import SIGNIFICANCE, Noise
 from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import number, with_interval
@@ -63,7 +62,7 @@ def _test(choice: Choice) -> str:
     if not tests:
         return "too few seeds to test"
     every = ", the chance that any of equal ones is called behind" if len(choice.rivals) > 2 else ""
-    return f"{tests[0]}, {LEVEL:.0%} level{every}"
+    return f"{tests[0]}, {SIGNIFICANCE:.0%} level{every}"
 
 
 def _behind(rival: Rival) -> str:

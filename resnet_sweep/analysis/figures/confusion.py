@@ -29,7 +29,7 @@ def best_predictions(view: View) -> tuple[str, Predictions]:
     Raises:
         NotDrawnError: none of the ten best did.
     """
-    paths = {each.run: each.path for each in view.archive.found}
+    paths = view.archive.paths
     for run in view.best_runs(10):
         try:
             return run, read_predictions(paths[run])

@@ -15,6 +15,7 @@ from resnet_sweep.analysis.style import (
     VERMILION,
     NotDrawnError,
     is_many,
+    keep_to_fractions,
     limit_objective,
     mark_outside,
     new_figure,
@@ -97,8 +98,7 @@ def draw_seeds(view: View) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     if view.objective.is_accuracy:
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, 0.0), min(high, 1.0))  # an interval of two seeds may reach beyond
+        keep_to_fractions(axes)
     axes.plot([], [], "o", color=GREY, label="one seed")
     axes.plot([], [], "D-", color=BLUE, label="mean, 95% t interval")
     axes.set_xlabel(view.objective.label)
