@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from resnet_sweep.compose import Schema, conf_dir
+from resnet_sweep.cli import one_line_errors
+from resnet_sweep.compose import conf_dir
 from resnet_sweep.config.effects import EffectsConfig
 from resnet_sweep.errors import ConfigError
-from resnet_sweep.options import Act, act_with_launcher
+from resnet_sweep.options import act_with_launcher
 from resnet_sweep.sweep.planned import Crew, EndedRun, PlannedRun, train_planned
 from resnet_sweep.sweep.running import hold_or_refuse
 
 STUDY = "study"  # in the folder of a command; holds its runs
 VALIDATION, TEST = "val_accuracy", "test_accuracy"
+Options = TypeVar("Options", bound=EffectsConfig)
 
 
 def split_arguments(
@@ -36,16 +39,6 @@ def split_arguments(
         is_own = word.startswith("-") or key in names or key.partition("/")[0] == "hydra"
         (own if is_own or key.startswith("hydra.") else given).append(word)
     return own, given
-
-
-def start(name: str, schema: type[Schema], act: Act[Schema], own: list[str]) -> None:
-    """Let Hydra read the words that are the command's own."""
-    before = sys.argv
-    sys.argv = [before[0], *own]
-    try:
-        act_with_launcher(name, schema, act)
-    finally:
-        sys.argv = before
 
 
 @dataclass(frozen=True)
@@ -82,6 +75,24 @@ class Sitting:
         title = f"{self.module.rpartition('.')[2]}: {folder}"
         with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
             return train_planned(folder / STUDY, conf_dir(), objective, runs, crew, title)
+
+
+def run_command(
+    name: str, schema: type[Options], act: Callable[[Options, list[str], Sitting], None]
+) -> None:
+    """Let Hydra read the words that are the command's own, and `act` on the others."""
+    before, arguments = sys.argv, sys.argv[1:]
+    own, given = split_arguments(schema, arguments)
+
+    def sit(options: Options, config: DictConfig, context: HydraContext) -> None:
+        act(options, given, Sitting(f"resnet_sweep.{name}", arguments, options, config, context))
+
+    with one_line_errors():
+        sys.argv = [before[0], *own]
+        try:
+            act_with_launcher(name, schema, sit)
+        finally:
+            sys.argv = before
 
 
 def _in_use(folder: Path, holder: str) -> ConfigError:
