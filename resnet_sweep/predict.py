@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.console import say
 from resnet_sweep.options import read_options
 from resnet_sweep.staging import check_new_folder, staged_folder
+
+if TYPE_CHECKING:
+    from resnet_sweep.prediction.outcome import Outcome
 
 MAX_NAMES = 10
 
@@ -31,7 +35,7 @@ def predict_set(config: PredictConfig) -> Path:
     """
     from resnet_sweep.data.custom import read_custom  # these bring torch
     from resnet_sweep.prediction.outcome import predict_custom
-    from resnet_sweep.prediction.output import describe_outcome, write_outcome
+    from resnet_sweep.prediction.output import describe_outcome
     from resnet_sweep.prediction.predicting import load_nets
 
     assert config.input is not None
@@ -45,16 +49,22 @@ def predict_set(config: PredictConfig) -> Path:
     outcome = predict_custom(nets, custom, config)
     for message in custom.messages():
         say(f"note: {message}")
-    with staged_folder(folder) as stage:
-        write_outcome(stage, outcome, config.labels)
-        if config.figures:
-            from resnet_sweep.prediction.sheets import draw_sheets
-
-            draw_sheets(stage, outcome)
+    _write(folder, outcome, config)
     for line in describe_outcome(outcome):
         say(line)
     say(f"predictions: {folder}")
     return folder
+
+
+def _write(folder: Path, outcome: Outcome, config: PredictConfig) -> None:
+    from resnet_sweep.prediction.output import write_outcome
+
+    with staged_folder(folder) as stage:
+        write_outcome(stage, outcome, config.labels)
+        if config.figures:
+            from resnet_sweep.prediction.sheets import draw_sheets  # brings matplotlib
+
+            draw_sheets(stage, outcome)
 
 
 def _first_names(names: Sequence[str]) -> str:

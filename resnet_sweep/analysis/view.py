@@ -112,14 +112,7 @@ def build_view(
     ranked = comparable_runs(runs, objective)
     configurations = group_seeds(ranked, objective)
     label, others = _choose_sweep(ranked, objective, configurations)
-    folders = {name: folder for folder, name in sweep_labels(archive).items()}
-    sweep = None if label is None else archive.sweeps[folders[label]]
-    proposals = None if sweep is None else proposals_of_sweep(sweep)
-    population = (
-        population_of_runs(ranked, objective)
-        if sweep is None or label is None
-        else population_of_sweep(ranked, sweep, label, objective)
-    )
+    sweep, population, proposals = _populations(archive, ranked, objective, label)
     differing = [n for n in differing_settings(ranked) if n not in IRRELEVANT_SETTINGS]
     return View(
         archive=archive,
@@ -138,6 +131,17 @@ def build_view(
         remarks=coverage_remarks(population, proposals),
         other_sweeps=others,
     )
+
+
+def _populations(
+    archive: Archive, ranked: pd.DataFrame, objective: Objective, label: str | None
+) -> tuple[Sweep | None, Population, Population | None]:
+    """Return the sweep of this label, what has an objective, and all that was proposed."""
+    if label is None:
+        return None, population_of_runs(ranked, objective), None
+    folders = {name: folder for folder, name in sweep_labels(archive).items()}
+    sweep = archive.sweeps[folders[label]]
+    return sweep, population_of_sweep(ranked, sweep, label, objective), proposals_of_sweep(sweep)
 
 
 def runs_of_sweep(view: View) -> pd.DataFrame:

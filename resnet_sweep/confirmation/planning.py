@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
 
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
@@ -42,17 +41,16 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     Raises:
         UserError: this sweep cannot be confirmed so.
     """
-    sweep, base = read_sweep(folder), read_settings(folder).base
+    sweep = read_sweep(folder)
     selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
-    _refuse_drawn_data(folder, selection.configs, base["data"])
+    _refuse_drawn_data(folder, selection.configs)
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
     _check_baseline(options, baseline, facts)
     notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
-    seeds, splits = used_numbers(folder)
-    fresh, first = _unused(seeds), selection.candidates
-    split_seed = next(_unused(splits))
+    fresh, split_seed = _fresh_numbers(folder)
+    first = selection.candidates
     return Plan(
         questions=options.questions(),
         study_name=sweep.record.study_name,
@@ -74,8 +72,15 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     )
 
 
-def _refuse_drawn_data(folder: Path, configs: list[Config], base: dict[str, Any]) -> None:
+def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:
+    """Return seeds that no run of the sweep had, and such a split seed."""
+    seeds, splits = used_numbers(folder)
+    return _unused(seeds), next(_unused(splits))
+
+
+def _refuse_drawn_data(folder: Path, configs: list[Config]) -> None:
     """Refuse trials that were not judged by the same images."""
+    base = read_settings(folder).base["data"]
     for config in configs:
         for name, value in to_dict(config)["data"].items():
             if name != "train_subset" and value != base[name]:

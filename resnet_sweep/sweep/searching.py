@@ -61,25 +61,34 @@ def build_sampler(
         mixed = np.random.SeedSequence([node["seed"], worker, trials])
         node["seed"] = int(mixed.generate_state(1)[0])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental options
-            sampler = instantiate(node, _execution_whitelist_=_WHITELIST)
-            if isinstance(sampler, functools.partial) and sampler.func is GridSampler:
-                sampler = sampler(_grid(space))
-            if isinstance(sampler, CmaEsSampler):
-                importlib.import_module("cmaes")  # Optuna misses it only later
+        sampler = _instantiated(node, space)
     except ConfigError:
         raise
     except (HydraException, ImportError, TypeError, ValueError) as error:
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", why(error))
-        if unknown:
-            name = str(node.get("_target_")).rpartition(".")[2]
-            allowed = f"{name} has no such option"
-            raise ConfigError(f"{SAMPLER}.{unknown[1]}", node.get(unknown[1]), allowed) from error
-        raise ConfigError(SAMPLER, node.get("_target_"), why(error)) from error
+        raise _refusal(node, error) from error
     allowed = "must be a sampler of Optuna"
     require(isinstance(sampler, BaseSampler), f"{SAMPLER}._target_", node.get("_target_"), allowed)
     return sampler  # type: ignore[no-any-return]
+
+
+def _instantiated(node: dict[str, Any], space: SearchSpace) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental options
+        sampler = instantiate(node, _execution_whitelist_=_WHITELIST)
+        if isinstance(sampler, functools.partial) and sampler.func is GridSampler:
+            sampler = sampler(_grid(space))
+    if isinstance(sampler, CmaEsSampler):
+        importlib.import_module("cmaes")  # Optuna misses it only later
+    return sampler
+
+
+def _refusal(node: dict[str, Any], error: Exception) -> ConfigError:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", why(error))
+    if unknown is None:
+        return ConfigError(SAMPLER, node.get("_target_"), why(error))
+    name = str(node.get("_target_")).rpartition(".")[2]
+    field = f"{SAMPLER}.{unknown[1]}"
+    return ConfigError(field, node.get(unknown[1]), f"{name} has no such option")
 
 
 def _check_numbers(node: dict[str, Any]) -> None:
