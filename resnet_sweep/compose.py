@@ -97,15 +97,9 @@ def to_config(composed: DictConfig) -> Config:
 def convert(composed: DictConfig) -> Config:
     """Do what to_config does without its copy; leaves `composed` without its other keys."""
     OmegaConf.set_struct(composed, False)
-    composed.pop("hydra", None)
     composed.pop("search_space", None)
     _reject_empty_groups(composed)
-    reject_unknown_keys(composed)
-    try:
-        config = OmegaConf.to_object(composed)
-    except OmegaConfBaseException as error:
-        raise user_error(error) from error
-    assert isinstance(config, Config)
+    config = _checked(composed, Config)
     _check_names(config)
     return config
 
@@ -116,7 +110,10 @@ def to_schema(composed: DictConfig, schema: type[Schema]) -> Schema:
     Raises:
         UserError: an unknown key, a wrong type or a value that is not allowed.
     """
-    values = composed.copy()
+    return _checked(composed.copy(), schema)
+
+
+def _checked(values: DictConfig, schema: type[Schema]) -> Schema:
     OmegaConf.set_struct(values, False)
     values.pop("hydra", None)
     reject_unknown_keys(values)

@@ -21,6 +21,7 @@ from resnet_sweep.config.data import CifarConfig
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.unpickle import load_pickle
 from resnet_sweep.errors import ConfigError, UserError, require, require_one_of, why
+from resnet_sweep.staging import made_folder
 
 logger = logging.getLogger(__name__)
 
@@ -182,14 +183,8 @@ def _copy_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
 @contextmanager
 def _staging_folder(root: Path) -> Iterator[Path]:
     """A folder of this process alone, from which whole files are moved into place."""
-    is_new = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
-            yield Path(name)
-    finally:
-        if is_new and not any(root.iterdir()):
-            root.rmdir()  # nothing came of it
+    with made_folder(root), tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
+        yield Path(name)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import math
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, NamedTuple
 
@@ -82,13 +84,13 @@ class NpzFile:
 
     def header(self, name: str) -> Header:
         """Return what an array claims to be; its file's size has been compared."""
-        with self._errors(name), self._open(name) as file:
+        with _one_line(self._where(name)), self._open(name) as file:
             return _read_header(file, self._where(name), self.members[name].file_size)
 
     def read(self, name: str) -> NDArray[Any]:
         header = self.header(name)
         self._check_bomb(name)
-        with self._errors(name), self._open(name) as file:
+        with _one_line(self._where(name)), self._open(name) as file:
             array = np.empty(header.num_bytes, np.uint8)
             file.read(header.offset)
             _fill(file, array)
@@ -102,9 +104,6 @@ class NpzFile:
     def _where(self, name: str) -> str:
         return f"{self.path}: {self.members[name].filename}"
 
-    def _errors(self, name: str) -> _OneLine:
-        return _OneLine(self._where(name))
-
     def _check_bomb(self, name: str) -> None:
         member = self.members[name]
         if member.compress_size > self.path.stat().st_size:
@@ -115,18 +114,15 @@ class NpzFile:
             raise UserError(f"{self._where(name)}: refused as a decompression bomb: {claim}")
 
 
-class _OneLine:
-    """Turns whatever a damaged member raises into a UserError."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, UserError):
-            raise UserError(f"{self.where}: damaged ({why(error)[:120]})") from None
+@contextmanager
+def _one_line(where: str) -> Iterator[None]:
+    """Turn whatever a damaged member raises into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{where}: damaged ({why(error)[:120]})") from None
 
 
 def _check_name(path: Path, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from resnet_sweep.atomic import write_atomically, write_text
+from resnet_sweep.atomic import write_atomically, write_json, write_text
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
@@ -147,7 +146,7 @@ def read_config(run_dir: Path) -> Config:
 
 def read_config_values(run_dir: Path) -> dict[str, Any]:
     """Return the run's configuration as plain values: many times faster than read_config."""
-    values = _read_json(run_dir / CONFIG)
+    values = read_json(run_dir / CONFIG)
     del values["schema_version"]
     try:
         check_plain(values, "")
@@ -184,8 +183,7 @@ def read_metrics(run_dir: Path) -> list[EpochMetrics]:
 
 def write_result(run_dir: Path, result: TrialResult) -> None:
     """Replace result.json; numbers that are not finite become null, as JSON has none."""
-    values = {key: _json_number(value) for key, value in asdict(result).items()}
-    write_text(run_dir / RESULT, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    write_json(run_dir / RESULT, asdict(result))
 
 
 def read_result(run_dir: Path) -> TrialResult:
@@ -196,7 +194,7 @@ def read_result(run_dir: Path) -> TrialResult:
             another schema version.
     """
     path = run_dir / RESULT
-    values = _read_json(path)
+    values = read_json(path)
     try:
         result = TrialResult(**values)
         check_record(result, LIMITS)
@@ -244,7 +242,12 @@ def read_predictions(run_dir: Path) -> Predictions:
         raise _unreadable(path, error) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a record in JSON.
+
+    Raises:
+        RecordError: it is missing, damaged or of another schema version.
+    """
     try:
         if path.exists() and not path.is_file():
             raise OSError("not a regular file")
@@ -253,7 +256,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
+        raise RecordError(
+            f"{path}: schema_version is {version}, this version reads {SCHEMA_VERSION}"
+        )
     assert isinstance(values, dict)
     return values
 
@@ -269,7 +274,3 @@ def _unreadable(path: Path, error: Exception) -> RecordError:
 def _epoch_metrics(row: dict[str, str]) -> EpochMetrics:
     numbers = {name: None if row[name] == "" else float(row[name]) for name in METRIC_NAMES[1:]}
     return EpochMetrics(epoch=int(row["epoch"]), **numbers)  # type: ignore[arg-type]
-
-
-def _json_number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

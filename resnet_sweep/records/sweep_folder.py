@@ -15,9 +15,8 @@ from typing import Any, Optional, TypeVar
 
 from resnet_sweep.atomic import write_text
 from resnet_sweep.records.checking import check_plain, check_record
-from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError, read_json
 
-SCHEMA_VERSION = 1
 SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
 PLANNED_RUNS = "planned_runs"  # stands where fixed runs were trained, which have no such record
@@ -182,16 +181,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         RecordError: it is missing or damaged.
     """
     path = folder / SWEEP
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise RecordError(f"{path}: there is no such file; is this a sweep folder?") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
-    return _record(SweepRecord, values, f"{path}:")
+    return _record(SweepRecord, read_json(path), f"{path}:")
 
 
 def write_sweep_record(folder: Path, record: SweepRecord) -> None:

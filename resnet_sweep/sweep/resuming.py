@@ -1,7 +1,9 @@
-"""Whether a sweep folder still holds what its sweep needs to go on, before anything is written."""
+"""Whether a sweep goes on in its folder, begins anew there, or is refused: before any writing."""
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -9,7 +11,6 @@ import optuna
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.renewal import discard, has_trained
 from resnet_sweep.sweep.settings import (
     CONF,
     SETTINGS,
@@ -22,6 +23,8 @@ from resnet_sweep.sweep.settings import (
 )
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.sweep.study import SWEEP_ID
 
 _WAY_OUT = "put it back, or take another hydra.sweeper.study_name"
 
@@ -38,8 +41,8 @@ def continue_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -
         return []
     old = read_settings(folder)
     changes = found_changes(old, settings)
-    if changes and not has_trained(folder):
-        discard(folder, old)
+    if changes and not _has_trained(folder):
+        _discard(folder, old)
         return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
     if changes:
         refuse_changes(folder, settings, changes)
@@ -63,6 +66,26 @@ def check_study(folder: Path, study: optuna.Study) -> None:
     if trials and not settings.exists():
         lost = f"is missing, and alone tells what the study's {trials} trials were drawn from"
         raise RecordError(f"{settings}: {lost}; {_WAY_OUT}")
-    if not trials and runs.is_dir() and any(runs.iterdir()):
+    if not trials and _has_trained(folder):
         lost = "holds trainings, but the study no trial; its storage is lost"
         raise RecordError(f"{runs}: {lost}; {_WAY_OUT}")
+
+
+def _has_trained(folder: Path) -> bool:
+    """Return whether any trial, ended or not, has left a run folder."""
+    runs = folder / RUNS
+    return runs.is_dir() and any(runs.iterdir())
+
+
+def _discard(folder: Path, old: SweepSettings) -> None:
+    """Remove the study and the frozen configuration of a sweep that has trained nothing.
+
+    The settings go last: a kill before leaves what is discarded again.
+    """
+    storage = open_storage(old.storage, folder)
+    with suppress(KeyError):  # none
+        study = optuna.load_study(study_name=old.study_name, storage=storage)
+        if study.user_attrs.get(SWEEP_ID) == (folder / SWEEP_ID).read_text():
+            optuna.delete_study(study_name=old.study_name, storage=storage)
+    shutil.rmtree(folder / CONF, ignore_errors=True)
+    (folder / SETTINGS).unlink()

@@ -15,6 +15,7 @@ from resnet_sweep.config.optim import (
     SchedulerConfig,
     StepConfig,
 )
+from resnet_sweep.records.sweep_folder import RUNG
 
 
 def compressed(config: Config, epochs: int) -> Config:
@@ -33,7 +34,7 @@ def compressed(config: Config, epochs: int) -> Config:
 
 
 def rung_dir(run_dir: Path, epochs: int) -> Path:
-    return run_dir / f"rung_{epochs}"
+    return run_dir / f"{RUNG}{epochs}"
 
 
 def _compressed(scheduler: SchedulerConfig, share: float) -> SchedulerConfig:
