@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.data.array_layout import find_layout
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.numpy_files import NpzFile, open_npy
 from resnet_sweep.errors import ConfigError, UserError, require
 
-_ALLOWED_IMAGES = "images must be uint8 [N, S, S, 3], [N, 3, S, S] or grey [N, S, S], S at least 4"
-_MIN_SIDE = 4  # also keeps [N, S, S, 3] and [N, 3, S, S] apart
+_ALLOWED_IMAGES = (
+    "images must be uint8 [N, S, S, 3], [N, 3, S, S], grey [N, S, S] or rows [N, 3*S*S] with the "
+    "channels one after another, S at least 4"
+)
 
 
 def load_arrays(config: ArraysConfig) -> Dataset:
@@ -58,9 +61,10 @@ def find_image_side(config: ArraysConfig) -> int:
         archive = NpzFile(path)
         _check_has(archive, "images")
         shape = archive.header("images").shape
-    if len(shape) not in (3, 4):
+    layout = find_layout(shape)
+    if layout is None:
         raise UserError(f"{path}: {_ALLOWED_IMAGES}; found {list(shape)}")
-    return int(shape[2])  # the side in all three layouts
+    return layout.height
 
 
 def _find_root(config: ArraysConfig) -> Path:
@@ -75,21 +79,11 @@ def _find_root(config: ArraysConfig) -> Path:
 def _read_images(root: Path, part: str) -> NDArray[np.uint8]:
     """Return images as uint8 [N, 3, S, S]."""
     array = _read(root, part, "images")
-    if array.dtype != np.uint8 or array.ndim not in (3, 4) or len(array) == 0:
-        raise _images_error(root, part, array)
-    if array.ndim == 3:
-        array = np.repeat(array[:, np.newaxis], 3, axis=1)
-    elif array.shape[1] != 3 and array.shape[3] == 3:
-        array = array.transpose(0, 3, 1, 2)
-    _, channels, height, width = array.shape
-    if channels != 3 or height != width or height < _MIN_SIDE:
-        raise _images_error(root, part, _read(root, part, "images"))
-    return np.ascontiguousarray(array)
-
-
-def _images_error(root: Path, part: str, array: NDArray[Any]) -> UserError:
-    where = _describe(root, part, "images")
-    return UserError(f"{where}: {_ALLOWED_IMAGES}; found {array.dtype} {list(array.shape)}")
+    layout = find_layout(array.shape) if array.dtype == np.uint8 and len(array) else None
+    if layout is None or layout.height != layout.width:
+        where, found = _describe(root, part, "images"), f"{array.dtype} {list(array.shape)}"
+        raise UserError(f"{where}: {_ALLOWED_IMAGES}; found {found}")
+    return np.ascontiguousarray(layout.arrange(array))
 
 
 def _read_labels(

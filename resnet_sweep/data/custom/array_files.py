@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.data.custom.arrays import ArraySource, ChainSource, find_layout, is_images
+from resnet_sweep.data.array_layout import find_layout
+from resnet_sweep.data.custom.arrays import ArraySource, ChainSource, check_layout
 from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, Group, make_custom_set
 from resnet_sweep.data.numpy_files import NpzFile, open_npy
@@ -25,7 +26,7 @@ NUM_SEVERITIES = 5
 def read_npy(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     """Read an .npy file of images, with the file of labels that lies beside it, if one does."""
     array = open_npy(path)
-    layout = find_layout(array.shape, array.dtype, str(path))
+    layout = check_layout(array.shape, array.dtype, str(path))
     labels_path = find_labels_file(path)
     labels = None
     told = "without labels"
@@ -50,7 +51,7 @@ def read_npz(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     labels_key, ids_key = (find_key(archive.members, keys) for keys in (LABEL_KEYS, ID_KEYS))
     images_key = _find_images(archive, {labels_key, ids_key})
     array = archive.read(images_key)
-    layout = find_layout(array.shape, array.dtype, f"{path}: {images_key}")
+    layout = check_layout(array.shape, array.dtype, f"{path}: {images_key}")
     labels = ids = None
     if labels_key is not None:
         where = f"{path}: {labels_key}"
@@ -69,7 +70,7 @@ def tell_columns(labels_key: str | None, ids_key: str | None) -> str:
 
 def _find_images(archive: NpzFile, others: set[str | None]) -> str:
     headers = {name: archive.header(name) for name in archive.members if name not in others}
-    found = [n for n, header in headers.items() if is_images(header.shape)]
+    found = [n for n, header in headers.items() if find_layout(header.shape)]
     if len(found) > 1:  # labels as one-hot rows and the like have another type
         found = [name for name in found if headers[name].dtype == np.uint8] or found
     if len(found) != 1:
@@ -87,7 +88,7 @@ def read_corruptions(
     (Hendrycks and Dietterich 2019, arXiv:1903.12261).
     """
     arrays = [open_npy(path) for path in files]
-    layouts = [find_layout(a.shape, a.dtype, str(p)) for a, p in zip(arrays, files, strict=True)]
+    layouts = [check_layout(a.shape, a.dtype, str(p)) for a, p in zip(arrays, files, strict=True)]
     labels_path = folder / LABELS_FILE
     raw = open_npy(labels_path)
     count = len(arrays[0])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnet_sweep.data.custom.array_files import ID_KEYS, LABEL_KEYS, tell_columns
-from resnet_sweep.data.custom.arrays import ArraySource, find_layout
+from resnet_sweep.data.custom.arrays import ArraySource, check_layout
 from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
 from resnet_sweep.data.unpickle import load_pickle
@@ -33,7 +33,7 @@ def read_pickle(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     if not isinstance(array, np.ndarray):
         raise UserError(f"{where}: must be a NumPy array, not {type(array).__name__}")
     plain = np.asarray(array)
-    layout = find_layout(plain.shape, plain.dtype, where)
+    layout = check_layout(plain.shape, plain.dtype, where)
     labels_key, ids_key = (find_key(content, _either(keys)) for keys in (LABEL_KEYS, ID_KEYS))
     labels = ids = None
     if labels_key is not None:
