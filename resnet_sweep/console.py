@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def say(line: str, stream: IO[str] | None = None) -> None:
             os.dup2(nowhere.fileno(), target.fileno())
         if target is sys.stdout and not isinstance(error, BrokenPipeError):
             say(f"error: standard output cannot be written: {error.strerror}", sys.stderr)
+
+
+def command(module: str, *words: str) -> str:
+    """Return a command of the project as one types it."""
+    return shlex.join(["python", "-m", f"resnet_sweep.{module}", *words])
 
 
 def track(items: Sequence[Item], what: str, show: bool = True) -> Iterator[Item]:

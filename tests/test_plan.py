@@ -61,7 +61,7 @@ _SHARES = ("accepted", "over model.max_params")
 
 
 def test_a_space_without_any_fitting_net_names_the_smallest() -> None:
-    with pytest.raises(UserError, match=r"none of 30 proposals.*the smallest has 1,\d\d\d para"):
+    with pytest.raises(UserError, match=r"none of 30 random nets.*the smallest had 1,\d\d\d para"):
         dry_run(*searched("model.max_params=100"), n_trials=10, draws=30)
 
 

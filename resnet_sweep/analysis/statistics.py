@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with Student's t interval (two-sided, 95%); NaN bounds where n is 1.
+    """A mean with Student's t interval (two-sided, 95%); NaN where n is too small for one.
 
     Args:
         sd: sample standard deviation, with n - 1.
@@ -87,7 +87,7 @@ def difference(first: float, second: float) -> float:
 def mean_interval(values: Sequence[float] | Array) -> Interval:
     """Return mean, standard deviation and 95% t interval."""
     data = np.asarray(values, np.float64)
-    n, mean = len(data), float(data.mean())
+    n, mean = len(data), float(data.mean()) if len(data) else math.nan
     if n < 2:
         return Interval(mean, math.nan, n, math.nan, math.nan)
     sd = math.sqrt(_squares(data) / (n - 1))

@@ -14,6 +14,7 @@ from resnet_sweep.errors import (
 
 LR_SCALINGS = ("none", "linear", "sqrt")
 IMPLEMENTATIONS = ("auto", "fused", "foreach")
+ONE_CYCLE_WARMUP = 0.3  # of the run, where warmup_epochs is null
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import SCHEMAS, conf_dir, schema_of, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.config.confirm import DEFAULT_NAME
+from resnet_sweep.console import command
 
 EXPERIMENT = "experiment"
 # conf/config.yaml has the last word on these: they go onto the command line.
@@ -29,16 +29,15 @@ def write_best(
     """
     stem = "best" if name == DEFAULT_NAME else f"best_{name}"
     path = sweep / EXPERIMENT / f"{stem}.yaml"
-    words = ["python", "-m", "resnet_sweep.train", "--config-dir", str(sweep)]
     test = str(config.evaluate_test).lower()
-    words += [f"{EXPERIMENT}={stem}", f"seed={config.seed}", f"evaluate_test={test}"]
-    command = shlex.join(words)
+    words = ["--config-dir", str(sweep), f"{EXPERIMENT}={stem}", f"seed={config.seed}"]
+    again = command("train", *words, f"evaluate_test={test}")
     path.parent.mkdir(exist_ok=True)
-    write_text(path, _text(config, title, command))
-    return path, command
+    write_text(path, _text(config, title, again))
+    return path, again
 
 
-def _text(config: Config, title: str, command: str) -> str:
+def _text(config: Config, title: str, again: str) -> str:
     values = {name: v for name, v in to_dict(config).items() if name not in OF_THE_COMMAND}
     defaults: list[dict[str, Any]] = [
         {f"override /{group}": _option(group, values[group])} for group in SCHEMAS
@@ -46,7 +45,7 @@ def _text(config: Config, title: str, command: str) -> str:
     used = [name for name, part in values["augmentation"].items() if part is not None]
     defaults.append({"override /augmentation": used or "none"})
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
-    return f"# @package _global_\n# {title}\n# Command: {command}\n{body}"
+    return f"# @package _global_\n# {title}\n# Command: {again}\n{body}"
 
 
 def _option(group: str, values: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ report
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.confirmation.stages import run_stage
-from resnet_sweep.console import duration, say
+from resnet_sweep.console import command, duration, say
 from resnet_sweep.errors import ConfigError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import is_sweep
@@ -49,7 +48,7 @@ class Confirming:
         self.options = options
         self.sweep = Path(options.sweep)
         self.folder = self.sweep / options.name
-        go_on = shlex.join(["python", "-m", "resnet_sweep.confirm", *sys.argv[1:]])
+        go_on = command("confirm", *sys.argv[1:])
         self.crew = Crew(options, config, context, go_on)
 
     def run(self) -> None:

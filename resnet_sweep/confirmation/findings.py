@@ -36,8 +36,6 @@ class Seeds:
 
     @property
     def interval(self) -> Interval:
-        if not self.values:
-            return Interval(math.nan, math.nan, 0, math.nan, math.nan)
         return mean_interval(self.values)
 
 

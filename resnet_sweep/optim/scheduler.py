@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from resnet_sweep.config.optim import (
+    ONE_CYCLE_WARMUP,
     ConstantConfig,
     CosineConfig,
     CosineRestartsConfig,
@@ -29,7 +30,9 @@ def lr_fraction(config: SchedulerConfig, step: int, steps_per_epoch: int, epochs
     """
     total = epochs * steps_per_epoch
     if isinstance(config, OneCycleConfig):
-        return one_cycle(config, step, total, _one_cycle_warmup(config, epochs) * steps_per_epoch)
+        way_up = config.warmup_epochs
+        way_up = ONE_CYCLE_WARMUP * epochs if way_up is None else way_up
+        return one_cycle(config, step, total, way_up * steps_per_epoch)
     warmup = round((config.warmup_epochs or 0.0) * steps_per_epoch)
     if step < warmup:
         return (step + 1) / warmup
@@ -75,10 +78,6 @@ def cycle_progress(config: CosineRestartsConfig, step: int, total: int) -> float
     cycle = bisect.bisect_right(ends, step)
     start = ends[cycle - 1] if cycle else 0
     return (step - start) / (ends[cycle] - start)
-
-
-def _one_cycle_warmup(config: OneCycleConfig, epochs: int) -> float:
-    return 0.3 * epochs if config.warmup_epochs is None else config.warmup_epochs
 
 
 def _half_cosine(progress: float) -> float:

@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_sweep.compose import reject_unknown_keys
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError, require
+from resnet_sweep.errors import require
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.extension import old_settings
 from resnet_sweep.sweep.launching import visible_gpus
-from resnet_sweep.sweep.proposal import DataShape, propose
+from resnet_sweep.sweep.proposal import DataShape, Proposal, none_fits, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler
 from resnet_sweep.sweep.space import EPOCHS, SearchSpace
@@ -119,17 +119,12 @@ def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> 
         UserError: none of many draws does.
     """
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    counts: list[int] = []
-    reason: str | None = None
+    proposals: list[Proposal] = []
     for _ in range(TRIAL_DRAWS):
-        proposal = propose(composer, space.suggest(study.ask()), None, shape)
-        verdict, reason = proposal.verdict, proposal.error or reason
-        if verdict.accepted:
+        proposals.append(propose(composer, space.suggest(study.ask()), None, shape))
+        if proposals[-1].verdict.accepted:
             return
-        counts += [] if verdict.num_params is None else [verdict.num_params]
-    unbuildable = "none can be built" if reason is None else f"none can be built: {reason}"
-    least = f"the smallest had {min(counts):,} parameters" if counts else unbuildable
-    raise UserError(f"search space: none of {TRIAL_DRAWS} random nets fits its budget; {least}")
+    raise none_fits(proposals)
 
 
 def plain_values(node: DictConfig) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
+from resnet_sweep.sweep.proposal import DataShape, Proposal, none_fits, propose
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 
@@ -41,9 +40,7 @@ def time_epochs(proposals: Sequence[Proposal], timer: StepTimer, count: int) -> 
     """
     nets = _accepted_by_size(proposals)
     if not nets:
-        sizes = [p.verdict.num_params for p in proposals if p.verdict.num_params is not None]
-        smallest = f"the smallest has {min(sizes):,} parameters" if sizes else "none can be built"
-        raise UserError(f"search space: none of {len(proposals)} proposals is accepted; {smallest}")
+        raise none_fits(proposals)
     chosen = [nets[(2 * i + 1) * len(nets) // (2 * count)] for i in range(count)]
     images = timer.facts.train_images + EVALUATION_SHARE * timer.facts.val_images
     return [images * timer.seconds_per_image(config) for config in chosen]

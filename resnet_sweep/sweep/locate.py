@@ -18,6 +18,7 @@ from optuna.distributions import (
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.claim import differences
 from resnet_sweep.sweep.composer import Composer
@@ -40,7 +41,6 @@ from resnet_sweep.sweep.space import (
 from resnet_sweep.sweep.space_parsing import members, to_text, to_value
 
 _LR_SCALING = ("optimizer", "optimizer.lr_scaling")
-ONE_CYCLE_WARMUP = 0.3  # of the run, where warmup_epochs is null
 
 
 class OutsideSpace(UserError):

@@ -5,7 +5,7 @@ Free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,15 @@ def propose(
     except UserError as error:
         return Proposal(None, UNBUILDABLE, str(error))
     return Proposal(config, judge(config, shape.num_classes, shape.image_size))
+
+
+def none_fits(proposals: Sequence[Proposal]) -> UserError:
+    """Return what to say where no proposal is accepted."""
+    sizes = [p.verdict.num_params for p in proposals if p.verdict.num_params is not None]
+    reasons = [proposal.error for proposal in proposals if proposal.error]
+    unbuildable = f"none can be built{f': {reasons[-1]}' if reasons else ''}"
+    least = f"the smallest had {min(sizes):,} parameters" if sizes else unbuildable
+    return UserError(f"search space: none of {len(proposals)} random nets fits its budget; {least}")
 
 
 def _over_budget(

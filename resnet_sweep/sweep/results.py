@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from resnet_sweep.console import command
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.sweep.composer import Composer
@@ -45,12 +45,12 @@ def describe_best(
 ) -> str:
     """Return a line for each of the best trials, with the command that trains it again."""
     lines = []
-    for trial, command in zip(best, retrain, strict=True):
+    for trial, again in zip(best, retrain, strict=True):
         pairs = zip(objectives, trial.values or [], strict=True)
         values = ", ".join(f"{name} {value:.6g}" for name, value in pairs)
         where = trial.user_attrs.get(EXTENDED_FROM, folder / RUNS / str(trial.number))
         lines += [f"best: trial {trial.number} in {where}: {values}"]
-        lines += [f"  again: {command}"]
+        lines += [f"  again: {again}"]
     return "\n".join(lines)
 
 
@@ -64,4 +64,4 @@ def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) 
     if ACCEPTED in trial.user_attrs:  # a repeat has a seed of its own
         last["seed"] = f"seed={trial.user_attrs[ACCEPTED]['seed']}"
     kept = [override for key, override in last.items() if key not in QUIET]
-    return shlex.join(["python", "-m", "resnet_sweep.train", *kept])
+    return command("train", *kept)

@@ -118,15 +118,10 @@ def base_values(config: Config) -> dict[str, Any]:
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
-        *_changes(_described(old), _described(new)),
+        *config_changes(_described(old), _described(new)),
         *config_changes(old.base, new.base),
-        *_changes(_questions(old), _questions(new)),
+        *config_changes(_questions(old), _questions(new)),
     ]
-
-
-def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return how two configurations, as base_values gives them, differ in what they train."""
-    return _changes(old, new)
 
 
 def refuse_changes(folder: Path, new: SweepSettings, changes: list[str]) -> NoReturn:
@@ -146,7 +141,7 @@ def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
         if before[key] != after[key]:  # another one has other options
             before, after = ({name: str(each[key]).rpartition(".")[2]} for each in (before, after))
             path = "hydra.sweeper"
-        changes += _changes(before, after, f"{path}.")
+        changes += config_changes(before, after, f"{path}.")
     return changes
 
 
@@ -163,7 +158,12 @@ def _questions(settings: SweepSettings) -> dict[str, Any]:
     }
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any], group: str = "") -> list[str]:
+def config_changes(old: dict[str, Any], new: dict[str, Any], group: str = "") -> list[str]:
+    """Return how two configurations, as base_values gives them, differ in what they train.
+
+    Args:
+        group: what stands before each field.
+    """
     return [
         f"{group}{path} was {_shown(before)}, is {_shown(after)}"
         for path, before, after in differences(old, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
-from resnet_sweep.console import say
+from resnet_sweep.console import command, say
 from resnet_sweep.data.dataset import check_ahead, count_classes
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
@@ -271,4 +270,4 @@ def _changed_command(*changes: str, without: tuple[str, ...] = ()) -> str:
     """Return this program's command line with other overrides."""
     gone = {*without, *(change.partition("=")[0] for change in changes)}
     kept = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") not in gone]
-    return shlex.join(["python", "-m", "resnet_sweep.train", *kept, *changes])
+    return command("train", *kept, *changes)
