@@ -154,13 +154,13 @@ def _why_no_model(run_dir: Path) -> str:
     runs = runs or sorted(path.parent for path in run_dir.glob(f"*/{MODEL}"))
     if runs:
         return f"it holds {len(runs)} run folders; name one of them, such as {runs[0]}"
-    return f"nor a {CONFIG}; it is not a run folder"
+    return f"it has no {CONFIG} either, so it is not a run folder"
 
 
 def _read_statistic(path: Path, name: str, value: Any) -> torch.Tensor:
     is_three = isinstance(value, torch.Tensor) and tuple(value.shape) == (3,)
     if not is_three or not value.isfinite().all() or (name == "std" and value.min() <= 0):
-        raise RunFolderError(f"{path}: {name} must be three finite numbers, one a channel")
+        raise RunFolderError(f"{path}: {name} must be three finite numbers, one for each channel")
     statistic: torch.Tensor = value.float()
     return statistic
 

@@ -124,7 +124,7 @@ def test_what_was_taken_over_or_is_damaged_is_told(tmp_path: Path) -> None:
     ("rows", "objectives", "problem"),
     [
         ([_lr(0.1, 0.9, state="failed")], ("val_accuracy",), "none of its trials has completed"),
-        ([_lr(0.1, 0.9)], ("num_params",), "say nothing of validation"),
+        ([_lr(0.1, 0.9)], ("num_params",), "are none of validation"),
         (
             [_lr(0.1, 0.9), _lr(0.2, 0.8, result={"data_fingerprint": "beef"})],
             ("val_accuracy",),

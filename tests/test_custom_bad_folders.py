@@ -14,7 +14,9 @@ from PIL import Image
 def test_labels_of_another_length_beside_an_array(tmp_path: Path) -> None:
     np.save(tmp_path / "x_data.npy", IMAGES)
     np.save(tmp_path / "x_labels.npy", LABELS[:5])
-    check_refused(tmp_path, "must have one label an image; has 5 for 6", tmp_path / "x_labels.npy")
+    check_refused(
+        tmp_path, "must have one label for each image; has 5 for 6", tmp_path / "x_labels.npy"
+    )
 
 
 def test_several_sets_in_a_folder_are_listed(tmp_path: Path) -> None:

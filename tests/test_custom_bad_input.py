@@ -73,7 +73,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "list.pkl": (_pickled([1, 2]), "must be a pickled dict with b'data', not list"),
     "no_data.pkl": (_pickled({b"labels": [1], 10**5000: 1}), "must be a dict with b'data'"),
     "data_list.pkl": (_batch(data=[[1, 2]]), "must be a NumPy array, not list"),
-    "labels_short.pkl": (_batch(labels=[0, 1]), "'labels': must have one label an image; has 2"),
+    "labels_short.pkl": (
+        _batch(labels=[0, 1]),
+        "'labels': must have one label for each image; has 2",
+    ),
     "labels_high.pkl": (
         _batch(labels=[0, 1, 2, 1, 0, 1]),
         "'labels'[2]: label must be from 0 to 1",
@@ -93,7 +96,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     ),
     "ids_twice.pkl": (_batch(ids=[5, 6, 7, 8, 6, 9]), "'ids'[4]: repeats the ID '6' of [1]"),
     "ids_odd.pkl": (_batch(ids=[5, 6, None, 8, 6, 9]), "'ids'[2]: must be an integer or text"),
-    "ids_short.pkl": (_batch(ids=[5]), "'ids': must have one ID an image; has 1 for 6 images"),
+    "ids_short.pkl": (
+        _batch(ids=[5]),
+        "'ids': must have one ID for each image; has 1 for 6 images",
+    ),
     "empty.pkl": (_batch(data=IMAGES[:0], labels=[]), "is empty"),
     "float.pkl": (_batch(data=IMAGES / 255), "images must be uint8"),
     "rows.pkl": (_batch(data=IMAGES.reshape(6, -1)[:, 1:]), "images must be uint8"),

@@ -108,7 +108,7 @@ def test_wrong_images_are_refused(tmp_path: Path, images: Any, found: str) -> No
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS[:5], "must have 6 labels, one an image; has 5"),
+        (LABELS[:5], "must have 6 labels, one for each image; has 5"),
         (LABELS - 1, "labels must be from 0 to .*; found -1"),
         (LABELS.astype(float), r"labels must be integers \[N\]; found float64 \[6\]"),
         (LABELS[:, None], r"labels must be integers \[N\]; found int64 \[6, 1\]"),

@@ -97,7 +97,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown log": (_append('{"op_code":99}'), "journal.log: line "),
     "no log": (_append("[]"), "journal.log: line "),
     "settings": (_lose("settings.json"), "settings.json: is missing"),
-    "journal": (_lose(JOURNAL), "s/runs: holds trainings, but the study no trial"),
+    "journal": (_lose(JOURNAL), "s/runs: holds runs, but the study has no trial"),
     "other id": (lambda f: write_text(f / "sweep_id", "x"), "s/sweep_id: is not the id"),
 }
 

@@ -96,7 +96,7 @@ def _refused(folder: Path) -> str:
 
 def test_what_is_missing_is_said(run: Path, tmp_path: Path) -> None:
     assert _refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: there is no such run folder"
-    assert "has no model.pt: nor a config.json" in _refused(tmp_path)
+    assert "has no model.pt: it has no config.json either" in _refused(tmp_path)
     shutil.copytree(run, tmp_path / "runs" / "3")
     assert f"name one of them, such as {tmp_path / 'runs' / '3'}" in _refused(tmp_path)
     incomplete = tmp_path / "incomplete"

@@ -66,6 +66,6 @@ class MeasureConfig(EffectsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(bool(self.experiments), "experiments", self.experiments, "must name some")
+        require(bool(self.experiments), "experiments", self.experiments, "must name at least one")
         twice = len(set(self.experiments)) < len(self.experiments)
         require(not twice, "experiments", self.experiments, "must name each once")

@@ -86,7 +86,7 @@ def select(
 def _validation_objective(sweep: Sweep) -> str:
     found = [name for name in sweep.record.objectives if name.startswith("val_")]
     named = ", ".join(sweep.record.objectives)
-    allowed = f"its objectives ({named}) say nothing of validation: nothing can be confirmed"
+    allowed = f"its objectives ({named}) are none of validation: nothing can be confirmed"
     require(bool(found), "sweep", sweep.folder, allowed)
     return found[0]
 

@@ -95,7 +95,8 @@ def _read_labels(
         found = f"found {labels.dtype} {list(labels.shape)}"
         raise UserError(f"{where}: labels must be integers [N]; {found}")
     if num_images is not None and len(labels) != num_images:
-        raise UserError(f"{where}: must have {num_images} labels, one an image; has {len(labels)}")
+        allowed = f"must have {num_images} labels, one for each image"
+        raise UserError(f"{where}: {allowed}; has {len(labels)}")
     low, high = int(labels.min()), int(labels.max())
     top = 2**31 - 1 if num_classes is None else num_classes - 1
     if low < 0 or high > top:

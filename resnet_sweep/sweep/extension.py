@@ -58,7 +58,7 @@ def find_extension(
         known, unjudged = _judged_anew(folder, known, objectives, rungs)
     if unjudged and not known:
         asked, before = to_text(objectives), to_text(old.objectives)
-        allowed = f"{EXTEND_FROM}={folder} was judged by {before}, and no trial can be by this"
+        allowed = f"{EXTEND_FROM}={folder} was judged by {before}; no trial of it can be judged so"
         raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {unjudged[0]}")
     moved, outside = extend_from(space, composer, known)
     return Extension(folder, moved, [*left_out, *unjudged, *outside])

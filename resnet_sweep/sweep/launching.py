@@ -242,7 +242,9 @@ class LaunchedWorker:
                 subprocess.run(["scancel", job.name], capture_output=True, timeout=60)
 
     def last_words(self) -> str:
-        return self._error or f"it left no word; it was {self._lock.read_text() or 'not begun'}"
+        word = self._lock.read_text()
+        began = f"it was {word}" if word else "it had not begun"
+        return self._error or f"it left no message; {began}"
 
 
 def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) -> str:

@@ -64,10 +64,10 @@ def check_study(folder: Path, study: optuna.Study) -> None:
     trials = len(study.get_trials(deepcopy=False))
     settings, runs = folder / SETTINGS, folder / RUNS
     if trials and not settings.exists():
-        lost = f"is missing, and alone tells what the study's {trials} trials were drawn from"
+        lost = f"is missing; nothing else tells what the study's {trials} trials were drawn from"
         raise RecordError(f"{settings}: {lost}; {_WAY_OUT}")
     if not trials and _has_trained(folder):
-        lost = "holds trainings, but the study no trial; its storage is lost"
+        lost = "holds runs, but the study has no trial: its storage is lost"
         raise RecordError(f"{runs}: {lost}; {_WAY_OUT}")
 
 

@@ -189,7 +189,7 @@ class SweeperConfig:
             value = getattr(self, name)
             require_number(f"hydra.sweeper.{name}", value, 0, open_low=True, or_null=True)
         rising = all(a < b for a, b in zip(self.rungs, self.rungs[1:], strict=False))
-        allowed = "must rise, from 1 epoch on"
+        allowed = "must rise, the first at least 1"
         first = min(self.rungs, default=1)
         require(rising and first >= 1, "hydra.sweeper.rungs", self.rungs, allowed)
 

@@ -102,7 +102,9 @@ def _check_branches(entries: list[_Entry]) -> None:
 def _line(key: str, value: Any) -> Override:
     override = parse_override(f"{key}={to_text(value)}")
     if override.package is not None:
-        raise UserError(f"{key}: is named so by the search space; write {override.key_or_group}")
+        raise UserError(
+            f"{key}: is a name that the search space gives; write {override.key_or_group}"
+        )
     return override
 
 
@@ -240,7 +242,7 @@ def _ordered(parameters: list[Parameter]) -> tuple[Parameter, ...]:
         open_keys = {parameter.key for parameter in waiting}
         ready = [p for p in waiting if p.condition is None or p.condition.key not in open_keys]
         if not ready:
-            raise UserError(f"search_space: {waiting[0].name} waits for itself")
+            raise UserError(f"search_space: {waiting[0].name} depends on itself")
         ordered += ready
         waiting = [parameter for parameter in waiting if parameter not in ready]
     return tuple(ordered)

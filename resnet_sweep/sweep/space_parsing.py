@@ -55,10 +55,10 @@ def _check_tags(override: Override, text: str) -> None:
     """Refuse a misspelt `log`, or one that Optuna would pass over: the space would be linear."""
     value = override.value()
     if isinstance(value, IntervalSweep):
-        unknown, allowed = sorted(value.tags - {"log"}), "an interval has log alone"
+        unknown, allowed = sorted(value.tags - {"log"}), "an interval takes log alone"
     else:
         unknown = sorted(value.tags) if isinstance(value, Sweep) else []
-        allowed = "only an interval has one, log"
+        allowed = "only an interval takes one, log"
     if unknown:
         raise ConfigError(override.key_or_group, text, f"has the tag {unknown[0]}: {allowed}")
 

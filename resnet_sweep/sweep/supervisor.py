@@ -186,7 +186,7 @@ class Supervisor:
         if slot.deaths >= MAX_DEATHS:
             self._give_up(index, f"worker {index} has died {slot.deaths} times in a row ({words})")
             return
-        self.status.say(f"worker {index} has died ({words}); another takes its trial up again")
+        self.status.say(f"worker {index} has died ({words}); another one goes on with its trial")
 
     def _note_stop(self, index: int, slot: Slot) -> None:
         """Bound how often a worker is started again that somebody else stops."""

@@ -237,7 +237,7 @@ class Sweeping:
         try:
             supervise(supervisor, n_jobs, self._command())
         except TooManyFailures as error:
-            say(f"hydra.sweeper.max_failure_rate is passed: {error}", sys.stderr)
+            say(f"hydra.sweeper.max_failure_rate is exceeded: {error}", sys.stderr)
             sys.exit(1)
         if supervisor.timed_out:
             say(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")

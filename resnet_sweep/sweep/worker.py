@@ -185,14 +185,16 @@ class Worker:
             UserError: most were no duplicates: what the space holds does not fit.
         """
         bound = f"hydra.sweeper.max_rejections={self._settings.max_rejections}"
-        many = f"{bound}: so many proposals in a row were turned away"
+        many = f"{bound}: so many proposals in a row were rejected"
         if 2 * self._book.duplicates > self._rejected_in_a_row:
             most = f"{self._book.duplicates} of them as duplicates"
             return Ending("done", f"the search space is exhausted; {many}, {most}")
         self._book.ledger.refresh()
         smallest = self._book.ledger.smallest_rejected
-        least = "none could be built" if smallest is None else f"the smallest had {smallest:,}"
-        raise UserError(f"{many}; of parameters {least}")
+        least = "no net could be built"
+        if smallest is not None:
+            least = f"the smallest net had {smallest:,} parameters"
+        raise UserError(f"{many}; {least}")
 
     def _train(self, trial: Trial, config: Config) -> None:
         def give_up(outcome: Outcome) -> None:

@@ -93,7 +93,7 @@ def _as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[
     if isinstance(values, np.ndarray):
         flat = values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
         if flat.ndim != 1 or flat.dtype.kind not in "iuUS":
-            allowed = f"must be integers or text [N], one {what} an image"
+            allowed = f"must be integers or text [N], one {what} for each image"
             raise UserError(f"{where}: {allowed}; found {values.dtype} {list(values.shape)}")
         column: Sequence[Any] = np.asarray(flat)  # type: ignore[assignment]
     elif isinstance(values, (list, tuple)):
@@ -102,7 +102,7 @@ def _as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[
         raise UserError(f"{where}: must be a list or an array, not {type(values).__name__}")
     if len(column) != num_images:
         found = f"has {len(column)} for {num_images} images"
-        raise UserError(f"{where}: must have one {what} an image; {found}")
+        raise UserError(f"{where}: must have one {what} for each image; {found}")
     return column
 
 
