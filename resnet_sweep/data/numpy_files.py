@@ -84,13 +84,13 @@ class NpzFile:
 
     def header(self, name: str) -> Header:
         """Return what an array claims to be; its file's size has been compared."""
-        with _one_line(self._where(name)), self._open(name) as file:
+        with self._open(name) as file:
             return _read_header(file, self._where(name), self.members[name].file_size)
 
     def read(self, name: str) -> NDArray[Any]:
         header = self.header(name)
         self._check_bomb(name)
-        with _one_line(self._where(name)), self._open(name) as file:
+        with self._open(name) as file:
             array = np.empty(header.num_bytes, np.uint8)
             file.read(header.offset)
             _fill(file, array)
@@ -98,8 +98,16 @@ class NpzFile:
         order: Any = "F" if header.is_fortran else "C"
         return array.view(header.dtype).reshape(header.shape, order=order)
 
-    def _open(self, name: str) -> IO[bytes]:
-        return zipfile.ZipFile(self.path).open(self.members[name])
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a member; whatever a damaged one raises becomes a UserError."""
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.members[name]) as file:
+                yield file
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{self._where(name)}: damaged ({why(error)[:120]})") from None
 
     def _where(self, name: str) -> str:
         return f"{self.path}: {self.members[name].filename}"
@@ -112,17 +120,6 @@ class NpzFile:
         if member.file_size > MAX_FREE_BYTES and ratio > MAX_RATIO:
             claim = f"{member.compress_size} bytes claim to hold {member.file_size}"
             raise UserError(f"{self._where(name)}: refused as a decompression bomb: {claim}")
-
-
-@contextmanager
-def _one_line(where: str) -> Iterator[None]:
-    """Turn whatever a damaged member raises into a UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{where}: damaged ({why(error)[:120]})") from None
 
 
 def _check_name(path: Path, name: str) -> None:
