@@ -17,8 +17,8 @@ def main() -> None:
     """Report accuracy on shifted images; see --help."""
     with one_line_errors():
         options = read_options("shift", ShiftConfig)
-        from resnet_sweep.robustness.measure import measure  # these bring torch
-        from resnet_sweep.robustness.report import print_report, write_report
+        from resnet_sweep.shifting.measure import measure  # these bring torch
+        from resnet_sweep.shifting.report import print_report, write_report
 
         folder = Path(options.output).expanduser()
         check_new_folder(folder)

@@ -26,7 +26,7 @@ ARGUMENTS = {
 # The last thing that each writes, into a file that is open by then.
 LAST = {
     "predict": ("resnet_sweep.prediction.sheets", "draw_sheets"),
-    "shift": ("resnet_sweep.robustness.report", "save_figure"),
+    "shift": ("resnet_sweep.shifting.report", "save_figure"),
     "export": ("resnet_sweep.atomic", "os.fsync"),
 }
 

@@ -14,7 +14,7 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.forecast import Proposal, draw_proposals, time_epochs
-from resnet_sweep.sweep.plan import FEWEST_EPOCHS, divide, make_plan
+from resnet_sweep.sweep.hours import FEWEST_EPOCHS, divide, make_plan
 from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 

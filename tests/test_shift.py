@@ -25,10 +25,10 @@ from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.scoring import Accuracy
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.robustness.measure import measure
-from resnet_sweep.robustness.report import write_report
-from resnet_sweep.robustness.scores import ALL_CORRUPTIONS, ModelScores, Row
 from resnet_sweep.shift import main
+from resnet_sweep.shifting.measure import measure
+from resnet_sweep.shifting.report import write_report
+from resnet_sweep.shifting.scores import ALL_CORRUPTIONS, ModelScores, Row
 from resnet_sweep.trained_net import load_net
 from resnet_sweep.trial import run_trial
 

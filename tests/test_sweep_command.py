@@ -21,8 +21,8 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.errors import UserError
 from resnet_sweep.sweep import sweeping as sweeping_module
 from resnet_sweep.sweep.endings import Ending
+from resnet_sweep.sweep.hours import HoursPlan, make_plan
 from resnet_sweep.sweep.ledger import EXTENDED_FROM
-from resnet_sweep.sweep.plan import Plan, make_plan
 from resnet_sweep.sweep.settings import read_settings
 from resnet_sweep.sweep.step_timing import DataFacts
 from resnet_sweep.sweep.sweeping import Sweeping
@@ -144,7 +144,7 @@ def _interrupt(*_: object) -> None:
 
 def _plan_a_second_an_epoch(
     _space: object, _composer: object, hours: float, num_gpus: int, *fixed: Any
-) -> Plan:
+) -> HoursPlan:
     facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
     return make_plan(hours, 1.0, facts, num_gpus, *fixed)
 

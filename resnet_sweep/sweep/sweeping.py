@@ -33,8 +33,8 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
 from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
+from resnet_sweep.sweep.hours import plan_hours
 from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, is_local, visible_gpus
-from resnet_sweep.sweep.plan import plan_hours
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
     RESULTS,

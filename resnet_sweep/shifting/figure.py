@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from resnet_sweep.analysis.style import CYCLE, GREY, new_figure, plain
 from resnet_sweep.analysis.terminal import printable
 from resnet_sweep.prediction.scoring import Accuracy
-from resnet_sweep.robustness.scores import (
+from resnet_sweep.shifting.scores import (
     ALL_CORRUPTIONS,
     CLEAN,
     CORRUPTION,

@@ -18,8 +18,8 @@ from resnet_sweep.console import page, say
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.environment import git_commit, versions
 from resnet_sweep.prediction.scoring import Accuracy
-from resnet_sweep.robustness.figure import draw_report
-from resnet_sweep.robustness.scores import INTERVAL, ModelScores, Report, Row
+from resnet_sweep.shifting.figure import draw_report
+from resnet_sweep.shifting.scores import INTERVAL, ModelScores, Report, Row
 
 SCHEMA_VERSION = 1
 STEM = "shift"

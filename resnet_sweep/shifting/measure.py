@@ -21,7 +21,8 @@ from resnet_sweep.data.custom import CustomSet, read_custom
 from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.predicting import predict
 from resnet_sweep.prediction.scoring import Accuracy, measure_accuracy
-from resnet_sweep.robustness.scores import (
+from resnet_sweep.run_data import compare_fingerprint, read_run_data
+from resnet_sweep.shifting.scores import (
     CLEAN,
     CORRUPTION,
     CUSTOM,
@@ -32,7 +33,6 @@ from resnet_sweep.robustness.scores import (
     make_row,
     mean_row,
 )
-from resnet_sweep.run_data import compare_fingerprint, read_run_data
 from resnet_sweep.trained_net import TrainedNet, load_net
 
 

@@ -24,7 +24,7 @@ SMALLEST_SUBSET = 1000
 
 
 @dataclass(frozen=True)
-class Plan:
+class HoursPlan:
     """What fits into the hours.
 
     Args:
@@ -48,7 +48,7 @@ def plan_hours(
     n_trials: int | None = None,
     epochs: int | None = None,
     rungs: Sequence[int] = (),
-) -> Plan:
+) -> HoursPlan:
     """Measure a few steps of a few accepted nets and plan trials and epochs.
 
     Args:
@@ -74,7 +74,7 @@ def make_plan(
     n_trials: int | None = None,
     epochs: int | None = None,
     rungs: Sequence[int] = (),
-) -> Plan:
+) -> HoursPlan:
     """Divide the epochs that fit between trials and length, unless one of them is given."""
     n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs, sum(rungs))
     where = f"this {facts.device}" if devices == 1 else f"each of {devices} {facts.device} devices"
@@ -94,7 +94,7 @@ def make_plan(
             f"train.epochs={FEWEST_EPOCHS}",
             f"hydra.sweeper.n_trials={FEWEST_TRIALS}",
         )
-    return Plan(n_trials, epochs, epoch_seconds, "\n".join(lines), smaller)
+    return HoursPlan(n_trials, epochs, epoch_seconds, "\n".join(lines), smaller)
 
 
 def divide(
