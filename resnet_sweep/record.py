@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = Parser("python -m resnet_sweep.record", DESCRIPTION)
     parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
-    options = parser.parse_args(arguments)
     with one_line_errors():
+        options = parser.parse_args(arguments)
         from resnet_sweep.effects.record_page import write_record  # brings pandas
 
         write_record(options.folder, options.page)

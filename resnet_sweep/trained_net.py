@@ -76,8 +76,7 @@ def load_net(run_dir: Path, device: str = "auto", precision: str | None = None) 
     Raises:
         UserError: says what the folder lacks, or that the device is not on this machine.
     """
-    content = _read_content(run_dir)
-    config = _read_run_config(run_dir / MODEL, content)
+    content, config = _read(run_dir)
     return _trained_net(run_dir, content, config, choose_net_execution(config, device, precision))
 
 
@@ -87,15 +86,16 @@ def load_net_on(run_dir: Path, execution: Execution) -> TrainedNet:
     Raises:
         UserError: says what the folder lacks.
     """
+    content, config = _read(run_dir)
+    return _trained_net(run_dir, content, config, execution)
+
+
+def _read(run_dir: Path) -> tuple[dict[str, Any], Config]:
     content = _read_content(run_dir)
-    return _trained_net(run_dir, content, _read_run_config(run_dir / MODEL, content), execution)
-
-
-def _read_run_config(path: Path, content: dict[str, Any]) -> Config:
     try:
-        return from_dict(content["config"])
+        return content, from_dict(content["config"])
     except UserError as error:
-        raise RunFolderError(f"{path}: {error}") from error
+        raise RunFolderError(f"{run_dir / MODEL}: {error}") from error
 
 
 def _trained_net(

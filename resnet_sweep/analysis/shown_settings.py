@@ -33,8 +33,7 @@ def shown_settings(
 
 
 def _as_built(settings: dict[str, Any]) -> dict[str, str]:
-    """Return settings as texts; `widths` counts for nothing where `base_width` is
-    set, and `width_factor` where it is not."""
+    """Return settings as texts, without those that have no say beside `base_width`."""
     texts = {name: text_of(value) for name, value in settings.items()}
     if texts.get("model.base_width"):
         texts[WIDTHS] = ""

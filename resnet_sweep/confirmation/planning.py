@@ -148,20 +148,12 @@ def _check_baseline(options: ConfirmConfig, baseline: Config | None, facts: Data
 
 def choose_runs(plan: Plan) -> list[PlannedRun]:
     """Return the trainings on the fresh split."""
-    return [
-        run
-        for candidate, seeds in zip(plan.candidates, plan.choose_seeds, strict=True)
-        for run in _on_split(candidate, seeds, plan.split_seed)
-    ]
+    return _on_split(plan.candidates, plan.choose_seeds, plan.split_seed)
 
 
 def over_promise_runs(plan: Plan) -> list[PlannedRun]:
     """Return the trainings on the sweep's own split."""
-    return [
-        run
-        for candidate, seeds in zip(plan.candidates, plan.over_promise_seeds, strict=False)
-        for run in _on_split(candidate, seeds, None)
-    ]
+    return _on_split(plan.candidates, plan.over_promise_seeds, None)
 
 
 def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
@@ -177,11 +169,17 @@ def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
     return runs + [_tested(name, baseline, seed) for seed in plan.baseline_seeds]
 
 
-def _on_split(candidate: Candidate, seeds: list[int], split_seed: int | None) -> list[PlannedRun]:
-    config = quiet(from_dict(candidate.config))
-    if split_seed is not None:
-        config = replace(config, data=replace(config.data, split_seed=split_seed))
-    return [PlannedRun(candidate.label, replace(config, seed=seed)) for seed in seeds]
+def _on_split(
+    candidates: list[Candidate], seeds: list[list[int]], split_seed: int | None
+) -> list[PlannedRun]:
+    """Return the runs of the first candidates, on another split where one is given."""
+    runs = []
+    for candidate, own in zip(candidates, seeds, strict=False):
+        config = quiet(from_dict(candidate.config))
+        if split_seed is not None:
+            config = replace(config, data=replace(config.data, split_seed=split_seed))
+        runs += [PlannedRun(candidate.label, replace(config, seed=seed)) for seed in own]
+    return runs
 
 
 def _tested(label: str, config: Config, seed: int) -> PlannedRun:
