@@ -29,7 +29,7 @@ PED_ANOVA_TRIALS = 1000
 FANOVA_TRIALS = 300
 PED_ANOVA_PERMUTATIONS = 100
 FANOVA_PERMUTATIONS = 20
-# Below, the 95% quantile is an interpolation between the last few: the largest is taken.
+# With fewer the largest is taken: a 95% quantile would lie between the last two.
 MIN_FOR_QUANTILE = 100
 MIN_TRIALS = 20
 

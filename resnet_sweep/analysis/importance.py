@@ -23,7 +23,7 @@ F_TEST_PERMUTATIONS = 500
 MIN_RESIDUAL = 8
 MIN_CONFIGURATIONS = 8
 MIN_OTHERS = 3
-# Of a sum of squares, what is nothing but rounding: some objectives are exact functions.
+# A smaller share of a sum of squares is rounding: some objectives are exact functions.
 ROUNDING = 1e-12
 Matrix = npt.NDArray[np.floating[Any]]
 

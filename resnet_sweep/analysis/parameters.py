@@ -23,7 +23,7 @@ MAX_LEVELS = 8
 LOG_RATIO = 20.0
 NO_VALUE = "null"
 UNGUIDED = ("random", "grid", "qmc", "bruteforce")
-# Groups whose option brings its own meaning and range of a setting of the same name.
+# Groups whose options each give a setting of one name their own meaning and range.
 BRANCHES = {"optimizer": "optimizer", "scheduler": "scheduler"}
 BRANCHED_SETTINGS = {"regularization.weight_decay": "optimizer"}
 

@@ -14,7 +14,7 @@ from scipy.special import bdtr, ndtri, stdtr, stdtrit
 SIGNIFICANCE = 0.05
 LEVEL = 1 - SIGNIFICANCE
 BOOTSTRAP_DRAWS = 10_000
-# Of the numbers that are subtracted, what is nothing but rounding.
+# A difference that is a smaller share of its numbers is rounding.
 ROUNDING = 1e-12
 Array = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]

@@ -114,7 +114,7 @@ def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     return columns
 
 
-# There also where no configuration could be read.
+# Columns that are there even where no configuration could be read.
 ALWAYS = ("seed", "data", "augmentation")
 _TRIAL_COLUMNS = (
     ("trial", "number", "Int64"),

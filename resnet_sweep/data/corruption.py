@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnet_sweep.config.shift import CORRUPTIONS, NUM_STRENGTHS
 
-# Pixels in [0, 1] of a whole data set would take gigabytes.
+# Images at once: a whole data set of floats would take gigabytes.
 CHUNK = 500
 
 NOISE_SD = (0.04, 0.06, 0.08, 0.09, 0.10)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from resnet_sweep.errors import UserError, why
 
 NPY_MAGIC = b"\x93NUMPY"
-# Photographs shrink a little, drawings tenfold; what shrinks more, and is large, is a bomb.
+# Photographs shrink a little, drawings tenfold. Large content that shrinks more is a bomb.
 MAX_RATIO = 100
 MAX_FREE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 10_000  # as numpy.load's max_header_size

@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 
 from resnet_sweep.config.muon import MuonConfig
 
-# Of the quintic whose slope at zero is steep (Jordan et al. 2024).
+# The polynomial of degree five of Jordan et al. 2024, steep at zero.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 EPS = 1e-7
 

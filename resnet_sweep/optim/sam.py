@@ -50,7 +50,7 @@ class SharpnessAware:
         self.adaptive = adaptive
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._parameters = [(p, name.endswith("bias")) for name, p in named]
-        # Whatever a forward pass counts, above all the statistics of normalisation layers.
+        # What a forward pass changes, above all the statistics of normalisation layers.
         self._buffers = list(model.buffers())
 
     @contextmanager

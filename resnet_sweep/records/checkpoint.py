@@ -30,7 +30,7 @@ CHECKPOINT_KEYS = {
     "rng",
     "data_fingerprint",
 }
-# Of runs that use them alone.
+# Only in checkpoints of runs that use them.
 OPTIONAL_KEYS = {"lookahead", "swa"}
 
 log = logging.getLogger(__name__)

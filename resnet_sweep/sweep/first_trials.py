@@ -20,7 +20,7 @@ from resnet_sweep.sweep.status import Say, say_some
 
 # Tried where nothing is named; what lies outside the space is left out.
 DEFAULT_SOURCES = ("source",)
-# The sweep has its own; an experiment is trained anew, with these.
+# An experiment is trained anew, with the sweep's own values of these.
 _OF_THE_SWEEP = ("data.", "train.epochs", "seed")
 
 

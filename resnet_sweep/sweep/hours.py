@@ -15,7 +15,7 @@ from resnet_sweep.sweep.space import SearchSpace
 from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 
 DRAWS = 100
-# The sweep that a day-long budget is measured by, and the least that is worth its while.
+# The usual sweep, and the smallest one that is worth its while.
 USUAL_TRIALS, USUAL_EPOCHS = 100, 30
 FEWEST_TRIALS, FEWEST_EPOCHS = 30, 10
 MOST_EPOCHS = 200

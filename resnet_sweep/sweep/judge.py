@@ -13,7 +13,7 @@ from resnet_sweep.config.model import ModelConfig, ResNetConfig
 from resnet_sweep.errors import UserError
 from resnet_sweep.model.budget import Cost, measure_cost
 
-# What changes where and how fast a run goes, what it shows, or only a name.
+# Fields that change where and how fast a run goes, what it shows, or only a name.
 _WITHOUT_EFFECT = {
     "": ("resume", "evaluate_test"),
     "train": (

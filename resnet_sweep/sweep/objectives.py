@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
 
-# Known after each epoch, so that a pruner can compare.
+# Objectives that are known after each epoch, so that a pruner can compare.
 PER_EPOCH = ("val_accuracy", "val_loss")
 
 

@@ -17,7 +17,7 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.ledger import ACCEPTED, EXTENDED_FROM
 from resnet_sweep.sweep.space import SearchSpace
 
-# What a sweep switches off for all of its trials, and a single run wants.
+# Fields that a sweep switches off for its trials and a single run wants.
 QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")
 RESULTS = "optimization_results.yaml"
 

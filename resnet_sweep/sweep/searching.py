@@ -36,7 +36,7 @@ from resnet_sweep.sweep.schema import (
 from resnet_sweep.sweep.space import SearchSpace, describe_distribution, every_value
 
 SAMPLER = "hydra.sweeper.sampler"
-# The least that Optuna works with, which it does not check itself.
+# The least that Optuna works with; it does not check this itself.
 _LEAST = {"seed": 0, "n_startup_trials": 0, "n_ei_candidates": 1}
 _MOST_SEED = 2**32 - 1
 _WHITELIST = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")

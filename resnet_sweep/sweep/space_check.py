@@ -15,7 +15,7 @@ from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes
 from resnet_sweep.sweep.space_parsing import members, to_text
 
 RANDOM_TRIES = 20
-# Of the data, what only the training sees.
+# The fields of the data that only the training sees.
 _UNJUDGED = ("data.train_subset",)
 _WHY_ONE = "it decides by which images a trial is judged"
 

@@ -176,7 +176,7 @@ def _operation(name: str) -> Callable[..., Any]:
 
 
 _operations = {name: _operation(name) for name in BaseStorage.__abstractmethods__}
-# Optuna asks for a BaseStorage; its operations are the same fifteen lines of delegation.
+# Optuna asks for a BaseStorage, whose operations all delegate alike.
 PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operations)
 
 

@@ -32,7 +32,7 @@ from resnet_sweep.sweep.settings import SweepSettings
 OnEpoch = Callable[[EpochMetrics], None]
 RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
 
-# errno of what every further trial would run into as well: EACCES, EIO, ENOSPC, EROFS, EDQUOT.
+# Errors that every further trial would meet as well: EIO, ENOSPC, EROFS, EDQUOT, EACCES.
 _BROKEN_FOLDER = (
     *(f"OSError: [Errno {number}]" for number in (5, 28, 30, 122)),
     "PermissionError:",

@@ -25,7 +25,7 @@ LEVELS = 12
 MIN_POINTS = 12
 MAX_POINTS = 300
 MAX_SMOOTHED = 2000
-# Of the axes' lengths; a single point reaches 1.7 bandwidths far.
+# A share of each axis; a single point reaches 1.7 bandwidths far.
 BANDWIDTH = 0.12
 MIN_WEIGHT = 0.25
 

@@ -27,7 +27,7 @@ from resnet_sweep.errors import UserError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 PICKLE_STARTS = (b"\x80", b"(dp", b"}q")  # from protocol 2 on; a dict in protocols 0 and 1
-# Signature and place of what must be unpacked first.
+# What must be unpacked first, by its signature and where that stands.
 ARCHIVES = {
     (b"\x1f\x8b", 0): "a gzip archive",
     (b"BZh", 0): "a bzip2 archive",
