@@ -23,7 +23,7 @@ FORMS = {
     "ranked": r"Only runs on .* (\d+) run on other data and (\d+) runs judged by other .*",
     "best": r"Best of (\d+) configurations: .*",
     "fresh": r"Its run in the sweep reached .*",
-    "second": r"(?:It .*|This one training .*) the second, (\S+): difference (\S+) points \(95% "
+    "second": r"(?:It|Beyond) .* the second, (\S+): difference (\S+) points \(95% "
     r"interval (\S+) to (\S+)\), p = (\S+) \(McNemar's exact test over validation images, "
     r"n = (\d+)\); (within|beyond) the seed noise \(two single runs may differ by (\S+) points "
     r"by luck alone\)\.",

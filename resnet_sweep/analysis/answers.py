@@ -79,8 +79,8 @@ def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str
 def _damaged_sweeps(view: View) -> Iterator[str]:
     for name, reason in list(view.archive.sweep_errors.items())[:MAX_REMARKS]:
         yield (
-            f"The record of sweep {name} is damaged ({reason}): what stands only there is missing "
-            "from the counts, and a run that it lacks counts as a single one."
+            f"The record of sweep {name} is damaged ({reason}): the counts lack what only it knew, "
+            "and runs that it lacks count as single ones."
         )
 
 
@@ -190,7 +190,7 @@ def _verdict(comparison: Comparison, sure: bool) -> str:
     if sure:
         return "It is better than"
     if comparison.p_value < SIGNIFICANCE:  # but not beyond what another seed would change
-        return "This one training beats, by more than the luck of the images but not of the seed,"
+        return "Beyond the luck of the images, but not that of the seed, it is better than"
     return "It cannot be told apart from"
 
 

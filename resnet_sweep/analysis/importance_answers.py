@@ -34,7 +34,7 @@ def _importance(view: View) -> Iterator[str]:
         f"What matters among {source}, with partial eta squared and the p value of the F-test, "
         f"corrected for {len(found.tests)} tests by Holm's method: {', '.join(matter)}."
     )
-    yield text if matter else f"No hyperparameter stands out of the noise among {source}."
+    yield text if matter else f"No hyperparameter stands out from the noise among {source}."
     if others:
         yield f"Cannot tell: {', '.join(sorted(others))}."
     yield from _codings(found)

@@ -81,5 +81,5 @@ def _unequal_noise(view: View) -> Iterator[str]:
         yield (
             "The noise between seeds is not the same everywhere (Brown and Forsythe's test over "
             f"all {len(view.configurations.repeated)} configurations with several seeds, "
-            f"p = {p_value:.2g}): one limit for all is a rough one."
+            f"p = {p_value:.2g}): a single limit is only a rough guide."
         )
