@@ -119,9 +119,8 @@ def write_config(run_dir: Path, config: Config) -> None:
     """Write config.json whole, unless there is one: the first of several processes wins."""
     if (run_dir / CONFIG).exists():
         return
-    values = {"schema_version": SCHEMA_VERSION, **to_dict(config)}
     draft = run_dir / f"{CONFIG}.{os.getpid()}"
-    write_text(draft, json.dumps(values, indent=2) + "\n")
+    write_json(draft, {"schema_version": SCHEMA_VERSION, **to_dict(config)})
     try:
         os.link(draft, run_dir / CONFIG)
     except FileExistsError:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError, read_json
 
@@ -185,7 +185,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
 
 
 def write_sweep_record(folder: Path, record: SweepRecord) -> None:
-    write_text(folder / SWEEP, json.dumps(asdict(record), indent=2) + "\n")
+    write_json(folder / SWEEP, asdict(record))
 
 
 def read_sweep_trials(folder: Path) -> list[SweepTrial]:

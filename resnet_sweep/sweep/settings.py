@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import write_json
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError, one_line
@@ -60,7 +60,7 @@ class SweepSettings:
 
 
 def write_settings(folder: Path, settings: SweepSettings) -> None:
-    write_text(folder / SETTINGS, json.dumps(asdict(settings), indent=2) + "\n")
+    write_json(folder / SETTINGS, asdict(settings))
 
 
 def read_settings(folder: Path) -> SweepSettings:
