@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from resnet_sweep.config import Config
-from resnet_sweep.data.augmentation import build_augmentation
+from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.data.resizing import train_image_size
 from resnet_sweep.device import Execution
@@ -124,7 +124,7 @@ def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainS
         None if half_life_steps is None else AveragedWeights(model, half_life_steps),
         data.train,
         Normalizer(data.mean, data.std),
-        build_augmentation(config.augmentation, len(data.class_names)),
+        Augmentation(config.augmentation, len(data.class_names)),
         teacher,
     )
 

@@ -10,7 +10,7 @@ from device_waits import WAITING, Recorder
 from test_step import make_step
 
 from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
-from resnet_sweep.data.augmentation import AlternatingFlips, build_augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.step import TrainStep
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_it_follows_the_image_and_not_its_place_in_the_batch() -> None:
 
 def test_transform_mirrors_the_images_it_is_told() -> None:
     config = AugmentationConfig(crop_flip=CropFlipConfig(padding=0, alternate_flip=True))
-    augmentation = build_augmentation(config, 10)
+    augmentation = Augmentation(config, 10)
     assert augmentation.alternates
     images = torch.randint(0, 256, (8, 3, 6, 6), dtype=torch.uint8)
     flipped = torch.arange(8) % 3 == 0

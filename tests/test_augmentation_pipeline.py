@@ -23,7 +23,7 @@ from resnet_sweep.config.data import (
     RicapConfig,
     TrivialAugmentConfig,
 )
-from resnet_sweep.data.augmentation import Augmentation, build_augmentation
+from resnet_sweep.data.augmentation import Augmentation
 
 EVERYTHING = AugmentationConfig(
     crop_flip=CropFlipConfig(),
@@ -59,7 +59,7 @@ def only(name: str) -> AugmentationConfig:
 
 
 def test_nothing_configured_changes_nothing() -> None:
-    augmentation = build_augmentation(AugmentationConfig(), 10)
+    augmentation = Augmentation(AugmentationConfig(), 10)
     results = run(augmentation, *batch())
     assert not augmentation.mixes
     for result, given in zip(results, batch(), strict=True):
@@ -69,7 +69,7 @@ def test_nothing_configured_changes_nothing() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_each_option_keeps_shapes_and_changes_its_own_part(name: str) -> None:
     given = batch()
-    augmentation = build_augmentation(only(name), 10)
+    augmentation = Augmentation(only(name), 10)
     torch.manual_seed(1)
     pixels, floats, targets = run(augmentation, *given)
     assert pixels.dtype == torch.uint8 and pixels.shape == given[0].shape
@@ -94,7 +94,7 @@ def test_every_image_has_its_own_draw(name: str) -> None:
     config = only(name)
     if config.cutmix is not None:
         config.cutmix.probability = 1.0
-    pixels, floats, _ = run(build_augmentation(config, 10), *copies)
+    pixels, floats, _ = run(Augmentation(config, 10), *copies)
     changes = torch.cat(((pixels != copies[0]).flatten(1), (floats != copies[1]).flatten(1)), 1)
     assert len(changes.unique(dim=0)) > count / 4 or name in ("mixup", "ricap")
     if name == "mixup":
@@ -115,12 +115,12 @@ def test_transform_goes_in_the_order_of_the_fields(monkeypatch: pytest.MonkeyPat
             return images
 
         monkeypatch.setattr(f"resnet_sweep.data.augmentation.pipeline.{function}", record)
-    run(build_augmentation(EVERYTHING, 10), *batch(2))
+    run(Augmentation(EVERYTHING, 10), *batch(2))
     assert calls == OPTIONS[:7]
 
 
 def test_the_global_seed_decides() -> None:
-    augmentation = build_augmentation(EVERYTHING, 10)
+    augmentation = Augmentation(EVERYTHING, 10)
     first, again, other = (seeded_run(augmentation, seed) for seed in (5, 5, 6))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
@@ -134,7 +134,7 @@ def seeded_run(augmentation: Augmentation, seed: int) -> tuple[Tensor, Tensor, T
 @pytest.mark.parametrize("name", [*OPTIONS, "everything"])
 def test_nothing_waits_for_the_device(name: str) -> None:
     config = EVERYTHING if name == "everything" else only(name)
-    augmentation = build_augmentation(config, 10)
+    augmentation = Augmentation(config, 10)
     given = batch(4)
     run(augmentation, *given)
     with Recorder() as recorder:
@@ -153,7 +153,7 @@ def test_recorder_sees_what_waits() -> None:
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode:UserWarning")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_cuda_graph_holds_it_and_replays_fresh_draws() -> None:
-    augmentation = build_augmentation(EVERYTHING, 10)
+    augmentation = Augmentation(EVERYTHING, 10)
     given = tuple(part.cuda() for part in batch())
     run(augmentation, *given)
     torch.cuda.set_sync_debug_mode("error")

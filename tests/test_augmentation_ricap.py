@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from resnet_sweep.config.data import AugmentationConfig, CutmixConfig, MixupConfig, RicapConfig
-from resnet_sweep.data.augmentation import build_augmentation
+from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.augmentation.ricap import part_sizes, patch, random_ricap
 
 SIZE = 7
@@ -79,6 +79,6 @@ def test_one_of_three_is_drawn_for_each_image() -> None:
     labels = torch.arange(count)
     images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
     torch.manual_seed(0)
-    _, targets = build_augmentation(config, count).mix(images, labels)
+    _, targets = Augmentation(config, count).mix(images, labels)
     four = ((targets > 0).sum(1) > 2).float().mean()
     assert abs(four - 1 / 3) < 4 * (2 / 9 / count) ** 0.5

@@ -11,7 +11,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.data.augmentation import build_augmentation
+from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.device import Execution
 from resnet_sweep.evaluation import Normalizer, evaluate
@@ -36,7 +36,7 @@ def make_step(config: Config) -> TrainStep:
         None if half_life is None else AveragedWeights(model, half_life),
         part,
         Normalizer(torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])),
-        build_augmentation(config.augmentation, 10),
+        Augmentation(config.augmentation, 10),
     )
 
 

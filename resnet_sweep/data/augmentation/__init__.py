@@ -1,6 +1,6 @@
 """Augmentation of whole batches on their device, each image with its own draw."""
 
 from resnet_sweep.data.augmentation.geometry import AlternatingFlips
-from resnet_sweep.data.augmentation.pipeline import Augmentation, build_augmentation
+from resnet_sweep.data.augmentation.pipeline import Augmentation
 
-__all__ = ["AlternatingFlips", "Augmentation", "build_augmentation"]
+__all__ = ["AlternatingFlips", "Augmentation"]

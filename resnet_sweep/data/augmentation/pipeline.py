@@ -19,6 +19,9 @@ class Augmentation:
 
     No call waits for the device and all shapes are static, so a CUDA graph can hold them. The
     first call copies constants to the device: run a step before the capture.
+
+    Args:
+        num_classes: the labels are below it.
     """
 
     def __init__(self, config: AugmentationConfig, num_classes: int) -> None:
@@ -94,8 +97,3 @@ class Augmentation:
         patches = torch.rand(len(images), device=images.device) < 1 / options
         floats = torch.where(patches[:, None, None, None], patched, mixed)
         return floats, torch.where(patches[:, None], shares, targets)
-
-
-def build_augmentation(config: AugmentationConfig, num_classes: int) -> Augmentation:
-    """Build the augmentation of a configuration for labels below `num_classes`."""
-    return Augmentation(config, num_classes)
