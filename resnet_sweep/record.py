@@ -28,6 +28,14 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the record's part of a page; exit status 2 for a user's mistake."""
+    with one_line_errors():
+        options = _parse(arguments)
+        from resnet_sweep.effects.record_page import write_record  # brings pandas
+
+        write_record(options.folder, options.page)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="python -m resnet_sweep.record",
         description=DESCRIPTION,
@@ -35,11 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
-    options = parser.parse_args(arguments)
-    with one_line_errors():
-        from resnet_sweep.effects.record_page import write_record  # brings pandas
-
-        write_record(options.folder, options.page)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

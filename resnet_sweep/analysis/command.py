@@ -38,8 +38,8 @@ examples:
 
 def main(arguments: list[str] | None = None) -> None:
     """Summarize a folder of runs; exit status 2 for a user's mistake."""
-    options = _parse(arguments)
     with one_line_errors():
+        options = _parse(arguments)
         with _progress() as on_step:
             summary = summarize(options, on_step)
         _print(summary, options)
