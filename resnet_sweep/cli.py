@@ -13,11 +13,12 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_sweep.console import say
+from resnet_sweep.console import lasting_output, say
 from resnet_sweep.errors import UserError
 from resnet_sweep.mistakes import describe
 from resnet_sweep.stopping import interrupted_status, sigterm_as_interrupt
 
+OUTPUT_LOST = 1
 USAGE_ERROR = 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
 NOTHING = ("", "null")
@@ -28,8 +29,24 @@ def one_line_errors() -> Iterator[None]:
     """Turn a user's mistake into one line on stderr and exit status 2.
 
     Ctrl-C and SIGTERM, where nothing within heeds them, end the program like an exception, with
-    130 and 143. HYDRA_FULL_ERROR=1 leaves the traceback of a mistake.
+    130 and 143. Standard output that cannot be written hinders nothing; a program that would have
+    ended with 0 then ends with 1. HYDRA_FULL_ERROR=1 leaves the traceback of a mistake.
     """
+    end: SystemExit | None = None
+    with lasting_output() as output:
+        try:
+            with _one_line_mistakes():
+                yield
+        except SystemExit as error:
+            end = error
+    if output.is_lost and (end is None or not end.code):
+        sys.exit(OUTPUT_LOST)
+    if end is not None:
+        raise end
+
+
+@contextmanager
+def _one_line_mistakes() -> Iterator[None]:
     full = os.environ.get(FULL_ERROR) == "1"
     try:
         with sigterm_as_interrupt(), _environment(FULL_ERROR, "1"):  # else Hydra exits by itself

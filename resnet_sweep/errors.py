@@ -19,6 +19,10 @@ class RunFolderError(UserError):
     """
 
 
+class DataError(UserError):
+    """Data that cannot be read: no other configuration would mend it."""
+
+
 class ConfigError(UserError):
     """A field with a value that is not allowed.
 

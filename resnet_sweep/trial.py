@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from resnet_sweep.data.dataset import count_classes, find_image_size
 from resnet_sweep.data.device import DeviceData, place_data
 from resnet_sweep.device import Execution, choose_execution
 from resnet_sweep.environment import device_name, git_commit, peak_memory_bytes, versions
-from resnet_sweep.errors import ConfigError, RunFolderError, UserError, one_line, require
+from resnet_sweep.errors import ConfigError, DataError, RunFolderError, UserError, one_line, require
 from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.diagram import draw_architecture
@@ -66,12 +68,16 @@ def prepare(config: Config) -> Prepared:
     The data stay in memory for the next call.
 
     Raises:
-        UserError: budget, device or data.
+        DataError: the data cannot be read.
+        UserError: budget, device, or what does not fit the data.
     """
-    cost = check_budget(config, count_classes(config.data), find_image_size(config.data))
+    with _reading():
+        num_classes, image_size = count_classes(config.data), find_image_size(config.data)
+    cost = check_budget(config, num_classes, image_size)
     execution = choose_execution(config.train)
     try:
-        data = place_data(config.data, execution.device, with_test=config.evaluate_test)
+        with _reading():
+            data = place_data(config.data, execution.device, with_test=config.evaluate_test)
     except torch.OutOfMemoryError as error:
         allowed = f"its memory is too small for the data: {error}"
         raise ConfigError("train.device", execution.device, allowed) from error
@@ -83,6 +89,17 @@ def prepare(config: Config) -> Prepared:
     work_ahead = float(cost.multiply_adds) * images * config.train.epochs
     execution = choose_execution(config.train, work_ahead)
     return Prepared(cost, execution, data)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Tell data that cannot be read from settings that do not fit them."""
+    try:
+        yield
+    except UserError as error:
+        if isinstance(error, ConfigError) and error.field != "data.root":
+            raise
+        raise DataError(str(error)) from error
 
 
 def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:

@@ -170,7 +170,8 @@ def test_a_full_standard_output_is_one_line(root: Path) -> None:
     command = [sys.executable, str(ROOT / "analysis" / "summarize.py"), str(root)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.stderr.count("\n") == 1 and "standard output cannot be written" in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "standard output cannot be written" in done.stderr
 
 
 @pytest.mark.parametrize("end", ["| head -1", ">&-"])

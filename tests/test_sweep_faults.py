@@ -22,6 +22,7 @@ from sweep_stub import TRAININGS, prepare, stub_run_trial
 from resnet_sweep import trial
 from resnet_sweep.atomic import write_text
 from resnet_sweep.config import Config
+from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.errors import ConfigError, UserError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
@@ -78,6 +79,26 @@ def test_a_fixed_value_that_the_data_refuse_ends_the_sweep_at_once(
     assert ending.kind == "user_error"
     assert ending.message.startswith("train.batch_size=10000: must be") == (trials == 1)
     assert len(read_trials(tmp_path)) == trials
+
+
+def test_data_that_vanish_are_the_cause_and_reject_nothing(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3, max_rejections=4)
+    images = tmp_path / "images"
+    config = ImageFolderConfig(root=str(images))
+
+    def vanished(given: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        trial.prepare(replace(given, data=config))
+        raise AssertionError("there are no images")
+
+    ending = _work(tmp_path, vanished)
+    assert ending.kind == "user_error"
+    assert ending.message.startswith(f"data.root={images}: no such folder")
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.RUNNING]
+    (images / "train").mkdir(parents=True)
+    (images / "test").mkdir()
+    ending = _work(tmp_path, vanished)  # the same trial; the files name no field
+    assert "must hold a folder for each" in ending.message
+    assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.RUNNING]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from optuna.trial import Trial, TrialState
 
 from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError, one_line, require
+from resnet_sweep.errors import ConfigError, DataError, UserError, one_line, require
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
@@ -209,6 +209,8 @@ class Worker:
         training = TrainingTrial(trial, self._settings, self._run_trial, self._should_stop, give_up)
         try:
             outcome = training.train(config, run_dir)
+        except DataError:
+            raise  # it is taken up again once they are there
         except UserError as error:  # what only the data can tell, such as too large a batch
             self._reject(trial, Rejection("unbuildable", str(error)))
             if PLANNED not in trial.user_attrs and self._is_fixed(error):
