@@ -1,4 +1,4 @@
-"""Steps of an ablation against SciPy's paired test."""
+"""Steps of an ablation and changes of a follow-up against SciPy's paired test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from resnet_sweep.config import Config
-from resnet_sweep.effects.ablation import _said
-from resnet_sweep.effects.planning import AblationPlan
-from resnet_sweep.effects.steps import compare_steps
+from resnet_sweep.effects.planning import RecipePlan
+from resnet_sweep.effects.step_report import said
+from resnet_sweep.effects.steps import compare_steps, compare_with_start
 from resnet_sweep.sweep.planned import EndedRun
 
 NAMES = ["start", "good", "nothing", "bad"]
@@ -38,6 +38,18 @@ def test_steps_are_paired_with_the_one_before() -> None:
         assert total is not None
         assert total.difference == pytest.approx((values[k] - values[0]).mean())
     assert [step.verdict for step in steps[1:]] == ["better", "undecided", "worse"]
+
+
+def test_changes_are_paired_with_the_start() -> None:
+    values = _values()
+    changes = compare_with_start(NAMES, values)
+    assert changes[0].step is None and changes[0].verdict == ""
+    for k in range(1, 4):
+        found = stats.ttest_rel(values[k], values[0])
+        corrected = found.confidence_interval(0.95 ** (1 / 3))
+        assert (changes[k].low, changes[k].high) == pytest.approx((corrected.low, corrected.high))
+        assert changes[k].step == changes[k].total
+    assert [change.verdict for change in changes[1:]] == ["better", "better", "worse"]
 
 
 def test_a_seed_that_failed_is_left_out_of_its_pairs_alone() -> None:
@@ -70,7 +82,8 @@ def test_a_report_without_any_pair_says_so() -> None:
         for name, row in zip(names, values.tolist(), strict=True)
         for seed, value in enumerate(row if name == "start" else [None] * len(row))
     ]
-    said = _said(AblationPlan(names, configs, []), compare_steps(names, values), ended)
-    assert "no step can be judged: fewer than two pairs of runs completed" in said
+    plan = RecipePlan(names, configs, [])
+    lines = said(plan, compare_steps(names, values), ended, "step")
+    assert "no step can be judged: fewer than two pairs of runs completed" in lines
     noise = 100 * values[0].std(ddof=1)
-    assert f"standard deviation between seeds, pooled: {noise:.2f} points" in said
+    assert f"standard deviation between seeds, pooled: {noise:.2f} points" in lines

@@ -1,4 +1,4 @@
-"""Schemas of the commands `screen`, `ablate` and `measure` of `python -m resnet_sweep.`"""
+"""Schemas of `screen`, `follow_up`, `ablate` and `measure` of `python -m resnet_sweep.`"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ScreenConfig(EffectsConfig):
     """A screening.
 
     Args:
-        factors: a file of conf/screening/, or the path of one of your own.
+        factors: a file of conf/screenings/, or the path of one of your own.
     """
 
     num_seeds: int = 1
@@ -40,11 +40,29 @@ class ScreenConfig(EffectsConfig):
 
 
 @dataclass
+class FollowUpConfig(EffectsConfig):
+    """The survivors of a screening with more seeds.
+
+    Args:
+        screening: folder of one that has ended.
+    """
+
+    num_seeds: int = 10
+    screening: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("num_seeds", self.num_seeds, 2, MOST_SEEDS)
+        allowed = "must be the folder of a screening, such as outputs/screenings/ingredients"
+        require(bool(self.screening), "screening", self.screening, allowed)
+
+
+@dataclass
 class AblateConfig(EffectsConfig):
     """An ablation.
 
     Args:
-        steps: a file of conf/ablation/, or the path of one of your own.
+        steps: a file of conf/ablations/, or the path of one of your own.
     """
 
     steps: str = "source_to_best"

@@ -42,8 +42,12 @@ def draw_screening(effects: Effects, title: str) -> Figure:
         return figure
 
 
-def draw_ablation(steps: Sequence[Step], values: Values, title: str) -> Figure:
-    """Draw each recipe's seeds and mean, and beside them what its last change did."""
+def draw_steps(steps: Sequence[Step], values: Values, title: str, against: str) -> Figure:
+    """Draw each recipe's seeds and mean, and beside them what its change did.
+
+    Args:
+        against: which recipe it is compared with.
+    """
     with figure_style():
         figure = new_figure(height=1.7 + 0.32 * len(steps))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.1, 1])
@@ -52,7 +56,7 @@ def draw_ablation(steps: Sequence[Step], values: Values, title: str) -> Figure:
             left.scatter(100 * step.accuracy.mean, row, s=55, marker="|", color=BLUE, lw=2)
         left.set_xlabel("validation accuracy, %: seeds and mean")
         marks = [_step_mark(step) for step in steps]
-        _draw(right, marks, "against the row above")
+        _draw(right, marks, against)
         right.set_xlabel("paired difference, points")
         left.set_title(title)
         left.grid(axis="y", visible=False)

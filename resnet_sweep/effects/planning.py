@@ -9,7 +9,8 @@ from typing import Any
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.effects.design import Design, check_size, fractional_factorial
-from resnet_sweep.effects.recipes import START, Ablation, Factor, Screening
+from resnet_sweep.effects.recipes import START, TOGETHER, Ablation, Factor, Screening
+from resnet_sweep.effects.screened import Screened
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.judge import outcome_fields
@@ -33,12 +34,12 @@ class ScreeningPlan:
 
 
 @dataclass(frozen=True)
-class AblationPlan:
-    """What an ablation trains.
+class RecipePlan:
+    """What an ablation or a follow-up trains.
 
     Args:
-        names, configs: the start and every step behind it.
-        left_out: steps that change nothing beside the command line.
+        names, configs: the start and the recipes behind it.
+        left_out: changes that change nothing beside the command line.
     """
 
     names: list[str]
@@ -55,11 +56,10 @@ def plan_screening(screening: Screening, given: Sequence[str]) -> ScreeningPlan:
     Raises:
         UserError: one of them cannot be built.
     """
-    low = [override for factor in screening.factors for override in factor.low]
-    base = _compose("all at low", [*screening.common, *low, *given])
+    base = _compose("all at low", [*screening.common, *_low(screening.factors), *given])
     factors, left_out = [], []
     for factor in screening.factors:
-        overrides = [*screening.common, *_levels(screening.factors, factor), *given]
+        overrides = [*screening.common, *_levels(screening.factors, [factor]), *given]
         changed = _compose(factor.name, overrides)
         _check_comparable(factor.name, changed, base)
         is_same = _same(base, changed)
@@ -105,8 +105,12 @@ def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
             raise UserError(f"factors={names}: {problem}, or one has no effect beside another")
 
 
-def _levels(factors: list[Factor], chosen: Factor) -> list[str]:
-    return [o for factor in factors for o in (factor.high if factor is chosen else factor.low)]
+def _low(factors: list[Factor]) -> list[str]:
+    return _levels(factors, [])
+
+
+def _levels(factors: list[Factor], high: list[Factor]) -> list[str]:
+    return [o for factor in factors for o in (factor.high if factor in high else factor.low)]
 
 
 def _row(factors: list[Factor], levels: Any) -> list[str]:
@@ -114,7 +118,7 @@ def _row(factors: list[Factor], levels: Any) -> list[str]:
     return [o for factor, level in pairs for o in (factor.high if level > 0 else factor.low)]
 
 
-def plan_ablation(ablation: Ablation, given: Sequence[str]) -> AblationPlan:
+def plan_ablation(ablation: Ablation, given: Sequence[str]) -> RecipePlan:
     """Return the configurations of an ablation, each with one change more.
 
     Args:
@@ -124,20 +128,53 @@ def plan_ablation(ablation: Ablation, given: Sequence[str]) -> AblationPlan:
         UserError: one of them cannot be built, or the last is not the recipe that it should be.
     """
     _check_end(ablation)
-    names, left_out, words = [START], [], list(ablation.start)
-    configs = [_compose(START, [*words, *given])]
+    plan = RecipePlan([START], [_compose(START, [*ablation.start, *given])], [])
+    words = list(ablation.start)
     for name, changes in ablation.steps:
         words += changes
-        config = _compose(name, [*words, *given])
-        _check_comparable(name, config, configs[0])
-        if _same(config, configs[-1]):
-            left_out.append(name)
-        else:
-            names.append(name)
-            configs.append(config)
+        _add(plan, name, _compose(name, [*words, *given]), plan.configs[-1])
     allowed = "has no step that changes something beside the command line"
-    require(len(names) > 1, "steps", ablation.name, allowed)
-    return AblationPlan(names, configs, left_out)
+    require(len(plan.names) > 1, "steps", ablation.name, allowed)
+    return plan
+
+
+def plan_follow_up(screened: Screened, given: Sequence[str]) -> RecipePlan:
+    """Return the start, each survivor alone on top of it, and all of them together.
+
+    They get seeds and a split of the training images that chose no survivor.
+
+    Args:
+        given: overrides of the command line, which win over the screening's.
+
+    Raises:
+        UserError: one of them cannot be built, or none changes anything.
+    """
+    factors, before = screened.screening.factors, screened.screening.common
+    first = _compose(START, [*before, *_low(factors), *screened.given])
+    fresh = [f"seed={first.seed + screened.num_seeds}"]
+    fresh.append(f"data.split_seed={first.data.split_seed + 1}")
+    behind = [*screened.given, *fresh, *given]
+    plan = RecipePlan([START], [_compose(START, [*before, *_low(factors), *behind])], [])
+    chosen = [factor for factor in factors if factor.name in screened.survivors]
+    for factor in chosen:
+        config = _compose(factor.name, [*before, *_levels(factors, [factor]), *behind])
+        _add(plan, factor.name, config, plan.configs[0])
+    allowed = "none of its survivors changes something beside the command line"
+    require(len(plan.names) > 1, "screening", screened.screening.name, allowed)
+    if len(plan.names) > 2:
+        everything = _compose(TOGETHER, [*before, *_levels(factors, chosen), *behind])
+        _add(plan, TOGETHER, everything, plan.configs[0])
+    return plan
+
+
+def _add(plan: RecipePlan, name: str, config: Config, before: Config) -> None:
+    """Add a recipe to a plan, unless it is the one that it changes."""
+    _check_comparable(name, config, plan.configs[0])
+    if _same(config, before):
+        plan.left_out.append(name)
+    else:
+        plan.names.append(name)
+        plan.configs.append(config)
 
 
 def _check_end(ablation: Ablation) -> None:

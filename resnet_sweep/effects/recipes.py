@@ -1,4 +1,4 @@
-"""The files of conf/screening/ and conf/ablation/: changes to a recipe, by name, as overrides."""
+"""The files of conf/screenings/ and conf/ablations/: changes to a recipe, by name, as overrides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.errors import UserError, did_you_mean, no_such_field, one_line, require
 
 Overrides = list[str]
-START = "start"  # what an ablation calls its first recipe
+START = "start"  # what an ablation and a follow-up call their first recipe
+TOGETHER = "all together"  # and a follow-up its last
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Screening:
-    """A file of conf/screening/.
+    """A file of conf/screenings/.
 
     Args:
         runs: of the design.
@@ -47,7 +48,7 @@ class Screening:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A file of conf/ablation/.
+    """A file of conf/ablations/.
 
     Args:
         start: overrides of the first recipe.
@@ -67,12 +68,15 @@ def read_screening(name: str) -> Screening:
     Raises:
         UserError: there is none, or it is no screening.
     """
-    path = _find("factors", "screening", name)
+    path = _find("factors", "screenings", name)
     values = _read(path, {"runs", "common", "factors"})
     runs = values.get("runs", 32)
     require(type(runs) is int, f"{path}: runs", runs, "must be an integer")
     common = _overrides(path, "common", values.get("common", []))
     factors = [_factor(path, key, value) for key, value in _named(path, values, "factors")]
+    for taken in (START, TOGETHER):
+        allowed = "is the name of a recipe of python -m resnet_sweep.follow_up"
+        require(taken not in values["factors"], f"{path}: factors", taken, allowed)
     return Screening(path.stem, runs, common, factors)
 
 
@@ -82,7 +86,7 @@ def read_ablation(name: str) -> Ablation:
     Raises:
         UserError: there is none, or it is no ablation.
     """
-    path = _find("steps", "ablation", name)
+    path = _find("steps", "ablations", name)
     values = _read(path, {"start", "end", "steps"})
     steps = [(key, _overrides(path, key, v)) for key, v in _named(path, values, "steps")]
     require(

@@ -33,6 +33,7 @@ def screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
     effects = estimate([factor.name for factor in plan.factors], plan.design, values)
     title = f"Screening of {len(plan.factors)} changes in {len(plan.configs)} recipes"
     report = _report(title, plan, effects, ended, sitting.command)
+    report.values["recipes"] = asdict(screening) | {"given": given, "num_seeds": options.num_seeds}
     write_report(folder, report, draw_screening(effects, title))
 
 

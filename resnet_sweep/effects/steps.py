@@ -1,8 +1,9 @@
-"""What each step of an ablation does, paired by seed."""
+"""What each change does to a recipe, paired by seed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,10 @@ class Step:
 
     Args:
         accuracy: over its seeds.
-        step: this minus the one before it, over the seeds that both have; null: the start, or
-            fewer than two such seeds.
+        step: this minus the recipe that it changes, over the seeds that both have; null: the
+            start, or fewer than two such seeds.
         total: this minus the start.
-        low, high: interval of `step` that holds for all steps together (Sidak's correction).
+        low, high: interval of `step` that holds for all rows together (Sidak's correction).
         num_failed: runs that did not complete.
     """
 
@@ -44,19 +45,34 @@ class Step:
 
 
 def compare_steps(names: list[str], values: Values) -> list[Step]:
-    """Return the steps in their order.
+    """Return the steps in their order, each compared with the one before it.
 
     Args:
         values: float64 [configurations, seeds]; NaN where a run did not complete.
     """
-    rows = list(zip(names, values, strict=True))
-    return [_step(k, name, row, values, len(names) - 1) for k, (name, row) in enumerate(rows)]
+    return _compare(names, values, range(-1, len(names) - 1))
 
 
-def _step(k: int, name: str, row: Values, values: Values, count: int) -> Step:
+def compare_with_start(names: list[str], values: Values) -> list[Step]:
+    """Return the start and the changes, each compared with the start.
+
+    Args:
+        values: float64 [configurations, seeds]; NaN where a run did not complete.
+    """
+    return _compare(names, values, [0] * len(names))
+
+
+def _compare(names: list[str], values: Values, changed: Sequence[int]) -> list[Step]:
+    """Compare each recipe with the one that it changes; the first changes none."""
+    rows = enumerate(zip(names, changed, strict=True))
+    return [_step(k, name, values, before, len(names) - 1) for k, (name, before) in rows]
+
+
+def _step(k: int, name: str, values: Values, before: int, count: int) -> Step:
+    row = values[k]
     known = row[np.isfinite(row)]
     nothing = Interval(math.nan, math.nan, 0, math.nan, math.nan)
-    step = _paired(row, values[k - 1]) if k else None
+    step = _paired(row, values[before]) if k else None
     half = _half_width(step, count)
     middle = math.nan if step is None else step.difference
     return Step(

@@ -1,0 +1,97 @@
+"""The survivors of a screening with more seeds, from its folder to their report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.config.effects import FollowUpConfig
+from resnet_sweep.console import say
+from resnet_sweep.effects.command import Sitting
+from resnet_sweep.effects.figures import draw_steps
+from resnet_sweep.effects.planning import RecipePlan, plan_follow_up, with_seeds
+from resnet_sweep.effects.recipes import START
+from resnet_sweep.effects.results import by_configuration
+from resnet_sweep.effects.screened import Screened, read_screened
+from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
+from resnet_sweep.effects.steps import Step, compare_with_start
+from resnet_sweep.effects.writing import Report, points, write_report
+from resnet_sweep.sweep.planned import EndedRun
+
+STEM = "follow_up"
+
+
+def follow_up(options: FollowUpConfig, given: list[str], sitting: Sitting) -> None:
+    """Take the survivors, train what is not trained yet, and report."""
+    place = Path(str(options.screening))
+    screened = read_screened(place)
+    folder = Path(options.folder or place / STEM)
+    if not screened.survivors:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(folder, _nothing(screened, sitting.command))
+        return
+    plan = plan_follow_up(screened, given)
+    say(f"follow-up: {folder}; {', '.join(plan.names)}")
+    ended = sitting.train(folder, with_seeds(plan.names, plan.configs, options.num_seeds))
+    values = by_configuration(ended, len(plan.configs))
+    steps = compare_with_start(plan.names, values)
+    title = f"Survivors of the screening {screened.screening.name}"
+    report = _report(title, screened, plan, steps, ended, sitting.command)
+    write_report(folder, report, draw_steps(steps, values, title, "against the start"))
+
+
+def _report(
+    title: str,
+    screened: Screened,
+    plan: RecipePlan,
+    steps: list[Step],
+    ended: list[EndedRun],
+    command: str,
+) -> Report:
+    seed, split = plan.configs[0].seed, plan.configs[0].data.split_seed
+    fresh = f"seeds from {seed} on and data.split_seed={split}: neither chose the survivors"
+    changes = [step_values(step) for step in steps]
+    return Report(
+        STEM,
+        title,
+        command,
+        [("Changes, each alone", _table(screened, steps))],
+        [*_selection(screened), *said(plan, steps, ended, "change"), fresh],
+        changes,
+        {
+            "survivors": screened.survivors,
+            "dropped": screened.dropped,
+            "left_out": plan.left_out,
+            "changes": changes,
+            "runs": [asdict(run) for run in ended],
+        },
+    )
+
+
+def _nothing(screened: Screened, command: str) -> Report:
+    title = f"No survivors of the screening {screened.screening.name}"
+    values = {"survivors": [], "dropped": screened.dropped, "left_out": [], "changes": []}
+    return Report(STEM, title, command, [], _selection(screened), [], values | {"runs": []})
+
+
+def _selection(screened: Screened) -> list[str]:
+    survivors, dropped = screened.survivors, screened.dropped
+    count = f"{len(survivors)} of {len(screened.effects)} changes survived the screening"
+    limit = "at all: the screening had no measure of its noise"
+    if screened.error is not None:
+        limit = f"by more than the standard error, {points(screened.error, '.2f')} points"
+    found = [f"{count}: those that were better there {limit}"]
+    if dropped:
+        found.append(f"not followed: {', '.join(dropped)}")
+    return found
+
+
+def _table(screened: Screened, steps: list[Step]) -> Leaderboard:
+    columns = [*COLUMNS, "in the screening", "verdict", f"recipe: {START} and"]
+    return Leaderboard(columns, [_row(screened, step) for step in steps], 7)
+
+
+def _row(screened: Screened, step: Step) -> list[str]:
+    before = screened.effects.get(step.name)
+    return [*cells(step), "" if before is None else points(before), step.verdict, step.name]

@@ -1,0 +1,203 @@
+"""What survives a screening, and what more seeds say of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from confirmable import kill_with_workers, wait_for
+from conftest import TINY_OVERRIDES
+from guarded_test_set import command, guarded, run_guarded
+from scipy import stats
+
+from resnet_sweep.effects.planning import plan_follow_up
+from resnet_sweep.effects.recipes import Factor, Screening
+from resnet_sweep.effects.screened import Screened, read_screened
+from resnet_sweep.errors import UserError
+from resnet_sweep.records.run_folder import read_config_values, read_result
+from resnet_sweep.sweep.judge import outcome_fields
+
+pytestmark = [pytest.mark.xdist_group("follow_up"), pytest.mark.timeout(300)]
+
+FACTORS = """\
+runs: 4
+common: [regularization.weight_decay=0.001]
+factors:
+  zero_init: [init.zero_init_residual=true]
+  lr: {low: [optimizer.lr=0.05], high: [optimizer.lr=0.1]}
+"""
+TINY = [*(o for o in TINY_OVERRIDES if o != "train.epochs=2"), "train.epochs=1"]
+LR = Factor("lr", ["optimizer.lr=0.05"], ["optimizer.lr=0.3"])
+DIRAC = Factor("dirac", [], ["init=dirac"])
+SMOOTHING = Factor("smoothing", [], ["regularization.label_smoothing=0.1"])
+
+
+def _screened(error: float | None = 0.01, **effects: float) -> Screened:
+    screening = Screening("mine", 8, ["train.batch_size=64"], [LR, DIRAC, SMOOTHING])
+    given = ["data=digits", "train.epochs=2", "data.split_seed=3", "seed=5"]
+    return Screened(
+        screening, given, 2, {"lr": 0.0, "dirac": 0.0, "smoothing": 0.0} | effects, error
+    )
+
+
+def _set_effects(place: Path, effects: dict[str, float], error: float) -> None:
+    """Let a screening have found something else."""
+    values = json.loads((place / "screening.json").read_text())
+    for effect in values["main"]:
+        effect["difference"] = effects[effect["name"]]
+    (place / "screening.json").write_text(json.dumps(values | {"error": error}))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("follow_up")
+    (folder / "mine.yaml").write_text(FACTORS)
+    run_guarded("screen", "factors=mine.yaml", "folder=screened", "n_jobs=1", *TINY, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("effects", "error", "expected"),
+    [
+        ({"lr": 0.011, "dirac": 0.009}, 0.01, ["lr"]),
+        ({"lr": -0.5, "dirac": 0.5}, 0.01, ["dirac"]),
+        ({"lr": 0.001, "dirac": -0.001}, None, ["lr"]),
+        ({}, 0.01, []),
+    ],
+)
+def test_what_beats_the_standard_error_survives(
+    effects: dict[str, float], error: float | None, expected: list[str]
+) -> None:
+    screened = _screened(error, **effects)
+    assert screened.survivors == expected
+    assert sorted(screened.survivors + screened.dropped) == ["dirac", "lr", "smoothing"]
+
+
+def test_the_stated_chances_are_those_of_a_normal_effect() -> None:
+    """A change of true size k standard errors passes where k + z is above 1."""
+    passes = [1 - float(stats.norm.cdf(1 - k)) for k in (0, 2, 3)]
+    assert passes[0] == pytest.approx(1 / 6, abs=0.01)
+    assert 1 - passes[1] == pytest.approx(1 / 6, abs=0.01)
+    assert 1 - passes[2] == pytest.approx(1 / 44, abs=0.001)
+
+
+def test_each_survivor_is_alone_with_fresh_seeds_and_images() -> None:
+    plan = plan_follow_up(_screened(lr=0.2, dirac=0.2), [])
+    assert plan.names == ["start", "lr", "dirac", "all together"]
+    start = outcome_fields(plan.configs[0])
+    changed = [
+        {k for k, v in outcome_fields(c).items() if v != start.get(k)} for c in plan.configs[1:]
+    ]
+    assert changed == [{"optimizer.lr"}, {"init.name"}, {"optimizer.lr", "init.name"}]
+    for config in plan.configs:
+        assert (config.train.batch_size, config.train.epochs) == (64, 2)
+        assert (config.seed, config.data.split_seed) == (
+            7,
+            4,
+        )  # 5 and 6, and 3, were the screening's
+        assert config.regularization.label_smoothing == 0 and not config.evaluate_test
+
+
+def test_the_command_line_wins_over_the_screening() -> None:
+    words = ["train.epochs=3", "seed=9", "data.split_seed=8", "optimizer.lr=0.2"]
+    plan = plan_follow_up(_screened(lr=0.2, dirac=0.2), words)
+    assert plan.names == ["start", "dirac"] and plan.left_out == ["lr"]
+    assert {(c.train.epochs, c.seed, c.data.split_seed) for c in plan.configs} == {(3, 9, 8)}
+    with pytest.raises(UserError, match="none of its survivors changes something"):
+        plan_follow_up(_screened(lr=0.2), words)
+
+
+def test_a_follow_up_that_was_killed_goes_on_and_is_paired(place: Path) -> None:
+    screened = place / "screened"
+    _set_effects(screened, {"zero_init": 0.02, "lr": 0.03}, 0.01)
+    words = ["screening=screened", "num_seeds=2", "n_jobs=1"]
+    options: Any = guarded(place)
+    del options["capture_output"]
+    process = subprocess.Popen(command("follow_up", *words), stdout=subprocess.DEVNULL, **options)
+    folder = screened / "follow_up"
+    wait_for(lambda: len(list(folder.glob("study/runs/*/result.json"))) > 1, process)
+    kill_with_workers(process)
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("study/runs/*/result.json")}
+    done = run_guarded("follow_up", *words, cwd=place)
+    assert 1 < len(before) < 8 and all(p.stat().st_mtime_ns == t for p, t in before.items())
+    assert "2 of 2 changes survived the screening" in done.stdout
+    assert "8 of 8 runs completed" in done.stdout
+    _check_pairs(folder)
+    run_guarded("screen", "factors=mine.yaml", "folder=screened", "n_jobs=1", *TINY, cwd=place)
+    assert read_screened(screened).survivors == _survivors(screened)
+
+
+def _check_pairs(folder: Path) -> None:
+    """Compare the report with what the run folders hold."""
+    paths = [folder / f"study/runs/{number}" for number in range(8)]
+    values = [read_config_values(path) for path in paths]
+    assert {row["regularization"]["weight_decay"] for row in values} == {0.001}
+    assert {row["data"]["split_seed"] for row in values} == {1}
+    assert {row["seed"] for row in values} == {1, 2}  # the screening had 0
+    results = [read_result(path) for path in paths]
+    assert all(result.test_accuracy is None for result in results)
+    table = pd.DataFrame(
+        {
+            "seed": [row["seed"] for row in values],
+            "lr": [row["optimizer"]["lr"] for row in values],
+            "zero": [row["init"]["zero_init_residual"] for row in values],
+            "accuracy": [result.val_accuracy for result in results],
+        }
+    )
+    by_seed = table.pivot(index="seed", columns=["lr", "zero"], values="accuracy")
+    recipes = {"zero_init": (0.05, True), "lr": (0.1, False), "all together": (0.1, True)}
+    changes = json.loads((folder / "follow_up.json").read_text())["changes"]
+    assert [change["recipe"] for change in changes] == ["start", *recipes]
+    for change in changes[1:]:
+        gains = by_seed[recipes[change["recipe"]]] - by_seed[(0.05, False)]
+        assert change["gain"] == pytest.approx(gains.mean()) and change["n"] == 2
+    assert (folder / "follow_up.png").read_bytes().startswith(b"\x89PNG")
+    assert list(pd.read_csv(folder / "follow_up.csv")["recipe"]) == ["start", *recipes]
+
+
+def _survivors(screened: Path) -> list[str]:
+    values = json.loads((screened / "screening.json").read_text())
+    limit = values["error"] or 0.0
+    return [effect["name"] for effect in values["main"] if effect["difference"] > limit]
+
+
+def test_where_none_survives_it_says_so_and_ends(place: Path) -> None:
+    screened = place / "screened"
+    _set_effects(screened, {"zero_init": 0.009, "lr": -0.3}, 0.01)
+    done = run_guarded("follow_up", "screening=screened", "folder=none", cwd=place)
+    assert "0 of 2 changes survived the screening" in done.stdout
+    assert "not followed: zero_init, lr" in done.stdout
+    assert {path.name for path in (place / "none").iterdir()} == {
+        "follow_up.md",
+        "follow_up.csv",
+        "follow_up.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "error: screening=null: must be the folder of a screening"),
+        (["screening=nowhere"], "error: screening=nowhere: has no screening.json"),
+        (["screening=begun"], "error: screening=begun: has not ended yet: its own command goes on"),
+        (["screening=old"], "screening.json cannot be read (KeyError('recipes')): its own"),
+        (["screening=torn"], "screening.json cannot be read (JSONDecodeError"),
+        (["screening=list"], "screening.json cannot be read (TypeError"),
+        (["screening=x", "num_seeds=1"], "num_seeds=1: must be an integer, from 2 to 1000"),
+    ],
+)
+def test_a_mistake_gets_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "begun/study").mkdir(parents=True)
+    for name, text in (("old", "{}"), ("torn", '{"recipes"'), ("list", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "screening.json").write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(
+        command("follow_up", *words), cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
