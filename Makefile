@@ -18,28 +18,31 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
 	train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none \
 	'hydra.sweeper.start_from=[]'
 
-# The whole record: screening, ablation, sweep, confirmation, the test set; then RESULTS.md.
+# The whole record: screening, its survivors, ablation, sweep, confirmation, the test set; then RESULTS.md.
 # Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU; DATA: other images.
 SIZE ?= full
 RECORD := outputs/record/$(SIZE)
 ifeq ($(SIZE),small)
 DATA ?= data=image_folder data.root=data/cifar10-jpeg
-SMALL := data.val_size=2000 data.train_subset=2000 train.epochs=5 train.device=cpu
-SMALL_NET := train.batch_size=64 'model.widths=[12,24,48]' 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
-SCREEN := num_seeds=2 $(SMALL) $(SMALL_NET)
-ABLATE := num_seeds=5 $(SMALL) $(SMALL_NET)
-SWEEP := $(SMALL) 'search_space=[full]' 'model.num_stages=choice(3)' model.first_width=null 'model.strides=[2,2,2]' \
-	'model.base_width=range(8,17,4)' 'model.blocks[0]=choice(1,2)' 'model.blocks[1]=choice(1,2)' \
-	'model.blocks[2]=choice(1,2)' model.max_params=100000 model.max_multiply_adds=3000000 \
-	'train.batch_size=choice(32,64,128)' regularization.ghost_batch_size=null,16,32 \
-	'regularization.ema_half_life_epochs=tag(log,interval(0.05,1.0))' \
-	'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=$(TRIALS)
-TRIALS := 40
+SMALL := data.val_size=2000 data.train_subset=2000 train.device=cpu 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
+SMALL_NET := $(SMALL) train.epochs=5 train.batch_size=64 'model.widths=[12,24,48]'
+SCREEN := num_seeds=2 $(SMALL_NET)
+FOLLOW := num_seeds=10
+ABLATE := num_seeds=5 $(SMALL_NET)
+# Few enough parameters that forty trials can say which of them matter.
+SWEEP := $(SMALL) 'search_space=[optimization]' 'model.base_width=range(8,17,4)' 'model.kernel_size=choice(3,5)' \
+	'model.shortcut_kernel_size=choice(1,3)' 'model.pool_size=null,2' 'model.block=choice(basic,preact)' \
+	'optimizer=choice(sgd,adamw)' optimizer.lookahead_steps=null optimizer.momentum=0.9 \
+	'train.batch_size=choice(32,64,128)' \
+	'train.epochs=choice(4,5)' 'scheduler=choice(cosine,one_cycle)' 'init=choice(kaiming_normal,orthogonal)' \
+	'augmentation=choice([crop_flip],[crop_flip,cutout])' 'regularization.label_smoothing=interval(0.0,0.2)' \
+	model.max_params=100000 'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=40
 CONFIRM := top_k=3 num_seeds=3 all_data=false baseline=null
-MEASURE := 'experiments=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL) $(SMALL_NET)
+MEASURE := 'experiments=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL_NET)
 else ifeq ($(SIZE),full)
 DATA ?= data=cifar10
 SCREEN := num_seeds=2
+FOLLOW := num_seeds=10
 ABLATE := num_seeds=5
 SWEEP := 'search_space=[full]' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
 CONFIRM := top_k=5 num_seeds=3
@@ -51,6 +54,7 @@ endif
 
 record: $(INSTALLED)
 	$(BIN)/python -m resnet_sweep.screen factors=ingredients folder=$(RECORD)/screening $(DATA) $(SCREEN)
+	$(BIN)/python -m resnet_sweep.follow_up screening=$(RECORD)/screening $(FOLLOW)
 	$(BIN)/python -m resnet_sweep.ablate steps=source_to_best folder=$(RECORD)/ablation $(DATA) $(ABLATE)
 	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna hydra/sweeper/pruner=none $(DATA) $(SWEEP) \
 		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep

@@ -87,6 +87,47 @@ def test_a_fixed_value_replaces_what_derives_it_and_stays_in_its_branch() -> Non
 
 
 @pytest.mark.parametrize(
+    ("override", "key", "decides"),
+    [
+        ("regularization.sam_rho=0.1", "regularization.sam_rho", ("sam", "asam")),
+        ("regularization.sam_rho=interval(0.1,1)", "regularization.sam_rho", ("sam", "asam")),
+        (
+            "regularization.ema_half_life_epochs=null",
+            "regularization.ema_half_life_epochs",
+            ("null",),
+        ),
+        ("train.start_image_size=8,16", "train.start_image_size", ("null",)),
+        ("model.blocks[3]=2", "model.blocks[3]", (4,)),
+    ],
+)
+def test_an_override_stays_where_a_value_decides_about_its_key(
+    override: str, key: str, decides: tuple[Any, ...]
+) -> None:
+    space = SearchSpace.build(shipped("full"), [override])
+    decider = {
+        "regularization.sam_rho": "regularization.sam",
+        "regularization.ema_half_life_epochs": "regularization.swa_start",
+        "train.start_image_size": "model.pool_size",
+        "model.blocks[3]": "model.num_stages",
+    }[key]
+    composer = Composer(conf_dir(), ["train.epochs=30", *space.fixed_overrides])
+    drawn = draws(space)
+    assert {key in each for each in drawn} == {True, False}
+    for each in drawn:
+        is_used = each[decider] in decides
+        assert (key in each) == is_used
+        composer.config(each, 0)
+
+
+def test_an_override_that_a_fixed_value_rules_out_is_refused() -> None:
+    given = ["regularization.sam=null", "regularization.sam_rho=0.1"]
+    space = SearchSpace.build(shipped("full"), given)
+    composer = Composer(conf_dir(), ["train.epochs=30", *space.fixed_overrides])
+    with pytest.raises(UserError, match=r"needs regularization\.sam=sam"):
+        composer.config({}, 0)
+
+
+@pytest.mark.parametrize(
     ("override", "gone"),
     [
         ("model.blocks=[2,2,2]", ["model.num_stages", "model.blocks[0]", "model.blocks[3]"]),

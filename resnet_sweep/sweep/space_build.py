@@ -52,11 +52,12 @@ def build_space(space: Mapping[str, Any], overrides: Iterable[str]) -> SearchSpa
     given_keys = [override.key_or_group for override in given]
     kept = [e for e in entries if not any(replaced_by(e.key, key) for key in given_keys)]
     choices = _group_choices(kept, given)
+    conditions = _conditions(entries, given)
     kept = [entry for entry in kept if _has_place(entry, given)]
     parameters = [_parameter(entry) for entry in kept if entry.is_sweep]
     fixed = [_fixed(entry.override, None) for entry in kept if not entry.is_sweep]
     for override in given:
-        _add_given(override, choices, parameters, fixed)
+        _add_given(override, choices, conditions, parameters, fixed)
     if not parameters:
         raise UserError("search_space: is empty; choose one or sweep a key: seed=range(0, 5)")
     _check_conditions(parameters, fixed)
@@ -203,16 +204,32 @@ def _fixed(override: Override, condition: Condition | None) -> FixedValue:
     return FixedValue(override.key_or_group, shown_value(override), line, condition)
 
 
+def _conditions(entries: list[_Entry], given: list[Override]) -> dict[str, Condition]:
+    """Return for each key that a value alone decides about, not a group's choice, when it is used.
+
+    Where the command line rules that value out, the key has no condition: it is then refused.
+    """
+    found: dict[str, Condition] = {}
+    for entry in entries:
+        condition = entry.condition
+        if condition is not None and condition.key not in _GROUPS:
+            values = found[entry.key].values if entry.key in found else ()
+            found[entry.key] = Condition(condition.key, (*values, *condition.values))
+    decided = {o.key_or_group: shown_value(o) for o in given if not o.is_sweep_override()}
+    return {k: c for k, c in found.items() if c.key not in decided or c.allows(decided[c.key])}
+
+
 def _add_given(
     override: Override,
     choices: dict[str, list[str]],
+    conditions: dict[str, Condition],
     parameters: list[Parameter],
     fixed: list[FixedValue],
 ) -> None:
     """Add one override of the command line, in the branches that have its field."""
     key = override.key_or_group
     branches = None if override.is_delete() else _branches(key, choices)
-    condition = None
+    condition = conditions.get(key)
     if branches is not None:
         group = target(key).partition(".")[0]
         if not branches:
