@@ -5,26 +5,36 @@
 
 A run folder for each ingredient and seed; an interrupted call goes on where it stopped, and a
 larger --seeds adds to what is there. Validation accuracy of the last epoch, in points; the test
-set is not read. The small net and its few epochs tell little about 100 epochs of a large one.
-Figures: RESULTS.md.
+set is not read. Distillation is from one wider and deeper net, trained before on the same images.
+Test-time augmentation is measured on the nets of the baseline and stands in a table of its own.
+The small net and its few epochs tell little about 100 epochs of a large one. Figures: RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
+import numpy as np
+import torch
 from hydra import compose, initialize_config_dir
 
-from resnet_sweep.analysis.statistics import mean_interval
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.effects.steps import Step, compare_pairs
+from resnet_sweep.effects.writing import interval, points
+from resnet_sweep.prediction.views import VIEWS, apply_view
+from resnet_sweep.records.run_folder import read_predictions
 from resnet_sweep.resume import finished_result
+from resnet_sweep.run_data import read_run_data
+from resnet_sweep.trained_net import load_net
 from resnet_sweep.trial import run_trial
 
 DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=32"]
-DIGITS += ["model.strides=[2,2,2]", "train.epochs=10"]
+DIGITS += ["model.strides=[2,2,2]", "train.epochs=20"]
 FOLDER = ["data=image_folder", "data.val_size=5000", "data.train_subset=5000"]
 BASE = [
     "model.blocks=[1,1,1]",
@@ -39,6 +49,8 @@ BASE = [
     "train.progress=false",
     "evaluate_test=false",
 ]
+TEACHER = ["model.blocks=[2,2,2]", "model.base_width=16", "seed=1000"]
+TEACHER_PLACE = "{teacher}"  # its run folder
 # Each against `baseline`, or against the one named after the colon.
 INGREDIENTS: dict[str, list[str]] = {
     "baseline": [],
@@ -58,6 +70,7 @@ INGREDIENTS: dict[str, list[str]] = {
     "cutmix": ["augmentation=[crop_flip,cutmix]"],
     "progressive": ["train.start_image_size=16"],
     "ricap": ["augmentation=[crop_flip,ricap]"],
+    "distillation": [f"regularization.distill_from={TEACHER_PLACE}"],
 }
 
 
@@ -76,20 +89,34 @@ def main() -> None:
     base = [*BASE, *data, *options.overrides]
     outputs = options.outputs / Path(options.root).name
     names = list(dict.fromkeys(each for name in options.only for each in _with_base(name)))
-    accuracies: dict[str, dict[int, float]] = {name.partition(":")[0]: {} for name in names}
+    accuracies: dict[str, dict[int, float]] = {_short(name): {} for name in names}
     # Seed by seed, so that what there is can be compared at any time.
     for seed in range(options.seeds):
         for name in names:
-            short = name.partition(":")[0]
-            run_dir = outputs / short / str(seed)
-            accuracy = _accuracy([*base, *INGREDIENTS[name], f"seed={seed}"], run_dir)
-            accuracies[short][seed] = accuracy
-    for line in _table(names, accuracies):
-        print(line)
+            overrides = [*base, *_changes(name, base, outputs / "teacher"), f"seed={seed}"]
+            run_dir = outputs / _short(name) / str(seed)
+            accuracies[_short(name)][seed] = _accuracy(overrides, run_dir)
+    rows = [(_short(name), _with_base(name)[0]) for name in names]
+    print(to_markdown(_table("ingredient", rows, accuracies)))
+    views = _seen_again([outputs / "baseline" / str(seed) for seed in range(options.seeds)])
+    rows = [(name, "none") for name in views]
+    print(to_markdown(_table("test-time augmentation", rows, views)))
 
 
 def _with_base(name: str) -> list[str]:
     return [name.partition(":")[2] or "baseline", name]
+
+
+def _short(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _changes(name: str, base: list[str], teacher: Path) -> list[str]:
+    """Return what an ingredient adds to the command line; a teacher is trained once before."""
+    changes = INGREDIENTS[name]
+    if any(TEACHER_PLACE in change for change in changes):
+        _accuracy([*base, *TEACHER], teacher)
+    return [change.format(teacher=teacher) for change in changes]
 
 
 def _accuracy(overrides: list[str], run_dir: Path) -> float:
@@ -100,29 +127,49 @@ def _accuracy(overrides: list[str], run_dir: Path) -> float:
         with initialize_config_dir(str(conf_dir().resolve())):
             config = to_config(compose("config", overrides))
         result = run_trial(config, run_dir)
+        seconds = f"{result.train_seconds:.0f} s"
+        print(f"{run_dir}: {result.val_accuracy} in {seconds}", file=sys.stderr, flush=True)
     if result.status != "completed" or result.val_accuracy is None:
         raise SystemExit(f"{run_dir}: {result.status}: {result.error}")
-    print(f"{run_dir}: {result.val_accuracy:.4f} in {result.train_seconds:.0f} s", flush=True)
     return result.val_accuracy
 
 
-def _table(names: list[str], accuracies: dict[str, dict[int, float]]) -> Iterator[str]:
-    yield "| ingredient | against | n | mean % | difference in points | 95% interval | verdict |"
-    yield "|---|---|---|---|---|---|---|"
-    for name in names:
-        short, _, other = name.partition(":")
-        mean = 100 * mean_interval(list(accuracies[short].values())).mean
-        if name == "baseline":
-            yield f"| {short} | | {len(accuracies[short])} | {mean:.2f} | | | |"
-            continue
-        against = other or "baseline"
-        pairs = accuracies[short].keys() & accuracies[against].keys()
-        gains = [100 * (accuracies[short][s] - accuracies[against][s]) for s in sorted(pairs)]
-        found = mean_interval(gains)
-        better = "better" if found.low > 0 else "worse" if found.high < 0 else "undecided"
-        interval = f"{found.low:+.2f} to {found.high:+.2f}"
-        row = (short, against, found.n, f"{mean:.2f}", f"{found.mean:+.2f}", interval, better)
-        yield f"| {' | '.join(map(str, row))} |"
+def _seen_again(run_dirs: list[Path]) -> dict[str, dict[int, float]]:
+    """Return by mode and seed the validation accuracy of the mean over the views."""
+    found: dict[str, dict[int, float]] = {mode: {} for mode in VIEWS}
+    for seed, run_dir in enumerate(run_dirs):
+        net, known = load_net(run_dir, "cpu"), read_predictions(run_dir)
+        images = read_run_data(net).dataset.train_images[torch.from_numpy(known.indices)]
+        for mode, views in VIEWS.items():
+            seen = sum(net.probabilities(apply_view(images, view)) for view in views)
+            found[mode][seed] = float((np.argmax(seen, 1) == known.labels).mean())
+    return found
+
+
+def _table(
+    what: str, rows: list[tuple[str, str]], accuracies: dict[str, dict[int, float]]
+) -> Leaderboard:
+    """Compare each row with the one that it changes, paired by seed.
+
+    Args:
+        rows: names, each with that of the other.
+    """
+    names = [name for name, _ in rows]
+    values = np.array([[by_seed[s] for s in sorted(by_seed)] for by_seed in accuracies.values()])
+    steps = compare_pairs(names, values, [names.index(other) for _, other in rows])
+    columns = ["n", "mean %", "gain, points", "95% interval", "of all rows together", "verdict"]
+    pairs = zip(rows, steps, strict=True)
+    cells = [_row(name, other, step) for (name, other), step in pairs]
+    return Leaderboard([*columns, "against", what], cells, 5)
+
+
+def _row(name: str, other: str, step: Step) -> list[str]:
+    start = [str(step.accuracy.n), points(step.accuracy.mean, ".2f")]
+    if step.step is None or name == other:
+        return [*start, "", "", "", "", "", name]
+    alone = interval(step.step.low, step.step.high)
+    together = interval(step.low, step.high)
+    return [*start, points(step.step.difference), alone, together, step.verdict, other, name]
 
 
 if __name__ == "__main__":

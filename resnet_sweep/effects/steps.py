@@ -50,7 +50,7 @@ def compare_steps(names: list[str], values: Values) -> list[Step]:
     Args:
         values: float64 [configurations, seeds]; NaN where a run did not complete.
     """
-    return _compare(names, values, range(-1, len(names) - 1))
+    return compare_pairs(names, values, range(-1, len(names) - 1))
 
 
 def compare_with_start(names: list[str], values: Values) -> list[Step]:
@@ -59,11 +59,16 @@ def compare_with_start(names: list[str], values: Values) -> list[Step]:
     Args:
         values: float64 [configurations, seeds]; NaN where a run did not complete.
     """
-    return _compare(names, values, [0] * len(names))
+    return compare_pairs(names, values, [0] * len(names))
 
 
-def _compare(names: list[str], values: Values, changed: Sequence[int]) -> list[Step]:
-    """Compare each recipe with the one that it changes; the first changes none."""
+def compare_pairs(names: list[str], values: Values, changed: Sequence[int]) -> list[Step]:
+    """Return recipes, each but the first compared with the one that it changes.
+
+    Args:
+        values: float64 [configurations, seeds]; NaN where a run did not complete.
+        changed: place of the other recipe of each.
+    """
     rows = enumerate(zip(names, changed, strict=True))
     return [_step(k, name, values, before, len(names) - 1) for k, (name, before) in rows]
 
