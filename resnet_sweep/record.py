@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
     with one_line_errors():
         options = parser.parse_args(arguments)
-        from resnet_sweep.effects.record_page import write_record  # brings pandas
+        from resnet_sweep.recording.page import write_record  # brings pandas
 
         write_record(options.folder, options.page)
 

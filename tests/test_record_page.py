@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from generated_runs import write_run
 
-from resnet_sweep.effects.record_page import write_record
 from resnet_sweep.errors import UserError
+from resnet_sweep.recording.page import write_record
 
 PAGE = "# Mine\n\n<!-- small: begin -->\nold\n<!-- small: end -->\n\nthe rest\n"
 TESTED = {"a": (0.91, 0.93), "b": (0.81, 0.80)}

@@ -19,6 +19,7 @@ from resnet_sweep.effects.writing import Report, interval, points, write_report
 from resnet_sweep.sweep.planned import EndedRun
 
 STEM = "screening"
+STRINGS = "Strings of interactions"
 
 
 def screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
@@ -45,9 +46,11 @@ def _levels_of(plan: ScreeningPlan, row: int) -> str:
 def _report(
     title: str, plan: ScreeningPlan, effects: Effects, ended: list[EndedRun], command: str
 ) -> Report:
-    tables = [("Main effects", _table(effects.main, "change"))]
+    tables = [("Main effects", effect_table(effects.main, "change"))]
     if effects.interactions:
-        tables.append(("Strings of interactions", _table(effects.interactions, "sum of pairs")))
+        tables.append(
+            ("Strings of interactions", effect_table(effects.interactions, "sum of pairs"))
+        )
     generators = words(len(plan.configs), len(plan.factors))
     return Report(
         STEM,
@@ -69,7 +72,12 @@ def _report(
     )
 
 
-def _table(effects: list[Effect], what: str) -> Leaderboard:
+def effect_table(effects: list[Effect], what: str) -> Leaderboard:
+    """Return effects, largest first.
+
+    Args:
+        what: each of them is of.
+    """
     columns = ["effect, points", "95% interval of all rows", "p, corrected", "verdict", what]
     ordered = sorted(effects, key=lambda effect: -abs(effect.difference))
     return Leaderboard(columns, [_row(effect) for effect in ordered], 3)

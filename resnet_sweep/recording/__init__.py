@@ -1,0 +1,1 @@
+"""What `make record` has left, as a part of a page: conclusions, tables, commands."""

@@ -1,0 +1,116 @@
+"""What a record says, in a few sentences that are computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.analysis.statistics import Comparison
+from resnet_sweep.effects.recipes import START, TOGETHER
+from resnet_sweep.effects.writing import interval, points
+from resnet_sweep.recording.effects import read_effects, read_report
+from resnet_sweep.recording.recipes import changes
+from resnet_sweep.recording.tested import SOURCE, SWEEP, Tested, find, gain
+from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
+
+Told = tuple[str, float | None, str]  # name, difference, verdict
+
+
+def conclusions(folder: Path, recipes: list[Tested]) -> Iterator[str]:
+    """Yield a sentence or two on each stage that there is."""
+    yield from _experiments(recipes)
+    yield from _best(folder, recipes)
+    yield from _screened(read_report(folder, "screening"))
+    yield from _followed(read_report(folder, "follow_up"))
+    yield from _ablated(read_report(folder, "ablation"))
+
+
+def _experiments(recipes: list[Tested]) -> Iterator[str]:
+    source = find(recipes, SOURCE)
+    others = [each for each in recipes if not each.of_sweep and each.name != SOURCE]
+    if source is None or not others:
+        return
+    accuracy = source.attained.accuracy
+    found = "; ".join(f"`{each.name}` {_gain(gain(each, source))}" for each in others)
+    start = f"`{SOURCE}` has {points(accuracy.mean, '.2f')}% (n = {accuracy.n})"
+    yield f"**Test set**: {start}, and against it {found}."
+
+
+def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
+    """Say what the sweep has found that the recipe written by hand does not have."""
+    best = next((each for each in recipes if each.is_best), None)
+    source = find(recipes, SOURCE, of_sweep=True) or find(recipes, SOURCE)
+    if best is None:
+        return
+    row = best.attained
+    text = f"**Sweep**: the {row.name}, {row.num_params:,} parameters, {row.epochs} epochs, has "
+    text += f"{points(row.accuracy.mean, '.2f')}% on the test set (n = {row.accuracy.n})"
+    if source is not None:
+        text += f", against `{SOURCE}` {_gain(gain(best, source))}"
+        keys = read_sweep_record(folder / SWEEP).space if is_sweep(folder / SWEEP) else ()
+        found = changes(best.config, source.config, keys)
+        text += f". What it has and `{SOURCE}` has not: {'; '.join(found) or 'nothing'}"
+    yield f"{text}."
+
+
+def _gain(found: Comparison | None) -> str:
+    if found is None:
+        return "cannot be compared"
+    bounds = f"{interval(found.low, found.high)}, n = {found.n}"
+    return f"{points(found.difference)} points ({bounds}: {_verdict(found.low, found.high)})"
+
+
+def _verdict(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def _screened(values: dict[str, Any] | None) -> Iterator[str]:
+    if values is None:
+        return
+    effects = read_effects(values["main"])
+    told: list[Told] = [(e.name, e.difference, e.verdict) for e in effects]
+    size = f"{len(effects)} changes in {len(values['design'])} recipes"
+    yield f"**Screening** of {size}: {_sorted_out(told)}."
+
+
+def _followed(values: dict[str, Any] | None) -> Iterator[str]:
+    if values is None:
+        return
+    if not values["changes"]:
+        yield "**Survivors** of the screening: none, so that nothing was followed up."
+        return
+    rows = [row for row in values["changes"] if row["recipe"] not in (START, TOGETHER)]
+    seeds = max(row["n"] for row in values["changes"])
+    text = f"**Survivors** with {seeds} fresh seeds each: {_sorted_out(_told(rows))}"
+    together = [row for row in values["changes"] if row["recipe"] == TOGETHER]
+    for row in together:
+        text += f"; all of them together: {_sorted_out(_told([row]))}"
+    yield f"{text}."
+
+
+def _ablated(values: dict[str, Any] | None) -> Iterator[str]:
+    if values is None:
+        return
+    rows = [row for row in values["steps"] if row["recipe"] != START]
+    seeds = max(row["n"] for row in values["steps"])
+    total = rows[-1]["total"]
+    text = f"**One change at a time**, {seeds} seeds: {_sorted_out(_told(rows))}"
+    if total is not None:
+        text += f"; the last recipe is {points(total)} points from the first"
+    yield f"{text}."
+
+
+def _told(rows: list[dict[str, Any]]) -> list[Told]:
+    return [(row["recipe"], row["gain"], row["verdict"]) for row in rows]
+
+
+def _sorted_out(told: list[Told]) -> str:
+    """Return which are better, worse and undecided, the first two with their sizes."""
+    parts = []
+    for verdict in ("better", "worse"):
+        names = [f"{name} ({points(d or 0.0)})" for name, d, v in told if v == verdict]
+        parts.append(f"{verdict}: {', '.join(names) or 'none'}")
+    rest = [name for name, _, verdict in told if verdict not in ("better", "worse")]
+    parts.append(f"undecided: {', '.join(rest) or 'none'}")
+    return "; ".join(parts)

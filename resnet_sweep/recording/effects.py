@@ -1,0 +1,81 @@
+"""The reports of a screening, its follow-up and an ablation, as a page shows them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.effects.contrasts import Effect
+from resnet_sweep.effects.screening import STRINGS, effect_table
+
+DOCS = "docs"
+SHOWN = 3  # strings of interactions where none is told apart from noise
+PLACES = {
+    "screening": "screening",
+    "follow_up": "screening/follow_up",
+    "ablation": "ablation",
+}
+
+
+def read_report(folder: Path, stem: str) -> dict[str, Any] | None:
+    """Return what a report's JSON holds; null: it is not there yet."""
+    path = folder / PLACES[stem] / f"{stem}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def report_lines(folder: Path, stem: str, docs: Path) -> Iterator[str]:
+    """Yield a report without its title and command, and take its figure along."""
+    values = read_report(folder, stem)
+    if values is None:
+        yield "Not measured yet.\n"
+        return
+    place = folder / PLACES[stem]
+    body = (place / f"{stem}.md").read_text().partition(f"    {values['command']}\n")[2]
+    first, *sections = f"\n{body}".split("\n## ")
+    yield _with_figure(first.strip(), folder, stem, docs)
+    for section in sections:
+        title, _, rest = section.partition("\n")
+        table, _, said = rest.partition("\n\n- ")
+        yield from _strings(values) if title == STRINGS else [table.strip() + "\n"]
+        if said:
+            yield _with_figure(f"- {said}", folder, stem, docs)
+
+
+def _with_figure(text: str, folder: Path, stem: str, docs: Path) -> str:
+    name = f"{stem}.png"
+    if f"({name})" not in text:
+        return text
+    taken = take_figure(folder, folder / PLACES[stem] / name, stem, docs)
+    return text.replace(f"({name})", f"({taken})")
+
+
+def take_figure(folder: Path, source: Path, stem: str, docs: Path) -> str:
+    """Copy a figure beside the page and return how the page names it."""
+    name = f"record_{folder.name}_{stem}.png"
+    shutil.copyfile(source, docs / name)
+    return f"{DOCS}/{name}"
+
+
+def _strings(values: dict[str, Any]) -> Iterator[str]:
+    """Yield the interactions that stand out, or the largest ones: the whole table is too wide."""
+    strings = read_effects(values["interactions"])
+    told = [effect for effect in strings if effect.verdict != "undecided"]
+    ordered = sorted(strings, key=lambda effect: -abs(effect.difference))
+    shown = told or ordered[:SHOWN]
+    what = "told apart from noise" if told else "told apart from noise: none; the largest"
+    yield f"Of {len(strings)} strings of interactions of two changes, {what}:\n"
+    yield to_markdown(effect_table(shown, "sum of pairs"))
+
+
+def read_effects(rows: list[dict[str, Any]]) -> list[Effect]:
+    return [Effect(**{name: _number(value) for name, value in row.items()}) for row in rows]
+
+
+def _number(value: Any) -> Any:
+    """Return a value of a JSON file, in which null is what was not a number."""
+    return math.nan if value is None else value

@@ -1,0 +1,86 @@
+"""The record as a part of a page, read from the folders that `make record` has left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.atomic import write_text
+from resnet_sweep.console import say
+from resnet_sweep.effects.attained import Attained, attained_table
+from resnet_sweep.errors import UserError, require
+from resnet_sweep.recording.conclusions import conclusions
+from resnet_sweep.recording.effects import DOCS, PLACES, report_lines
+from resnet_sweep.recording.swept import sweep_lines
+from resnet_sweep.recording.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
+from resnet_sweep.recording.wanted import wanted_table
+from resnet_sweep.records.confirmation import FINDINGS
+
+FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
+TITLES = {
+    "screening": "Screening",
+    "follow_up": "Survivors of the screening",
+    "ablation": "One change at a time",
+}
+
+
+def write_record(folder: Path, page: Path) -> None:
+    """Replace what a page says about a record; nothing else of it changes.
+
+    Raises:
+        UserError: there is no such folder, or the page has no place for it.
+    """
+    require(folder.is_dir(), "folder", folder, "must be a folder of make record")
+    require(page.is_file(), "page", page, "must be a Markdown file")
+    begin, end = (f"<!-- {folder.name}: {word} -->" for word in ("begin", "end"))
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise UserError(f"page={page}: has no place for this: the lines {begin} and {end}")
+    docs = page.parent / DOCS
+    docs.mkdir(exist_ok=True)
+    said = "\n".join(_parts(folder, docs)).strip()
+    write_text(page, f"{before}{begin}\n\n{said}\n\n{end}{after}")
+    say(str(page))
+
+
+def _parts(folder: Path, docs: Path) -> Iterator[str]:
+    """Yield conclusions first, then tables, then the commands behind them."""
+    recipes = tested_recipes(folder)
+    yield "### In short\n"
+    found = list(conclusions(folder, recipes))
+    yield from (f"- {line}" for line in found or ["Nothing is measured yet."])
+    if folder.name == FULL:
+        yield "\n### Wanted and measured\n"
+        yield to_markdown(wanted_table(recipes))
+    yield "\n### On the test set\n"
+    yield from _tested(recipes)
+    for stem, title in TITLES.items():
+        yield f"### {title}\n"
+        yield from report_lines(folder, stem, docs)
+    yield "### Sweep\n"
+    yield from sweep_lines(folder, docs)
+    yield "### Commands\n"
+    yield from _commands(folder)
+
+
+def _tested(recipes: list[Tested]) -> Iterator[str]:
+    if not recipes:
+        yield "Not measured yet.\n"
+    rows: dict[str, list[Attained]] = {}
+    for recipe in recipes:
+        rows.setdefault(recipe.attained.data, []).append(recipe.attained)
+    for data, found in rows.items():
+        yield f"{data}: these numbers are compared with each other only.\n"
+        yield to_markdown(attained_table(found))
+
+
+def _commands(folder: Path) -> Iterator[str]:
+    yield f"All of them: `make record SIZE={folder.name}`. Those that left a report say how:\n"
+    paths = [folder / place / f"{stem}.json" for stem, place in PLACES.items()]
+    paths += [folder / SWEEP / CONFIRM / FINDINGS, folder / MEASURED / "measured.json"]
+    for path in paths:
+        if path.exists():
+            yield f"    {json.loads(path.read_text())['command']}\n"

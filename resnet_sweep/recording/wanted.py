@@ -1,0 +1,64 @@
+"""The numbers that the record is after, beside those that it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.effects.writing import interval, points
+from resnet_sweep.recording.tested import SOURCE, Tested, find, gain
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an experiment is to attain.
+
+    Args:
+        target, stretch: in words.
+        least: gain over the source that counts as reached, as a fraction; null: not by a gain.
+    """
+
+    experiment: str
+    target: str
+    stretch: str = ""
+    least: float | None = None
+
+
+WANTED = (
+    Wanted(SOURCE, "93.7%, the origin's, on the original images"),
+    Wanted("source_tuned", "+2.0 points over source", "+2.8", 0.020),
+    Wanted("best_100_epochs", "+2.8 points over source (96.5%)", "+3.3 (97.0%)", 0.028),
+    Wanted("best_10_minutes", "+3.5 points over source", "+3.8", 0.035),
+    Wanted("fast_94", "94% in less time than airbench94 on the same GPU", "half of it"),
+)
+
+
+def wanted_table(recipes: list[Tested]) -> Leaderboard:
+    """Return row by row what was wanted and what the test set says."""
+    columns = ["experiment", "wanted", "stretch", "measured", "reached"]
+    return Leaderboard(columns, [_row(wanted, recipes) for wanted in WANTED], 0)
+
+
+def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
+    start = [wanted.experiment, wanted.target, wanted.stretch]
+    recipe, source = find(recipes, wanted.experiment), find(recipes, SOURCE)
+    if recipe is None:
+        return [*start, NOT_MEASURED, "-"]
+    if wanted.least is None:
+        return [*start, _measured(recipe), "see the row's data and device"]
+    found = None if source is None else gain(recipe, source)
+    if found is None:
+        return [*start, _measured(recipe), "no source to compare with"]
+    is_there = found.low >= wanted.least
+    is_behind = found.high < wanted.least
+    verdict = "yes" if is_there else "no" if is_behind else "cannot tell"
+    bounds = interval(found.low, found.high)
+    return [*start, f"{points(found.difference)} ({bounds}, n = {found.n})", verdict]
+
+
+def _measured(recipe: Tested) -> str:
+    row = recipe.attained
+    accuracy = f"{points(row.accuracy.mean, '.2f')}% (n = {row.accuracy.n})"
+    return f"{accuracy}, {row.seconds:.0f} s on {row.device}, {row.data}"
