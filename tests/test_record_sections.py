@@ -79,7 +79,7 @@ def test_conclusions_come_first_and_commands_last(tmp_path: Path) -> None:
     _measured(folder, {"source": [0.80, 0.82, 0.81], "source_tuned": [0.84, 0.85, 0.86]})
     text = _page(folder)
     titles = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
-    assert titles[0] == "In short" and titles[-1] == "Commands" and "Sweep" in titles
+    assert titles == ["In short", "On the test set", "Commands"]
     found = stats.ttest_rel([84, 85, 86], [80, 82, 81])
     ends = found.confidence_interval(0.95)
     expected = f"`source_tuned` +4.00 points ({ends.low:+.2f} to {ends.high:+.2f}, n = 3: better)"
@@ -90,7 +90,7 @@ def test_conclusions_come_first_and_commands_last(tmp_path: Path) -> None:
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")
-    assert "Nothing is measured yet." in text
+    assert "- Not measured yet: On the test set, Screening, " in text
     rows = [line for line in text.splitlines() if line.endswith("| not measured | - |")]
     assert [row.split(" | ")[0] for row in rows] == [
         "| source",
@@ -182,7 +182,15 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
         settings = source | NEW | {"seed": 90 + number}
         write_run(folder / "sweep/confirm" / place, settings=settings, test_accuracy=accuracy)
         runs.append({"stage": "test", "configuration": "trial 5", "accuracy": 0, "run_dir": place})
-    values = {"command": "python -m resnet_sweep.confirm x", "runs": runs}
+    promise = {"trial": 5, "promised": 0.9, "mean": 0.88, "n": 5, "over_promise": 0.02}
+    promise |= {"over_promise_low": 0.01, "over_promise_high": 0.03}
+    values = {
+        "command": "python -m resnet_sweep.confirm x",
+        "runs": runs,
+        "tied": [5, 7],
+        "choose": {"configurations": [{}, {}, {}]},
+        "over_promise": {"configurations": [promise]},
+    }
     (folder / "sweep/confirm/confirmation.json").write_text(json.dumps(values))
     text = _page(folder)
     config = make_config(source | NEW)
@@ -194,7 +202,11 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
     line = next(line for line in text.splitlines() if line.startswith("- **Sweep**"))
     assert f"the best of the sweep (trial 5): {words}" in line
     bounds = f"{100 * ends.low:+.2f} to {100 * ends.high:+.2f}"
-    assert f"`source` {100 * gain:+.2f} points ({bounds}, n = 3: better)" in line
+    assert "90.00% as the sweep saw it, 88.00% with 5 fresh seeds" in text
+    assert (
+        "Of 3 configurations confirmed on a fresh split, not told apart: trial 5, trial 7" in text
+    )
+    assert f"`source` (1,000 parameters) {100 * gain:+.2f} points ({bounds}, n = 3: better)" in line
     assert "What it has and `source` has not: optimizer adamw (not sgd)" in line
     assert "    python -m resnet_sweep.confirm x\n" in text.partition("### Commands")[2]
 

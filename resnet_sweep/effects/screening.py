@@ -85,6 +85,7 @@ def effect_table(effects: list[Effect], what: str) -> Leaderboard:
 
 def _row(effect: Effect) -> list[str]:
     p_value = "-" if effect.p_value != effect.p_value else f"{effect.p_value:.4f}"
+    p_value = "<0.0001" if p_value == "0.0000" else p_value
     bounds = interval(effect.low, effect.high)
     return [points(effect.difference), bounds, p_value, effect.verdict, effect.name]
 

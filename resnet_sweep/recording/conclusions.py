@@ -47,7 +47,8 @@ def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     text = f"**Sweep**: the {row.name}, {row.num_params:,} parameters, {row.epochs} epochs, has "
     text += f"{points(row.accuracy.mean, '.2f')}% on the test set (n = {row.accuracy.n})"
     if source is not None:
-        text += f", against `{SOURCE}` {_gain(gain(best, source))}"
+        size = f"{source.attained.num_params:,} parameters"
+        text += f", against `{SOURCE}` ({size}) {_gain(gain(best, source))}"
         keys = read_sweep_record(folder / SWEEP).space if is_sweep(folder / SWEEP) else ()
         found = changes(best.config, source.config, keys)
         text += f". What it has and `{SOURCE}` has not: {'; '.join(found) or 'nothing'}"
@@ -83,9 +84,9 @@ def _followed(values: dict[str, Any] | None) -> Iterator[str]:
     rows = [row for row in values["changes"] if row["recipe"] not in (START, TOGETHER)]
     seeds = max(row["n"] for row in values["changes"])
     text = f"**Survivors** with {seeds} fresh seeds each: {_sorted_out(_told(rows))}"
-    together = [row for row in values["changes"] if row["recipe"] == TOGETHER]
-    for row in together:
-        text += f"; all of them together: {_sorted_out(_told([row]))}"
+    for row in values["changes"]:
+        if row["recipe"] == TOGETHER and row["gain"] is not None:
+            text += f"; all of them together {points(row['gain'])} ({row['verdict']})"
     yield f"{text}."
 
 
@@ -110,7 +111,7 @@ def _sorted_out(told: list[Told]) -> str:
     parts = []
     for verdict in ("better", "worse"):
         names = [f"{name} ({points(d or 0.0)})" for name, d, v in told if v == verdict]
-        parts.append(f"{verdict}: {', '.join(names) or 'none'}")
+        parts += [f"{verdict}: {', '.join(names)}"] if names else []
     rest = [name for name, _, verdict in told if verdict not in ("better", "worse")]
-    parts.append(f"undecided: {', '.join(rest) or 'none'}")
+    parts += [f"undecided: {', '.join(rest)}"] if rest else []
     return "; ".join(parts)

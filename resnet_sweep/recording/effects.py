@@ -29,21 +29,19 @@ def read_report(folder: Path, stem: str) -> dict[str, Any] | None:
 
 
 def report_lines(folder: Path, stem: str, docs: Path) -> Iterator[str]:
-    """Yield a report without its title and command, and take its figure along."""
-    values = read_report(folder, stem)
-    if values is None:
-        yield "Not measured yet.\n"
-        return
+    """Yield a report that is there without its title and command; take its figure along."""
     place = folder / PLACES[stem]
+    values = json.loads((place / f"{stem}.json").read_text())
     body = (place / f"{stem}.md").read_text().partition(f"    {values['command']}\n")[2]
     first, *sections = f"\n{body}".split("\n## ")
-    yield _with_figure(first.strip(), folder, stem, docs)
+    if first.strip():
+        yield _with_figure(first.strip(), folder, stem, docs) + "\n"
     for section in sections:
         title, _, rest = section.partition("\n")
         table, _, said = rest.partition("\n\n- ")
         yield from _strings(values) if title == STRINGS else [table.strip() + "\n"]
         if said:
-            yield _with_figure(f"- {said}", folder, stem, docs)
+            yield _with_figure(f"- {said.strip()}", folder, stem, docs) + "\n"
 
 
 def _with_figure(text: str, folder: Path, stem: str, docs: Path) -> str:

@@ -12,13 +12,15 @@ from resnet_sweep.console import say
 from resnet_sweep.effects.attained import Attained, attained_table
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.recording.conclusions import conclusions
-from resnet_sweep.recording.effects import DOCS, PLACES, report_lines
+from resnet_sweep.recording.effects import DOCS, PLACES, read_report, report_lines
 from resnet_sweep.recording.swept import sweep_lines
 from resnet_sweep.recording.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
 from resnet_sweep.recording.wanted import wanted_table
 from resnet_sweep.records.confirmation import FINDINGS
+from resnet_sweep.records.sweep_folder import is_sweep
 
 FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
+TESTED, SWEPT = "On the test set", "Sweep"
 TITLES = {
     "screening": "Screening",
     "follow_up": "Survivors of the screening",
@@ -50,25 +52,33 @@ def _parts(folder: Path, docs: Path) -> Iterator[str]:
     """Yield conclusions first, then tables, then the commands behind them."""
     recipes = tested_recipes(folder)
     yield "### In short\n"
-    found = list(conclusions(folder, recipes))
-    yield from (f"- {line}" for line in found or ["Nothing is measured yet."])
+    yield from (f"- {line}" for line in conclusions(folder, recipes))
+    missing = _missing(folder, recipes)
+    if missing:
+        yield f"- Not measured yet: {', '.join(missing)}."
+    yield ""
     if folder.name == FULL:
-        yield "\n### Wanted and measured\n"
+        yield "### Wanted and measured\n"
         yield to_markdown(wanted_table(recipes))
-    yield "\n### On the test set\n"
-    yield from _tested(recipes)
-    for stem, title in TITLES.items():
-        yield f"### {title}\n"
-        yield from report_lines(folder, stem, docs)
-    yield "### Sweep\n"
-    yield from sweep_lines(folder, docs)
+    sections = {TESTED: _tested(recipes)}
+    sections |= {TITLES[stem]: report_lines(folder, stem, docs) for stem in TITLES}
+    sections[SWEPT] = sweep_lines(folder, docs)
+    for title, lines in sections.items():
+        if title not in missing:
+            yield f"### {title}\n"
+            yield from lines
     yield "### Commands\n"
     yield from _commands(folder)
 
 
+def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
+    """Return the titles of the stages that are not there yet."""
+    there = {TITLES[stem]: read_report(folder, stem) is not None for stem in TITLES}
+    there = {TESTED: bool(recipes), **there, SWEPT: is_sweep(folder / SWEEP)}
+    return [title for title, is_there in there.items() if not is_there]
+
+
 def _tested(recipes: list[Tested]) -> Iterator[str]:
-    if not recipes:
-        yield "Not measured yet.\n"
     rows: dict[str, list[Attained]] = {}
     for recipe in recipes:
         rows.setdefault(recipe.attained.data, []).append(recipe.attained)
@@ -78,9 +88,9 @@ def _tested(recipes: list[Tested]) -> Iterator[str]:
 
 
 def _commands(folder: Path) -> Iterator[str]:
-    yield f"All of them: `make record SIZE={folder.name}`. Those that left a report say how:\n"
     paths = [folder / place / f"{stem}.json" for stem, place in PLACES.items()]
     paths += [folder / SWEEP / CONFIRM / FINDINGS, folder / MEASURED / "measured.json"]
-    for path in paths:
-        if path.exists():
-            yield f"    {json.loads(path.read_text())['command']}\n"
+    commands = [json.loads(path.read_text())["command"] for path in paths if path.exists()]
+    whole = f"make record SIZE={folder.name}"
+    yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
+    yield from (f"    {command}\n" for command in commands)

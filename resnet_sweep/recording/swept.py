@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from resnet_sweep.analysis.archive import read_found
 from resnet_sweep.analysis.discover import find_runs
@@ -15,10 +17,13 @@ from resnet_sweep.analysis.summary import CACHE, FIGURES, Options, summarize
 from resnet_sweep.analysis.table import runs_table
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.analysis.view import View, build_view
+from resnet_sweep.effects.writing import interval, points
 from resnet_sweep.recording.effects import take_figure
-from resnet_sweep.recording.tested import SWEEP
+from resnet_sweep.recording.tested import CONFIRM, SWEEP
+from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result
-from resnet_sweep.records.sweep_folder import Sweep, SweepTrial, is_sweep, read_sweep
+from resnet_sweep.records.sweep_folder import Sweep, SweepTrial, read_sweep
+from resnet_sweep.sweep.space import EPOCHS
 
 MAX_ROWS = 12
 REASONS = {
@@ -31,14 +36,12 @@ REASONS = {
 def sweep_lines(folder: Path, docs: Path) -> Iterator[str]:
     """Yield what there is to say of a record's sweep, and take its figure along."""
     place = folder / SWEEP
-    if not is_sweep(place):
-        yield "Not measured yet.\n"
-        return
     sweep = read_sweep(place)
     yield f"{_counted(sweep)}\n"
     yield to_markdown(space_table(sweep.record.space))
     output = folder / "summary"
     summarize(Options(place, output), lambda *_: None)
+    yield from _confirmed(place / CONFIRM / FINDINGS)
     yield from _importance(_view(place, output / CACHE))
     figure = output / FIGURES / "importance.png"
     if figure.exists():
@@ -50,10 +53,34 @@ def _counted(sweep: Sweep) -> str:
     trials, record = sweep.trials, sweep.record
     states = Counter(trial.state for trial in trials)
     ended = ", ".join(f"{states[state]} {state}" for state in ("completed", "pruned", "failed"))
+    epochs = f"{record.epochs} epochs" if EPOCHS not in record.space else "epochs drawn as well"
     return (
         f"{len(trials)} proposals: {len(sweep.trained())} trained ({ended}), {_rejected(trials)}; "
-        f"{_hours(sweep)}. Sampler {record.sampler}, pruner {record.pruner}, up to {record.epochs} "
-        f"epochs. {len(record.space)} hyperparameters:"
+        f"{_hours(sweep)}. Sampler {record.sampler}, pruner {record.pruner}, {epochs}. "
+        f"{len(record.space)} hyperparameters:"
+    )
+
+
+def _confirmed(path: Path) -> Iterator[str]:
+    """Say what fresh seeds made of the sweep's best."""
+    if not path.exists():
+        yield "Not confirmed yet.\n"
+        return
+    values = json.loads(path.read_text())
+    for row in values["over_promise"]["configurations"]:
+        if row["over_promise"] is not None:
+            yield f"{_promise(row)}.\n"
+    tied = ", ".join(f"trial {number}" for number in values["tied"])
+    count = len(values["choose"]["configurations"])
+    yield f"Of {count} configurations confirmed on a fresh split, not told apart: {tied}.\n"
+
+
+def _promise(row: dict[str, Any]) -> str:
+    bounds = interval(row["over_promise_low"], row["over_promise_high"])
+    return (
+        f"Validation accuracy of trial {row['trial']}: {points(row['promised'], '.2f')}% as the "
+        f"sweep saw it, {points(row['mean'], '.2f')}% with {row['n']} fresh seeds on the same "
+        f"images: promised too much by {points(row['over_promise'])} points ({bounds})"
     )
 
 
@@ -136,4 +163,5 @@ def _importance(view: View) -> Iterator[str]:
 def _test_row(test: FTest) -> list[str]:
     floors = [f"{test.permutation_floor:.2f}", f"{test.noise_floor:.2f}".replace("nan", "-")]
     verdict = "matters" if test.matters else "cannot tell"
-    return [f"{test.effect:.2f}", *floors, f"{test.p_value:.3f}", verdict, test.parameter.label]
+    p_value = f"{test.p_value:.3f}" if test.p_value >= 0.0005 else "<0.001"
+    return [f"{test.effect:.2f}", *floors, p_value, verdict, test.parameter.label]
