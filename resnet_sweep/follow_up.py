@@ -5,29 +5,19 @@ python -m resnet_sweep.follow_up screening=outputs/screenings/ingredients num_se
 
 from __future__ import annotations
 
-import sys
-
-from hydra.types import HydraContext
-from omegaconf import DictConfig
-
-from resnet_sweep.cli import one_line_errors
 from resnet_sweep.config.effects import FollowUpConfig
-from resnet_sweep.effects.command import Sitting, split_arguments, start
+from resnet_sweep.effects.command import Sitting, run_command
+
+
+def _follow_up(options: FollowUpConfig, given: list[str], sitting: Sitting) -> None:
+    from resnet_sweep.effects.following import follow_up  # brings pandas
+
+    follow_up(options, given, sitting)
 
 
 def main() -> None:
     """Follow a screening up; see --help."""
-    arguments = sys.argv[1:]
-    own, given = split_arguments(FollowUpConfig, arguments)
-
-    def act(options: FollowUpConfig, config: DictConfig, context: HydraContext) -> None:
-        from resnet_sweep.effects.following import follow_up  # brings Optuna
-
-        sitting = Sitting("resnet_sweep.follow_up", arguments, options, config, context)
-        follow_up(options, given, sitting)
-
-    with one_line_errors():
-        start("follow_up", FollowUpConfig, act, own)
+    run_command("follow_up", FollowUpConfig, _follow_up)
 
 
 if __name__ == "__main__":
