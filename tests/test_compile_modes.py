@@ -6,7 +6,6 @@ import agreement
 import pytest
 import torch
 from contenders import random_images
-from torch._dynamo.utils import counters
 
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.device import Execution
@@ -26,6 +25,8 @@ def test_inductor_trains_what_eager_does(ingredient: str) -> None:
 @pytest.mark.timeout(900)
 def test_every_net_of_a_worker_is_compiled() -> None:
     """Also beyond Dynamo's limit of versions of one function, which is eight and here one."""
+    from torch._dynamo.utils import counters  # seconds that only this test needs
+
     execution = Execution(torch.device("cpu"), torch.float32, "inductor", True)
     counters.clear()
     with torch._dynamo.config.patch(recompile_limit=1):
