@@ -29,6 +29,7 @@ from contenders import NUM_CLASSES, bare, ours, random_images, usual_loop
 from gpu_figures import derive
 from measurements import Measurements, Row, add_options, here, open_measurements
 from roofline import Chip, Operation, count_operations, limits
+from torch.autograd import DeviceType
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import AugmentationConfig
@@ -68,7 +69,9 @@ class Benchmark:
         self.images = random_images(600 if self.small else EPOCH_IMAGES)
         self.nets = {"small": SMALL_NET} if self.small else NETS
         self.batch_sizes = [64] if self.small else [128, 512, 1024]
-        self.modes = [mode for mode in options.modes if self.cuda or mode != "graph"]
+        modes = [mode for mode in options.modes if self.cuda or mode != "graph"]
+        self.quick = sorted(set(modes) - {"inductor"})  # graph before none
+        self.slow = sorted(set(modes) & {"inductor"})
         self.fast = "graph" if self.cuda else "none"
         torch.backends.cudnn.benchmark = True  # as run_trial does
         torch.compiler.config.force_disable_caches = True
@@ -77,42 +80,60 @@ class Benchmark:
         self.chip = measure_chip(here(), self.small) if kept is None else Chip(**kept)
         self.operations: dict[str, list[Operation]] = {}
 
-    def agreement(self) -> None:
+    def take(self, sections: list[str]) -> None:
+        """Take what is wanted most first; compiling takes the most time.
+
+        The profiler comes last: it slows what follows it, and has hung with CUDA graphs before.
+        """
+        for section, modes in (
+            ("steps", self.quick[:1]),
+            ("usual", []),
+            ("augmentation", []),
+            ("agreement", self.quick),
+            ("steps", self.quick[1:]),
+            ("steps", self.slow),
+            ("agreement", self.slow),
+            ("profile", self.quick),
+        ):
+            if section in sections:
+                getattr(self, section)(modes)
+
+    def agreement(self, modes: list[str]) -> None:
         """How far the modes' weights, statistics and averages are apart, by ingredient."""
         for ingredient in agreement.INGREDIENTS:
-            for mode in self.modes:
+            for mode in modes:
                 if mode != "none":
                     compare = partial(agreement.compare, ingredient, mode)
                     row = self.taken.take(f"agreement/{ingredient}/{mode}", compare)
                     print(f"agreement of {mode} with none, {ingredient}: {row}", flush=True)
 
-    def steps(self) -> None:
+    def steps(self, modes: list[str]) -> None:
         """The full step of each net, batch size and mode, beside the bare one."""
-        for mode in self.modes:  # Inductor last: compiling takes most of the time
+        for mode in modes:
             for net in self.nets.values():
                 for batch_size in self.batch_sizes:
                     config = make_config(net, batch_size, mode)
                     self._row("full step", ours, config)
                     self._row("bare step", bare, config)
 
-    def usual(self) -> None:
+    def usual(self, _modes: list[str]) -> None:
         """The loop that most people write, with automatic mixed precision."""
         for net in self.nets.values():
             for batch_size in self.batch_sizes:
                 config = make_config(net, batch_size, "none", channels_last=False)
                 self._row("usual loop", usual_loop, config, self.workers)
 
-    def augmentation(self) -> None:
+    def augmentation(self, _modes: list[str]) -> None:
         """The heaviest recipe beside none at all, at the smallest and the largest batch."""
         net = next(iter(self.nets.values()))
         for batch_size in sorted({self.batch_sizes[0], self.batch_sizes[-1]}):
             for name, recipe in (("no augmentation", NO_AUGMENTATION), ("heaviest", HEAVY)):
                 self._row(name, ours, make_config(net, batch_size, self.fast, recipe))
 
-    def profile(self) -> None:
+    def profile(self, modes: list[str]) -> None:
         """The kernels that take the most time, and the part of the time that has any."""
         net, batch_size = next(iter(self.nets.values())), self.batch_sizes[-1]
-        for mode in [mode for mode in self.modes if mode != "inductor"]:
+        for mode in modes:
             config = make_config(net, batch_size, mode)
             row = self.taken.take(f"profile/{mode}", partial(self._profile, config))
             for name, share in (row or {}).get("top", {}).items():
@@ -178,7 +199,10 @@ class Benchmark:
             run(5)
             wall = time.perf_counter() - start
         key = "self_device_time_total" if self.cuda else "self_cpu_time_total"
-        events = sorted(profiler.key_averages(), key=lambda e: getattr(e, key), reverse=True)
+        # Of a GPU the kernels alone: operations bear the time of the kernels that they start.
+        where = DeviceType.CUDA if self.cuda else DeviceType.CPU
+        events = [event for event in profiler.key_averages() if event.device_type == where]
+        events.sort(key=lambda event: getattr(event, key), reverse=True)
         total = sum(getattr(event, key) for event in events)
         top = {event.key[:80]: getattr(event, key) / total for event in events[:15]}
         return {"top": top, "busy_share": total / 1e6 / wall}
@@ -221,10 +245,7 @@ def main() -> int:
     taken = open_measurements(options)
     benchmark = Benchmark(options, taken)
     taken.put("chip", vars(benchmark.chip))
-    # What is short comes first; steps in mode inductor take the most.
-    for section in ("profile", "augmentation", "usual", "steps", "agreement"):
-        if section in options.only:
-            getattr(benchmark, section)()
+    benchmark.take(options.only)
     return taken.finish(derive(taken.rows))
 
 

@@ -1,6 +1,6 @@
 """A whole sweep on one GPU beside the packaged hydra-optuna-sweeper with its joblib launcher.
 
-    pip install hydra-joblib-launcher
+    pip install '.[benchmarks]'
     python benchmarks/gpu_sweep.py --data data/cifar10-jpeg --output benchmarks/results/sweep.json
     python benchmarks/gpu_sweep.py --small --launcher basic     (a minute, on any machine)
 
@@ -18,10 +18,8 @@ Figures: RESULTS.md.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,11 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from measurements import Row, add_options, open_measurements
+from packaged_sweeper import between_trials, conf_without_ours, require_joblib_launcher
 from usual_app import SECONDS
 
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep_trials
+from resnet_sweep.records.sweep_folder import read_sweep_trials
 
 GRID = ["model.shortcut_kernel_size=choice(1,3)", "seed=range(0,2)"]
 TRIALS = 4
@@ -75,7 +74,7 @@ def measure(arguments: list[str]) -> Row:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        conf = str(_conf_without_ours(folder))
+        conf = str(conf_without_ours(folder))
         command = [sys.executable, *(conf if each == "CONF" else each for each in arguments)]
         started = time.time()
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=590)
@@ -106,22 +105,6 @@ def _summary(between: list[float]) -> Row:
     }
 
 
-def between_trials(trials: list[SweepTrial]) -> list[float]:
-    """Return for each trial but a worker's first its time since the last one without training."""
-    ends: dict[int | None, list[tuple[float, float]]] = {}
-    for trial in trials:
-        if trial.is_trained and trial.ended is not None and trial.train_seconds is not None:
-            ends.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
-    pairs = (pair for each in ends.values() for pair in itertools.pairwise(sorted(each)))
-    return [later - earlier - seconds for (earlier, _), (later, seconds) in pairs]
-
-
-def _conf_without_ours(folder: Path) -> Path:
-    """Copy the configuration without conf/hydra/sweeper, which shadows the packaged one."""
-    ignored = shutil.ignore_patterns("sweeper")
-    return Path(shutil.copytree(conf_dir(), folder / "conf", ignore=ignored))
-
-
 def derive(rows: dict[str, Row]) -> dict[str, float]:
     """Return this sweeper against the others, and what passes between two of its trials."""
     found = {name: row for name, row in rows.items() if "error" not in row}
@@ -141,11 +124,17 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, minutes=4)  # the last one that begins may take as long again
-    parser.add_argument("--data", type=Path, help="image folder; else what the configuration has")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="image folder; else what the configuration has, and digits with --small",
+    )
     parser.add_argument("--launcher", choices=["joblib", "basic"], default="joblib")
     options = parser.parse_args()
+    if options.launcher == "joblib":
+        require_joblib_launcher()
     data = SMALL_DATA if options.small else []
-    if options.data is not None:
+    if options.data is not None and not options.small:
         data = ["data=image_folder", f"data.root={options.data.resolve()}"]
     size = SMALL if options.small else FULL
     taken = open_measurements(options)

@@ -1,28 +1,34 @@
 #!/bin/sh
 # Every figure that is wanted of a GPU, into benchmarks/results/*.json and RESULTS.md.
 #
+#   pip install '.[benchmarks]'
 #   sh benchmarks/on_gpu.sh DATA [AIRBENCH]
+#   SMALL=1 sh benchmarks/on_gpu.sh DATA [AIRBENCH]     (tiny sizes, on any machine, kept nowhere)
 #
 # DATA: image folder (train/<class>/, test/<class>/). AIRBENCH: a checkout of
-# KellerJordan/cifar10-airbench; without it that comparison is left out. A call takes at most ten
-# minutes. Exit status 75: something is left, call it again; 1: what is left has failed, as said
-# (MPS that cannot be started is one such); 0: all is there. Three or four calls should do on one
-# H200, by estimate. PYTHON names the interpreter, RESULTS another folder than benchmarks/results.
+# KellerJordan/cifar10-airbench; without it that comparison is left out. A call takes at most
+# MINUTES (10) and keeps each figure as soon as it has it, so that one which is cut off loses the
+# last alone. What is wanted most comes first, what has to be compiled last. Exit status 75:
+# something is left, call it again; 1: what is left has failed, as said (MPS that cannot be started
+# is one such); 2: a package is missing; 0: all is there. Five calls should do on one H200, by
+# estimate. PYTHON names the interpreter, RESULTS another folder than benchmarks/results.
 set -u
 data=${1:?usage: on_gpu.sh DATA [AIRBENCH]}
 airbench=${2:-}
 here=$(dirname "$0")
 python=${PYTHON:-python}
-results=${RESULTS:-$here/results}
+small=${SMALL:+--small}
+if [ -n "$small" ]; then results=${RESULTS:-$(mktemp -d)}; else results=${RESULTS:-$here/results}; fi
+seconds=$(( 60 * ${MINUTES:-10} ))
 begun=$(date +%s)
 status=0
 
 measure() { # minutes that one measurement may take, name, script, arguments
   longest=$1; name=$2; shift 2
-  # A measurement that begins late must end within ten minutes all the same.
-  minutes=$(( (600 - ($(date +%s) - begun)) / 60 - longest ))
+  # A measurement that begins late must end in time all the same.
+  minutes=$(( (seconds - ($(date +%s) - begun)) / 60 - longest ))
   if [ "$minutes" -lt 1 ]; then status=75; return; fi
-  "$python" "$@" --minutes "$minutes" --output "$results/$name.json"
+  "$python" "$@" $small --minutes "$minutes" --output "$results/$name.json"
   case $? in
     0) ;;
     75) status=75 ;;
@@ -30,13 +36,19 @@ measure() { # minutes that one measurement may take, name, script, arguments
   esac
 }
 
+"$python" "$here/packaged_sweeper.py" || exit 2
 mkdir -p "$results"
-measure 2 gpu "$here/gpu.py"
-measure 1 workers "$here/workers.py"
+measure 2 gpu "$here/gpu.py" --modes none graph
 measure 5 sweep "$here/gpu_sweep.py" --data "$data"
+measure 1 workers "$here/workers.py"
+measure 1 equivalence "$here/equivalence.py" --data "$data" --mode graph
 if [ -n "$airbench" ]; then
   measure 2 airbench "$here/airbench.py" --data "$data" --checkout "$airbench"
 fi
-measure 1 equivalence "$here/equivalence.py" --data "$data" --mode graph
-"$python" "$here/wanted.py" "$results" --write
+measure 2 gpu "$here/gpu.py"
+if [ -n "$small" ]; then
+  "$python" "$here/wanted.py" "$results"
+else
+  "$python" "$here/wanted.py" "$results" --write
+fi
 exit "$status"

@@ -1,6 +1,6 @@
 """What a sweep costs beyond its trainings, beside the packaged hydra-optuna-sweeper.
 
-    pip install hydra-joblib-launcher
+    pip install '.[benchmarks]'
     python benchmarks/sweep_overhead.py --rounds 3    # the contest: 90 s a round on 2 cores
     python benchmarks/sweep_overhead.py --longer 5    # the tenfold case with 5 and 50 epochs
 
@@ -14,9 +14,7 @@ reported apart from the rest.
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,7 +24,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from resnet_sweep.compose import conf_dir
+from packaged_sweeper import between_trials, conf_without_ours, require_joblib_launcher
+
 from resnet_sweep.records.run_folder import TrialResult, read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 
@@ -91,7 +90,7 @@ class Timing:
 
 def run_contender(name: str, overrides: list[str], folder: Path) -> Timing:
     """Run one sweep in an empty folder and read its times from its run folders."""
-    config = [] if name == "this sweeper" else ["--config-path", str(_conf_without_ours(folder))]
+    config = [] if name == "this sweeper" else ["--config-path", str(conf_without_ours(folder))]
     command = [sys.executable, "-m", "resnet_sweep.train", *config, *COMMON, *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = time.time()
@@ -114,13 +113,6 @@ def _length_ratio(results: list[TrialResult]) -> float:
         for limit in (max(epochs), min(epochs))
     )
     return longest / shortest
-
-
-def _conf_without_ours(folder: Path) -> Path:
-    """Copy the configuration without what shadows the packaged sweeper."""
-    copy = folder / "conf"
-    shutil.copytree(conf_dir(), copy, ignore=shutil.ignore_patterns("sweeper"))
-    return copy
 
 
 def contest(rounds: int, longer: int) -> None:
@@ -148,7 +140,7 @@ def _round(length: str, space: list[str]) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
             timing = run_contender(name, [*overrides, *space], Path(folder))
             if name == "this sweeper":
-                gaps = between_trials(Path(folder) / "outputs/sweeps/own")
+                gaps = between_trials(read_sweep_trials(Path(folder) / "outputs/sweeps/own"))
         timings[name] = timing
         times = f"{timing.start_up:8.1f}s {timing.rest:7.1f}s {timing.training:8.1f}s"
         ratio = f"{timing.length_ratio:7.1f}"
@@ -160,26 +152,12 @@ def _round(length: str, space: list[str]) -> tuple[float, float]:
     return best / own.rest, best_in_all / (own.start_up + own.rest)
 
 
-def between_trials(sweep: Path) -> list[float]:
-    """Return for each trial the time of its worker since the last one, without its training."""
-    by_worker: dict[int | None, list[tuple[float, float]]] = {}
-    for trial in read_sweep_trials(sweep):
-        if trial.train_seconds is not None:
-            assert trial.ended is not None
-            by_worker.setdefault(trial.worker, []).append((trial.ended, trial.train_seconds))
-    gaps = []
-    for ends in by_worker.values():
-        ends.sort()
-        pairs = itertools.pairwise(ends)
-        gaps += [later - earlier - seconds for (earlier, _), (later, seconds) in pairs]
-    return gaps
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--longer", type=int, default=1, help="factor on the tenfold case's epochs")
     arguments = parser.parse_args()
+    require_joblib_launcher()
     load = os.getloadavg()[0]
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores, load {load:.1f}")
     contest(arguments.rounds, arguments.longer)

@@ -119,8 +119,18 @@ def _run_together(
         return [json.loads(answer) for answer in _begin(processes)]
     finally:
         for process in processes:
-            process.kill()
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let a process end by itself first: MPS may fail for all where a client is killed."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _expect_ready(process: subprocess.Popen[str]) -> None:

@@ -30,12 +30,13 @@ def seed_draws(seed: int, epoch: int) -> None:
 
 
 def get_rng_state() -> dict[str, Any]:
-    """Return the states of torch's default generators, of the CPU and of the GPU."""
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    """Return the states of torch's default generators, of the CPU and of a GPU in use."""
+    # A run on the CPU asks for none: that would make a context, with hundreds of MiB, on the GPU.
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
-    if state["cuda"] is not None and torch.cuda.is_available():
+    if state["cuda"] is not None and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"])

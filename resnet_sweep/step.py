@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from resnet_sweep.config import Config
@@ -17,14 +15,16 @@ from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.data.resizing import resize
 from resnet_sweep.device import Execution
+from resnet_sweep.errors import one_line
 from resnet_sweep.evaluation import Normalizer
+from resnet_sweep.loss import build_loss
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
 from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
-from resnet_sweep.teacher import Teacher, distillation_loss
+from resnet_sweep.teacher import Teacher
 
 GRAPH_WARMUP_STEPS = 3
 
@@ -62,11 +62,8 @@ class TrainStep:
         self.augmentation = augmentation
         self.flips = _alternating_flips(config, part) if augmentation.alternates else None
         regularization = config.regularization
-        self.label_smoothing = regularization.label_smoothing
         self.clip_grad_norm = regularization.clip_grad_norm
         self.teacher = teacher
-        self.distill_weight = regularization.distill_weight
-        self.distill_temperature = regularization.distill_temperature
         self.sam = _sharpness_aware(regularization, model)
         self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
         self.lookahead = _lookahead(config.optimizer, model, self.steps_per_epoch)
@@ -77,8 +74,9 @@ class TrainStep:
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
-        inductor = execution.compile == "inductor"
-        self.forward: Any = _compiled(self._forward) if inductor else self._forward
+        # Not a method: the step would hold itself, and its graph's memory would wait for Python's
+        # collector of cycles while the worker's next net is built beside it.
+        self.loss = build_loss(model, execution, regularization)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.image_size = int(part.images.shape[-1])
 
@@ -106,12 +104,24 @@ class TrainStep:
                 self.record_graph()
 
     def record_graph(self) -> None:
-        """Record the step as a CUDA graph; weights and states are left as they were."""
+        """Record the step as a CUDA graph; weights and states are left as they were.
+
+        Raises:
+            RuntimeError: the step does what cannot be recorded, such as waiting for the device.
+            torch.OutOfMemoryError: while it was recorded.
+        """
         graph = torch.cuda.CUDAGraph()
         with self.preserved():
             self._warm_up()
-            with torch.cuda.graph(graph):
-                self._step()
+            try:
+                with torch.cuda.graph(graph):
+                    self._step()
+            except RuntimeError as error:
+                first = error.__context__ or error  # ending the recording fails as well then
+                if isinstance(first, torch.OutOfMemoryError):
+                    raise first from None
+                problem = f"{one_line(first)}; the step cannot be recorded as a CUDA graph"
+                raise RuntimeError(f"{problem}: take train.compile=none") from error
         self.graph = graph
 
     @property
@@ -182,27 +192,14 @@ class TrainStep:
         labels = self.part.labels[self.indices]
         images, targets = self._batch(labels)
         taught = None if self.teacher is None else self.teacher(images)
-        loss, logits = self.forward(images, targets, taught)
+        loss, logits = self.loss(images, targets, taught)
         self.scaler.scale(loss).backward()
         if self.sam is not None:
             with self.sam.perturbed():
-                self.scaler.scale(self.forward(images, targets, taught)[0]).backward()
+                self.scaler.scale(self.loss(images, targets, taught)[0]).backward()
         self._update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
-
-    def _forward(
-        self, images: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss and the logits."""
-        with self.execution.autocast():
-            logits = self.model(images)
-        smoothing = self.label_smoothing
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
-        if taught is not None:
-            distilled = distillation_loss(logits.float(), taught, self.distill_temperature)
-            loss = (1 - self.distill_weight) * loss + self.distill_weight * distilled
-        return loss, logits
 
     def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
@@ -233,11 +230,6 @@ class TrainStep:
             self.lookahead.update()
         if self.ema is not None:
             self.ema.update()
-
-
-def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the forward pass, its loss fused with it, drawing the same numbers as without."""
-    return torch.compile(forward, options={"fallback_random": True})
 
 
 def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:

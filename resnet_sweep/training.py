@@ -142,6 +142,8 @@ def start_training(
     steps = steps_per_epoch(config, data)
     schedule = Schedule(config.scheduler, peak_lr, steps, config.train.epochs)
     position = Position() if state is None else restore(state, step, schedule)
+    full = data.train.images.shape[-1]
+    step.set_image_size(train_image_size(config.train, position.epoch, full))
     if execution.records_graph:
         step.record_graph()
     due = time.monotonic() + config.train.checkpoint_interval_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -286,4 +287,5 @@ def _set_switches(config: Config, execution: Execution) -> None:
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if execution.device.type == "cuda":
+        gc.collect()  # what a run before has left in cycles would count, and could be missing
         torch.cuda.reset_peak_memory_stats()

@@ -7,6 +7,10 @@ import pytest
 import torch
 from contenders import random_images
 
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.device import Execution
+from resnet_sweep.loss import build_loss
+
 
 @pytest.mark.engines
 @pytest.mark.timeout(900)
@@ -15,6 +19,22 @@ def test_inductor_trains_what_eager_does(ingredient: str) -> None:
     found = agreement.compare(ingredient, "inductor")
     assert found["agrees"], found["distances"]
     assert found["distances"]["weights"] > 0  # other kernels, so it was compiled
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(900)
+def test_every_net_of_a_worker_is_compiled() -> None:
+    """Also beyond Dynamo's limit of versions of one function, which is eight and here one."""
+    from torch._dynamo.utils import counters  # seconds that only this test needs
+
+    execution = Execution(torch.device("cpu"), torch.float32, "inductor", True)
+    counters.clear()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for width in (3, 5):
+            net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(width, 2))
+            loss = build_loss(net, execution, RegularizationConfig())
+            loss(torch.ones(4, width), torch.zeros(4, dtype=torch.int64), None)[0].backward()
+    assert counters["frames"] == {"total": 2, "ok": 2}
 
 
 @pytest.mark.parametrize("ingredient", ["ema", "mixup", "dropout", "stochastic_depth"])

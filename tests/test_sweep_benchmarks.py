@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import airbench
-import gpu_sweep
+import packaged_sweeper
 import pytest
 import wanted
 import workers
@@ -135,7 +135,7 @@ def trial(number: int, worker: int, ended: float, seconds: float) -> SweepTrial:
 def test_what_passes_between_two_trials_of_a_worker() -> None:
     trials = [trial(0, 0, 100, 9), trial(1, 1, 103, 9), trial(2, 0, 111.5, 11)]
     trials += [SweepTrial(3, "rejected", worker=0, ended=112), trial(4, 0, 114, 1.75)]
-    assert gpu_sweep.between_trials(trials) == pytest.approx([0.5, 0.75])
+    assert packaged_sweeper.between_trials(trials) == pytest.approx([0.5, 0.75])
 
 
 @pytest.mark.engines
@@ -153,7 +153,8 @@ def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) 
     """Stand-ins: Python notes what it is asked, a sweep has more to do, the clock stands still."""
     commands = {
         "python": f'echo "$@" >> {tmp_path}/log\n'
-        f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);; esac",
+        f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);;"
+        f" *packaged_sweeper.py) exit $(cat {tmp_path}/packages);; esac",
         "date": f"cat {tmp_path}/clock; echo 470 > {tmp_path}/clock",
     }
     for name, lines in commands.items():
@@ -174,7 +175,9 @@ def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) 
     def minutes(calls: list[tuple[str, list[str]]]) -> dict[str, int]:
         return {name: int(rest[0].split()[0]) for name, rest in calls if rest}
 
-    names = ["gpu", "workers", "gpu_sweep", "airbench", "equivalence", "wanted"]
+    (tmp_path / "packages").write_text("0")
+    names = ["packaged_sweeper", "gpu", "gpu_sweep", "workers", "equivalence", "airbench", "gpu"]
+    names += ["wanted"]
     calls = asked(sweep=75, clock=470, status=75)
     assert [name for name, _ in calls] == names
     # Each leaves itself room to end within ten minutes.
@@ -185,6 +188,24 @@ def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) 
     late = asked(sweep=0, clock=0, status=75)
     assert minutes(late) == {"workers": 1, "equivalence": 1}
     assert late[-1][0] == "wanted"
+    (tmp_path / "packages").write_text("2")  # nothing is measured without what it takes
+    assert asked(sweep=0, clock=470, status=2) == [("packaged_sweeper", [])]
+
+
+def test_a_missing_launcher_is_one_line_before_anything(tmp_path: Path) -> None:
+    """A sweep beside the packaged one, with an environment that has no joblib launcher."""
+    hide = "import importlib.util as u; f = u.find_spec; "
+    hide += "u.find_spec = lambda name: None if 'joblib_launcher' in name else f(name); "
+    for script in ("gpu_sweep", "sweep_overhead"):
+        program = f"{hide}import sys, {script}; sys.argv = ['x']; sys.exit({script}.main())"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "error: hydra/launcher=joblib: needs pip install '.[benchmarks]'\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_tells_what_was_measured_and_nothing_else(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ class OptimizerConfig:
         lookahead_steps: k of Lookahead (Zhang et al. 2019, arXiv:1907.08610): every k steps, and
             at the end of each epoch, slow weights go lookahead_alpha of the way to the present
             ones, which then start again from there; null: no Lookahead.
-        implementation: torch's fused or foreach kernels; `auto`: fused where there is one.
+        implementation: torch's fused or foreach kernels; `auto`: fused where there is one. SGD
+            in a CUDA graph is always fused.
     """
 
     name: str = "sgd"

@@ -31,7 +31,7 @@ def build_optimizer(
     lr: Any = torch.tensor(config.lr, device=device) if capturable else config.lr
     if isinstance(config, MuonConfig):
         return Muon(_split_hidden(groups, model), config, lr, capturable)
-    options: dict[str, Any] = {"lr": lr, **_kernels(config, device)}
+    options: dict[str, Any] = {"lr": lr, **_kernels(config, device, capturable)}
     if capturable and not isinstance(config, SgdConfig):
         options["capturable"] = True
     match config:
@@ -87,8 +87,10 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-def _kernels(config: OptimizerConfig, device: torch.device) -> dict[str, bool]:
+def _kernels(config: OptimizerConfig, device: torch.device, capturable: bool) -> dict[str, bool]:
     """Return torch's `fused` or `foreach` option."""
     has_fused = not isinstance(config, RmspropConfig) and device.type in ("cpu", "cuda", "mps")
     fused = config.implementation == "fused" or (config.implementation == "auto" and has_fused)
+    # torch's foreach SGD reads the learning rate back from the device, which no graph can hold.
+    fused = fused or (capturable and isinstance(config, SgdConfig))
     return {"fused": True} if fused else {"foreach": True}

@@ -14,7 +14,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.errors import require
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.extension import old_settings
-from resnet_sweep.sweep.launching import visible_gpus
+from resnet_sweep.sweep.gpus import visible_gpus
 from resnet_sweep.sweep.proposal import DataShape, Proposal, none_fits, propose
 from resnet_sweep.sweep.schema import SweeperConfig
 from resnet_sweep.sweep.searching import build_sampler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.errors import ConfigError, one_line
 from resnet_sweep.sweep.endings import WORKERS, worker_lock, worker_log
+from resnet_sweep.sweep.gpus import num_cores, visible_gpus
 from resnet_sweep.sweep.locks import held_if_free
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -27,7 +27,6 @@ SLURM_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmL
 RAY_LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 JOBS = "slurm"  # below WORKERS
 SUBMITTED = ".submitit"  # below a sweep's folder; submitit makes a folder for each job in it
-CORES_PER_WORKER = 4
 GONE_SECONDS = 5.0  # in which a worker that ends leaves its word
 
 
@@ -51,35 +50,6 @@ class RunningWorker(Protocol):
 
 class Launcher(Protocol):
     def start(self, index: int) -> RunningWorker: ...
-
-
-def num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def visible_gpus() -> list[str]:
-    """Return the ids of the NVIDIA GPUs, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [gpu for gpu in chosen.split(",") if gpu not in ("", "-1")]
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    try:
-        listing = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):  # as without a driver
-        return []
-    lines = listing.stdout.splitlines() if listing.returncode == 0 else []
-    return [str(i) for i, line in enumerate(lines) if line.startswith("GPU ")]
-
-
-def default_n_jobs() -> int:
-    """One worker for each GPU; without one, one for each four cores.
-
-    In mode `graph` more workers on a GPU gained nothing (benchmarks/RESULTS.md, one H200 without
-    MPS); benchmarks/workers.py measures the curve and prints what to take.
-    """
-    return len(visible_gpus()) or max(1, num_cores() // CORES_PER_WORKER)
 
 
 class LocalLauncher:

@@ -23,7 +23,8 @@ from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
-from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs
+from resnet_sweep.sweep.gpus import default_n_jobs
+from resnet_sweep.sweep.launching import choose_launcher
 from resnet_sweep.sweep.ledger import PLANNED, to_record
 from resnet_sweep.sweep.running import supervise
 from resnet_sweep.sweep.settings import (

@@ -109,7 +109,8 @@ class SweeperConfig:
         study_name: null: the time; the same name goes on with its sweep.
         folder: the sweep lies in folder/study_name.
         n_trials: completed, pruned and failed ones; rejected ones do not count.
-        n_jobs: workers; null: one for each GPU, without one for each four CPU cores.
+        n_jobs: workers; null: one for each GPU, without one for each four CPU cores. Several on one
+            GPU share its memory.
         max_failure_rate: a larger share of n_trials that failed ends the sweep.
         max_rejections: proposals in a row that one worker turns away before it gives up.
         params: overrides, plain or sweeping; the command line wins over them.

@@ -33,8 +33,9 @@ from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
 from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
+from resnet_sweep.sweep.gpus import default_n_jobs, describe_workers, visible_gpus
 from resnet_sweep.sweep.hours import plan_hours
-from resnet_sweep.sweep.launching import choose_launcher, default_n_jobs, is_local, visible_gpus
+from resnet_sweep.sweep.launching import choose_launcher, is_local
 from resnet_sweep.sweep.proposal import DataShape, base_config
 from resnet_sweep.sweep.results import (
     RESULTS,
@@ -104,6 +105,8 @@ class Sweeping:
             study = self._open_study(settings)
             self._freeze(settings)
             say(f"sweep folder: {self.folder}")
+            if is_local(self.config):
+                say(describe_workers(settings.workers, self.options.n_jobs is not None))
             study = self._prepare_study(study)
             supervisor = self._supervisor(settings, study)
             try:
