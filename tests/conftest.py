@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import DigitsConfig
@@ -73,5 +79,45 @@ def run_train(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=110,
     )
+
+
+def run_here(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: a new one takes seconds to import torch."""
+    out, err = StringIO(), StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        restored_logger(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        patch.chdir(cwd)
+        patch.delenv("HYDRA_FULL_ERROR", raising=False)
+        patch.setattr(sys, "argv", [command, *arguments])
+        status = _exit_status(import_module(f"resnet_sweep.{command}").main)
+    GlobalHydra.instance().clear()
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def train_here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Do what `run_train` does in this process."""
+    return run_here("train", *arguments, cwd=cwd)
+
+
+@contextmanager
+def restored_logger() -> Iterator[None]:
+    logger = logging.getLogger("resnet_sweep")
+    before = logger.level, logger.propagate, [*logger.handlers]
+    try:
+        yield
+    finally:
+        logger.level, logger.propagate, logger.handlers = before
+
+
+def _exit_status(program: Callable[[], None]) -> int:
+    try:
+        program()
+    except SystemExit as ended:
+        assert ended.code is None or isinstance(ended.code, int)
+        return ended.code or 0
+    return 0

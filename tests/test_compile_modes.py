@@ -9,7 +9,6 @@ from contenders import random_images
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("ingredient", agreement.INGREDIENTS)
 def test_inductor_trains_what_eager_does(ingredient: str) -> None:
     found = agreement.compare(ingredient, "inductor")
