@@ -41,6 +41,25 @@ TINY_OVERRIDES = [
 ]
 
 
+# Processes of pytest-xdist take whole files, these first: none is left alone with a long one.
+LONG_FILES = (
+    "test_train",
+    "test_effects_commands",
+    "test_sweep",
+    "test_sweep_samplers",
+    "test_confirm",
+    "test_sweep_command",
+    "test_sweep_benchmarks",
+    "test_trial",
+    "test_export",
+    "test_effects_planning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
+
+
 def make_tiny_config() -> Config:
     """Return a run of two epochs of three steps that takes a fraction of a second."""
     return Config(
