@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from signals_sent import python_path
+
 GUARD = '''
 import sys
 
@@ -54,5 +56,5 @@ def guarded(cwd: Path) -> dict[str, object]:
     folder = cwd / "guard"
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(GUARD)
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": python_path(folder)}
     return {"cwd": cwd, "env": environment, "capture_output": True, "text": True}

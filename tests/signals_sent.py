@@ -40,4 +40,9 @@ def signal_at(
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(more + SENDER)
     at = f"{name}:{count}:{number.value}"
-    return {**os.environ, "PYTHONPATH": str(folder), "SIGNAL_AT": at}
+    return {**os.environ, "PYTHONPATH": python_path(folder), "SIGNAL_AT": at}
+
+
+def python_path(folder: Path) -> str:
+    """Return where Python finds modules, with a folder before all others."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
