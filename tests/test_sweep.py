@@ -227,7 +227,7 @@ def test_bad_input_gets_one_line_before_any_trial(
 ) -> None:
     # Drawing from the default space would take seconds.
     drawn = ["search_space=[]", "optimizer.lr=interval(0.02,0.2)"]
-    kept = [o for o in drawn if o.partition("=")[0] not in overrides]
+    kept = [] if "optimizer" in overrides or "search_space" in overrides else drawn
     monkeypatch.setattr(sys, "argv", ["train", *TINY_SWEEP, *kept, *overrides.split()])
     with pytest.raises(SystemExit) as ended:
         main()
