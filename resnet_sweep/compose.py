@@ -6,6 +6,7 @@ The only place that knows which dataclass a group's option has.
 from __future__ import annotations
 
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,8 +72,12 @@ def conf_dir() -> Path:
     return packaged if packaged.is_dir() else package.parent / "conf"
 
 
+@cache
 def register_schemas() -> None:
-    """Store every schema under schema/, apart from the options that users choose."""
+    """Store every schema under schema/, apart from the options that users choose; once a process.
+
+    It would be a third of what a composition takes.
+    """
     store = ConfigStore.instance()
     root = OmegaConf.structured(Config)
     for group in SCHEMAS:

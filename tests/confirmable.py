@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
-from conftest import TINY_OVERRIDES, run_train
+import pytest
+from conftest import TINY_OVERRIDES, run_here
 from generated_runs import write_run
 from stub_sweep import make_sweep
 
@@ -23,6 +21,10 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
+from resnet_sweep.sweep import planned, sweeping
+from resnet_sweep.sweep.endings import write_ending
+from resnet_sweep.sweep.worker import work
+from resnet_sweep.trial import run_trial
 
 SWEEP = Path("outputs/sweeps/s")
 CONFIRM = SWEEP / "confirm"
@@ -68,7 +70,8 @@ def write_untrained_sweep(folder: Path) -> Path:
 def run_sweep(folder: Path) -> None:
     """Train three trials, the second of which repeats the first; add a small experiment."""
     fixed = [o for o in TINY_OVERRIDES if not o.startswith(("train.figures", "train.tensorboard"))]
-    done = run_train(
+    done = run_with_workers_here(
+        "train",
         "-m",
         "hydra/sweeper=optuna",
         "hydra/sweeper/pruner=none",
@@ -86,38 +89,37 @@ def run_sweep(folder: Path) -> None:
     write_text(folder / SWEEP / "conf/experiment/tiny.yaml", BASELINE)
 
 
-def run_confirm(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+class _HereLauncher:
+    """Lets a worker do all of its work, in this process, as it is started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self, index: int) -> SimpleNamespace:
+        write_ending(self._folder, index, work(self._folder, index, run_trial))
+        nothing = {"stop": lambda: None, "kill": lambda: None, "last_words": str}
+        return SimpleNamespace(is_running=lambda: False, has_begun=lambda: True, **nothing)
+
+
+def run_with_workers_here(
+    command: str, *arguments: str, cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a sweep or a confirmation without any process of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (sweeping, planned):
+            patch.setattr(module, "choose_launcher", lambda folder, *_: _HereLauncher(folder))
+        return run_here(command, *arguments, cwd=cwd)
+
+
+def run_confirm(
+    *options: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m resnet_sweep.confirm` in `cwd` and return what it printed."""
-    return subprocess.run(_command(options), cwd=cwd, capture_output=True, text=True, timeout=110)
-
-
-def start_confirm(*options: str, cwd: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(_command(options), cwd=cwd, stdout=subprocess.DEVNULL)
-
-
-def _command(options: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-W", "error::UserWarning", "-m", "resnet_sweep.confirm", *options]
-
-
-def kill_with_workers(parent: subprocess.Popen[bytes]) -> None:
-    """Kill -9 a command and the workers that it has started."""
-    listing = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent.pid)], capture_output=True, text=True
-    )
-    workers = [line.split()[0] for line in listing.stdout.splitlines() if "sweep.worker" in line]
-    for pid in (parent.pid, *map(int, workers)):
-        os.kill(pid, signal.SIGKILL)
-    parent.wait()
+    command = [sys.executable, "-W", "error::UserWarning", "-m", "resnet_sweep.confirm", *options]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def results(folder: Path) -> dict[str, int]:
     """Return when each run of a confirmation ended."""
     paths = (folder / CONFIRM).glob("*/runs/*/result.json")
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 100
-    while not condition():
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.02)

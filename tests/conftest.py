@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import DigitsConfig
@@ -33,6 +39,25 @@ TINY_OVERRIDES = [
     "train.figures=false",
     "train.tensorboard=false",
 ]
+
+
+# Processes of pytest-xdist take whole files, these first: none is left alone with a long one.
+LONG_FILES = (
+    "test_train",
+    "test_effects_commands",
+    "test_sweep",
+    "test_sweep_samplers",
+    "test_confirm",
+    "test_sweep_command",
+    "test_sweep_benchmarks",
+    "test_trial",
+    "test_export",
+    "test_effects_planning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
 
 
 def make_tiny_config() -> Config:
@@ -73,5 +98,45 @@ def run_train(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=110,
     )
+
+
+def run_here(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: a new one takes seconds to import torch."""
+    out, err = StringIO(), StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        restored_logger(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        patch.chdir(cwd)
+        patch.delenv("HYDRA_FULL_ERROR", raising=False)
+        patch.setattr(sys, "argv", [command, *arguments])
+        status = _exit_status(import_module(f"resnet_sweep.{command}").main)
+    GlobalHydra.instance().clear()
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def train_here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Do what `run_train` does in this process."""
+    return run_here("train", *arguments, cwd=cwd)
+
+
+@contextmanager
+def restored_logger() -> Iterator[None]:
+    logger = logging.getLogger("resnet_sweep")
+    before = logger.level, logger.propagate, [*logger.handlers]
+    try:
+        yield
+    finally:
+        logger.level, logger.propagate, logger.handlers = before
+
+
+def _exit_status(program: Callable[[], None]) -> int:
+    try:
+        program()
+    except SystemExit as ended:
+        assert ended.code is None or isinstance(ended.code, int)
+        return ended.code or 0
+    return 0

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from signals_sent import python_path
+
 GUARD = '''
 import sys
 
@@ -38,12 +40,10 @@ sys.addaudithook(guard)
 '''
 
 
-def run_guarded(
-    module: str, *arguments: str, cwd: Path, status: int = 0
-) -> subprocess.CompletedProcess[str]:
+def run_guarded(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of the project in `cwd`; no process of it can read a test image."""
-    done = subprocess.run(command(module, *arguments), **guarded(cwd), timeout=110)  # type: ignore[call-overload]
-    assert done.returncode == status, done.stderr + done.stdout
+    done = subprocess.run(command(module, *arguments), **guarded(cwd))  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr + done.stdout
     return done  # type: ignore[no-any-return]
 
 
@@ -56,5 +56,5 @@ def guarded(cwd: Path) -> dict[str, object]:
     folder = cwd / "guard"
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(GUARD)
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": python_path(folder)}
     return {"cwd": cwd, "env": environment, "capture_output": True, "text": True}

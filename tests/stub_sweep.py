@@ -35,6 +35,7 @@ from resnet_sweep.sweep.storage import open_storage
 from resnet_sweep.sweep.supervisor import Limits, Supervisor
 
 TESTS = Path(__file__).parent
+STUB = "sweep_stub"  # the module that its workers run
 FIXED = ["data=digits", "train.epochs=3", "model.widths=[4,8]", "model.blocks=[1,1]"]
 SPACE = ["optimizer.lr=tag(log, interval(0.001,1))"]
 RANDOM = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
@@ -100,7 +101,7 @@ def make_supervisor(
     settings, study, output = read_settings(folder), open_stub_study(folder), StringIO()
     console = Console(file=output, width=1000)
     status = Status(study, settings.objectives, settings.n_trials, 0.2, console)
-    launcher = LocalLauncher(folder, settings.workers, module="sweep_stub")
+    launcher = LocalLauncher(folder, settings.workers, module=STUB)
     limits = Limits(settings.n_trials, max_failures, deadline)
     return Supervisor(folder, study, launcher, status, limits), output
 

@@ -1,7 +1,8 @@
 """A worker whose trainings are stubs: python -m sweep_stub folder index. No torch.
 
 What a stub does depends on files in the sweep folder, so that tests can steer workers from
-outside: `sleep` holds seconds per epoch, `script.json` statuses by trial number.
+outside: while `hold` is there, trials from the number in it on wait after their first epoch;
+`script.json` has statuses by trial number.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
-from resnet_sweep.sweep.endings import Ending, write_ending
+from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
 from resnet_sweep.sweep.proposal import DataShape
 from resnet_sweep.sweep.training_trial import RunTrial
 from resnet_sweep.sweep.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
+HOLD = "hold"
 
 
 def prepare(_config: Config) -> DataShape:
@@ -48,7 +50,8 @@ def stub_run_trial(
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     status = _script(folder).get(run_dir.name, "completed")
     for epoch in range(done + 1, config.train.epochs + 1):
-        time.sleep(_seconds(folder))
+        while epoch > 1 and _is_held(folder, run_dir.name):
+            time.sleep(0.01)
         write_text(checkpoint, str(epoch))
         if on_epoch is not None:
             on_epoch(_metrics(config, epoch))
@@ -62,9 +65,21 @@ def _script(folder: Path) -> dict[str, str]:
     return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
 
 
-def _seconds(folder: Path) -> float:
-    path = folder / "sleep"
-    return float(path.read_text()) if path.exists() else 0.0
+def _is_held(folder: Path, trial: str) -> bool:
+    """Return whether a trial is to wait; a sweep that stops is not kept waiting."""
+    try:
+        first = int((folder / HOLD).read_text())
+    except FileNotFoundError:
+        return False
+    return int(trial) >= first and not stop_is_requested(folder)
+
+
+def hold_from(folder: Path, number: int) -> None:
+    write_text(folder / HOLD, str(number))
+
+
+def release(folder: Path) -> None:
+    (folder / HOLD).unlink()
 
 
 def _metrics(config: Config, epoch: int) -> EpochMetrics:

@@ -6,8 +6,6 @@ import errno
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from generated_runs import LABELS, make_predictions, write_run
+from processes import meanwhile, wait_for
 
 from resnet_sweep.analysis import figures, writing
 from resnet_sweep.analysis.summary import CACHE, LOCK, Options, Summary, summarize
@@ -105,15 +104,12 @@ def test_a_second_summary_waits_for_the_first_and_says_so(
     lock = FileLock(root / "summary" / CACHE / LOCK)
     assert lock.try_acquire()
     ended: list[int] = []
-    thread = threading.Thread(target=lambda: ended.append(summary_of(root).num_read))
-    thread.start()
-    time.sleep(0.2)
-    write_run(root / "late")
-    assert not ended
-    lock.release()
-    thread.join()
+    with meanwhile(lambda: ended.append(summary_of(root).num_read)):
+        wait_for(lambda: "waiting for another summary" in capfd.readouterr().err)
+        write_run(root / "late")
+        assert not ended
+        lock.release()
     assert ended == [1] and num_rows(root) == 4
-    assert "waiting for another summary" in capfd.readouterr().err
 
 
 def test_a_file_system_without_locks_is_no_obstacle(

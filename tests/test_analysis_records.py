@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,6 +18,7 @@ from resnet_sweep.analysis import figures, load_epochs, load_runs
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.summary import Options, Summary, summarize
 from resnet_sweep.errors import RunFolderError
+from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed, is_claimed
 from resnet_sweep.records.sweep_folder import (
     SweepTrial,
@@ -94,19 +94,22 @@ def test_what_was_running_and_is_killed_is_read_anew(tmp_path: Path) -> None:
     assert "killed after epoch 2 of 100" in report and "Being written" not in report
 
 
-def test_looking_disturbs_nobody_who_wants_to_train(tmp_path: Path) -> None:
+def test_looking_disturbs_nobody_who_wants_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_run(tmp_path / "run")
     with open(tmp_path / "run" / "config.json", "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)  # an observer, longer than any real one
+        fcntl.flock(file, fcntl.LOCK_SH)  # an observer
+        waits: list[float] = []
 
-        def release() -> None:
-            time.sleep(0.1)
+        def look_no_longer(seconds: float) -> None:
+            waits.append(seconds)
             fcntl.flock(file, fcntl.LOCK_UN)
 
-        thread = threading.Thread(target=release)
-        thread.start()
+        monkeypatch.setattr(claim, "time", SimpleNamespace(sleep=look_no_longer))
         with claimed(tmp_path / "run", make_config()):
-            thread.join()
+            assert waits == [0.05]
+            monkeypatch.undo()
             assert is_claimed(tmp_path / "run")
             refusal = pytest.raises(RunFolderError, match="another process is training")
             with refusal, claimed(tmp_path / "run", make_config()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_OVERRIDES, run_train
+from conftest import TINY_OVERRIDES, run_train, train_here
 
 from resnet_sweep.train import main
 
@@ -98,7 +98,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
 @pytest.mark.parametrize("override", ["train.device=cuda", "train.compile=graph"])
 def test_what_needs_a_gpu_is_refused_without_one(tmp_path: Path, override: str) -> None:
     kept = [o for o in TINY_OVERRIDES if not _replaces(override, o)]
-    done = run_train(*kept, override, cwd=tmp_path)
+    done = train_here(*kept, override, cwd=tmp_path)
     assert done.returncode == 2
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and override in lines[0]

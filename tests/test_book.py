@@ -38,7 +38,7 @@ def _at_once(
     folder: Path, n_trials: int, act: Callable[[Book, threading.Barrier], int | None]
 ) -> list[int | None]:
     """Return what each of some workers does at one moment."""
-    together = threading.Barrier(WORKERS, timeout=20)
+    together = threading.Barrier(WORKERS)
     books = [Book(open_stub_study(folder), folder, n_trials, i) for i in range(WORKERS)]
     worker_lock(folder, 0).parent.mkdir()
     with ExitStack() as alive, ThreadPoolExecutor(WORKERS) as pool:

@@ -13,7 +13,6 @@ from resnet_sweep.loss import build_loss
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("ingredient", agreement.INGREDIENTS)
 def test_inductor_trains_what_eager_does(ingredient: str) -> None:
     found = agreement.compare(ingredient, "inductor")

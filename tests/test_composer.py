@@ -142,17 +142,21 @@ def test_hydra_at_work_stays_at_work() -> None:
         assert GlobalHydra.instance().hydra is outer
 
 
-def test_a_proposal_is_judged_within_20_milliseconds() -> None:
+def test_a_proposal_is_judged_in_a_fraction_of_what_hydra_takes_to_compose_it() -> None:
     space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     study = optuna.create_study(sampler=RandomSampler(seed=3))
-    seconds = []
-    for seed in range(60):
+    ours, hydras = [], []
+    for seed in range(40):
         drawn = space.suggest(study.ask())
         start = time.process_time()
         judge(composer.config(drawn, seed), 10, 32)
-        seconds.append(time.process_time() - start)
-    assert median(seconds[20:]) < 0.020
+        ours.append(time.process_time() - start)
+        if seed % 10 == 9:
+            start = time.process_time()
+            composed_by_hydra([*composer.overrides(drawn), f"seed={seed}"])
+            hydras.append(time.process_time() - start)
+    assert median(ours[20:]) < median(hydras) / 4  # measured: a fourteenth
 
 
 def test_the_sweepers_side_is_free_of_torch() -> None:

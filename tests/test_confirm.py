@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,15 @@ from confirmable import (
     NUM_RUNS,
     OPTIONS,
     SWEEP,
-    kill_with_workers,
     results,
     run_confirm,
     run_sweep,
-    start_confirm,
-    wait_for,
+    run_with_workers_here,
 )
 from conftest import run_train
 from omegaconf import OmegaConf
 from scipy import stats
+from signals_sent import signal_at
 
 from resnet_sweep.analysis import load_runs
 from resnet_sweep.analysis.archive import read_archive
@@ -43,9 +43,6 @@ from resnet_sweep.sweep.planned import Crew, PlannedRun, prepare_planned
 from resnet_sweep.sweep.settings import CONF
 from resnet_sweep.sweep.worker import work
 from resnet_sweep.trial import run_trial
-
-# Its one confirmation is not made again by every process of pytest-xdist.
-pytestmark = [pytest.mark.xdist_group("confirm"), pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
@@ -77,11 +74,10 @@ class Confirmed:
 def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confirmed]:
     folder = tmp_path_factory.mktemp("confirmed")
     run_sweep(folder)
-    process = start_confirm(*OPTIONS, cwd=folder)
-    wait_for(lambda: len(results(folder)) > 0, process)
-    kill_with_workers(process)
+    environment = signal_at(tmp_path_factory.mktemp("kill"), "result.json", 2, signal.SIGKILL)
+    assert run_confirm(*OPTIONS, cwd=folder, environment=environment).returncode == -signal.SIGKILL
     before = results(folder)
-    done = run_confirm(*OPTIONS, cwd=folder)
+    done = run_with_workers_here("confirm", *OPTIONS, cwd=folder)
     assert done.returncode == 0, done.stderr
     yield Confirmed(folder, done.stdout, before)
 
@@ -90,9 +86,9 @@ def test_after_a_kill_the_same_command_goes_on_and_trains_nothing_twice(
     confirmed: Confirmed,
 ) -> None:
     after = results(confirmed.folder)
-    assert 0 < len(confirmed.before) < len(after) == NUM_RUNS
+    assert len(confirmed.before) == 1 and len(after) == NUM_RUNS
     assert confirmed.before.items() <= after.items()
-    again = run_confirm(*OPTIONS, cwd=confirmed.folder)
+    again = run_with_workers_here("confirm", *OPTIONS, cwd=confirmed.folder)
     assert again.returncode == 0, again.stderr
     assert results(confirmed.folder) == after
 

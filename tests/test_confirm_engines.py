@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,14 @@ from confirmable import (
     CONFIRM,
     NUM_RUNS,
     OPTIONS,
-    kill_with_workers,
     results,
     run_confirm,
     run_sweep,
-    start_confirm,
 )
 from engines import require_package
+from signals_sent import signal_at
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +53,13 @@ def test_many_kills_change_nothing(
 ) -> None:
     folder, draw = _copy(swept, tmp_path / "killed"), random.Random(0)
     ended: dict[str, int] = {}
-    for _ in range(8):
-        process = start_confirm(*OPTIONS, cwd=folder)
-        time.sleep(draw.uniform(2, 12))
-        if process.poll() is not None:
-            break
-        kill_with_workers(process)
+    for _ in range(8):  # of the files that a worker puts in place
+        environment = signal_at(tmp_path / "kill", "", draw.randint(4, 25), signal.SIGKILL)
+        done = run_confirm(*OPTIONS, cwd=folder, environment=environment)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
         assert ended.items() <= results(folder).items()
         ended = results(folder)
+    assert 0 < len(ended) < NUM_RUNS
     assert _confirmed(folder) == accuracies
     assert ended.items() <= results(folder).items()
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from confirmable import kill_with_workers, wait_for
-from conftest import TINY_OVERRIDES
-from guarded_test_set import command, guarded, run_guarded
+from conftest import TINY_OVERRIDES, run_here
+from guarded_test_set import GUARD, command, guarded, run_guarded
+from signals_sent import signal_at
 
 from resnet_sweep.records.run_folder import read_config_values, read_result
-
-pytestmark = [pytest.mark.xdist_group("effects"), pytest.mark.timeout(300)]
 
 FACTORS = """\
 runs: 8
@@ -49,17 +48,17 @@ def _values(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())  # type: ignore[no-any-return]
 
 
-def test_a_screening_that_was_killed_goes_on_and_never_sees_a_test_image(place: Path) -> None:
+def test_a_screening_that_was_killed_goes_on_and_never_sees_a_test_image(
+    place: Path, tmp_path: Path
+) -> None:
     words = ["factors=mine.yaml", "num_seeds=1", "n_jobs=1", *TINY]
-    options: Any = guarded(place)
-    del options["capture_output"]
-    process = subprocess.Popen(command("screen", *words), stdout=subprocess.DEVNULL, **options)
+    environment = signal_at(tmp_path, "result.json", 3, signal.SIGKILL, more=GUARD)
+    killed = subprocess.run(command("screen", *words), **guarded(place) | {"env": environment})  # type: ignore[call-overload]
+    assert killed.returncode == -signal.SIGKILL
     folder = place / "outputs/screenings/mine"
-    wait_for(lambda: len(list(folder.glob("study/runs/*/result.json"))) > 1, process)
-    kill_with_workers(process)
     before = {p: p.stat().st_mtime_ns for p in folder.glob("study/runs/*/result.json")}
     done = run_guarded("screen", *words, cwd=place)
-    assert 1 < len(before) < 8 and all(p.stat().st_mtime_ns == t for p, t in before.items())
+    assert len(before) == 2 and all(p.stat().st_mtime_ns == t for p, t in before.items())
     found = _values(folder, "screening.json")
     assert [run["state"] for run in found["runs"]] == ["completed"] * 8
     assert "8 of 8 runs completed" in done.stdout and "Lenth" in done.stdout
@@ -101,8 +100,8 @@ def test_an_ablation_is_paired_and_grows_by_seeds(place: Path) -> None:
     assert step["recipe"] == "lr" and step["n"] == 3
     assert step["gain"] == pytest.approx((by_seed["lr"] - by_seed["start"]).mean())
     assert "3 seeds" in done.stdout and "undecided" in done.stdout
-    changed = run_guarded("ablate", *words, "train.batch_size=32", cwd=place, status=2)
-    assert len(changed.stderr.splitlines()) == 1
+    changed = run_here("ablate", *words, "train.batch_size=32", cwd=place)
+    assert changed.returncode == 2 and len(changed.stderr.splitlines()) == 1
     assert "train.batch_size was 64, is 32; take another folder" in changed.stderr
 
 
@@ -118,7 +117,7 @@ def test_a_sweep_never_sees_a_test_image(place: Path) -> None:
 def test_the_guard_fails_a_run_that_reads_the_test_set(place: Path) -> None:
     """A measurement does so on purpose: without it the tests above could not fail."""
     words = ["experiments=[source]", "num_seeds=1", "n_jobs=1", *TINY]
-    done = subprocess.run(command("measure", *words), **guarded(place), timeout=110)  # type: ignore[call-overload]
+    done = subprocess.run(command("measure", *words), **guarded(place))  # type: ignore[call-overload]
     assert "the test split was touched" in done.stdout + done.stderr
 
 
@@ -133,6 +132,6 @@ def test_the_guard_fails_a_run_that_reads_the_test_set(place: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_line(tmp_path: Path, words: list[str], said: str) -> None:
-    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = run_here(*words, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())

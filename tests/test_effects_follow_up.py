@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from confirmable import kill_with_workers, wait_for
 from conftest import TINY_OVERRIDES
-from guarded_test_set import command, guarded, run_guarded
+from guarded_test_set import GUARD, command, guarded, run_guarded
 from scipy import stats
+from signals_sent import signal_at
 
 from resnet_sweep.effects.planning import plan_follow_up
 from resnet_sweep.effects.recipes import Factor, Screening
@@ -20,8 +20,6 @@ from resnet_sweep.effects.screened import Screened, read_screened
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_config_values, read_result
 from resnet_sweep.sweep.judge import outcome_fields
-
-pytestmark = [pytest.mark.xdist_group("follow_up"), pytest.mark.timeout(300)]
 
 FACTORS = """\
 runs: 4
@@ -111,19 +109,17 @@ def test_the_command_line_wins_over_the_screening() -> None:
         plan_follow_up(_screened(lr=0.2), words)
 
 
-def test_a_follow_up_that_was_killed_goes_on_and_is_paired(place: Path) -> None:
+def test_a_follow_up_that_was_killed_goes_on_and_is_paired(place: Path, tmp_path: Path) -> None:
     screened = place / "screened"
     _set_effects(screened, {"zero_init": 0.02, "lr": 0.03}, 0.01)
     words = ["screening=screened", "num_seeds=2", "n_jobs=1"]
-    options: Any = guarded(place)
-    del options["capture_output"]
-    process = subprocess.Popen(command("follow_up", *words), stdout=subprocess.DEVNULL, **options)
+    environment = signal_at(tmp_path, "result.json", 3, signal.SIGKILL, more=GUARD)
+    killed = subprocess.run(command("follow_up", *words), **guarded(place) | {"env": environment})  # type: ignore[call-overload]
+    assert killed.returncode == -signal.SIGKILL
     folder = screened / "follow_up"
-    wait_for(lambda: len(list(folder.glob("study/runs/*/result.json"))) > 1, process)
-    kill_with_workers(process)
     before = {p: p.stat().st_mtime_ns for p in folder.glob("study/runs/*/result.json")}
     done = run_guarded("follow_up", *words, cwd=place)
-    assert 1 < len(before) < 8 and all(p.stat().st_mtime_ns == t for p, t in before.items())
+    assert len(before) == 2 and all(p.stat().st_mtime_ns == t for p, t in before.items())
     assert "2 of 2 changes survived the screening" in done.stdout
     assert "8 of 8 runs completed" in done.stdout
     _check_pairs(folder)
@@ -197,7 +193,7 @@ def test_a_mistake_gets_one_line(tmp_path: Path, words: list[str], said: str) ->
         (tmp_path / name / "screening.json").write_text(text)
     before = sorted(tmp_path.rglob("*"))
     done = subprocess.run(
-        command("follow_up", *words), cwd=tmp_path, capture_output=True, text=True, timeout=60
+        command("follow_up", *words), cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before

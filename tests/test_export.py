@@ -268,7 +268,6 @@ def test_a_net_with_ghost_batch_norm_is_that_with_batch_norm(tmp_path: Path) -> 
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["wrn_2343", "resnet20"])
 def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
     """One epoch on photographs, then both files against the net on 1,000 of the others."""

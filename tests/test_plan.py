@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
 from resnet_sweep.console import duration
 from resnet_sweep.errors import UserError
+from resnet_sweep.sweep import dry_run as dry_run_module
 from resnet_sweep.sweep.composer import Composer
 from resnet_sweep.sweep.dry_run import dry_run
 from resnet_sweep.sweep.forecast import Proposal, draw_proposals, time_epochs
@@ -41,6 +43,11 @@ class FakeTimer:
 
     facts = FACTS
 
+    @classmethod
+    def patched(cls, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a dry run start no process that times steps."""
+        monkeypatch.setattr(dry_run_module, "StepTimer", lambda _config: nullcontext(cls()))
+
     def seconds_per_image(self, config: Config) -> float:
         return float(vars(config.model)["base_width"]) * 1e-6
 
@@ -60,7 +67,10 @@ def test_a_dry_run_names_shares_counts_and_hours() -> None:
 _SHARES = ("accepted", "over model.max_params")
 
 
-def test_a_space_without_any_fitting_net_names_the_smallest() -> None:
+def test_a_space_without_any_fitting_net_names_the_smallest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FakeTimer.patched(monkeypatch)
     with pytest.raises(UserError, match=r"none of 30 random nets.*the smallest had 1,\d\d\d para"):
         dry_run(*searched("model.max_params=100"), n_trials=10, draws=30)
 
@@ -117,7 +127,8 @@ def test_a_plan_counts_what_a_trial_trains_at_its_rungs() -> None:
     assert make_plan(1.0, 1.0, FACTS, epochs=30, rungs=[10, 20]).n_trials == 60
 
 
-def test_a_dry_run_of_swept_lengths_takes_their_mean() -> None:
+def test_a_dry_run_of_swept_lengths_takes_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeTimer.patched(monkeypatch)
     report = dry_run(*searched("train.epochs=choice(10,30)"), n_trials=10, draws=40)
     mean = float(re.findall(r"for 10 trials of ([\d.]+) epochs", report)[0])
     assert 14 < mean < 26

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, TINY_OVERRIDES, run_train
+from conftest import ROOT, TINY_OVERRIDES, run_train, train_here
 from hydra.core.global_hydra import GlobalHydra
+from processes import wait_for
 
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
@@ -42,6 +43,7 @@ def _sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("sweep")
+    (folder / "begun").touch()
     done = _sweep(folder, "hydra.sweeper.start_from=[]")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -65,12 +67,16 @@ def test_a_sweep_leaves_its_folder(finished: tuple[Path, str]) -> None:
     assert "trained 7 of 7" in printed
 
 
-def test_the_median_gap_between_two_trials_is_below_half_a_second(
+def test_between_two_trials_passes_a_small_part_of_what_it_takes_to_start(
     finished: tuple[Path, str],
 ) -> None:
-    gaps = _gaps(read_sweep(finished[0] / FOLDER).trained())
+    """A worker stays: no trial pays for a process and its imports, as the first one does."""
+    trained = read_sweep(finished[0] / FOLDER).trained()
+    begun = (finished[0] / "begun").stat().st_mtime
+    first = min(trial.started for trial in trained if trial.started is not None)
+    gaps = _gaps(trained)
     assert len(gaps) == 6
-    assert statistics.median(gaps) < 0.5 and max(gaps) < 5  # one may meet a busy machine
+    assert statistics.median(gaps) < (first - begun) / 10  # its seconds: sweep_overhead.py
 
 
 def _gaps(trials: list[SweepTrial]) -> list[float]:
@@ -82,9 +88,8 @@ def _gaps(trials: list[SweepTrial]) -> list[float]:
 def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, printed = finished
     command = next(line for line in printed.splitlines() if "again:" in line).split("train ")[1]
-    code = "import shlex, sys; print('\\n'.join(shlex.split(sys.argv[1])))"
-    words = subprocess.check_output([sys.executable, "-c", code, command], text=True)
-    done = run_train(*words.splitlines(), "train.figures=false", "hydra.run.dir=r", cwd=tmp_path)
+    words = shlex.split(command)
+    done = run_train(*words, "train.figures=false", "hydra.run.dir=r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     best = yaml.safe_load((folder / FOLDER / "optimization_results.yaml").read_text())
     assert read_result(tmp_path / "r").val_accuracy == best["best_value"]
@@ -93,14 +98,14 @@ def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_pat
 def test_the_same_command_goes_on_to_the_same_total(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = read_sweep(folder / FOLDER).trials
-    done = _sweep(folder, "hydra.sweeper.start_from=[]")
+    done = train_here(*TINY_SWEEP, "hydra.sweeper.start_from=[]", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert read_sweep(folder / FOLDER).trials == before
 
 
 def test_a_changed_sweep_is_refused_with_the_difference(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
-    done = _sweep(folder, "optimizer.lr=interval(0.1,0.2)", "data.val_size=0.3")
+    changes = ["optimizer.lr=interval(0.1,0.2)", "data.val_size=0.3"]
+    done = train_here(*TINY_SWEEP, *changes, cwd=finished[0])
     assert done.returncode == 2
     for part in ("optimizer.lr@sgd was", "optimizer.lr was (none), is 0.1..0.2", "extend_from"):
         assert part in done.stderr
@@ -109,15 +114,12 @@ def test_a_changed_sweep_is_refused_with_the_difference(finished: tuple[Path, st
 
 
 def _started(folder: Path) -> subprocess.Popen[str]:
-    """Start a sweep that would take hours, and wait for its first checkpoint."""
-    long = ["train.epochs=3000", "hydra/sweeper/pruner=none", "hydra.sweeper.n_jobs=2"]
+    """Start a sweep that would take hours, and wait until both of its workers train."""
+    long = ["train.epochs=100000", "hydra/sweeper/pruner=none", "hydra.sweeper.n_jobs=2"]
     seldom = "train.checkpoint_interval_seconds=0.2"
     command = [sys.executable, "-m", "resnet_sweep.train", *TINY_SWEEP, *long, seldom]
     process = _Killed(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 90
-    while not list((folder / FOLDER).glob("runs/*/checkpoint.pt")):
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.1)
+    wait_for(lambda: len([*(folder / FOLDER).glob("runs/*/checkpoint.pt")]) == 2, process)
     return process
 
 
@@ -131,11 +133,11 @@ def test_one_sweep_of_a_name_at_a_time_and_an_interrupted_one_says_how_to_go_on(
     tmp_path: Path,
 ) -> None:
     with _started(tmp_path) as process:
-        second = _sweep(tmp_path)
+        second = train_here(*TINY_SWEEP, cwd=tmp_path)
         assert second.returncode == 2 and "is running" in second.stderr
         assert str(process.pid) in second.stderr
         process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate()
     assert process.returncode == 130
     assert "go on with: python -m resnet_sweep.train -m hydra/sweeper=optuna" in printed
     assert "hydra.sweeper.study_name=s" in printed
@@ -223,7 +225,10 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def test_bad_input_gets_one_line_before_any_trial(
     overrides: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", *TINY_SWEEP, *overrides.split()])
+    # Drawing from the default space would take seconds.
+    drawn = ["search_space=[]", "optimizer.lr=interval(0.02,0.2)"]
+    kept = [] if "optimizer" in overrides or "search_space" in overrides else drawn
+    monkeypatch.setattr(sys, "argv", ["train", *TINY_SWEEP, *kept, *overrides.split()])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2

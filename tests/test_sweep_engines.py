@@ -18,25 +18,27 @@ from pathlib import Path
 import pytest
 from engines import Postgres, require_package, running_postgres
 from optuna.trial import TrialState
+from processes import children, meanwhile, wait_for
 from stub_sweep import (
+    STUB,
     make_sweep,
     read_trials,
     run_stub_sweep,
     start_stub_sweep,
     trained_numbers,
 )
-from sweep_stub import TRAININGS
-from test_sweep_supervisor import _check_complete, _trainings, _wait_for, _workers_of
+from sweep_stub import TRAININGS, hold_from, release
+from test_sweep_supervisor import _check_complete, _trainings
 
 pytestmark = [
     pytest.mark.engines,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(3600),
     # A database's connections end with the process.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-WORKERS, TRIALS = 8, 200
+WORKERS, TRIALS, ENDLESS = 8, 200, 10**6
 
 
 @pytest.fixture(scope="module")
@@ -70,57 +72,52 @@ def test_eight_workers_tell_each_trial_once(tmp_path: Path, storage: str | None)
     _check_each_told_once(tmp_path, TRIALS)
 
 
-def _start_and_wait(folder: Path, n_trials: int) -> subprocess.Popen[bytes]:
-    """Start a sweep of two workers, and wait until it trains."""
+def _start_and_wait(folder: Path, more: int) -> subprocess.Popen[bytes]:
+    """Start a sweep of two workers without end, and wait until it has begun some trainings."""
     begun = len(_trainings(folder))
-    parent = start_stub_sweep(folder, n_trials, 2)
-    _wait_for(lambda: len(_trainings(folder)) > begun and len(_workers_of(parent.pid)) == 2)
+    parent = start_stub_sweep(folder, ENDLESS, 2)
+    workers = lambda: children(parent.pid, STUB)  # noqa: E731
+    wait_for(lambda: len(_trainings(folder)) >= begun + more and len(workers()) == 2, parent)
     return parent
 
 
 def test_twenty_random_kills_lose_nothing(tmp_path: Path) -> None:
-    draw, n_trials = random.Random(0), 200
-    make_sweep(tmp_path, n_trials=n_trials)
-    (tmp_path / "sleep").write_text("0.2")
+    draw = random.Random(0)
+    make_sweep(tmp_path, n_trials=ENDLESS)
     values: dict[int, list[float]] = {}
     for kill in range(20):
-        parent = _start_and_wait(tmp_path, n_trials)
-        time.sleep(draw.uniform(0, 4))
-        workers = _workers_of(parent.pid)
-        assert len(workers) == 2 and len(values) < n_trials, f"kill {kill} hits no running sweep"
+        parent = _start_and_wait(tmp_path, more=draw.randint(1, 20))
+        workers = children(parent.pid, STUB)
         victims = {0: workers[:1], 1: [parent.pid], 2: [parent.pid, *workers]}[kill % 3]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         if kill % 3 == 0:
-            time.sleep(1)
+            wait_for(lambda: {*children(parent.pid, STUB)} - {*workers}, parent)  # noqa: B023
             parent.kill()
         parent.wait()
         now = {t.number: t.values for t in read_trials(tmp_path) if t.values}
         assert values.items() <= now.items()
         values = now
-    assert len(values) < n_trials
-    (tmp_path / "sleep").write_text("0")
+    n_trials = len(values) + 10
+    make_sweep(tmp_path, n_trials=n_trials)
     run_stub_sweep(tmp_path)
     _check_complete(tmp_path, n_trials)
-    assert len(_trainings(tmp_path)) >= n_trials + 20  # each kill makes one at least begin again
     assert values.items() <= {t.number: t.values for t in read_trials(tmp_path)}.items()
 
 
 def test_workers_wait_for_a_storage_that_is_away(tmp_path: Path, postgres: Postgres) -> None:
     make_sweep(tmp_path, n_trials=60, storage=postgres.url, study_name="away")
-    (tmp_path / "sleep").write_text("0.1")
+    hold_from(tmp_path, 2)
 
     def interrupt() -> None:
-        while not (tmp_path / TRAININGS).exists():
-            time.sleep(0.1)
+        wait_for(lambda: len(_trainings(tmp_path)) == 4)
         postgres.control("stop", "-m", "immediate")
+        release(tmp_path)
         time.sleep(30)
         postgres.control("start")
 
-    breaker = threading.Thread(target=interrupt)
-    breaker.start()
-    run_stub_sweep(tmp_path)
-    breaker.join()
+    with meanwhile(interrupt):
+        run_stub_sweep(tmp_path)
     _check_each_told_once(tmp_path, 60)
 
 
@@ -158,11 +155,10 @@ def test_a_full_disk_is_waited_out_or_told(tmp_path: Path) -> None:
     try:
         folder = mounted / "s"
         make_sweep(folder, n_trials=25)
-        (folder / "sleep").write_text("0.05")
+        hold_from(folder, 2)
 
         def fill_for_a_while() -> None:
-            while not (folder / TRAININGS).exists():
-                time.sleep(0.05)
+            wait_for(lambda: len(_trainings(folder)) == 4)
             filler = mounted / "filler"
             with open(filler, "wb") as file:
                 while True:
@@ -170,10 +166,11 @@ def test_a_full_disk_is_waited_out_or_told(tmp_path: Path) -> None:
                         os.write(file.fileno(), b"x" * 4096)
                     except OSError:
                         break
+            release(folder)
             time.sleep(5)
             filler.unlink()
 
-        filler = threading.Thread(target=fill_for_a_while)
+        filler = threading.Thread(target=fill_for_a_while, daemon=True)
         filler.start()
         try:
             run_stub_sweep(folder)

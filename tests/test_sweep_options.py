@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import fields
 from io import StringIO
 from pathlib import Path
@@ -42,12 +41,13 @@ def test_the_default_first_trial_is_the_origin() -> None:
 def test_limits_follow_from_their_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sweep(tmp_path, n_trials=40)
     monkeypatch.setattr(sweeping, "choose_launcher", lambda *_: None)
+    monkeypatch.setattr(sweeping, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     options = SimpleNamespace(timeout_seconds=30.0, max_failure_rate=0.25, status_seconds=1.0)
     asked: Any = SimpleNamespace(options=options, folder=tmp_path, config=None, context=None)
     settings = make_settings(n_trials=40)
     limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert (limits.n_trials, limits.max_failures) == (40, 10.0)
-    assert limits.deadline == pytest.approx(time.monotonic() + 30, abs=5)
+    assert limits.deadline == 1030.0
     options.timeout_seconds = None
     limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert limits.deadline is None

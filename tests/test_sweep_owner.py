@@ -52,12 +52,31 @@ def _open_at_once(url: str, folders: list[Path]) -> list[str]:
         return [name for name in pool.map(open_study, folders) if name is not None]
 
 
+class _Together:
+    """A clock by which both find the owner's time over before either has claimed the study."""
+
+    def __init__(self) -> None:
+        self._both = threading.Barrier(2)
+        self._own = threading.local()
+
+    def monotonic(self) -> float:
+        is_second = hasattr(self._own, "seen")
+        self._own.seen = True
+        if is_second:
+            self._both.wait()
+        return 10.0 * is_second
+
+    def sleep(self, _seconds: float) -> None:
+        self._both.wait()  # until both have written
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_of_two_first_starts_at_one_moment_one_has_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     connect(url)  # its tables
+    monkeypatch.setattr(study_module, "OWNER_SECONDS", 3600.0)
     _SlowAttributes(monkeypatch, seconds)
     assert len(_open_at_once(url, [tmp_path / "a", tmp_path / "b"])) == 1
 
@@ -67,6 +86,6 @@ def test_a_study_whose_creator_was_killed_goes_to_one_of_two(
 ) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     optuna.create_study(study_name="s", storage=url, direction="maximize")
-    monkeypatch.setattr(study_module, "OWNER_SECONDS", 1.0)
+    monkeypatch.setattr(study_module, "time", _Together())
     (owner,) = _open_at_once(url, [tmp_path / "a", tmp_path / "b"])
     open_own_study("s", url, tmp_path / owner, ["maximize"])

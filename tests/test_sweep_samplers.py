@@ -24,6 +24,7 @@ SWEEP = [
     *TINY_OVERRIDES,
     "search_space=[optimization]",
     "optimizer=choice(sgd,adamw)",
+    "scheduler=cosine",
     "hydra.sweeper.n_jobs=1",
     "hydra.sweeper.study_name=s",
     "hydra/sweeper/pruner=none",

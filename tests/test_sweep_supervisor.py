@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.trial import TrialState
+from processes import children, is_alive, kill_all, meanwhile, wait_for
 from stub_sweep import (
+    STUB,
     make_supervisor,
     make_sweep,
     read_trials,
@@ -23,37 +24,23 @@ from stub_sweep import (
     stubs_importable,
     trained_numbers,
 )
-from sweep_stub import TRAININGS
+from sweep_stub import TRAININGS, hold_from, release
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.sweep import launching
+from resnet_sweep.sweep import supervisor as supervisor_module
 from resnet_sweep.sweep.endings import worker_lock
 from resnet_sweep.sweep.journal import JOURNAL
-from resnet_sweep.sweep.launching import SUBMITTED, LaunchedWorker
+from resnet_sweep.sweep.launching import GONE_SECONDS, SUBMITTED, LaunchedWorker
 from resnet_sweep.sweep.ledger import Ledger
 from resnet_sweep.sweep.locks import FileLock
 from resnet_sweep.sweep.supervisor import TooManyFailures
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def _trainings(folder: Path) -> list[str]:
     path = folder / TRAININGS
     return path.read_text().split() if path.exists() else []
-
-
-def _workers_of(parent: int) -> list[int]:
-    listing = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
-    )
-    lines = listing.stdout.splitlines()
-    return [int(line.split()[0]) for line in lines if "sweep_stub" in line]
 
 
 def _check_complete(folder: Path, n_trials: int) -> None:
@@ -66,17 +53,23 @@ def _check_complete(folder: Path, n_trials: int) -> None:
 
 def test_each_trial_is_trained_once_by_one_of_the_workers(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=30, workers=3)
-    (tmp_path / "sleep").write_text("0.01")
-    printed = run_stub_sweep(tmp_path, 3)
+    hold_from(tmp_path, 0)
+
+    def release_all() -> None:
+        wait_for(lambda: len(_trainings(tmp_path)) == 3)
+        release(tmp_path)
+
+    with meanwhile(release_all):
+        printed = run_stub_sweep(tmp_path, 3)
     _check_complete(tmp_path, 30)
     assert Counter(_trainings(tmp_path)) == Counter(map(str, range(30)))
-    assert len({t.user_attrs["worker"] for t in read_trials(tmp_path)}) > 1
+    assert {t.user_attrs["worker"] for t in read_trials(tmp_path)} == {0, 1, 2}
     assert printed.count(" completed: val_accuracy") == 30
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=6)
-    (tmp_path / "sleep").write_text("0.1")
+    hold_from(tmp_path, 0)
     supervisor, output = make_supervisor(tmp_path)
     start, started = supervisor.launcher.start, []
 
@@ -87,32 +80,31 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> No
     supervisor.launcher.start = start_and_note  # type: ignore[method-assign]
 
     def kill_first() -> None:
-        _wait_for(lambda: _trainings(tmp_path))
+        wait_for(lambda: len(_trainings(tmp_path)) == 2)
         started[0].kill()
+        wait_for(lambda: len(_trainings(tmp_path)) == 3)
+        release(tmp_path)
 
-    killer = threading.Thread(target=kill_first)
-    killer.start()
-    with stubs_importable():
+    with meanwhile(kill_first), stubs_importable():
         supervisor.run(2)
-    killer.join()
     _check_complete(tmp_path, 6)
     assert len(started) == 3
+    assert sorted(Counter(_trainings(tmp_path)).values()) == [1, 1, 1, 1, 1, 2]
     assert "worker 0 has died (signal 9" in output.getvalue()
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=8)
-    (tmp_path / "sleep").write_text("0.05")
+    hold_from(tmp_path, 4)
     parent = start_stub_sweep(tmp_path, 8, 2)
-    _wait_for(lambda: len(_trainings(tmp_path)) >= 4)
-    workers = _workers_of(parent.pid)
-    assert len(workers) == 2
-    for pid in (parent.pid, *workers):
-        os.kill(pid, signal.SIGKILL)
-    parent.wait()
+    wait_for(lambda: len(_trainings(tmp_path)) == 6, parent)
+    assert len(children(parent.pid, STUB)) == 2
+    kill_all(parent, STUB)
     before = {t.number: t.values for t in read_trials(tmp_path) if t.values}
+    assert list(before) == [0, 1, 2, 3]
     with open(tmp_path / JOURNAL, "ab") as file:
         file.write(b'{"op_code":6,"worker_')  # as if it had been killed while it wrote
+    release(tmp_path)
     run_stub_sweep(tmp_path)
     _check_complete(tmp_path, 8)
     after = {t.number: t.values for t in read_trials(tmp_path)}
@@ -120,22 +112,13 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_workers_end_with_their_sweep(tmp_path: Path) -> None:
-    make_sweep(tmp_path, n_trials=50)
-    (tmp_path / "sleep").write_text("0.1")
-    parent = start_stub_sweep(tmp_path, 50, 2)
-    _wait_for(lambda: len(_trainings(tmp_path)) >= 2)
-    workers = _workers_of(parent.pid)
+    make_sweep(tmp_path, n_trials=10**6)
+    parent = start_stub_sweep(tmp_path, 10**6, 2)
+    wait_for(lambda: len(children(parent.pid, STUB)) == 2 and _trainings(tmp_path), parent)
+    workers = children(parent.pid, STUB)
     parent.kill()
     parent.wait()
-    _wait_for(lambda: not any(_is_alive(pid) for pid in workers), 20)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    wait_for(lambda: not any(map(is_alive, workers)))
 
 
 def test_a_worker_that_cannot_start_ends_the_sweep(tmp_path: Path) -> None:
@@ -148,7 +131,7 @@ def test_a_worker_that_cannot_start_ends_the_sweep(tmp_path: Path) -> None:
 def test_failures_are_shown_and_bounded(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=20)
     (tmp_path / "script.json").write_text(json.dumps({"1": "diverged", "2": "failed"}))
-    (tmp_path / "sleep").write_text("0.05")
+    hold_from(tmp_path, 3)
     supervisor, output = make_supervisor(tmp_path, max_failures=1)
     with stubs_importable(), pytest.raises(TooManyFailures, match="2 of 20"):
         supervisor.run(2)
@@ -158,39 +141,44 @@ def test_failures_are_shown_and_bounded(tmp_path: Path) -> None:
     assert ledger.trained < 20
 
 
-def test_the_deadline_stops_the_workers(tmp_path: Path) -> None:
+def test_the_deadline_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sweep(tmp_path, n_trials=1000)
-    (tmp_path / "sleep").write_text("0.05")
-    supervisor, _output = make_supervisor(tmp_path, deadline=time.monotonic() + 6)
+    hold_from(tmp_path, 3)
+    supervisor, _output = make_supervisor(tmp_path, deadline=6.0)
+    clock = SimpleNamespace(monotonic=lambda: 2.1 * supervisor.ledger.trained, sleep=time.sleep)
+    monkeypatch.setattr(supervisor_module, "time", clock)
     with stubs_importable():
         supervisor.run(2)
     assert supervisor.timed_out
-    assert 0 < supervisor.ledger.trained < 1000
+    assert 3 <= supervisor.ledger.trained <= 5
 
 
 class _Job:
     """A launcher whose job never tells how it ended, as Slurm without accounting."""
 
     def launch(self, overrides: list[list[str]], initial_job_idx: int) -> list[object]:
-        threading.Event().wait(60)
+        threading.Event().wait()
         return []
 
 
 def test_a_launched_worker_is_gone_when_its_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "GONE_SECONDS", 0.2)
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(launching, "time", clock)
     path = worker_lock(tmp_path, 0)
     worker = LaunchedWorker(_Job(), 0, path, tmp_path)
-    for _ in range(4):  # it waits in a queue
-        assert worker.is_running()
-        time.sleep(0.1)
+
+    def is_running_at(now: float) -> bool:
+        clock.now = now
+        return worker.is_running()
+
+    assert is_running_at(10) and is_running_at(20)  # it waits in a queue
     with FileLock(path) as lock:
         lock.write("process 1 on a")
-        assert worker.is_running()
-    assert worker.is_running()  # it may be about to leave its word
-    time.sleep(0.3)
-    assert not worker.is_running()
+        assert is_running_at(30) and is_running_at(40)
+    assert is_running_at(50) and is_running_at(50 + GONE_SECONDS)  # it may be about to leave word
+    assert not is_running_at(50.1 + GONE_SECONDS)
     assert "process 1 on a" in worker.last_words()
     assert LaunchedWorker(_Job(), 0, path, tmp_path).is_running()
 
@@ -215,15 +203,16 @@ class _Queued:
         return ""
 
 
-def test_a_job_still_queued_keeps_no_finished_sweep_open(tmp_path: Path) -> None:
+def test_a_job_still_queued_keeps_no_finished_sweep_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "STOP_SECONDS", math.inf)
     make_sweep(tmp_path, n_trials=3)
     supervisor, _output = make_supervisor(tmp_path)
     start, queued = supervisor.launcher.start, _Queued()
     supervisor.launcher.start = lambda i: queued if i else start(i)  # type: ignore[method-assign]
-    began = time.monotonic()
     with stubs_importable():
         supervisor.run(2)
-    assert time.monotonic() - began < 60
     _check_complete(tmp_path, 3)
     assert queued.is_cancelled
 

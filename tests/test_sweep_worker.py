@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -159,18 +162,22 @@ def test_several_objectives(tmp_path: Path) -> None:
     assert all(len(v) == 2 and v[1] == 1000 for v in values)
 
 
-def test_a_trial_over_its_time_has_failed(tmp_path: Path) -> None:
-    from resnet_sweep.stopping import stop_on_signals
+def test_a_trial_over_its_time_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill, is_told = os.kill, threading.Event()
+
+    def kill_and_tell(pid: int, number: int) -> None:
+        assert (pid, number) == (os.getpid(), signal.SIGTERM)
+        kill(pid, number)
+        is_told.set()
 
     def slow(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
         result = stub_run_trial(config, run_dir, on_epoch)
-        with stop_on_signals() as stop:
-            until = time.monotonic() + 20
-            while stop.signal_number is None and time.monotonic() < until:
-                time.sleep(0.01)
+        is_told.wait()
+        is_told.clear()
         result.status, result.error = "interrupted", "signal 15"
         return result
 
+    monkeypatch.setattr(os, "kill", kill_and_tell)
     make_sweep(tmp_path, n_trials=2, trial_timeout_seconds=0.2)
     assert work_here(tmp_path, run_trial=slow).kind == "done"
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}

@@ -15,7 +15,7 @@ from prediction import IMAGES, LABELS, read_rows
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.trained_net import load_net
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 
 
 def _confirmed_runs(folder: Path) -> list[Path]:
