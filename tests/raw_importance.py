@@ -155,14 +155,16 @@ def shares(
     names: list[str],
     order: np.ndarray,
     permutations: int,
+    choice_up_to: int = 0,
 ) -> tuple[dict[str, float], list[float]]:
     """Return each parameter's share, and the largest of each shuffle on the same scale.
 
     Args:
         order: of the configurations in the study.
         permutations: of the objective, drawn by numpy's generator 0.
+        choice_up_to: a number with as many values is a choice.
     """
-    plain = chosen.plain()
+    plain = {name: _as_choice(each, choice_up_to) for name, each in chosen.plain().items()}
     rows = [{n: plain[n][i] for n in names if plain[n][i] is not None} for i in order]
     kinds = {name: _distribution(name, plain[name]) for name in names}
     y = np.array(chosen.means)[order]
@@ -174,6 +176,11 @@ def shares(
         for _ in range(permutations)
     ]
     return {name: value / total for name, value in found.items()}, largest
+
+
+def _as_choice(values: list[Any], most: int) -> list[Any]:
+    few = len({value for value in values if value is not None}) <= most
+    return [str(value) if few and value is not None else value for value in values]
 
 
 def _distribution(name: str, values: list[Any]) -> BaseDistribution:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 import raw_numbers as raw
 from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures.effects import draw_effects
 from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.parameters import Parameter, Population
 from resnet_sweep.analysis.style import BLACK, VERMILION, figure_style
 from resnet_sweep.analysis.table import runs_table
 from resnet_sweep.analysis.view import View, build_view
@@ -106,9 +108,11 @@ def check_shares(
     chosen: Chosen,
     order: np.ndarray,
     permutations: int,
+    choice_up_to: int = 0,
 ) -> list[float]:
     """Compare the bars, and return the largest of each shuffle."""
-    wanted, largest = shares(make, chosen, list(bars(figure, panel)), order, permutations)
+    names = list(bars(figure, panel))
+    wanted, largest = shares(make, chosen, names, order, permutations, choice_up_to)
     assert bars(figure, panel) == pytest.approx(wanted) and sum(wanted.values()) == pytest.approx(1)
     assert str(len(chosen.means)) in figure.axes[panel].get_title()
     return largest
@@ -117,9 +121,22 @@ def check_shares(
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_ped_anova_is_optunas(figure: Figure, raw_chosen: Chosen) -> None:
     order = np.random.default_rng(0).permutation(len(raw_chosen.means))
-    found = check_shares(figure, 1, PedAnovaImportanceEvaluator, raw_chosen, order, PED_SHUFFLES)
+    found = check_shares(figure, 1, PedAnovaImportanceEvaluator, raw_chosen, order, PED_SHUFFLES, 8)
     assert set(bars(figure, 1)) == set(raw_chosen.columns())
     assert floor_of(figure, 1) == pytest.approx(np.quantile(found, 0.95))
+
+
+def test_a_number_of_two_values_is_worth_what_a_choice_of_two_is() -> None:
+    generator = np.random.default_rng(0)
+    number = generator.choice([0.0, 1.0], 59)
+    objective = pd.Series(generator.normal(size=59))
+    objective[np.flatnonzero(number)[:8]] += 10  # the best all have one value
+    word = pd.Series(np.where(number > 0, "high", "low"))
+    both = [Parameter("number", pd.Series(number), True), Parameter("word", word, False)]
+    population = Population("59 draws", objective, both, pd.Series(range(59)))
+    found = evaluators.ped_anova(population, Objective("val_accuracy", 1))
+    assert found is not None
+    assert found.values["number"] == pytest.approx(0.5) == found.values["word"]
 
 
 def test_a_loss_is_a_negated_accuracy(view: View) -> None:

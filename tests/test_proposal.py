@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import optuna
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from optuna.samplers import RandomSampler
 from shipped_spaces import shipped
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.atomic import write_text
+from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.errors import UserError
 from resnet_sweep.model.build import build_model
 from resnet_sweep.sweep.composer import Composer
@@ -83,6 +87,58 @@ def test_a_custom_net_takes_its_whole_configuration(composer: Composer) -> None:
     with pytest.raises(UserError):
         composer.config({"model": "custom"}, 0)
     assert propose(composer, drawn, 0, DataShape(10, 64)).verdict.num_params == 727_626
+
+
+OWN_NET = """
+from torch import nn
+class Net(nn.Sequential):
+    built = []
+    def __init__(self, num_classes, width=32):
+        self.built.append(width)
+        super().__init__(nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(width, num_classes))
+"""
+
+
+@pytest.fixture
+def own_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    write_text(tmp_path / "net_to_sweep.py", OWN_NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    return ["model=custom", "model.target=net_to_sweep.Net", "data=digits", "train.epochs=1"]
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_the_arguments_of_a_custom_net_are_swept_and_judged(own_net: list[str], plus: str) -> None:
+    sweep = f"{plus}model.kwargs.width=choice(16,32,200000)"
+    space = SearchSpace.build({}, [*own_net, sweep])
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    assert [parameter.name for parameter in space.parameters] == ["model.kwargs.width"]
+    for width, reason in ((16, None), (32, None), (200_000, "over_budget")):
+        drawn = {"model.kwargs.width": width}
+        proposal = propose(composer, drawn, 0, SHAPE)
+        # 27 weights and a bias for each channel, 10 weights for each and 10 biases behind it
+        assert proposal.verdict.num_params == 38 * width + 10
+        assert proposal.verdict.reason == reason
+        register_schemas()
+        with initialize_config_dir(str(conf_dir().resolve())):
+            again = to_config(compose("config", [*composer.overrides(drawn), "seed=0"]))
+        assert again == composer.config(drawn, 0)
+
+
+def test_a_custom_net_is_built_once_for_all_its_trials(own_net: list[str]) -> None:
+    composer = Composer(conf_dir(), own_net)
+    built = importlib.import_module("net_to_sweep").Net.built
+    before = len(built)
+    for lr in (0.1, 0.2, 0.3):
+        drawn = {"model.kwargs.width": 11, "optimizer.lr": lr}
+        assert propose(composer, drawn, 0, SHAPE).verdict.num_params == 38 * 11 + 10
+    assert built[before:] == [11]
+
+
+def test_an_argument_that_a_custom_net_does_not_take_is_told(own_net: list[str]) -> None:
+    proposal = propose(Composer(conf_dir(), own_net), {"model.kwargs.wdith": 16}, 0, SHAPE)
+    assert proposal.verdict.reason == "unbuildable"
+    assert "unexpected keyword argument 'wdith'" in str(proposal.error)
 
 
 def test_a_net_over_budget_is_turned_away_before_its_configuration_is_composed() -> None:

@@ -15,7 +15,14 @@ from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_tabl
 from resnet_sweep.atomic import write_text
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.figure import STEM, write_figure
-from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds, Tested
+from resnet_sweep.confirmation.findings import (
+    Choice,
+    Findings,
+    OverPromise,
+    Rival,
+    Seeds,
+    Tested,
+)
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
 from resnet_sweep.console import page, say
@@ -85,8 +92,7 @@ def _print(sections: list[Section], paths: list[Path]) -> None:
 
 
 def _values(findings: Findings, command: str) -> dict[str, Any]:
-    choice, test = findings.choice, findings.test
-    sizes = [len(seeds.values) for seeds in (test.chosen, test.baseline) if seeds is not None]
+    choice = findings.choice
     return {
         "study_name": findings.plan.study_name,
         "questions": findings.plan.questions,
@@ -94,38 +100,49 @@ def _values(findings: Findings, command: str) -> dict[str, Any]:
         "chosen": choice.chosen.candidate.trial,
         "tied": [rival.candidate.trial for rival in choice.tied],
         "smallest": choice.smallest.candidate.trial,
-        "choose": {
-            "split_seed": findings.plan.split_seed,
-            "shared_val": findings.plan.shared_val,
-            "configurations": list(map(_rival, choice.rivals)),
-            "noise": asdict(choice.noise),
-            "detectable_difference": _detectable_choice(choice),
-        },
+        "choose": _chosen_values(findings),
         "over_promise": {
-            "configurations": [
-                {
-                    "trial": each.candidate.trial,
-                    "promised": each.candidate.promised,
-                    **_seeds(each.seeds),
-                    "over_promise": each.difference,
-                    "over_promise_low": each.low,
-                    "over_promise_high": each.high,
-                }
-                for each in findings.over_promises
-            ],
+            "configurations": list(map(_over_promise, findings.over_promises)),
             "mean": asdict(findings.mean_over_promise),
         },
-        "test": {
-            "chosen": _seeds(test.chosen),
-            "baseline": None if test.baseline is None else _seeds(test.baseline),
-            "comparison": _comparison(test.comparison),
-            "noise": asdict(test.noise),
-            "detectable_difference": _detectable_test(test),
-            "n": sizes,
-        },
+        "test": _test_values(findings.test),
         "num_failed": len(findings.failed),
         "runs": [asdict(run) for run in findings.runs],
         "command": command,
+    }
+
+
+def _chosen_values(findings: Findings) -> dict[str, Any]:
+    choice = findings.choice
+    return {
+        "split_seed": findings.plan.split_seed,
+        "shared_val": findings.plan.shared_val,
+        "configurations": list(map(_rival, choice.rivals)),
+        "noise": asdict(choice.noise),
+        "detectable_difference": _detectable_choice(choice),
+    }
+
+
+def _over_promise(each: OverPromise) -> dict[str, Any]:
+    return {
+        "trial": each.candidate.trial,
+        "promised": each.candidate.promised,
+        **_seeds(each.seeds),
+        "over_promise": each.difference,
+        "over_promise_low": each.low,
+        "over_promise_high": each.high,
+    }
+
+
+def _test_values(test: Tested) -> dict[str, Any]:
+    sizes = [len(seeds.values) for seeds in (test.chosen, test.baseline) if seeds is not None]
+    return {
+        "chosen": _seeds(test.chosen),
+        "baseline": None if test.baseline is None else _seeds(test.baseline),
+        "comparison": _comparison(test.comparison),
+        "noise": asdict(test.noise),
+        "detectable_difference": _detectable_test(test),
+        "n": sizes,
     }
 
 

@@ -97,7 +97,8 @@ def decode(path: str, size: int) -> Decoded:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        # A file of our own: of a damaged one Pillow's may stay open.
+        with open(path, "rb") as file, Image.open(file) as image:
             mode = image.mode
             deep = mode.startswith(("I", "F"))
             rgb = None if deep else image.convert("RGB")

@@ -15,6 +15,7 @@ from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.plan import plan_resnet
 
 CostOf = Callable[[ResNetConfig], "Cost"]
+_custom_costs: dict[tuple[object, ...], Cost] = {}
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ def resnet_cost(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
 
 
 def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
+    """Measure a custom network once for all its trials: it takes longer than all the rest."""
+    from resnet_sweep.model.build import import_target
+
+    assert isinstance(config.model, CustomModelConfig)
+    ghost_size = config.regularization.ghost_batch_size
+    key = (import_target(config.model), repr(config.model), ghost_size, num_classes, image_size)
+    if key not in _custom_costs:
+        _custom_costs[key] = _measure_custom_uncached(config, num_classes, image_size)
+    return _custom_costs[key]
+
+
+def _measure_custom_uncached(config: Config, num_classes: int, image_size: int) -> Cost:
     import torch
 
     from resnet_sweep.model.build import OverBudget, build_model, check_trains

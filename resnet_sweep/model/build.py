@@ -60,7 +60,7 @@ def _build(config: Config, num_classes: int, image_size: int) -> nn.Module:
 
 
 def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) -> nn.Module:
-    target = _import_target(config)
+    target = import_target(config)
     try:
         net = target(num_classes=num_classes, **config.kwargs)
     except (Exception, SystemExit) as error:
@@ -77,7 +77,12 @@ def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) 
     return net
 
 
-def _import_target(config: CustomModelConfig) -> Any:
+def import_target(config: CustomModelConfig) -> Any:
+    """Return what model.target names, looked for in the working directory too.
+
+    Raises:
+        ConfigError: there is no such thing.
+    """
     assert config.target is not None
     module_name, _, attribute = config.target.rpartition(".")
     folder = os.getcwd()

@@ -8,12 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig, FloatNode, ListConfig, OmegaConf
 
-from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.errors import ConfigError, no_such_field
 from resnet_sweep.sweep.derived import (
     NUM_STAGES,
     STAGE_LISTS,
     WARMUP_FRACTION,
+    is_argument,
     is_one_minus,
     split_item,
     target,
@@ -84,6 +85,9 @@ def _amount(key: str, value: Any) -> Any:
 
 
 def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
+    if is_argument(field) and OmegaConf.get_type(config.model) is CustomModelConfig:
+        OmegaConf.update(config, field, value, force_add=True)
+        return field
     node, name = _owner(config, field, key, value)
     is_whole_float = type(value) is int and isinstance(node._get_node(name), FloatNode)
     node[name] = float(value) if is_whole_float else value

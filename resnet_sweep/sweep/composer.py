@@ -24,6 +24,7 @@ from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.errors import ConfigError, UserError, did_you_mean, one_line
 from resnet_sweep.mistakes import describe
 from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
+from resnet_sweep.sweep.derived import is_argument
 from resnet_sweep.sweep.space_parsing import to_text, to_value
 
 Choices = tuple[tuple[str, str], ...]
@@ -98,7 +99,7 @@ class Composer:
         return [
             *self.fixed_overrides,
             *choices,
-            *(f"{field}={to_text(_unwrapped(value))}" for field, value in values.items()),
+            *(f"{_key(field)}={to_text(_unwrapped(v))}" for field, v in values.items()),
         ]
 
     def _apply(
@@ -186,6 +187,11 @@ def _without_search_space(composed: DictConfig) -> DictConfig:
     composed.pop("search_space", None)
     OmegaConf.set_struct(composed, True)
     return composed
+
+
+def _key(field: str) -> str:
+    """Return a field as Hydra's command line takes it, new or not."""
+    return f"++{field}" if is_argument(field) else field
 
 
 def _unwrapped(value: Any) -> Any:

@@ -4,6 +4,7 @@
 - `model.num_stages`: cuts the model's lists, or repeats their last entry.
 - `a.one_minus_b`: b = 1 - value, so that a logarithmic range works near 1.
 - `scheduler.warmup_fraction`: scheduler.warmup_epochs = value * train.epochs.
+- `model.kwargs.x`: an argument of a network of one's own, whether its option names it or not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 NUM_STAGES = "model.num_stages"
 WARMUP_FRACTION = "scheduler.warmup_fraction"
 ONE_MINUS = "one_minus_"
+ARGUMENTS = "model.kwargs"
 STAGE_LISTS = ("blocks", "widths", "kernel_size", "shortcut_kernel_size", "strides")
 WIDTHS = ("model.base_width", "model.width_factor", "model.first_width")
 _TARGETS = {NUM_STAGES: "model.blocks", WARMUP_FRACTION: "scheduler.warmup_epochs"}
@@ -29,6 +31,11 @@ def target(key: str) -> str:
 
 def is_one_minus(key: str) -> bool:
     return key.rpartition(".")[2].startswith(ONE_MINUS)
+
+
+def is_argument(field: str) -> bool:
+    """Return whether a field is what only a network of one's own knows: it may be new."""
+    return field.startswith(f"{ARGUMENTS}.")
 
 
 def split_item(field: str) -> tuple[str, int | None]:

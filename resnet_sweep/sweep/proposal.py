@@ -14,9 +14,9 @@ from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
 from resnet_sweep.errors import UserError
-from resnet_sweep.model.budget import resnet_cost
+from resnet_sweep.model.budget import measure_cost, resnet_cost
 from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, compare_with_budget, judge
+from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, compare_with_budget
 from resnet_sweep.sweep.space import EPOCHS, SearchSpace, extremes
 from resnet_sweep.sweep.space_parsing import to_value
 
@@ -91,10 +91,18 @@ def propose(
     if verdict is not None:
         return Proposal(None, verdict)
     try:
-        config = composer.config(assignments, seed)
+        return judged(composer.config(assignments, seed), shape)
     except UserError as error:
         return Proposal(None, UNBUILDABLE, str(error))
-    return Proposal(config, judge(config, shape.num_classes, shape.image_size))
+
+
+def judged(config: Config, shape: DataShape) -> Proposal:
+    """Return a configuration with its verdict, and why it cannot be built where that is so."""
+    try:
+        cost = measure_cost(config, shape.num_classes, shape.image_size)
+    except UserError as error:
+        return Proposal(None, UNBUILDABLE, str(error))
+    return Proposal(config, compare_with_budget(cost, config.model))
 
 
 def none_fits(proposals: Sequence[Proposal]) -> UserError:

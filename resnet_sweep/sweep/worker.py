@@ -31,10 +31,10 @@ from resnet_sweep.stopping import StopRequest, stop_on_signals
 from resnet_sweep.sweep.book import Book, Outcome, Rejection
 from resnet_sweep.sweep.derived import target
 from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
-from resnet_sweep.sweep.judge import judge, signature
+from resnet_sweep.sweep.judge import signature
 from resnet_sweep.sweep.ledger import ACCEPTED, PLANNED, SEED
 from resnet_sweep.sweep.locks import FileLock, this_process
-from resnet_sweep.sweep.proposal import DataShape, Proposal, propose
+from resnet_sweep.sweep.proposal import DataShape, Proposal, judged, propose
 from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.sweep.space import SearchSpace
@@ -135,8 +135,7 @@ class Worker:
 
     def _proposal(self, trial: Trial) -> Proposal:
         if PLANNED in trial.user_attrs:
-            config = from_dict(trial.user_attrs[PLANNED])
-            return Proposal(config, judge(config, self._shape.num_classes, self._shape.image_size))
+            return judged(from_dict(trial.user_attrs[PLANNED]), self._shape)
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
         return propose(self._composer, self._draw(trial), seed, self._shape)
 
