@@ -1,7 +1,7 @@
 """Time and memory of a summary of many runs, in folders that this program makes.
 
     python benchmarks/summarize.py                     10,000 runs of 100 epochs
-    python benchmarks/summarize.py --runs 1000 --folder /tmp/runs
+    python benchmarks/summarize.py --runs 1000 --folder thousand_runs
 
 Each step is a process of its own: tables (load_runs and load_epochs, cold), the whole command
 with figures and report, the command again on the unchanged folder, and once more with one new
@@ -21,8 +21,13 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -102,11 +107,28 @@ def write_run(
     run_dir: Path, base: dict, trial: SweepTrial, full: int, generator: np.random.Generator
 ) -> None:
     run_dir.mkdir(parents=True)
+    columns = draw_curves(trial, full, generator)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    lines = [",".join(METRIC_NAMES), *(",".join(map(repr, row)) for row in rows)]
+    (run_dir / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (run_dir / "config.json").write_text(json.dumps(configured(base, trial), indent=2) + "\n")
+    result = ended(trial, full, float(columns[5][-1]), float(columns[4][-1]))
+    (run_dir / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def configured(base: dict, trial: SweepTrial) -> dict[str, Any]:
     config = json.loads(json.dumps(base))
     config["seed"] = trial.seed
     for name, value in trial.params.items():
         group, field = name.split(".")
         config[group][field] = value
+    return config
+
+
+def draw_curves(
+    trial: SweepTrial, full: int, generator: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Return the columns of metrics.csv for the epochs of a trial out of `full`."""
     n = trial.epochs or 0
     accuracy = 0.94 - 0.01 * (np.log10(trial.params["optimizer.lr"]) + 1) ** 2
     accuracy += 0.0003 * trial.params["model.base_width"]
@@ -115,22 +137,22 @@ def write_run(
     val = accuracy * (1 - 0.6 * np.exp(-5 * share)) + noise[:, 0]
     columns = [np.arange(1, n + 1), 0.1 * (1 - share), 2 - 1.8 * share + noise[:, 1]]
     columns += [val - 0.02 + noise[:, 2], 2 - 1.6 * share + noise[:, 3], val, 0.9 + 0 * share]
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    lines = [",".join(METRIC_NAMES), *(",".join(map(repr, row)) for row in rows)]
-    (run_dir / "metrics.csv").write_text("\n".join(lines) + "\n")
-    (run_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    completed = n == full
-    result = {
+    return columns
+
+
+def ended(trial: SweepTrial, full: int, accuracy: float, loss: float) -> dict[str, Any]:
+    completed = trial.epochs == full
+    return {
         "status": "completed" if completed else "pruned",
         "num_params": int(600 * trial.params["model.base_width"] ** 2),
         "multiply_adds": int(50_000 * trial.params["model.base_width"] ** 2),
-        "epochs": n,
-        "val_accuracy": float(val[-1]),
-        "val_loss": float(columns[4][-1]),
+        "epochs": trial.epochs,
+        "val_accuracy": accuracy,
+        "val_loss": loss,
         "test_accuracy": None,
         "test_loss": None,
-        "objective": float(val[-1]) if completed else None,
-        "train_seconds": 0.9 * n,
+        "objective": accuracy if completed else None,
+        "train_seconds": 0.9 * trial.epochs,
         "images_per_second": 50_000 / 0.9,
         "peak_memory_bytes": 2_000_000_000,
         "seed": trial.seed,
@@ -141,7 +163,6 @@ def write_run(
         "error": None,
         "schema_version": 1,
     }
-    (run_dir / "result.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 def measure(name: str, command: list[str]) -> None:
@@ -167,49 +188,58 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def time_browser(report: Path) -> None:
-    """Print when the table stood, and the time of a sort and a filter."""
+SORT = """
+const t = performance.now(); document.querySelectorAll('#head button')[5].click();
+document.body.offsetHeight; return performance.now() - t
+"""
+FILTER = """
+const done = arguments[0], shown = document.getElementById('shown');
+const box = document.getElementById('filter'), t = performance.now();
+new MutationObserver(() => done(performance.now() - t)).observe(shown,
+    {childList: true, characterData: true, subtree: true});
+box.value = 'status=pruned and train.batch_size>=256';
+box.dispatchEvent(new Event('input'))
+"""
+CLEAR = """
+const done = arguments[0], shown = document.getElementById('shown');
+const box = document.getElementById('filter');
+new MutationObserver(() => done()).observe(shown,
+    {childList: true, characterData: true, subtree: true});
+box.value = ''; box.dispatchEvent(new Event('input'))
+"""
+SCROLL = """
+const done = arguments[0], grid = document.getElementById('grid'); let n = 0;
+const t = performance.now(); const step = () => { grid.scrollTop += 500;
+    if (++n < 60) requestAnimationFrame(step); else done((performance.now() - t) / 60); };
+step();
+"""
+
+
+def open_browser() -> WebDriver:
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(switch)
     options.binary_location = shutil.which("chromium") or ""
-    driver = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
-    )
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
     driver.set_page_load_timeout(60)
+    return driver
+
+
+def time_browser(report: Path) -> None:
+    """Print when the table stood, and the time of a sort, of a filter and of a frame."""
+    driver = open_browser()
     began = time.perf_counter()
     driver.get(report.as_uri())
     rows = driver.execute_script("return document.querySelectorAll('#body tr').length")
     opened = time.perf_counter() - began
-    sort = (
-        "const t = performance.now(); document.querySelectorAll('#head button')[5].click();"
-        "document.body.offsetHeight; return performance.now() - t"
-    )
-    milliseconds = driver.execute_script(sort)
-    type_words = (
-        "const done = arguments[0], shown = document.getElementById('shown');"
-        "const box = document.getElementById('filter'), t = performance.now();"
-        "new MutationObserver(() => done(performance.now() - t)).observe(shown,"
-        "{childList: true, characterData: true, subtree: true});"
-        "box.value = 'status=pruned and train.batch_size>=256';"
-        "box.dispatchEvent(new Event('input'))"
-    )
-    filtered = driver.execute_async_script(type_words)
+    milliseconds = driver.execute_script(SORT)
+    filtered = driver.execute_async_script(FILTER)
     left = driver.execute_script("return document.getElementById('shown').textContent")
-    driver.execute_script(
-        "const box = document.getElementById('filter'); box.value = '';"
-        "box.dispatchEvent(new Event('input'))"
-    )
-    time.sleep(1)
-    scroll = (
-        "const done = arguments[0], grid = document.getElementById('grid'); let n = 0;"
-        "const t = performance.now(); const step = () => { grid.scrollTop += 500;"
-        "if (++n < 60) requestAnimationFrame(step); else done((performance.now() - t) / 60); };"
-        "step();"
-    )
-    frame = driver.execute_async_script(scroll)
+    driver.execute_async_script(CLEAR)
+    frame = driver.execute_async_script(SCROLL)
     driver.quit()
     size = report.stat().st_size / 2**20
     print(

@@ -189,41 +189,10 @@ def _trial(
     if not repeat and number % 9 == 8:
         return SweepTrial(number, "rejected", "over_budget", params=params, num_params=6_000_000)
     accuracy = true_accuracy(params) + generator.normal(0, 0.0015)
-    blocks, name = params["model.blocks[0]"], f"runs/{number}"
-    optimizer = params["optimizer"]
-    settings = {
-        "seed": number if number < 5 else 0,
-        "data": "digits",
-        "optimizer": optimizer,
-        "optimizer.lr": params[f"optimizer.lr@{optimizer}"],
-        "regularization.dropout": params["regularization.dropout"],
-        "model.blocks": [blocks, 3, 4, 3],
-        "train.batch_size": params["train.batch_size"],
-        "train.epochs": 6,
-    }
-    for each in params["augmentation"]:
-        settings[f"augmentation.{each}"] = {"crop_flip": CropFlipConfig, "cutout": CutoutConfig}[
-            each
-        ]()
-    status = "completed"
-    if not repeat and number % 7 == 6:
-        status = "pruned"
-    if number == 13:
-        status = "diverged"
-    changes: dict[str, Any] = {} if status == "completed" else {"objective": None}
-    seconds = float(40 + 10 * blocks)
-    result = write_run(
-        folder / name,
-        accuracy if status == "completed" else accuracy - 0.1,
-        settings,
-        epochs=6 if status == "completed" else 3,
-        predictions=make_predictions(generator.random(len(LABELS)) < accuracy),
-        status=status,
-        num_params=1_000_000 + 800_000 * blocks + (50_000 if optimizer == "sgd" else 0),
-        train_seconds=seconds,
-        **changes,
-    )
+    status = _status(number)
+    seconds = float(40 + 10 * params["model.blocks[0]"])
     started = 1.8e9 + (number // 2) * 95.0
+    result = _train(folder / f"runs/{number}", number, params, accuracy, generator)
     return SweepTrial(
         number,
         status if status in ("completed", "pruned") else "failed",
@@ -236,6 +205,52 @@ def _trial(
         ended=started + seconds,
         epochs=result.epochs,
         train_seconds=seconds,
-        run_dir=name,
+        run_dir=f"runs/{number}",
         repeat_of=0 if repeat else None,
     )
+
+
+def _status(number: int) -> str:
+    if number == 13:
+        return "diverged"
+    return "pruned" if number >= 5 and number % 7 == 6 else "completed"
+
+
+def _train(
+    run_dir: Path,
+    number: int,
+    params: dict[str, Any],
+    accuracy: float,
+    generator: np.random.Generator,
+) -> TrialResult:
+    """Write the run of a trial; what did not complete has half of the epochs and is 0.1 behind."""
+    status, blocks = _status(number), params["model.blocks[0]"]
+    completed = status == "completed"
+    changes: dict[str, Any] = {} if completed else {"objective": None}
+    return write_run(
+        run_dir,
+        accuracy if completed else accuracy - 0.1,
+        _settings(number, params),
+        epochs=6 if completed else 3,
+        predictions=make_predictions(generator.random(len(LABELS)) < accuracy),
+        status=status,
+        num_params=1_000_000 + 800_000 * blocks + 50_000 * (params["optimizer"] == "sgd"),
+        train_seconds=float(40 + 10 * blocks),
+        **changes,
+    )
+
+
+def _settings(number: int, params: dict[str, Any]) -> dict[str, Any]:
+    optimizer = params["optimizer"]
+    augmentation = {"crop_flip": CropFlipConfig(), "cutout": CutoutConfig()}
+    return {
+        "seed": number if number < 5 else 0,
+        "data": "digits",
+        "optimizer": optimizer,
+        "optimizer.lr": params[f"optimizer.lr@{optimizer}"],
+        "regularization.dropout": params["regularization.dropout"],
+        "model.blocks": [params["model.blocks[0]"], 3, 4, 3],
+        "train.batch_size": params["train.batch_size"],
+        "train.epochs": 6,
+        **{f"augmentation.{name}": augmentation[name] for name in params["augmentation"]},
+    }
