@@ -56,7 +56,8 @@ def plan_screening(screening: Screening, given: Sequence[str]) -> ScreeningPlan:
     Raises:
         UserError: one of them cannot be built.
     """
-    base = _compose("all at low", [*screening.common, *_low(screening.factors), *given])
+    low = [*screening.common, *_low(screening.factors), *given]
+    base = _compose("without any of the changes", low)
     factors, left_out = [], []
     for factor in screening.factors:
         overrides = [*screening.common, *_levels(screening.factors, [factor]), *given]

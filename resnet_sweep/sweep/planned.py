@@ -20,11 +20,13 @@ from optuna.trial import FrozenTrial
 from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.config.crew import CrewConfig
+from resnet_sweep.data.dataset import check_ahead, count_classes
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
+from resnet_sweep.sweep.checking import check_device
 from resnet_sweep.sweep.gpus import default_n_jobs
-from resnet_sweep.sweep.launching import choose_launcher
+from resnet_sweep.sweep.launching import choose_launcher, is_local
 from resnet_sweep.sweep.ledger import PLANNED, to_record
 from resnet_sweep.sweep.running import supervise
 from resnet_sweep.sweep.settings import (
@@ -140,6 +142,7 @@ def prepare_planned(
     place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew
 ) -> optuna.Study:
     """Write what the workers read and return the study, with every run in it."""
+    _check_ahead(runs, crew.config)
     place.mkdir(parents=True, exist_ok=True)
     (place / PLANNED_RUNS).touch()
     study = open_own_study(place.name, None, place, ["maximize"])
@@ -153,13 +156,24 @@ def prepare_planned(
     return study
 
 
+def _check_ahead(runs: Sequence[PlannedRun], config: DictConfig) -> None:
+    """Refuse data and devices that cannot be had while nothing is written."""
+    data = {repr(run.config.data): run.config.data for run in runs}
+    for each in data.values():
+        check_ahead(each)
+        count_classes(each)
+    if is_local(config):
+        for device in sorted({run.config.train.device for run in runs}):
+            check_device(device)
+
+
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
     planned = from_dict(trial.user_attrs[PLANNED])  # with the fields that it did not have yet
     changes = config_changes(base_values(planned), base_values(run.config))
     if changes:
         raise UserError(
-            f"{place}: its run {trial.number} ({run.configuration}) differs: {'; '.join(changes)}; "
-            "take another folder"
+            f"{place}: holds runs of another command: of run {trial.number} {'; '.join(changes)}; "
+            "take another folder, or delete this one"
         )
 
 

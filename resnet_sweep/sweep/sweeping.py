@@ -93,11 +93,12 @@ class Sweeping:
         shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, say)
-        if self.options.dry_run:
-            say(dry_run(self.space, composer, self.options.n_trials))
-            return
         if self.options.hours is not None:
             base = self._plan(composer, base, self.options.hours)
+        if self.options.dry_run:
+            planned = Composer(conf_dir(), self.space.fixed_overrides)
+            say(dry_run(self.space, planned, self.options.n_trials))
+            return
         if not (self.folder / SETTINGS).exists():
             self._find_extension(composer)  # while nothing is written
         with hold_or_refuse(self.folder, "hydra.sweeper.folder", self._in_use):
