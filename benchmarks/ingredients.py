@@ -88,7 +88,8 @@ def main() -> None:
     data = DIGITS if options.root == "digits" else [*FOLDER, f"data.root={options.root}"]
     base = [*BASE, *data, *options.overrides]
     outputs = options.outputs / Path(options.root).name
-    names = list(dict.fromkeys(each for name in options.only for each in _with_base(name)))
+    asked = [each for name in options.only for each in _with_base(name)]
+    names = list(dict.fromkeys(["baseline", *asked]))
     accuracies: dict[str, dict[int, float]] = {_short(name): {} for name in names}
     # Seed by seed, so that what there is can be compared at any time.
     for seed in range(options.seeds):

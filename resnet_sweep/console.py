@@ -52,13 +52,17 @@ class LastingOutput:
             return self._stream.write(text)
         except OSError as error:
             self._lose(error)
-            return len(text)
+        except ValueError:  # closed: a logger may outlive the program's end
+            pass
+        return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
             self._lose(error)
+        except ValueError:
+            pass
 
     def _lose(self, error: OSError) -> None:
         _lead_nowhere(self._stream)

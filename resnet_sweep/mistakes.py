@@ -76,6 +76,9 @@ def _unread(found: re.Match[str], message: str) -> str:
         return f"{override}: must be field=value"
     if any(value.count(a) != value.count(b) for a, b in BRACKETS):
         return f"{override}: a bracket is left open; brackets and spaces need quotes: '{field}=...'"
+    if not override.isascii():
+        quoted = f"\"{field}='{value}'\""
+        return f"{override}: letters beyond a to z need quotes within quotes: {quoted}"
     told = message.rpartition("Error parsing override")[2].partition("See http")[0]
     quoted = f"'{override}'"
     return f"{override}: {_one_line(told.replace(quoted, ''))}"

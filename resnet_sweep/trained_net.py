@@ -17,8 +17,8 @@ from resnet_sweep.device import Execution, choose_device, choose_dtype
 from resnet_sweep.errors import RunFolderError, UserError
 from resnet_sweep.evaluation import Normalizer, default_batch_size, forward
 from resnet_sweep.model.build import build_model
-from resnet_sweep.records.checkpoint import MODEL, read_model
-from resnet_sweep.records.run_folder import CONFIG
+from resnet_sweep.records.checkpoint import read_model
+from resnet_sweep.records.run_folder import CONFIG, MODEL
 
 MODEL_KEYS = ("config", "class_names", "image_size", "mean", "std", "state_dict")
 

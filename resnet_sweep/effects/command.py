@@ -22,6 +22,7 @@ from resnet_sweep.options import act_with_launcher
 from resnet_sweep.sweep.planned import Crew, EndedRun, PlannedRun, train_planned
 from resnet_sweep.sweep.running import hold_or_refuse
 
+WITH_A_VALUE = ("--cfg", "-c", "--package", "-p")  # Hydra's own, in two words
 STUDY = "study"  # in the folder of a command; holds its runs
 VALIDATION, TEST = "val_accuracy", "test_accuracy"
 Options = TypeVar("Options", bound=EffectsConfig)
@@ -34,10 +35,11 @@ def split_arguments(
     names = {field.name for field in fields(schema)}
     own: list[str] = []
     given: list[str] = []
-    for word in arguments:
+    for before, word in zip(["", *arguments], arguments, strict=False):
         key = word.lstrip("+~").partition("=")[0]
         is_own = word.startswith("-") or key in names or key.partition("/")[0] == "hydra"
-        (own if is_own or key.startswith("hydra.") else given).append(word)
+        is_own = is_own or key.startswith("hydra.") or before in WITH_A_VALUE
+        (own if is_own else given).append(word)
     return own, given
 
 

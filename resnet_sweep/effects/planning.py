@@ -155,7 +155,9 @@ def plan_follow_up(screened: Screened, given: Sequence[str]) -> RecipePlan:
     fresh = [f"seed={first.seed + screened.num_seeds}"]
     fresh.append(f"data.split_seed={first.data.split_seed + 1}")
     behind = [*screened.given, *fresh, *given]
-    plan = RecipePlan([START], [_compose(START, [*before, *_low(factors), *behind])], [])
+    start = _compose(START, [*before, *_low(factors), *behind])
+    _check_fresh(start, first, screened.num_seeds)
+    plan = RecipePlan([START], [start], [])
     chosen = [factor for factor in factors if factor.name in screened.survivors]
     for factor in chosen:
         config = _compose(factor.name, [*before, *_levels(factors, [factor]), *behind])
@@ -166,6 +168,16 @@ def plan_follow_up(screened: Screened, given: Sequence[str]) -> RecipePlan:
         everything = _compose(TOGETHER, [*before, *_levels(factors, chosen), *behind])
         _add(plan, TOGETHER, everything, plan.configs[0])
     return plan
+
+
+def _check_fresh(config: Config, screened: Config, num_seeds: int) -> None:
+    """Refuse what chose the survivors: they would seem better than they are."""
+    fresh = screened.seed + num_seeds
+    require(
+        config.seed >= fresh, "seed", config.seed, f"must be {fresh} or more: not the screening's"
+    )
+    is_fresh = config.data.split_seed != screened.data.split_seed
+    require(is_fresh, "data.split_seed", config.data.split_seed, "must not be the screening's")
 
 
 def _add(plan: RecipePlan, name: str, config: Config, before: Config) -> None:

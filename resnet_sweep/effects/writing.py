@@ -16,6 +16,7 @@ from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
 from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.console import page, say
+from resnet_sweep.errors import UserError, why
 
 SCHEMA_VERSION = 1
 
@@ -42,17 +43,31 @@ class Report:
 
 
 def write_report(folder: Path, report: Report, figure: Figure | None = None) -> None:
-    """Write .md, .csv, .json and the figure as .png and .svg, and print what they say."""
-    stem = report.stem
-    values = {"schema_version": SCHEMA_VERSION, "command": report.command, **report.values}
-    write_json(folder / f"{stem}.json", values)
-    write_text(folder / f"{stem}.md", _markdown(report, has_figure=figure is not None))
-    write_text(folder / f"{stem}.csv", to_safe_csv(pd.DataFrame(report.rows)))
-    paths = [folder / f"{stem}.{suffix}" for suffix in ("json", "md", "csv")]
+    """Write .md, .csv, .json and the figure as .png and .svg, and print what they say.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    try:
+        paths = _write(folder, report, figure)
+    except OSError as error:
+        problem = f"the report cannot be written ({why(error)}); the same command goes on"
+        raise UserError(f"{folder}: {problem}") from error
+    _print(report, paths)
+
+
+def _write(folder: Path, report: Report, figure: Figure | None) -> list[Path]:
+    """Return the files; the one of values comes last: others read it as the report's end."""
+    stem, paths = report.stem, []
     if figure is not None:
         with figure_style():
             paths += save_figure(figure, folder, stem)
-    _print(report, paths)
+    md, csv, values = (folder / f"{stem}.{suffix}" for suffix in ("md", "csv", "json"))
+    write_text(md, _markdown(report, has_figure=figure is not None))
+    write_text(csv, to_safe_csv(pd.DataFrame(report.rows)))
+    head = {"schema_version": SCHEMA_VERSION, "command": report.command}
+    write_json(values, {**head, **report.values})
+    return [*paths, md, csv, values]
 
 
 def _markdown(report: Report, has_figure: bool) -> str:

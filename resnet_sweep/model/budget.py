@@ -15,7 +15,7 @@ from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.plan import plan_resnet
 
 CostOf = Callable[[ResNetConfig], "Cost"]
-_custom_costs: dict[tuple[object, ...], Cost] = {}
+_custom_costs: dict[tuple[object, ...], tuple[object, Cost]] = {}
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
     from resnet_sweep.model.build import import_target
 
     assert isinstance(config.model, CustomModelConfig)
-    ghost_size = config.regularization.ghost_batch_size
-    key = (import_target(config.model), repr(config.model), ghost_size, num_classes, image_size)
+    net, ghost_size = import_target(config.model), config.regularization.ghost_batch_size
+    key = (id(net), repr(config.model), ghost_size, num_classes, image_size)
     if key not in _custom_costs:
-        _custom_costs[key] = _measure_custom_uncached(config, num_classes, image_size)
-    return _custom_costs[key]
+        # The net as well, which may have no hash: while it lives no other has its id.
+        _custom_costs[key] = net, _measure_custom_uncached(config, num_classes, image_size)
+    return _custom_costs[key][1]
 
 
 def _measure_custom_uncached(config: Config, num_classes: int, image_size: int) -> Cost:

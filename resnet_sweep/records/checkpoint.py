@@ -12,12 +12,11 @@ from typing import Any
 import torch
 
 from resnet_sweep.atomic import write_atomically
-from resnet_sweep.records.run_folder import SCHEMA_VERSION, CheckpointError, RecordError
+from resnet_sweep.records.run_folder import MODEL, SCHEMA_VERSION, CheckpointError, RecordError
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 NEW_CHECKPOINT = "checkpoint.new.pt"
-MODEL = "model.pt"
 
 CHECKPOINT_KEYS = {
     "position",

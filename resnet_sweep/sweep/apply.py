@@ -76,6 +76,8 @@ def _set(config: DictConfig, key: str, value: Any) -> list[str]:
     field, index = split_item(target(key))
     if index is None:
         return [_set_field(config, field, amount, key)]
+    if is_argument(field):
+        raise ConfigError(key, value, f"is one entry: sweep whole lists, {field}=choice([4],[8])")
     return [_set_item(config, field, index, amount, key)]
 
 

@@ -25,12 +25,14 @@ def target(key: str) -> str:
     """Return the field that a key sets, with its entry."""
     if key in _TARGETS:
         return _TARGETS[key]
+    if is_argument(key):
+        return key
     group, _, name = key.rpartition(".")
     return f"{group}.{name.removeprefix(ONE_MINUS)}" if group else key
 
 
 def is_one_minus(key: str) -> bool:
-    return key.rpartition(".")[2].startswith(ONE_MINUS)
+    return key.rpartition(".")[2].startswith(ONE_MINUS) and not is_argument(key)
 
 
 def is_argument(field: str) -> bool:

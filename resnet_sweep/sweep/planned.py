@@ -21,8 +21,9 @@ from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
 from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.data.dataset import check_ahead, count_classes
-from resnet_sweep.errors import UserError
-from resnet_sweep.records.run_folder import read_result
+from resnet_sweep.errors import UserError, require
+from resnet_sweep.model.budget import check_budget
+from resnet_sweep.records.run_folder import MODEL, read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.sweep.checking import check_device
 from resnet_sweep.sweep.gpus import default_n_jobs
@@ -147,6 +148,9 @@ def prepare_planned(
     (place / PLANNED_RUNS).touch()
     study = open_own_study(place.name, None, place, ["maximize"])
     present = study.get_trials(deepcopy=False)  # a kill may have left a part of them
+    if len(present) > len(runs):
+        fewer = f"holds {len(present)} runs, and this command has {len(runs)}"
+        raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
     for run, trial in zip(runs, present, strict=False):
         _refuse_another(place, run, trial)
     freeze_conf(place, conf)
@@ -161,10 +165,22 @@ def _check_ahead(runs: Sequence[PlannedRun], config: DictConfig) -> None:
     data = {repr(run.config.data): run.config.data for run in runs}
     for each in data.values():
         check_ahead(each)
-        count_classes(each)
+    for run in {(run.configuration, repr(run.config.data)): run for run in runs}.values():
+        try:
+            _check_net(run.config)
+        except UserError as error:
+            raise UserError(f"{run.configuration}: {error}") from error
     if is_local(config):
         for device in sorted({run.config.train.device for run in runs}):
             check_device(device)
+
+
+def _check_net(config: Config) -> None:
+    check_budget(config, count_classes(config.data), getattr(config.data, "image_size", 32))
+    teacher = config.regularization.distill_from
+    allowed = f"must be a folder of a completed run: it has no {MODEL}"
+    has_net = teacher is None or (Path(teacher) / MODEL).is_file()
+    require(has_net, "regularization.distill_from", teacher, allowed)
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
@@ -205,7 +221,10 @@ def _ended(
         raise UserError(f"{place}: run {number} is not trained; the same command goes on")
     accuracy = None
     if record.state == "completed":
-        accuracy = getattr(read_result(place / RUNS / str(number)), objective)
+        try:
+            accuracy = getattr(read_result(place / RUNS / str(number)), objective)
+        except UserError as error:
+            raise UserError(f"{error}; take another folder, or delete this one") from error
     return EndedRun(
         configuration=run.configuration,
         seed=run.config.seed,
