@@ -76,6 +76,7 @@ def _insert(url: str, study_id: int, trials: list[FrozenTrial]) -> None:
 
 
 def _row(study_id: int, number: int, trial: FrozenTrial) -> models.TrialModel:
+    assert trial.value is not None
     value, kind = models.TrialValueModel.value_to_stored_repr(trial.value)
     return models.TrialModel(
         study_id=study_id,

@@ -10,7 +10,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.effects.planning import RecipePlan
 from resnet_sweep.effects.step_report import said
 from resnet_sweep.effects.steps import compare_steps, compare_with_start
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 NAMES = ["start", "good", "nothing", "bad"]
 

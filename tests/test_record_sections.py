@@ -22,8 +22,8 @@ from resnet_sweep.effects.writing import write_report
 from resnet_sweep.recording.page import write_record
 from resnet_sweep.recording.recipes import changes, describe_recipe
 from resnet_sweep.recording.swept import space_table
+from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.sweep.planned import EndedRun
 
 GAINS = {"good": 0.05, "bad": -0.04, "idle": 0.0, "other": 0.0, "fifth": 0.0}
 NEW = {"model.name": "mine", "optimizer": "adamw", "model.block": "preact"}

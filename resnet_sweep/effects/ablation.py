@@ -16,7 +16,7 @@ from resnet_sweep.effects.results import by_configuration
 from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
 from resnet_sweep.effects.steps import Step, compare_steps
 from resnet_sweep.effects.writing import Report, points, write_report
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 STEM = "ablation"
 

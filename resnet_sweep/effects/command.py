@@ -19,7 +19,8 @@ from resnet_sweep.compose import conf_dir
 from resnet_sweep.config.effects import EffectsConfig
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.options import act_with_launcher
-from resnet_sweep.sweep.planned import Crew, EndedRun, PlannedRun, train_planned
+from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.sweep.planned import Crew, PlannedRun, train_planned
 from resnet_sweep.sweep.running import hold_or_refuse
 
 WITH_A_VALUE = ("--cfg", "-c", "--package", "-p")  # Hydra's own, in two words

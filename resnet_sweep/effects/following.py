@@ -17,7 +17,7 @@ from resnet_sweep.effects.screened import Screened, read_screened
 from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
 from resnet_sweep.effects.steps import Step, compare_with_start
 from resnet_sweep.effects.writing import Report, points, write_report
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 STEM = "follow_up"
 

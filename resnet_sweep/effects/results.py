@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 
 def by_configuration(ended: list[EndedRun], num_configurations: int) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from resnet_sweep.effects.planning import ScreeningPlan, plan_screening, with_se
 from resnet_sweep.effects.recipes import read_screening
 from resnet_sweep.effects.results import by_configuration, completed_share, failures
 from resnet_sweep.effects.writing import Report, interval, points, write_report
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 STEM = "screening"
 STRINGS = "Strings of interactions"

@@ -9,7 +9,7 @@ from resnet_sweep.effects.planning import RecipePlan
 from resnet_sweep.effects.results import completed_share, failures
 from resnet_sweep.effects.steps import Step
 from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.sweep.planned import EndedRun
+from resnet_sweep.records.ended_run import EndedRun
 
 COLUMNS = ["mean %", "sd", "n", "gain, points", "95% interval", "of all rows together"]
 

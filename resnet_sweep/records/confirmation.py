@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from resnet_sweep.atomic import write_json, write_text
+from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import RecordError
 
 SCHEMA_VERSION = 1
@@ -84,27 +85,26 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class ConfirmationRun:
-    """One run of a confirmation, as it ended.
+class Staged:
+    """What comes first of a run of a confirmation.
 
     Args:
         stage: one of STAGES.
+    """
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class ConfirmationRun(EndedRun, Staged):  # the fields of the last base come first
+    """One run of a confirmation, as it ended.
+
+    Args:
         configuration: the candidate's label, or the baseline's name.
-        state, reason, error: as in records.sweep_folder.
         accuracy: on the validation part, in the test stage on the test set; null where the run
             did not complete.
         run_dir: relative to the confirmation's folder.
     """
-
-    stage: str
-    configuration: str
-    seed: int
-    state: str
-    reason: Optional[str]
-    error: Optional[str]
-    accuracy: Optional[float]
-    train_seconds: Optional[float]
-    run_dir: str
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

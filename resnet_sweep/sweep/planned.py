@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
 
 import optuna
 from hydra.types import HydraContext
@@ -23,6 +22,7 @@ from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.data.dataset import check_ahead, count_classes
 from resnet_sweep.errors import UserError, require
 from resnet_sweep.model.budget import check_budget
+from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import MODEL, read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.sweep.checking import check_device
@@ -51,27 +51,6 @@ class PlannedRun:
 
     configuration: str
     config: Config
-
-
-@dataclass(frozen=True)
-class EndedRun:
-    """One planned run, as it ended.
-
-    Args:
-        configuration: whose it is.
-        state, reason, error: as in records.sweep_folder.
-        accuracy: null where the run did not complete.
-        run_dir: name of its folder among the runs.
-    """
-
-    configuration: str
-    seed: int
-    state: str
-    reason: Optional[str]
-    error: Optional[str]
-    accuracy: Optional[float]
-    train_seconds: Optional[float]
-    run_dir: str
 
 
 @dataclass(frozen=True)
