@@ -23,6 +23,7 @@ BAD_INPUT = {
     "epochs=3": "epochs: there is no such field; did you mean train.epochs?",
     "learning_rate=0.1": "did you mean optimizer.lr?",
     "outputs/runs/a": "outputs/runs/a: must be field=value",
+    "data.root=größe": "letters beyond a to z need quotes within quotes: \"data.root='größe'\"",
     "augmentation=[crop_flip,": "augmentation=[crop_flip,: a bracket is left open",
     "hydra/sweeper=optuna": "hydra/sweeper=optuna: a sweep needs -m",
     "hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials=3: a sweep needs -m",

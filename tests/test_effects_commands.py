@@ -103,6 +103,11 @@ def test_an_ablation_is_paired_and_grows_by_seeds(place: Path) -> None:
     changed = run_here("ablate", *words, "train.batch_size=32", cwd=place)
     assert changed.returncode == 2 and len(changed.stderr.splitlines()) == 1
     assert "train.batch_size was 64, is 32; take another folder" in changed.stderr
+    fewer = run_here("ablate", *words, "num_seeds=2", cwd=place)
+    assert fewer.returncode == 2 and "holds 9 runs, and this command has 6" in fewer.stderr
+    (runs[4] / "result.json").write_text("{")
+    damaged = run_here("ablate", *words, "num_seeds=3", cwd=place)
+    assert damaged.returncode == 2 and "take another folder, or delete this one" in damaged.stderr
 
 
 def test_a_sweep_never_sees_a_test_image(place: Path) -> None:
@@ -135,3 +140,43 @@ def test_a_mistake_gets_one_line(tmp_path: Path, words: list[str], said: str) ->
     done = run_here(*words, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("step", "words", "said"),
+    [
+        ("model.widths=[16,64,128,512]", [], "big: model.max_params=5000000: this net has"),
+        ("regularization.distill_from=nowhere", [], "big: regularization.distill_from=nowhere"),
+        ("optimizer.lr=0.2", ["data=image_folder", "data.root=nowhere"], "data.root=nowhere"),
+        ("optimizer.lr=0.2", ["train.device=cuda"], "train.device=cuda: no NVIDIA GPU"),
+    ],
+)
+def test_what_no_run_could_train_is_refused_before_a_folder_exists(
+    tmp_path: Path, step: str, words: list[str], said: str
+) -> None:
+    text = f"start: [model=wrn_2343]\nsteps:\n  big: ['{step}']\n"
+    (tmp_path / "steps.yaml").write_text(text)
+    common = ["steps=steps.yaml", "data=digits", "num_seeds=2", "n_jobs=1", "folder=out"]
+    done = run_here("ablate", *common, *words, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.yaml"]
+
+
+def test_a_report_that_cannot_be_written_is_one_line(place: Path) -> None:
+    """The runs are there: the same command only writes."""
+    folder = place / "outputs/screenings/mine"
+    kept = (folder / "screening.md").read_bytes()
+    (folder / "screening.md").unlink()
+    (folder / "screening.md").mkdir()
+    words = ["factors=mine.yaml", "num_seeds=1", "n_jobs=1", *TINY]
+    done = run_here("screen", *words, cwd=place)
+    assert done.returncode == 2
+    assert "the report cannot be written (Is a directory); the same command" in done.stderr
+    (folder / "screening.md").rmdir()
+    assert run_here("screen", *words, cwd=place).returncode == 0
+    assert (folder / "screening.md").read_bytes() == kept
+
+
+def test_the_composed_options_are_shown(tmp_path: Path) -> None:
+    done = run_here("screen", "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0 and "num_seeds: 1" in done.stdout

@@ -109,6 +109,12 @@ def test_the_command_line_wins_over_the_screening() -> None:
         plan_follow_up(_screened(lr=0.2), words)
 
 
+@pytest.mark.parametrize("word", ["seed=6", "data.split_seed=3"])
+def test_what_chose_the_survivors_does_not_judge_them(word: str) -> None:
+    with pytest.raises(UserError, match=f"^{word}: must .*the screening's"):
+        plan_follow_up(_screened(dirac=0.2), [word])
+
+
 def test_a_follow_up_that_was_killed_goes_on_and_is_paired(place: Path, tmp_path: Path) -> None:
     screened = place / "screened"
     _set_effects(screened, {"zero_init": 0.02, "lr": 0.03}, 0.01)

@@ -151,6 +151,19 @@ def test_custom_networks_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
         check_budget(Config(model=cap), 10)
 
 
+def test_a_target_without_a_hash_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"unhashable_{abs(hash(tmp_path)):x}"
+    lines = ["class Maker(dict):", "    def __call__(self, num_classes):"]
+    lines.append("        return net(num_classes)")
+    (tmp_path / f"{name}.py").write_text("\n".join([USER_MODULE, *lines, "make = Maker()", ""]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made, plain = (CustomModelConfig(target=f"{name}.{each}") for each in ("make", "net"))
+    assert check_budget(Config(model=made), 10) == check_budget(Config(model=plain), 10)
+
+
 def test_a_custom_network_over_budget_is_never_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from shipped_spaces import shipped
 
 from resnet_sweep.atomic import write_text
 from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.model import CustomModelConfig
 from resnet_sweep.errors import UserError
 from resnet_sweep.model.build import build_model
 from resnet_sweep.sweep.composer import Composer
@@ -123,6 +124,15 @@ def test_the_arguments_of_a_custom_net_are_swept_and_judged(own_net: list[str], 
         with initialize_config_dir(str(conf_dir().resolve())):
             again = to_config(compose("config", [*composer.overrides(drawn), "seed=0"]))
         assert again == composer.config(drawn, 0)
+
+
+def test_an_argument_keeps_its_name_and_is_swept_whole(own_net: list[str]) -> None:
+    composer = Composer(conf_dir(), own_net)
+    config = composer.config({"model.kwargs.one_minus_drop": 0.25}, 0)
+    assert isinstance(config.model, CustomModelConfig)
+    assert config.model.kwargs == {"one_minus_drop": 0.25}
+    with pytest.raises(UserError, match=r"sweep whole lists, model.kwargs.widths=choice"):
+        composer.config({"model.kwargs.widths[0]": 4}, 0)
 
 
 def test_a_custom_net_is_built_once_for_all_its_trials(own_net: list[str]) -> None:

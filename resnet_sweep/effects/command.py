@@ -20,7 +20,7 @@ from resnet_sweep.config.effects import EffectsConfig
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.options import act_with_launcher
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.sweep.planned import Crew, PlannedRun, train_planned
+from resnet_sweep.sweep.planned import Crew, PlannedRun, check_runs, train_planned
 from resnet_sweep.sweep.running import hold_or_refuse
 
 WITH_A_VALUE = ("--cfg", "-c", "--package", "-p")  # Hydra's own, in two words
@@ -74,6 +74,7 @@ class Sitting:
             SystemExit: it was interrupted.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        check_runs(runs, self.config)
         crew = Crew(self.options, self.config, self.context, self.command)
         title = f"{self.module.rpartition('.')[2]}: {folder}"
         with hold_or_refuse(folder, "folder", partial(_in_use, folder)):

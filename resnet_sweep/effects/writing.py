@@ -51,7 +51,8 @@ def write_report(folder: Path, report: Report, figure: Figure | None = None) -> 
     try:
         paths = _write(folder, report, figure)
     except OSError as error:
-        problem = f"the report cannot be written ({why(error)}); the same command goes on"
+        reason = error.strerror or why(error)
+        problem = f"the report cannot be written ({reason}); the same command goes on"
         raise UserError(f"{folder}: {problem}") from error
     _print(report, paths)
 

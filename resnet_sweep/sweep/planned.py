@@ -122,7 +122,6 @@ def prepare_planned(
     place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew
 ) -> optuna.Study:
     """Write what the workers read and return the study, with every run in it."""
-    _check_ahead(runs, crew.config)
     place.mkdir(parents=True, exist_ok=True)
     (place / PLANNED_RUNS).touch()
     study = open_own_study(place.name, None, place, ["maximize"])
@@ -139,8 +138,15 @@ def prepare_planned(
     return study
 
 
-def _check_ahead(runs: Sequence[PlannedRun], config: DictConfig) -> None:
-    """Refuse data and devices that cannot be had while nothing is written."""
+def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
+    """Look for what no run could have, while nothing is written.
+
+    Args:
+        config: Hydra's own, which names the launcher.
+
+    Raises:
+        UserError: data, a device or a teacher cannot be had, or a net is over its budget.
+    """
     data = {repr(run.config.data): run.config.data for run in runs}
     for each in data.values():
         check_ahead(each)
