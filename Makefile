@@ -19,7 +19,8 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
 	'hydra.sweeper.start_from=[]'
 
 # The whole record: screening, its survivors, ablation, sweep, confirmation, the test set; then RESULTS.md.
-# Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU; DATA: other images.
+# Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU. DATA: other images,
+# as DATA=data=cifar10 where there is no data/cifar10-jpeg (docs/jpeg_copy.md).
 SIZE ?= full
 RECORD := outputs/record/$(SIZE)
 ifeq ($(SIZE),small)

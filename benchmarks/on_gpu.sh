@@ -3,7 +3,7 @@
 #
 #   pip install '.[benchmarks]'
 #   sh benchmarks/on_gpu.sh DATA [AIRBENCH]
-#   SMALL=1 sh benchmarks/on_gpu.sh DATA [AIRBENCH]     (tiny sizes, on any machine, kept nowhere)
+#   SMALL=1 RESULTS=FOLDER sh benchmarks/on_gpu.sh DATA     (tiny sizes, on any machine)
 #
 # DATA: image folder (train/<class>/, test/<class>/). AIRBENCH: a checkout of
 # KellerJordan/cifar10-airbench; without it that comparison is left out. A call takes at most
@@ -12,6 +12,8 @@
 # something is left, call it again; 1: what is left has failed, as said (MPS that cannot be started
 # is one such); 2: a package is missing; 0: all is there. Five calls should do on one H200, by
 # estimate. PYTHON names the interpreter, RESULTS another folder than benchmarks/results.
+# SMALL=1 writes into a new temporary folder where RESULTS names none, and its table is printed, not
+# written; figures of a CPU are in its files and "not measured" in the table, which is for a GPU.
 set -u
 data=${1:?usage: on_gpu.sh DATA [AIRBENCH]}
 airbench=${2:-}
@@ -51,4 +53,5 @@ if [ -n "$small" ]; then
 else
   "$python" "$here/wanted.py" "$results" --write
 fi
+if [ "$status" = 75 ]; then echo "something is left: call again with RESULTS=$results"; fi
 exit "$status"

@@ -1,4 +1,4 @@
-"""Every number that is wanted of a GPU, beside what was measured; the end of RESULTS.md.
+"""Every number that is wanted of a GPU, beside what was measured; the beginning of RESULTS.md.
 
     python benchmarks/wanted.py benchmarks/results           prints the table
     python benchmarks/wanted.py benchmarks/results --write   puts it between its marks in RESULTS.md

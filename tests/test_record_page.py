@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from generated_runs import write_run
+from scipy import stats
 
 from resnet_sweep.errors import UserError
 from resnet_sweep.recording.page import write_record
@@ -37,15 +38,17 @@ def test_rows_come_from_run_folders_and_missing_stages_are_named(record: Path) -
     write_record(record, page)
     text = page.read_text()
     assert text.startswith("# Mine\n\n<!-- small: begin -->") and text.endswith("the rest\n")
-    missing = "Screening, Survivors of the screening, One change at a time, Sweep"
-    assert "old" not in text and f"- Not measured yet: {missing}." in text
+    missing = '"Screening", "Survivors of the screening", "One change at a time", "Sweep"'
+    assert "old" not in text and f"is what belongs under {missing}." in text
     assert (
         "compared with each other only" in text and "    python -m resnet_sweep.measure x" in text
     )
     for name, accuracies in TESTED.items():
         mean, sd = 100 * np.mean(accuracies), 100 * np.std(accuracies, ddof=1)
         row = next(line for line in text.splitlines() if line.endswith(f"| {name} |"))
-        assert f"| 1,000 | 3 | 2 | {mean:.2f} | {sd:.2f} |" in row
+        ends = stats.t.interval(0.95, 1, mean, sd / np.sqrt(2))
+        low, high = np.clip(ends, 0, 100)  # of "a" 79 to 105
+        assert f"| 1,000 | 3 | 2 | {mean:.2f} | {sd:.2f} | {low:.2f} to {high:.2f} |" in row
     write_record(record, page)
     assert page.read_text() == text
 

@@ -90,7 +90,7 @@ def test_conclusions_come_first_and_commands_last(tmp_path: Path) -> None:
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")
-    assert "- Not measured yet: On the test set, Screening, " in text
+    assert 'what belongs under "On the test set", "Screening", "Survivors' in text
     rows = [line for line in text.splitlines() if line.endswith("| not measured | - |")]
     assert [row.split(" | ")[0] for row in rows] == [
         "| source",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from resnet_sweep.analysis.filters import TEST_COLUMNS
+from resnet_sweep.analysis.statistics import cut_to_fractions
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import SweepRecord
 
@@ -46,7 +47,7 @@ class Objective:
     def interval(self, low: float, high: float) -> str:
         """Return the ends of an interval; no accuracy lies beyond 0 or 1, so they are cut there."""
         if self.is_accuracy:
-            low, high = max(low, 0.0), min(high, 1.0)
+            low, high = cut_to_fractions(low, high)
         return f"{self.show(low)} to {self.show(high)}"
 
     def best_first(self, table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:

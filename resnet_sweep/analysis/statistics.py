@@ -84,6 +84,11 @@ def difference(first: float, second: float) -> float:
     return 0.0 if abs(found) <= ROUNDING * max(abs(first), abs(second)) else found
 
 
+def cut_to_fractions(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an accuracy's interval as they are shown: none lies beyond 0 or 1."""
+    return max(low, 0.0), min(high, 1.0)
+
+
 def mean_interval(values: Sequence[float] | Array) -> Interval:
     """Return mean, standard deviation and 95% t interval."""
     data = np.asarray(values, np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from resnet_sweep.analysis.statistics import Interval
+from resnet_sweep.analysis.statistics import Interval, cut_to_fractions
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.confirmation.findings import Choice, Findings, OverPromise, Seeds
 
@@ -18,7 +18,7 @@ def bounds(low: float, high: float, form: str = ".4f") -> str:
     if math.isnan(low):
         return ""
     if not form.startswith("+"):
-        low, high = max(low, 0.0), min(high, 1.0)
+        low, high = cut_to_fractions(low, high)
     return f"{low:{form}} to {high:{form}}"
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.spreadsheet import to_safe_csv
+from resnet_sweep.analysis.statistics import cut_to_fractions
 from resnet_sweep.analysis.style import figure_style, save_figure
 from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
 from resnet_sweep.atomic import write_json, write_text
@@ -100,4 +101,9 @@ def points(value: float, form: str = "+.2f") -> str:
 
 
 def interval(low: float, high: float, form: str = "+.2f") -> str:
-    return "-" if math.isnan(low) else f"{points(low, form)} to {points(high, form)}"
+    """Return an interval's ends in points, of an accuracy (no sign in `form`) cut to [0, 100]."""
+    if math.isnan(low):
+        return "-"
+    if not form.startswith("+"):
+        low, high = cut_to_fractions(low, high)
+    return f"{points(low, form)} to {points(high, form)}"

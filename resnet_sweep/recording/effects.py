@@ -22,6 +22,25 @@ PLACES = {
 }
 
 
+ALL_ROWS = (
+    "The interval of all rows together is wider than that of a row by itself: in 95 of 100 such "
+    "tables every row's true value lies within its own. The verdict goes by it, since the best of "
+    "many rows often looks good by luck."
+)
+LEGENDS = {
+    "screening": ALL_ROWS,
+    "follow_up": f"{ALL_ROWS} A change can be better in the screening and undecided here: the "
+    "screening's effect is a mean over recipes that make half of the other changes too, and every "
+    "run counts for it; here the change stands alone, with a few seeds.",
+    "ablation": ALL_ROWS,
+}
+STRING = (
+    "A string is the sum of several effects of two changes made together, beyond what each does "
+    "alone, which this design cannot separate. There is nothing to do with it but to know that "
+    "the gains of single changes need not add up."
+)
+
+
 def read_report(folder: Path, stem: str) -> dict[str, Any] | None:
     """Return what a report's JSON holds; null: it is not there yet."""
     path = folder / PLACES[stem] / f"{stem}.json"
@@ -41,6 +60,7 @@ def report_lines(folder: Path, stem: str, docs: Path) -> Iterator[str]:
         table, _, said = rest.partition("\n\n- ")
         yield from _strings(values) if title == STRINGS else [table.strip() + "\n"]
         if said:
+            yield f"{LEGENDS[stem]}\n"
             yield _with_figure(f"- {said.strip()}", folder, stem, docs) + "\n"
 
 
@@ -66,6 +86,7 @@ def _strings(values: dict[str, Any]) -> Iterator[str]:
     ordered = sorted(strings, key=lambda effect: -abs(effect.difference))
     shown = told or ordered[:SHOWN]
     what = "told apart from noise" if told else "told apart from noise: none; the largest"
+    yield f"{STRING}\n"
     yield f"Of {len(strings)} strings of interactions of two changes, {what}:\n"
     yield to_markdown(effect_table(shown, "sum of pairs"))
 

@@ -55,7 +55,7 @@ def _parts(folder: Path, docs: Path) -> Iterator[str]:
     yield from (f"- {line}" for line in conclusions(folder, recipes))
     missing = _missing(folder, recipes)
     if missing:
-        yield f"- Not measured yet: {', '.join(missing)}."
+        yield f"- Not measured yet, and so missing below, is what belongs under {_quoted(missing)}."
     yield ""
     if folder.name == FULL:
         yield "### Wanted and measured\n"
@@ -76,6 +76,10 @@ def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
     there = {TITLES[stem]: read_report(folder, stem) is not None for stem in TITLES}
     there = {TESTED: bool(recipes), **there, SWEPT: is_sweep(folder / SWEEP)}
     return [title for title, is_there in there.items() if not is_there]
+
+
+def _quoted(titles: list[str]) -> str:
+    return ", ".join(f'"{title}"' for title in titles)
 
 
 def _tested(recipes: list[Tested]) -> Iterator[str]:
