@@ -14,6 +14,7 @@ from resnet_sweep.record import main
 from resnet_sweep.recording.page import write_record
 
 PAGE = "# Mine\n\n<!-- small: begin -->\nold\n<!-- small: end -->\n\nthe rest\n"
+NAMELESS = b'{"command": "x", "runs": [{"accuracy": 1, "configuration": 3, "run_dir": "0"}]}'
 TESTED = {"a": (0.91, 0.93), "b": (0.81, 0.80)}
 
 
@@ -72,6 +73,7 @@ def test_a_page_without_the_lines_is_refused(record: Path) -> None:
     [
         ("small/measured/measured.json", b'{"command": "x", "runs": [{"accuracy": 0.5}]}', "'conf"),
         ("small/measured/measured.json", b'{"runs": [{"accuracy": 0.5}]}', "has no 'command'"),
+        ("small/measured/measured.json", NAMELESS, "configuration is 3, must be text"),
         ("small/measured/measured.json", b'{"command": 3, "runs": []}', "command=3"),
         ("small/measured/measured.json", b"\x93\x00\xff\x1b[2J\n", "is damaged"),
         ("small/measured/measured.json", b"[]", "must be an object, not a list"),

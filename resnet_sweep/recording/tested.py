@@ -67,7 +67,10 @@ def _recipes(values: dict[str, Any], runs: Path, of_sweep: bool) -> Iterator[Tes
     groups: dict[str, list[Path]] = {}
     for run in values["runs"]:
         if run["accuracy"] is not None and run.get("stage", "test") == "test":
-            groups.setdefault(run["configuration"], []).append(runs / run["run_dir"])
+            name = run["configuration"]
+            if not isinstance(name, str):
+                raise TypeError(f"configuration is {name}, must be text")
+            groups.setdefault(name, []).append(runs / run["run_dir"])
     for name, run_dirs in groups.items():
         configs = list(map(read_config, run_dirs))
         label = _label(name, of_sweep, configs[0])
