@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
+import operator
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,6 +24,7 @@ from resnet_sweep.effects.screened import Screened, read_screened
 from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import read_config_values, read_result
 from resnet_sweep.sweep.judge import outcome_fields
+from resnet_sweep.sweep.running import LOCK, hold_folder
 
 FACTORS = """\
 runs: 4
@@ -177,7 +182,74 @@ def test_where_none_survives_it_says_so_and_ends(place: Path) -> None:
         "follow_up.md",
         "follow_up.csv",
         "follow_up.json",
+        LOCK,
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense=3"], "start: nonsense: there is no such field"),
+        (["train.epochs=0"], "start: train.epochs=0: must be"),
+        (["folder=other"], "folder=other: holds the runs of a follow-up, and now nothing survives"),
+        (["folder=held"], "folder=held: is in use (process "),
+    ],
+)
+def test_where_none_survives_mistakes_are_told_and_earlier_runs_kept(
+    place: Path, words: list[str], said: str
+) -> None:
+    _set_effects(place / "screened", {"zero_init": 0.009, "lr": -0.3}, 0.01)
+    (place / "other/study").mkdir(parents=True, exist_ok=True)
+    (place / "held").mkdir(exist_ok=True)
+    with hold_folder(place / "held"):
+        done = subprocess.run(command("follow_up", "screening=screened", *words), **guarded(place))  # type: ignore[call-overload]
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(place.glob("other/follow_up.*")) and not list(place.glob("held/follow_up.*"))
+
+
+WHOLE = {
+    "recipes": {
+        "name": "mine",
+        "runs": 4,
+        "common": ["train.batch_size=64"],
+        "factors": [{"name": "lr", "low": [], "high": ["optimizer.lr=0.1"]}],
+        "given": [],
+        "num_seeds": 2,
+    },
+    "main": [{"name": "lr", "difference": 0.02}],
+    "error": 0.01,
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (["recipes", "num_seeds"], "x", "num_seeds is x, must be from 1"),
+        (["recipes", "num_seeds"], 0, "num_seeds is 0, must be from 1"),
+        (["recipes", "common"], None, "common is null, must be a list"),
+        (["recipes", "factors", 0, "high"], 3, "high is 3, must be a list"),
+        (["recipes", "factors", 0, "high"], [3], "must be a list"),
+        (["recipes", "factors", 0], 3, "TypeError"),
+        (["recipes", "given"], "abc", "given is abc, must be a list"),
+        (["error"], "a", "error is a, must be a number or null"),
+        (["error"], float("nan"), "error is nan, must be a finite number"),
+        (["main", 0, "difference"], None, "effects is "),
+        (["main", 0, "name"], "other", "its effects are not those of the factors"),
+        (["main"], "abc", "TypeError"),
+    ],
+)
+def test_a_damaged_screening_is_told_in_one_line(
+    tmp_path: Path, where: list[str | int], value: object, said: str
+) -> None:
+    values: Any = copy.deepcopy(WHOLE)
+    (tmp_path / "screening.json").write_text(json.dumps(values))
+    assert read_screened(tmp_path).survivors == ["lr"]
+    *parents, last = where
+    functools.reduce(operator.getitem, parents, values)[last] = value
+    (tmp_path / "screening.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="is damaged") as told:
+        read_screened(tmp_path)
+    assert said in str(told.value) and "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +258,9 @@ def test_where_none_survives_it_says_so_and_ends(place: Path) -> None:
         ([], "error: screening=null: must be the folder of a screening"),
         (["screening=nowhere"], "error: screening=nowhere: has no screening.json"),
         (["screening=begun"], "error: screening=begun: has not ended yet: its own command goes on"),
-        (["screening=old"], "screening.json cannot be read (KeyError('recipes')): its own"),
-        (["screening=torn"], "screening.json cannot be read (JSONDecodeError"),
-        (["screening=list"], "screening.json cannot be read (TypeError"),
+        (["screening=old"], "screening.json is damaged (KeyError: 'recipes'): its own"),
+        (["screening=torn"], "screening.json is damaged (JSONDecodeError"),
+        (["screening=list"], "screening.json is damaged (TypeError"),
         (["screening=x", "num_seeds=1"], "num_seeds=1: must be an integer, from 2 to 1000"),
     ],
 )

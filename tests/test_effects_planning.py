@@ -104,6 +104,7 @@ def test_more_seeds_come_behind_those_there_are() -> None:
         ("steps: {a: [optimizer.lr=0.1]}", "has no step that changes something"),
         ("steps: {a: [seed=7]}", "a: changes seed: all runs are compared on the same images"),
         ("steps: {a: [data.split_seed=7]}", "a: changes data: all runs"),
+        ('steps: {"a\\nb": [optimizer.lr=0.3]}', r"steps='a\\nb': must be a name of printable"),
         ("steps: {start: [optimizer.lr=0.3]}", "steps=start: is the name of the first recipe"),
     ],
 )
@@ -124,6 +125,7 @@ def test_bad_ablations_are_refused(tmp_path: Path, text: str, said: str) -> None
         ("factors: {a: [init=dirac], b: [init=orthogonal]}", "two factors set the same field"),
         ("factors: {a: [data.val_size=0.3], b: [init=dirac]}", "a: changes data"),
         ("factors: {a: [seed=3], b: [init=dirac]}", "a: changes seed"),
+        ('factors: {"a\\e[2J": [init=dirac]}', "must be a name of printable characters"),
         ("- a", "must be a mapping, not a list"),
     ],
 )

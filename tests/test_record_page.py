@@ -11,9 +11,11 @@ from generated_runs import write_run
 from scipy import stats
 
 from resnet_sweep.errors import UserError
+from resnet_sweep.record import main
 from resnet_sweep.recording.page import write_record
 
 PAGE = "# Mine\n\n<!-- small: begin -->\nold\n<!-- small: end -->\n\nthe rest\n"
+NAMELESS = b'{"command": "x", "runs": [{"accuracy": 1, "configuration": 3, "run_dir": "0"}]}'
 TESTED = {"a": (0.91, 0.93), "b": (0.81, 0.80)}
 
 
@@ -67,3 +69,48 @@ def test_a_page_without_the_lines_is_refused(record: Path) -> None:
     with pytest.raises(UserError, match="<!-- small: begin -->"):
         write_record(record, page)
     assert page.read_text() == "# Mine\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("small/measured/measured.json", b'{"command": "x", "runs": [{"accuracy": 0.5}]}', "'conf"),
+        ("small/measured/measured.json", b'{"runs": [{"accuracy": 0.5}]}', "has no 'command'"),
+        ("small/measured/measured.json", NAMELESS, "configuration is 3, must be text"),
+        ("small/measured/measured.json", b'{"command": 3, "runs": []}', "command=3"),
+        ("small/measured/measured.json", b"\x93\x00\xff\x1b[2J\n", "is damaged"),
+        ("small/measured/measured.json", b"[]", "must be an object, not a list"),
+        ("small/sweep/confirm/confirmation.json", b"{", "is damaged"),
+        ("small/screening/screening.json", b"", "is damaged"),
+        ("small/screening/screening.json", b"{}", "has no 'command'"),
+        ("small/ablation/ablation.json", b'{"command": "x", "steps": []}', "is damaged"),
+        ("small/screening/follow_up/follow_up.json", b'{"command": "x"}', "has no 'changes'"),
+        ("docs", b"a file", "cannot be written"),
+        ("RESULTS.md", PAGE.encode("utf-16"), "cannot be read as UTF-8 text"),
+    ],
+)
+def test_what_is_damaged_is_named_in_one_line_and_the_page_stays(
+    record: Path, name: str, content: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, path = record.parent / "RESULTS.md", record.parent / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    before = page.read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main([str(record), str(page)])
+    line = capsys.readouterr().err
+    assert ended.value.code == 2 and line.startswith("error: ") and line.count("\n") == 1
+    assert f"{path}: " in line and said in line and line[:-1].isprintable()
+    assert page.read_bytes() == before
+
+
+def test_a_page_that_is_a_link_stays_one_and_keeps_its_line_ends(
+    record: Path, tmp_path: Path
+) -> None:
+    real, link = tmp_path / "RESULTS.md", tmp_path / "elsewhere/link.md"
+    real.write_bytes(PAGE.replace("\n", "\r\n").encode())
+    link.parent.mkdir()
+    link.symlink_to(real)
+    write_record(record, link)
+    assert link.readlink() == real and real.read_bytes().endswith(b"\r\n\r\nthe rest\r\n")
+    assert "compared with each other" in real.read_text()

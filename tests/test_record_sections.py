@@ -19,6 +19,7 @@ from resnet_sweep.effects.recipes import Factor
 from resnet_sweep.effects.results import by_configuration
 from resnet_sweep.effects.screening import _report
 from resnet_sweep.effects.writing import write_report
+from resnet_sweep.errors import UserError
 from resnet_sweep.recording.page import write_record
 from resnet_sweep.recording.recipes import changes, describe_recipe
 from resnet_sweep.recording.swept import space_table
@@ -129,6 +130,35 @@ def test_interactions_are_shown_where_they_stand_out(tmp_path: Path, interaction
         assert table.startswith("told apart from noise: none; the largest:") and len(rows) == 3
     assert "(docs/record_small_screening.png)" in text
     assert (tmp_path / "docs/record_small_screening.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("screening.md", None, "screening.md: cannot be read: No such file"),
+        ("screening.png", None, "screening.png: cannot be read: No such file"),
+        ("screening.md", ("resnet_sweep.screen x", "resnet_sweep.screen y"), "command is another"),
+        ("screening.json", ("resnet_sweep.screen x", "resnet_sweep.screen y"), "command is anothe"),
+        ("screening.json", ('"difference": 0.0', '"difference": 0.1'), "its numbers are others"),
+        ("screening.md", ("## Main effects", ""), "its numbers are others"),
+        ("screening.json", ('"difference": 0.0', '"difference": "0.1'), "screening.json: is damag"),
+    ],
+)
+def test_a_report_whose_files_disagree_is_refused(
+    tmp_path: Path, name: str, change: tuple[str, str] | None, said: str
+) -> None:
+    _screening(tmp_path / "small")
+    path = tmp_path / "small/screening" / name
+    if change is None:
+        path.unlink()
+    else:
+        text = path.read_text()
+        assert change[0] in text
+        path.write_text(text.replace(*change))
+    with pytest.raises(UserError, match=said):
+        _page(tmp_path / "small")
+    assert (tmp_path / "RESULTS.md").read_text().count("\n") == 2
+    assert not (tmp_path / "docs").exists()
 
 
 def test_a_sweep_is_counted_and_its_importance_shown(tmp_path: Path) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.config.effects import FollowUpConfig
 from resnet_sweep.console import say
-from resnet_sweep.effects.command import Sitting
+from resnet_sweep.effects.command import STUDY, Sitting
 from resnet_sweep.effects.figures import draw_steps
 from resnet_sweep.effects.planning import RecipePlan, plan_follow_up, with_seeds
 from resnet_sweep.effects.recipes import START
 from resnet_sweep.effects.results import by_configuration
-from resnet_sweep.effects.screened import Screened, read_screened
+from resnet_sweep.effects.screened import FIELD, Screened, read_screened
 from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
 from resnet_sweep.effects.steps import Step, compare_with_start
 from resnet_sweep.effects.writing import Report, points, write_report
+from resnet_sweep.errors import ConfigError, require
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.sweep.running import hold_or_refuse
 
 STEM = "follow_up"
 
@@ -28,8 +31,7 @@ def follow_up(options: FollowUpConfig, given: list[str], sitting: Sitting) -> No
     screened = read_screened(place)
     folder = Path(options.folder or place / STEM)
     if not screened.survivors:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_report(folder, _nothing(screened, sitting.command))
+        _end_without(screened, folder, given, sitting.command)
         return
     plan = plan_follow_up(screened, given)
     say(f"follow-up: {folder}; {', '.join(plan.names)}")
@@ -39,6 +41,36 @@ def follow_up(options: FollowUpConfig, given: list[str], sitting: Sitting) -> No
     title = f"Survivors of the screening {screened.screening.name}"
     report = _report(title, screened, plan, steps, ended, sitting.command)
     write_report(folder, report, draw_steps(steps, values, title, "against the start"))
+
+
+def _end_without(screened: Screened, folder: Path, given: list[str], command: str) -> None:
+    """Report that nothing survived, where no earlier follow-up has another answer.
+
+    Raises:
+        UserError: an override is wrong, the folder is in use, or it holds runs.
+    """
+    _check_start(screened, given)
+    with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
+        allowed = "holds the runs of a follow-up, and now nothing survives: take another folder"
+        require(not (folder / STUDY).exists(), "folder", folder, f"{allowed}, or delete this one")
+        write_report(folder, _nothing(screened, command))
+
+
+def _check_start(screened: Screened, given: list[str]) -> None:
+    """Refuse overrides of which no start can be built: a plan builds it before it misses changes.
+
+    Raises:
+        UserError: it says which.
+    """
+    try:
+        plan_follow_up(screened, given)
+    except ConfigError as error:
+        if error.field != FIELD:
+            raise
+
+
+def _in_use(folder: Path, holder: str) -> ConfigError:
+    return ConfigError("folder", folder, f"is in use ({holder})")
 
 
 def _report(

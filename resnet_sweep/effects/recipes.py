@@ -124,7 +124,11 @@ def _named(path: Path, values: dict[str, Any], key: str) -> list[tuple[str, Any]
     found = values.get(key)
     allowed = "must be names with lists of overrides"
     require(isinstance(found, dict) and bool(found), f"{path}: {key}", found, allowed)
-    return [(str(name), value) for name, value in found.items()]  # type: ignore[union-attr]
+    pairs = [(str(name), value) for name, value in found.items()]  # type: ignore[union-attr]
+    for name, _ in pairs:
+        is_plain = name.isprintable()
+        require(is_plain, f"{path}: {key}", ascii(name), "must be a name of printable characters")
+    return pairs
 
 
 def _factor(path: Path, name: str, value: Any) -> Factor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+from resnet_sweep.config.crew import MOST_SEEDS
 from resnet_sweep.effects.command import STUDY
 from resnet_sweep.effects.recipes import Factor, Screening
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.errors import ConfigError, one_line, why
+from resnet_sweep.records.checking import check_plain, check_record
 
 FIELD = "screening"
 REPORT = "screening.json"
@@ -31,7 +33,7 @@ class Screened:
     given: list[str]
     num_seeds: int
     effects: dict[str, float]
-    error: float | None
+    error: Optional[float]
 
     @property
     def survivors(self) -> list[str]:
@@ -52,7 +54,7 @@ def read_screened(folder: Path) -> Screened:
     """Return what a screening has found.
 
     Raises:
-        ConfigError: the folder holds none, or one that has not ended.
+        ConfigError: the folder holds none, one that has not ended, or a damaged one.
     """
     path = folder / REPORT
     if not path.is_file():
@@ -61,15 +63,37 @@ def read_screened(folder: Path) -> Screened:
         raise ConfigError(FIELD, folder, f"{reason}; it must be a folder of resnet_sweep.screen")
     try:
         return _screened(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        allowed = f"{REPORT} cannot be read ({error!r}): its own command writes it anew"
+    except OSError as error:
+        raise ConfigError(FIELD, folder, f"{REPORT} cannot be read: {why(error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        allowed = f"{REPORT} is damaged ({one_line(error)}): its own command writes it anew"
         raise ConfigError(FIELD, folder, allowed) from error
 
 
 def _screened(values: dict[str, Any]) -> Screened:
     recipes, effects = values["recipes"], values["main"]
-    used = {effect["name"]: float(effect["difference"]) for effect in effects}
+    used = {effect["name"]: effect["difference"] for effect in effects}
     factors = [Factor(**each) for each in recipes["factors"] if each["name"] in used]
     screening = Screening(recipes["name"], recipes["runs"], recipes["common"], factors)
-    error = values["error"]
-    return Screened(screening, recipes["given"], recipes["num_seeds"], used, error)
+    found = Screened(screening, recipes["given"], recipes["num_seeds"], used, values["error"])
+    _check(found, [effect["name"] for effect in effects])
+    return found
+
+
+def _check(screened: Screened, names: list[str]) -> None:
+    """Refuse what no screening has written.
+
+    Args:
+        names: of the effects.
+
+    Raises:
+        TypeError: a value is not of its type, or not finite.
+        ValueError: the effects are not those of the factors.
+    """
+    factors = screened.screening.factors
+    for each in (*factors, screened.screening):
+        check_record(each, {})
+    check_record(screened, {"num_seeds": (1, MOST_SEEDS)})
+    check_plain({"effects": screened.effects, "error": screened.error}, "")
+    if sorted(names) != sorted(factor.name for factor in factors):
+        raise ValueError("main: its effects are not those of the factors")

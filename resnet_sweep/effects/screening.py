@@ -19,7 +19,7 @@ from resnet_sweep.effects.writing import Report, interval, points, write_report
 from resnet_sweep.records.ended_run import EndedRun
 
 STEM = "screening"
-STRINGS = "Strings of interactions"
+MAIN, STRINGS = "Main effects", "Strings of interactions"
 
 
 def screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
@@ -46,11 +46,9 @@ def _levels_of(plan: ScreeningPlan, row: int) -> str:
 def _report(
     title: str, plan: ScreeningPlan, effects: Effects, ended: list[EndedRun], command: str
 ) -> Report:
-    tables = [("Main effects", effect_table(effects.main, "change"))]
+    tables = [(MAIN, effect_table(effects.main, "change"))]
     if effects.interactions:
-        tables.append(
-            ("Strings of interactions", effect_table(effects.interactions, "sum of pairs"))
-        )
+        tables.append((STRINGS, effect_table(effects.interactions, "sum of pairs")))
     generators = words(len(plan.configs), len(plan.factors))
     return Report(
         STEM,

@@ -9,7 +9,8 @@ from typing import Any
 from resnet_sweep.analysis.statistics import Comparison
 from resnet_sweep.effects.recipes import START, TOGETHER
 from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.recording.effects import read_effects, read_report
+from resnet_sweep.recording.effects import read_effects, read_report, report_path
+from resnet_sweep.recording.reading import naming
 from resnet_sweep.recording.recipes import changes
 from resnet_sweep.recording.tested import SOURCE, SWEEP, Tested, find, gain
 from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
@@ -21,9 +22,9 @@ def conclusions(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     """Yield a sentence or two on each stage that there is."""
     yield from _experiments(recipes)
     yield from _best(folder, recipes)
-    yield from _screened(read_report(folder, "screening"))
-    yield from _followed(read_report(folder, "follow_up"))
-    yield from _ablated(read_report(folder, "ablation"))
+    for stem, tell in (("screening", _screened), ("follow_up", _followed), ("ablation", _ablated)):
+        with naming(report_path(folder, stem)):
+            yield from tell(read_report(folder, stem))
 
 
 def _experiments(recipes: list[Tested]) -> Iterator[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.effects.contrasts import Effect
-from resnet_sweep.effects.screening import STRINGS, effect_table
+from resnet_sweep.effects.screening import MAIN, STRINGS, effect_table
+from resnet_sweep.effects.writing import points
+from resnet_sweep.errors import UserError
+from resnet_sweep.recording.reading import MEND, naming, read_values
 
 DOCS = "docs"
 SHOWN = 3  # strings of interactions where none is told apart from noise
@@ -20,6 +21,7 @@ PLACES = {
     "follow_up": "screening/follow_up",
     "ablation": "ablation",
 }
+Figures = dict[str, bytes]  # by the name that each is to have in docs/
 
 
 ALL_ROWS = (
@@ -43,39 +45,77 @@ STRING = (
 
 def read_report(folder: Path, stem: str) -> dict[str, Any] | None:
     """Return what a report's JSON holds; null: it is not there yet."""
-    path = folder / PLACES[stem] / f"{stem}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    path = report_path(folder, stem)
+    return read_values(path) if path.exists() else None
 
 
-def report_lines(folder: Path, stem: str, docs: Path) -> Iterator[str]:
-    """Yield a report that is there without its title and command; take its figure along."""
-    place = folder / PLACES[stem]
-    values = json.loads((place / f"{stem}.json").read_text())
-    body = (place / f"{stem}.md").read_text().partition(f"    {values['command']}\n")[2]
+def report_path(folder: Path, stem: str, suffix: str = "json") -> Path:
+    return folder / PLACES[stem] / f"{stem}.{suffix}"
+
+
+def report_lines(folder: Path, stem: str, figures: Figures) -> Iterator[str]:
+    """Yield a report that is there without its title and command; take its figure along.
+
+    Raises:
+        UserError: a file of it is missing or damaged, or they are not of one report.
+    """
+    path = report_path(folder, stem, "md")
+    values = read_values(report_path(folder, stem))
+    with naming(path):
+        text = path.read_bytes().decode()
+    with naming(report_path(folder, stem)):
+        _check_same_report(path, text, values, stem)
+        yield from _sections(folder, stem, text, values, figures)
+
+
+def _check_same_report(path: Path, text: str, values: dict[str, Any], stem: str) -> None:
+    """Refuse a text whose command or numbers are not those of the JSON file beside it."""
+    problem = f"{path}: does not say what {stem}.json beside it holds"
+    if f"    {values['command']}\n" not in text:
+        raise UserError(f"{problem}: its command is another; {MEND}")
+    if not all(row in text for row in _expected_rows(values, stem)):
+        raise UserError(f"{problem}: its numbers are others; {MEND}")
+
+
+def _expected_rows(values: dict[str, Any], stem: str) -> Iterator[str]:
+    """Yield what the tables of a report must hold."""
+    if stem == "screening":
+        yield f"## {MAIN}\n\n{to_markdown(effect_table(read_effects(values['main']), 'change'))}"
+        return
+    for row in values["steps" if stem == "ablation" else "changes"]:
+        mean, sd = (points(_number(row[name]), ".2f") for name in ("mean", "sd"))
+        yield f"| {mean} | {sd} | {row['n']} |"
+
+
+def _sections(
+    folder: Path, stem: str, text: str, values: dict[str, Any], figures: Figures
+) -> Iterator[str]:
+    body = text.partition(f"    {values['command']}\n")[2]
     first, *sections = f"\n{body}".split("\n## ")
     if first.strip():
-        yield _with_figure(first.strip(), folder, stem, docs) + "\n"
+        yield _with_figure(first.strip(), folder, stem, figures) + "\n"
     for section in sections:
         title, _, rest = section.partition("\n")
         table, _, said = rest.partition("\n\n- ")
         yield from _strings(values) if title == STRINGS else [table.strip() + "\n"]
         if said:
             yield f"{LEGENDS[stem]}\n"
-            yield _with_figure(f"- {said.strip()}", folder, stem, docs) + "\n"
+            yield _with_figure(f"- {said.strip()}", folder, stem, figures) + "\n"
 
 
-def _with_figure(text: str, folder: Path, stem: str, docs: Path) -> str:
+def _with_figure(text: str, folder: Path, stem: str, figures: Figures) -> str:
     name = f"{stem}.png"
     if f"({name})" not in text:
         return text
-    taken = take_figure(folder, folder / PLACES[stem] / name, stem, docs)
+    taken = take_figure(folder, report_path(folder, stem, "png"), stem, figures)
     return text.replace(f"({name})", f"({taken})")
 
 
-def take_figure(folder: Path, source: Path, stem: str, docs: Path) -> str:
-    """Copy a figure beside the page and return how the page names it."""
+def take_figure(folder: Path, source: Path, stem: str, figures: Figures) -> str:
+    """Add a figure to those that go beside the page and return how the page names it."""
     name = f"record_{folder.name}_{stem}.png"
-    shutil.copyfile(source, docs / name)
+    with naming(source):
+        figures[name] = source.read_bytes()
     return f"{DOCS}/{name}"
 
 

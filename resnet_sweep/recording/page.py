@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.atomic import write_text
+from resnet_sweep.atomic import replacing, write_text
 from resnet_sweep.console import say
 from resnet_sweep.effects.attained import Attained, attained_table
-from resnet_sweep.errors import UserError, require
+from resnet_sweep.errors import UserError, require, why
 from resnet_sweep.recording.conclusions import conclusions
-from resnet_sweep.recording.effects import DOCS, PLACES, read_report, report_lines
+from resnet_sweep.recording.effects import (
+    DOCS,
+    PLACES,
+    Figures,
+    read_report,
+    report_lines,
+    report_path,
+)
+from resnet_sweep.recording.reading import read_values
 from resnet_sweep.recording.swept import sweep_lines
 from resnet_sweep.recording.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
 from resnet_sweep.recording.wanted import wanted_table
@@ -31,24 +38,46 @@ TITLES = {
 def write_record(folder: Path, page: Path) -> None:
     """Replace what a page says about a record; nothing else of it changes.
 
+    Where the page is a link, the file behind it is written, and docs/ is beside that.
+
     Raises:
-        UserError: there is no such folder, or the page has no place for it.
+        UserError: there is no such folder, a file of it is damaged, or the page has no place for
+            it or cannot be written.
     """
     require(folder.is_dir(), "folder", folder, "must be a folder of make record")
     require(page.is_file(), "page", page, "must be a Markdown file")
     begin, end = (f"<!-- {folder.name}: {word} -->" for word in ("begin", "end"))
-    before, found, rest = page.read_text().partition(begin)
+    before, found, rest = _read(page).partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise UserError(f"page={page}: has no place for this: the lines {begin} and {end}")
-    docs = page.parent / DOCS
-    docs.mkdir(exist_ok=True)
-    said = "\n".join(_parts(folder, docs)).strip()
-    write_text(page, f"{before}{begin}\n\n{said}\n\n{end}{after}")
+    figures: Figures = {}
+    said = "\n".join(_parts(folder, figures)).strip()
+    _write(page.resolve(), f"{before}{begin}\n\n{said}\n\n{end}{after}", figures)
     say(str(page))
 
 
-def _parts(folder: Path, docs: Path) -> Iterator[str]:
+def _read(page: Path) -> str:
+    try:
+        return page.read_bytes().decode()
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"page={page}: cannot be read as UTF-8 text: {why(error)}") from error
+
+
+def _write(page: Path, text: str, figures: Figures) -> None:
+    """Write the figures and, last, the page that shows them."""
+    docs = page.parent / DOCS
+    try:
+        docs.mkdir(exist_ok=True)
+        for name, content in figures.items():
+            with replacing(docs / name) as file:
+                file.write(content)
+        write_text(page, text)
+    except OSError as error:
+        raise UserError(f"{error.filename or docs}: cannot be written: {why(error)}") from error
+
+
+def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     """Yield conclusions first, then tables, then the commands behind them."""
     recipes = tested_recipes(folder)
     yield "### In short\n"
@@ -61,8 +90,8 @@ def _parts(folder: Path, docs: Path) -> Iterator[str]:
         yield "### Wanted and measured\n"
         yield to_markdown(wanted_table(recipes))
     sections = {TESTED: _tested(recipes)}
-    sections |= {TITLES[stem]: report_lines(folder, stem, docs) for stem in TITLES}
-    sections[SWEPT] = sweep_lines(folder, docs)
+    sections |= {TITLES[stem]: report_lines(folder, stem, figures) for stem in TITLES}
+    sections[SWEPT] = sweep_lines(folder, figures)
     for title, lines in sections.items():
         if title not in missing:
             yield f"### {title}\n"
@@ -92,9 +121,9 @@ def _tested(recipes: list[Tested]) -> Iterator[str]:
 
 
 def _commands(folder: Path) -> Iterator[str]:
-    paths = [folder / place / f"{stem}.json" for stem, place in PLACES.items()]
+    paths = [report_path(folder, stem) for stem in PLACES]
     paths += [folder / SWEEP / CONFIRM / FINDINGS, folder / MEASURED / "measured.json"]
-    commands = [json.loads(path.read_text())["command"] for path in paths if path.exists()]
+    commands = [read_values(path)["command"] for path in paths if path.exists()]
     whole = f"make record SIZE={folder.name}"
     yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
     yield from (f"    {command}\n" for command in commands)

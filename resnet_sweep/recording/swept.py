@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from resnet_sweep.analysis.table import runs_table
 from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.recording.effects import take_figure
+from resnet_sweep.recording.effects import Figures, take_figure
+from resnet_sweep.recording.reading import naming, read_values
 from resnet_sweep.recording.tested import CONFIRM, SWEEP
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result
@@ -33,7 +33,7 @@ REASONS = {
 }
 
 
-def sweep_lines(folder: Path, docs: Path) -> Iterator[str]:
+def sweep_lines(folder: Path, figures: Figures) -> Iterator[str]:
     """Yield what there is to say of a record's sweep, and take its figure along."""
     place = folder / SWEEP
     sweep = read_sweep(place)
@@ -41,11 +41,12 @@ def sweep_lines(folder: Path, docs: Path) -> Iterator[str]:
     yield to_markdown(space_table(sweep.record.space))
     output = folder / "summary"
     summarize(Options(place, output), lambda *_: None)
-    yield from _confirmed(place / CONFIRM / FINDINGS)
+    with naming(place / CONFIRM / FINDINGS):
+        yield from _confirmed(place / CONFIRM / FINDINGS)
     yield from _importance(_view(place, output / CACHE))
     figure = output / FIGURES / "importance.png"
     if figure.exists():
-        name = take_figure(folder, figure, "importance", docs)
+        name = take_figure(folder, figure, "importance", figures)
         yield f"![importance against the noise between seeds]({name})\n"
 
 
@@ -66,7 +67,7 @@ def _confirmed(path: Path) -> Iterator[str]:
     if not path.exists():
         yield "Not confirmed yet.\n"
         return
-    values = json.loads(path.read_text())
+    values = read_values(path)
     for row in values["over_promise"]["configurations"]:
         if row["over_promise"] is not None:
             yield f"{_promise(row)}.\n"

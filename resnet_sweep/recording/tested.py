@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from resnet_sweep.analysis.statistics import Comparison, paired_t_test, welch_te
 from resnet_sweep.config import Config
 from resnet_sweep.effects.attained import Attained, attained
 from resnet_sweep.effects.command import STUDY
+from resnet_sweep.recording.reading import naming, read_values
 from resnet_sweep.recording.recipes import describe_recipe
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import read_config, read_result
@@ -48,7 +48,7 @@ def tested_recipes(folder: Path) -> list[Tested]:
     """Return every recipe of a record whose runs read the test set.
 
     Raises:
-        UserError: runs of one name are no runs of one tested recipe.
+        UserError: runs of one name are no runs of one tested recipe, or a file is damaged.
     """
     confirmed = folder / SWEEP / CONFIRM
     sources = [
@@ -58,8 +58,8 @@ def tested_recipes(folder: Path) -> list[Tested]:
     found: list[Tested] = []
     for path, runs, of_sweep in sources:
         if path.exists():
-            values = json.loads(path.read_text())
-            found += _recipes(values, runs, of_sweep)
+            with naming(path):
+                found += _recipes(read_values(path), runs, of_sweep)
     return found
 
 
@@ -67,7 +67,10 @@ def _recipes(values: dict[str, Any], runs: Path, of_sweep: bool) -> Iterator[Tes
     groups: dict[str, list[Path]] = {}
     for run in values["runs"]:
         if run["accuracy"] is not None and run.get("stage", "test") == "test":
-            groups.setdefault(run["configuration"], []).append(runs / run["run_dir"])
+            name = run["configuration"]
+            if not isinstance(name, str):
+                raise TypeError(f"configuration is {name}, must be text")
+            groups.setdefault(name, []).append(runs / run["run_dir"])
     for name, run_dirs in groups.items():
         configs = list(map(read_config, run_dirs))
         label = _label(name, of_sweep, configs[0])
