@@ -45,7 +45,7 @@ DATA ?= data=cifar10
 SCREEN := num_seeds=2
 FOLLOW := num_seeds=10
 ABLATE := num_seeds=5
-SWEEP := 'search_space=[full]' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
+SWEEP := 'search_space=[full]' 'optimizer=choice(sgd,adam,adamw,muon)' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
 CONFIRM := top_k=5 num_seeds=3
 MEASURE := num_seeds=5 data.val_size=0 \
 	'experiments=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]'
