@@ -164,7 +164,7 @@ def test_whole_sweeps_are_timed_beside_the_packaged_sweeper(tmp_path: Path) -> N
 def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) -> None:
     """Stand-ins: Python notes what it is asked, a sweep has more to do, the clock stands still."""
     commands = {
-        "python": f'echo "$@" >> {tmp_path}/log\n'
+        "python": f'echo $(basename "$1" .py) "$@" >> {tmp_path}/log\n'
         f"case $1 in *workers.py) exit 1;; *gpu_sweep.py) exit $(cat {tmp_path}/sweep);;"
         f" *packaged_sweeper.py) exit $(cat {tmp_path}/packages);; esac",
         "date": f"cat {tmp_path}/clock; echo 470 > {tmp_path}/clock",
@@ -182,7 +182,7 @@ def test_the_script_measures_what_is_left_and_tells_how_it_went(tmp_path: Path) 
         (tmp_path / "clock").write_text(f"{clock}\n")
         assert subprocess.run(command, env=environment).returncode == status
         lines = (tmp_path / "log").read_text().splitlines()
-        return [(Path(line.split()[0]).stem, line.split("--minutes ")[1:]) for line in lines]
+        return [(line.split()[0], line.split("--minutes ")[1:]) for line in lines]
 
     def minutes(calls: list[tuple[str, list[str]]]) -> dict[str, int]:
         return {name: int(rest[0].split()[0]) for name, rest in calls if rest}
