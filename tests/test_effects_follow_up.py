@@ -8,14 +8,15 @@ import json
 import operator
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY_OVERRIDES
 from guarded_test_set import GUARD, command, guarded, run_guarded
-from scipy import stats
 from signals_sent import signal_at
 
 from resnet_sweep.effects.planning import plan_follow_up
@@ -80,12 +81,12 @@ def test_what_beats_the_standard_error_survives(
     assert sorted(screened.survivors + screened.dropped) == ["dirac", "lr", "smoothing"]
 
 
-def test_the_stated_chances_are_those_of_a_normal_effect() -> None:
-    """A change of true size k standard errors passes where k + z is above 1."""
-    passes = [1 - float(stats.norm.cdf(1 - k)) for k in (0, 2, 3)]
-    assert passes[0] == pytest.approx(1 / 6, abs=0.01)
-    assert 1 - passes[1] == pytest.approx(1 / 6, abs=0.01)
-    assert 1 - passes[2] == pytest.approx(1 / 44, abs=0.001)
+@pytest.mark.parametrize(("size", "chance"), [(0, 1 / 6), (2, 5 / 6), (3, 43 / 44)])
+def test_the_stated_chances_are_those_of_a_normal_effect(size: int, chance: float) -> None:
+    """Of changes whose true effect is so many standard errors."""
+    draws = np.random.default_rng(0).normal(0.01 * size, 0.01, 40_000)
+    screened = replace(_screened(0.01), effects={str(k): v for k, v in enumerate(draws)})
+    assert len(screened.survivors) / len(draws) == pytest.approx(chance, abs=0.01)
 
 
 def test_each_survivor_is_alone_with_fresh_seeds_and_images() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -17,6 +16,7 @@ from omegaconf import DictConfig
 from resnet_sweep.cli import one_line_errors
 from resnet_sweep.compose import conf_dir
 from resnet_sweep.config.effects import EffectsConfig
+from resnet_sweep.console import command
 from resnet_sweep.errors import ConfigError
 from resnet_sweep.options import act_with_launcher
 from resnet_sweep.records.ended_run import EndedRun
@@ -49,12 +49,12 @@ class Sitting:
     """One call of a command.
 
     Args:
-        module: that was called.
+        name: of the module that was called.
         arguments: its command line.
         config, context: what a launcher wants to know of Hydra.
     """
 
-    module: str
+    name: str
     arguments: list[str]
     options: EffectsConfig
     config: DictConfig
@@ -62,7 +62,7 @@ class Sitting:
 
     @property
     def command(self) -> str:
-        return shlex.join(["python", "-m", self.module, *self.arguments])
+        return command(self.name, *self.arguments)
 
     def train(
         self, folder: Path, runs: list[PlannedRun], objective: str = VALIDATION
@@ -76,7 +76,7 @@ class Sitting:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_runs(runs, self.config)
         crew = Crew(self.options, self.config, self.context, self.command)
-        title = f"{self.module.rpartition('.')[2]}: {folder}"
+        title = f"{self.name}: {folder}"
         with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
             return train_planned(folder / STUDY, conf_dir(), objective, runs, crew, title)
 
@@ -89,7 +89,7 @@ def run_command(
     own, given = split_arguments(schema, arguments)
 
     def sit(options: Options, config: DictConfig, context: HydraContext) -> None:
-        act(options, given, Sitting(f"resnet_sweep.{name}", arguments, options, config, context))
+        act(options, given, Sitting(name, arguments, options, config, context))
 
     with one_line_errors():
         sys.argv = [before[0], *own]

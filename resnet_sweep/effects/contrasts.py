@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from resnet_sweep.analysis.statistics import LEVEL
 from resnet_sweep.effects.design import Design, alias_strings
 from resnet_sweep.errors import UserError
 
-LEVEL = 0.95
 ROUNDING = 1e-9  # a difference of accuracies below it is none
 Values = NDArray[np.float64]
+
+
+def verdict(low: float, high: float) -> str:
+    """Return what an interval of a gain says; NaN decides nothing."""
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "undecided"
+        return verdict(self.low, self.high)
 
 
 @dataclass(frozen=True)

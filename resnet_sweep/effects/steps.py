@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from resnet_sweep.analysis.statistics import Comparison, Interval, mean_interval, paired_t_test
+from resnet_sweep.analysis.statistics import (
+    LEVEL,
+    Comparison,
+    Interval,
+    mean_interval,
+    paired_t_test,
+)
+from resnet_sweep.effects.contrasts import verdict
 
-LEVEL = 0.95
 Values = NDArray[np.float64]
 
 
@@ -41,7 +47,7 @@ class Step:
     def verdict(self) -> str:
         if self.step is None:
             return "all failed" if not self.accuracy.n else ""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "undecided"
+        return verdict(self.low, self.high)
 
 
 def compare_steps(names: list[str], values: Values) -> list[Step]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_sweep.analysis.statistics import Comparison
+from resnet_sweep.effects.contrasts import verdict
 from resnet_sweep.effects.recipes import START, TOGETHER
 from resnet_sweep.effects.writing import interval, points
 from resnet_sweep.recording.effects import read_effects, read_report, report_path
@@ -60,11 +61,7 @@ def _gain(found: Comparison | None) -> str:
     if found is None:
         return "cannot be compared"
     bounds = f"{interval(found.low, found.high)}, n = {found.n}"
-    return f"{points(found.difference)} points ({bounds}: {_verdict(found.low, found.high)})"
-
-
-def _verdict(low: float, high: float) -> str:
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+    return f"{points(found.difference)} points ({bounds}: {verdict(found.low, found.high)})"
 
 
 def _screened(values: dict[str, Any] | None) -> Iterator[str]:
@@ -110,9 +107,9 @@ def _told(rows: list[dict[str, Any]]) -> list[Told]:
 def _sorted_out(told: list[Told]) -> str:
     """Return which are better, worse and undecided, the first two with their sizes."""
     parts = []
-    for verdict in ("better", "worse"):
-        names = [f"{name} ({points(d or 0.0)})" for name, d, v in told if v == verdict]
-        parts += [f"{verdict}: {', '.join(names)}"] if names else []
-    rest = [name for name, _, verdict in told if verdict not in ("better", "worse")]
+    for side in ("better", "worse"):
+        names = [f"{name} ({points(d or 0.0)})" for name, d, said in told if said == side]
+        parts += [f"{side}: {', '.join(names)}"] if names else []
+    rest = [name for name, _, said in told if said not in ("better", "worse")]
     parts += [f"undecided: {', '.join(rest)}"] if rest else []
     return "; ".join(parts)
