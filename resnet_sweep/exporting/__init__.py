@@ -1,1 +1,0 @@
-"""Trained nets as ONNX and torch.export files."""
