@@ -61,7 +61,7 @@ record: $(INSTALLED)
 		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep
 	$(BIN)/python -m resnet_sweep.confirm sweep=$(RECORD)/sweep $(CONFIRM)
 	$(BIN)/python -m resnet_sweep.measure folder=$(RECORD)/measured $(DATA) $(MEASURE)
-	$(BIN)/python -m resnet_sweep.record $(RECORD) RESULTS.md
+	$(BIN)/python -m benchmarks.record.__main__ $(RECORD) RESULTS.md
 
 # One thread a process: the workers of pytest-xdist already use every core.
 test: lint
@@ -84,7 +84,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 dashboard: $(INSTALLED)
 	@test -f "$(STUDY)/settings.json" || { echo "STUDY=$(STUDY): must be a sweep folder"; exit 2; }
 	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(BIN)/python -m pip install --quiet 'optuna-dashboard>=0.17'
-	@study=$$($(BIN)/python -m resnet_sweep.sweep.storage "$(STUDY)") && $(BIN)/optuna-dashboard "$$study"
+	@study=$$($(BIN)/python -m resnet_sweep.workers.storage "$(STUDY)") && $(BIN)/optuna-dashboard "$$study"
 
 clean:
 	rm -rf $(VENV) build dist

@@ -23,7 +23,7 @@ from resnet_sweep.config.data import (
 )
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.step import TrainStep
 
 SMALL_NET = ResNetConfig(name="small", widths=[8, 16], blocks=[1, 1])
 STEPS = 10

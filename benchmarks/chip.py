@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from roofline import Chip
 
-from resnet_sweep.device import choose_dtype
+from resnet_sweep.training.device import choose_dtype
 
 MATRIX_SIZE = {"full": 8192, "small": 512}
 COPY_BYTES = {"full": 2**31, "small": 2**26}

@@ -19,11 +19,11 @@ from torchvision.transforms import v2
 
 from resnet_sweep.config import Config
 from resnet_sweep.data.device import DeviceData, Part
-from resnet_sweep.device import Execution, choose_execution
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.optimizer import build_optimizer
-from resnet_sweep.step import TrainStep
-from resnet_sweep.training import build_step
+from resnet_sweep.training.device import Execution, choose_execution
+from resnet_sweep.training.loop import build_step
+from resnet_sweep.training.step import TrainStep
 
 Run = Callable[[int], None]
 NUM_CLASSES = 10

@@ -28,8 +28,8 @@ from hydra import compose, initialize_config_dir
 from measurements import Row, add_options, here, open_measurements
 from scipy import stats
 
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.trial import run_trial
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.training.run import run_trial
 
 MARGIN = 0.002  # as a fraction: 0.2 points
 LEVEL = 0.05

@@ -35,8 +35,8 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.data import AugmentationConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.device import choose_dtype
 from resnet_sweep.model.budget import check_budget
+from resnet_sweep.training.device import choose_dtype
 
 EPOCH_IMAGES = 50_000
 NETS = {

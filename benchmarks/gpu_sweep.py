@@ -33,7 +33,7 @@ from measurements import Row, add_options, open_measurements
 from packaged_sweeper import between_trials, conf_without_ours, require_joblib_launcher
 from usual_app import SECONDS
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 

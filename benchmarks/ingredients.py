@@ -22,16 +22,16 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.analysis.terminal import Leaderboard
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.effects.steps import Step, compare_pairs
-from resnet_sweep.effects.writing import interval, points
+from resnet_sweep.comparison.steps import Step, compare_pairs
+from resnet_sweep.comparison.writing import interval, points
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.prediction.views import VIEWS, apply_view
 from resnet_sweep.records.run_folder import read_predictions
-from resnet_sweep.resume import finished_result
-from resnet_sweep.run_data import read_run_data
-from resnet_sweep.trained_net import load_net
-from resnet_sweep.trial import run_trial
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.training.resume import finished_result
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run_data import read_run_data
+from resnet_sweep.training.trained_net import load_net
 
 DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=32"]
 DIGITS += ["model.strides=[2,2,2]", "train.epochs=20"]

@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.environment import device_name, git_commit, versions
-from resnet_sweep.errors import one_line
+from resnet_sweep.config.errors import one_line
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.environment import device_name, git_commit, versions
 
 Row = dict[str, Any]
 MORE = 75  # exit status: call again

@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from resnet_sweep.cli import fail
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.records.sweep_folder import SweepTrial
+from resnet_sweep.system.cli import fail
 
 
 def require_joblib_launcher() -> None:

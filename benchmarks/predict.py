@@ -25,17 +25,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.data.custom import read_custom
-from resnet_sweep.device import choose_device
-from resnet_sweep.environment import device_name
-from resnet_sweep.evaluation import default_batch_size
 from resnet_sweep.model.build import build_model
 from resnet_sweep.prediction.predicting import predict
 from resnet_sweep.records.checkpoint import write_model
-from resnet_sweep.trained_net import TrainedNet, load_net
+from resnet_sweep.system.environment import device_name
+from resnet_sweep.training.device import choose_device
+from resnet_sweep.training.evaluation import default_batch_size
+from resnet_sweep.training.trained_net import TrainedNet, load_net
 
 PIXELS = 3 * 32 * 32  # bytes of an image, which the mapped file brings into memory
 RESULTS = 10 * 4 + 8  # of its probabilities and its class
@@ -46,7 +46,7 @@ import resource, sys
 from pathlib import Path
 from resnet_sweep.data.custom import read_custom
 from resnet_sweep.prediction.predicting import predict
-from resnet_sweep.trained_net import load_net
+from resnet_sweep.training.trained_net import load_net
 net = load_net(Path(sys.argv[1]), "cpu")
 images = read_custom(Path(sys.argv[2]), net.class_names, 32).images
 predict([net], images)

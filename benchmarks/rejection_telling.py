@@ -34,11 +34,11 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.plan import plan_resnet
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.telling import tell_rejection
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.workers.telling import tell_rejection
 
 BUDGET = 5_000_000
 NOISE = 0.0015

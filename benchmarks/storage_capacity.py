@@ -31,13 +31,13 @@ import optuna
 from optuna.samplers import RandomSampler
 from storage_cost import core_space
 
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.workers.storage import open_storage
 
 EPOCHS = 30
 PROXY = """
 import sys, optuna
 from pathlib import Path
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.workers.storage import open_storage
 storage = open_storage(sys.argv[1] or None, Path(sys.argv[2]))
 optuna.storages.run_grpc_proxy_server(storage, host="localhost", port=int(sys.argv[3]))
 """

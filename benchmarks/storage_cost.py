@@ -25,13 +25,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from resnet_sweep.compose import conf_dir
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import Ledger
-from resnet_sweep.sweep.proposal import DataShape, propose
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.proposal import DataShape, propose
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.workers.ledger import Ledger
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.storage import open_storage
 
 
 def core_space() -> tuple[SearchSpace, Composer]:

@@ -16,7 +16,7 @@ from contenders import random_images, usual_loop
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from resnet_sweep.compose import register_schemas, to_config
+from resnet_sweep.config.compose import register_schemas, to_config
 
 SECONDS = "train_seconds.json"
 

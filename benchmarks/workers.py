@@ -35,7 +35,7 @@ from measurements import Row, add_options, here, open_measurements
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.environment import peak_memory_bytes
+from resnet_sweep.system.environment import peak_memory_bytes
 
 TRIAL_IMAGES = 10 * 50_000
 ENOUGH = 0.95  # of the best rate: fewer workers are taken for so much

@@ -5,12 +5,12 @@ python -m resnet_sweep.ablate steps=source_to_best num_seeds=5
 
 from __future__ import annotations
 
+from resnet_sweep.comparison.command import Sitting, run_command
 from resnet_sweep.config.effects import AblateConfig
-from resnet_sweep.effects.command import Sitting, run_command
 
 
 def _ablate(options: AblateConfig, given: list[str], sitting: Sitting) -> None:
-    from resnet_sweep.effects.ablation import ablate  # brings pandas
+    from resnet_sweep.comparison.ablation import ablate  # brings pandas
 
     ablate(options, given, sitting)
 

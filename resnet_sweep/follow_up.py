@@ -5,12 +5,12 @@ python -m resnet_sweep.follow_up screening=outputs/screenings/ingredients num_se
 
 from __future__ import annotations
 
+from resnet_sweep.comparison.command import Sitting, run_command
 from resnet_sweep.config.effects import FollowUpConfig
-from resnet_sweep.effects.command import Sitting, run_command
 
 
 def _follow_up(options: FollowUpConfig, given: list[str], sitting: Sitting) -> None:
-    from resnet_sweep.effects.following import follow_up  # brings pandas
+    from resnet_sweep.comparison.following import follow_up  # brings pandas
 
     follow_up(options, given, sitting)
 

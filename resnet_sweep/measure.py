@@ -5,12 +5,12 @@ python -m resnet_sweep.measure 'experiments=[source,source_tuned]' num_seeds=5
 
 from __future__ import annotations
 
+from resnet_sweep.comparison.command import Sitting, run_command
 from resnet_sweep.config.effects import MeasureConfig
-from resnet_sweep.effects.command import Sitting, run_command
 
 
 def _measure(options: MeasureConfig, given: list[str], sitting: Sitting) -> None:
-    from resnet_sweep.effects.measuring import measure  # brings pandas
+    from resnet_sweep.comparison.measuring import measure  # brings pandas
 
     measure(options, given, sitting)
 

@@ -5,12 +5,12 @@ python -m resnet_sweep.screen factors=ingredients num_seeds=2
 
 from __future__ import annotations
 
+from resnet_sweep.comparison.command import Sitting, run_command
 from resnet_sweep.config.effects import ScreenConfig
-from resnet_sweep.effects.command import Sitting, run_command
 
 
 def _screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
-    from resnet_sweep.effects.screening import screen  # brings pandas
+    from resnet_sweep.comparison.screening import screen  # brings pandas
 
     screen(options, given, sitting)
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_sweep.cli import one_line_errors
+from resnet_sweep.config.options import read_options
 from resnet_sweep.config.shift import ShiftConfig
-from resnet_sweep.options import read_options
-from resnet_sweep.staging import check_new_folder, staged_folder
+from resnet_sweep.system.cli import one_line_errors
+from resnet_sweep.system.staging import check_new_folder, staged_folder
 
 
 def main() -> None:
     """Report accuracy on shifted images; see --help."""
     with one_line_errors():
         options = read_options("shift", ShiftConfig)
-        from resnet_sweep.shifting.measure import measure  # these bring torch
-        from resnet_sweep.shifting.report import print_report, write_report
+        from resnet_sweep.prediction.shift_measure import measure  # these bring torch
+        from resnet_sweep.prediction.shift_report import print_report, write_report
 
         folder = Path(options.output).expanduser()
         check_new_folder(folder)

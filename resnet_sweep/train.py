@@ -14,13 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_sweep.cli import one_line_errors, refuse_sweep_without_multirun
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
-from resnet_sweep.console import say
-from resnet_sweep.errors import UserError
-from resnet_sweep.report import report
-from resnet_sweep.resume import discard_empty, finished_result, is_resume, resumed_config
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.system.cli import one_line_errors, refuse_sweep_without_multirun
+from resnet_sweep.system.console import say
+from resnet_sweep.training.report import report
+from resnet_sweep.training.resume import discard_empty, finished_result, is_resume, resumed_config
 
 
 @hydra.main(
@@ -44,8 +44,8 @@ def _run(composed: DictConfig) -> float | None:
 
 def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
     """Train and return the objective and the exit status."""
-    from resnet_sweep.progress import log_to_console  # these bring torch
-    from resnet_sweep.trial import run_trial
+    from resnet_sweep.training.progress import log_to_console  # these bring torch
+    from resnet_sweep.training.run import run_trial
 
     log_to_console()
     result = run_trial(config, run_dir)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom import read_custom
-from resnet_sweep.errors import UserError
 
 CLASSES = ("cat", "dog")
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)

@@ -12,7 +12,6 @@ from conftest import TINY_OVERRIDES, run_here
 from generated_runs import write_run
 from stub_sweep import make_sweep
 
-from resnet_sweep.atomic import write_text
 from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.data.dataset import load_dataset
 from resnet_sweep.records.sweep_folder import (
@@ -21,10 +20,12 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
-from resnet_sweep.sweep import planned, sweeping
-from resnet_sweep.sweep.endings import write_ending
-from resnet_sweep.sweep.worker import work
-from resnet_sweep.trial import run_trial
+from resnet_sweep.search import sweeping
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.workers import planned
+from resnet_sweep.workers.endings import write_ending
+from resnet_sweep.workers.worker import work
 
 SWEEP = Path("outputs/sweeps/s")
 CONFIRM = SWEEP / "confirm"

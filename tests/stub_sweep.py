@@ -16,12 +16,11 @@ import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.launching import LocalLauncher
-from resnet_sweep.sweep.proposal import base_config
-from resnet_sweep.sweep.settings import (
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.proposal import base_config
+from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
     base_values,
@@ -29,10 +28,11 @@ from resnet_sweep.sweep.settings import (
     read_settings,
     write_settings,
 )
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.storage import open_storage
-from resnet_sweep.sweep.supervisor import Limits, Supervisor
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.workers.launching import LocalLauncher
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.supervisor import Limits, Supervisor
 
 TESTS = Path(__file__).parent
 STUB = "sweep_stub"  # the module that its workers run

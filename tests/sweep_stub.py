@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
-from resnet_sweep.sweep.endings import Ending, stop_is_requested, write_ending
-from resnet_sweep.sweep.proposal import DataShape
-from resnet_sweep.sweep.training_trial import RunTrial
-from resnet_sweep.sweep.worker import end_with_parent, work
+from resnet_sweep.search.proposal import DataShape
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.workers.endings import Ending, stop_is_requested, write_ending
+from resnet_sweep.workers.training_trial import RunTrial
+from resnet_sweep.workers.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
 HOLD = "hold"

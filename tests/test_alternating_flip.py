@@ -11,7 +11,7 @@ from test_step import make_step
 
 from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.step import TrainStep
 
 CPU = torch.device("cpu")
 

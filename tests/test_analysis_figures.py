@@ -18,8 +18,8 @@ from resnet_sweep.analysis.figures.tradeoffs import pareto_front
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json
-from resnet_sweep.analysis.style import figure_style, limit_objective, plain, use_log_scale
 from resnet_sweep.analysis.view import Curves
+from resnet_sweep.reporting.style import figure_style, limit_objective, plain, use_log_scale
 
 GENERATOR = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from resnet_sweep.analysis.filters import filter_runs
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 RUNS = pd.DataFrame(
     {

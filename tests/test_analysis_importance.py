@@ -23,9 +23,9 @@ from resnet_sweep.analysis.parameters import (
     population_of_runs,
     proposals_of_sweep,
 )
-from resnet_sweep.analysis.statistics import Noise
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep, write_sweep_trials
+from resnet_sweep.reporting.statistics import Noise
 
 UNKNOWN = Noise(float("nan"), 0)
 ACCURACY = Objective("val_accuracy", 1)

@@ -14,7 +14,7 @@ from scipy import stats
 from resnet_sweep.analysis.figures.effects import _draw_means
 from resnet_sweep.analysis.figures.parallel import _apart
 from resnet_sweep.analysis.parameters import make_parameter
-from resnet_sweep.analysis.style import new_figure, use_log_scale
+from resnet_sweep.reporting.style import new_figure, use_log_scale
 
 
 def test_an_interval_that_the_axis_cuts_is_marked_at_that_end() -> None:

@@ -18,9 +18,9 @@ from resnet_sweep.analysis.figures.contour import draw_contour
 from resnet_sweep.analysis.figures.curves import draw_pruned_curves
 from resnet_sweep.analysis.figures.parallel import draw_parallel
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.style import BLUE, ORANGE, figure_style
-from resnet_sweep.analysis.table import runs_table
 from resnet_sweep.analysis.view import View, build_view
+from resnet_sweep.reporting.style import BLUE, ORANGE, figure_style
+from resnet_sweep.reporting.table import runs_table
 
 BANDWIDTH, LEAST_WEIGHT, LEAST_POINTS = 0.12, 0.25, 12
 

@@ -18,8 +18,8 @@ from processes import meanwhile, wait_for
 
 from resnet_sweep.analysis import figures, writing
 from resnet_sweep.analysis.summary import CACHE, LOCK, Options, Summary, summarize
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.system.locks import FileLock
 
 pytestmark = pytest.mark.usefixtures("one_figure")
 

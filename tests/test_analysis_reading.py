@@ -17,7 +17,7 @@ from generated_runs import write_run, write_sweep
 from resnet_sweep.analysis import load_epochs, load_runs
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.reading import configuration_id, flatten
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import read_metrics
 

@@ -17,7 +17,7 @@ from generated_runs import make_config, write_run, write_sweep
 from resnet_sweep.analysis import figures, load_epochs, load_runs
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.summary import Options, Summary, summarize
-from resnet_sweep.errors import RunFolderError
+from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed, is_claimed
 from resnet_sweep.records.sweep_folder import (
@@ -27,7 +27,7 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
-from resnet_sweep.sweep.rungs import rung_dir
+from resnet_sweep.workers.rungs import rung_dir
 
 
 @contextmanager

@@ -16,7 +16,9 @@ from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.configurations import group_seeds
 from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective, choose_objective
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.analysis.view import View, build_view
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.statistics import (
     Noise,
     holm,
     mcnemar_test,
@@ -25,9 +27,7 @@ from resnet_sweep.analysis.statistics import (
     pooled_noise,
     welch_test,
 )
-from resnet_sweep.analysis.table import runs_table
-from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.errors import UserError
+from resnet_sweep.reporting.table import runs_table
 
 ACCURACY = Objective("val_accuracy", 1)
 GENERATOR = np.random.default_rng(0)

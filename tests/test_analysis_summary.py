@@ -20,8 +20,8 @@ from generated_runs import write_run, write_sweep
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.figures import FIGURES
-from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.summary import Options, Summary, summarize
+from resnet_sweep.reporting.spreadsheet import to_safe_csv
 
 EVIL = "=cmd|' /C calc'!A0</script><img src=x onerror=alert(1)>$\\frac|`*"
 

@@ -13,10 +13,10 @@ import pytest
 from optuna.trial import FrozenTrial
 from stub_sweep import make_sweep, open_stub_study, read_trials
 
-from resnet_sweep.sweep.book import Book
-from resnet_sweep.sweep.endings import worker_lock
-from resnet_sweep.sweep.ledger import Ledger
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.system.locks import FileLock
+from resnet_sweep.workers.book import Book
+from resnet_sweep.workers.endings import worker_lock
+from resnet_sweep.workers.ledger import Ledger
 
 WORKERS = 4
 

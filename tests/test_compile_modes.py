@@ -8,8 +8,8 @@ import torch
 from contenders import random_images
 
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.device import Execution
-from resnet_sweep.loss import build_loss
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.loss import build_loss
 
 
 @pytest.mark.engines

@@ -16,13 +16,13 @@ from hydra.core.global_hydra import GlobalHydra
 from optuna.samplers import RandomSampler
 from shipped_spaces import shipped
 
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.judge import judge
+from resnet_sweep.search.space import SearchSpace
 
 
 def composed_by_hydra(overrides: list[str]) -> Config:
@@ -172,6 +172,6 @@ def test_a_proposal_is_judged_in_a_fraction_of_what_hydra_takes_to_compose_it() 
 def test_the_sweepers_side_is_free_of_torch() -> None:
     modules = "composer dry_run extension first_trials forecast judge locate hours space telling"
     modules += " space_check"
-    imports = "; ".join(f"import resnet_sweep.sweep.{name}" for name in modules.split())
+    imports = "; ".join(f"import resnet_sweep.search.{name}" for name in modules.split())
     code = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

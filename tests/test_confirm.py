@@ -30,8 +30,8 @@ from signals_sent import signal_at
 
 from resnet_sweep.analysis import load_runs
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation import planning
 from resnet_sweep.confirmation.stages import OBJECTIVES
@@ -39,10 +39,10 @@ from resnet_sweep.data import device
 from resnet_sweep.records.confirmation import STAGES, Plan, read_plan
 from resnet_sweep.records.run_folder import read_config, read_config_values, read_result
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.sweep.planned import Crew, PlannedRun, prepare_planned
-from resnet_sweep.sweep.settings import CONF
-from resnet_sweep.sweep.worker import work
-from resnet_sweep.trial import run_trial
+from resnet_sweep.search.settings import CONF
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.workers.planned import Crew, PlannedRun, prepare_planned
+from resnet_sweep.workers.worker import work
 
 
 @dataclass(frozen=True)

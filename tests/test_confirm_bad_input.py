@@ -20,11 +20,11 @@ from resnet_sweep.confirmation import findings, stages
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
-from resnet_sweep.sweep import planned
-from resnet_sweep.sweep.launching import LocalLauncher
-from resnet_sweep.sweep.locks import FileLock
-from resnet_sweep.sweep.running import hold_folder
-from resnet_sweep.sweep.settings import read_settings
+from resnet_sweep.search.settings import read_settings
+from resnet_sweep.system.locks import FileLock
+from resnet_sweep.workers import planned
+from resnet_sweep.workers.launching import LocalLauncher
+from resnet_sweep.workers.running import hold_folder
 
 
 @pytest.fixture(scope="module")

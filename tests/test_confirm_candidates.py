@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from generated_runs import write_run
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.confirmation.candidates import Selection, select, used_numbers
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.sweep_folder import (
     SweepRecord,
     SweepTrial,

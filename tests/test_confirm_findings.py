@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.findings import (
     Choice,
@@ -20,7 +21,6 @@ from resnet_sweep.confirmation.findings import (
     over_promises,
 )
 from resnet_sweep.confirmation.writing import write_report
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
 
 VALUES = {

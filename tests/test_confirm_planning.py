@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from confirmable import write_untrained_sweep
 
-from resnet_sweep.compose import from_dict
+from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.optim import PlateauConfig
 from resnet_sweep.confirmation.best import write_best
@@ -21,9 +21,9 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.data.device import place_data
-from resnet_sweep.device import choose_execution
 from resnet_sweep.records.confirmation import Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
+from resnet_sweep.training.device import choose_execution
 
 
 @pytest.fixture

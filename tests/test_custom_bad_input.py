@@ -241,7 +241,7 @@ def test_claims_are_refused_before_memory_is_set_aside(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from resnet_sweep.data.custom import read_custom
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from PIL import Image, PngImagePlugin
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):

@@ -14,9 +14,9 @@ from bad_sets import npy_header, zip_members
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.arrays import find_image_side
 from resnet_sweep.data.dataset import count_classes, load_dataset
-from resnet_sweep.errors import ConfigError, UserError
 
 RNG = np.random.default_rng(0)
 CHW = RNG.integers(0, 256, (6, 3, 8, 8), dtype=np.uint8)

@@ -15,9 +15,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS as TORCHVISION_EXTENSIONS
 
 from resnet_sweep.config.data import ImageFolderConfig
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data import image_folder
 from resnet_sweep.data.dataset import Dataset, count_classes, load_dataset
-from resnet_sweep.errors import ConfigError, UserError
 
 RNG = np.random.default_rng(0)
 

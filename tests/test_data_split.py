@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from resnet_sweep.config.data import DataConfig
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.data.split import split_train_val
-from resnet_sweep.errors import ConfigError
 
 LABELS = np.repeat(np.arange(4), [40, 30, 20, 10]).astype(np.int64)
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data import unpickle
 from resnet_sweep.data.unpickle import load_pickle
-from resnet_sweep.errors import UserError
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from resnet_sweep.effects.contrasts import estimate, lenth_error
-from resnet_sweep.effects.design import alias_strings, fractional_factorial
-from resnet_sweep.errors import UserError
+from resnet_sweep.comparison.contrasts import estimate, lenth_error
+from resnet_sweep.comparison.design import alias_strings, fractional_factorial
+from resnet_sweep.config.errors import UserError
 
 NAMES = [f"f{k}" for k in range(16)]
 DESIGN = fractional_factorial(32, 16)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy.linalg import hadamard
 
-from resnet_sweep.effects.design import (
+from resnet_sweep.comparison.design import (
     Design,
     alias_strings,
     fractional_factorial,
     num_three_factor_aliases,
     words,
 )
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 SIZES = [(8, 4), (16, 5), (16, 8), (32, 6), (32, 15), (32, 16), (64, 20)]
 

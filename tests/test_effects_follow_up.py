@@ -19,13 +19,13 @@ from conftest import TINY_OVERRIDES
 from guarded_test_set import GUARD, command, guarded, run_guarded
 from signals_sent import signal_at
 
-from resnet_sweep.effects.planning import plan_follow_up
-from resnet_sweep.effects.recipes import Factor, Screening
-from resnet_sweep.effects.screened import Screened, read_screened
-from resnet_sweep.errors import UserError
+from resnet_sweep.comparison.planning import plan_follow_up
+from resnet_sweep.comparison.recipes import Factor, Screening
+from resnet_sweep.comparison.screened import Screened, read_screened
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import read_config_values, read_result
-from resnet_sweep.sweep.judge import outcome_fields
-from resnet_sweep.sweep.running import LOCK, hold_folder
+from resnet_sweep.search.judge import outcome_fields
+from resnet_sweep.workers.running import LOCK, hold_folder
 
 FACTORS = """\
 runs: 4

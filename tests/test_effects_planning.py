@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.comparison.planning import plan_ablation, plan_screening, with_seeds
+from resnet_sweep.comparison.recipes import read_ablation, read_screening
 from resnet_sweep.config import Config
-from resnet_sweep.effects.planning import plan_ablation, plan_screening, with_seeds
-from resnet_sweep.effects.recipes import read_ablation, read_screening
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.model.budget import measure_cost
 from resnet_sweep.model.build import build_model
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import outcome_fields
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.judge import outcome_fields
 
 SMALL = ["data=digits", "train.epochs=4", "model.widths=[4,8,8]", "model.blocks=[1,1,1]"]
 COUNTS = {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from resnet_sweep.comparison.planning import RecipePlan
+from resnet_sweep.comparison.step_report import said
+from resnet_sweep.comparison.steps import compare_steps, compare_with_start
 from resnet_sweep.config import Config
-from resnet_sweep.effects.planning import RecipePlan
-from resnet_sweep.effects.step_report import said
-from resnet_sweep.effects.steps import compare_steps, compare_with_start
 from resnet_sweep.records.ended_run import EndedRun
 
 NAMES = ["start", "good", "nothing", "bad"]

@@ -14,18 +14,19 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from trained_runs import DIGITS, make_run
 
-from resnet_sweep.compose import conf_dir, register_schemas, to_config, to_dict
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config, to_dict
 from resnet_sweep.config.data import DigitsConfig
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.export import ExportConfig
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
 from resnet_sweep.data.digits import load_digit_scans
-from resnet_sweep.errors import UserError
 from resnet_sweep.export import main
-from resnet_sweep.exporting import files, formats
-from resnet_sweep.exporting.files import export
+from resnet_sweep.prediction import export_files as files
+from resnet_sweep.prediction import export_formats as formats
+from resnet_sweep.prediction.export_files import export
 from resnet_sweep.records.checkpoint import read_model, write_model
-from resnet_sweep.trained_net import load_net
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.trained_net import load_net
 
 
 def small(**fields: object) -> ResNetConfig:

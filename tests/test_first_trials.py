@@ -13,19 +13,19 @@ from shipped_spaces import shipped
 from stub_sweep import make_sweep, open_stub_study
 from sweep_stub import result_of
 
-from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_metrics, write_result
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.extension import extend_from, find_extension
-from resnet_sweep.sweep.first_trials import start_from
-from resnet_sweep.sweep.judge import signature
-from resnet_sweep.sweep.locate import OutsideSpace, locate
-from resnet_sweep.sweep.settings import frozen_composer, read_settings
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.extension import extend_from, find_extension
+from resnet_sweep.search.first_trials import start_from
+from resnet_sweep.search.judge import signature
+from resnet_sweep.search.locate import OutsideSpace, locate
+from resnet_sweep.search.settings import frozen_composer, read_settings
+from resnet_sweep.search.space import SearchSpace
 
 Searched = tuple[SearchSpace, Composer]
 

@@ -17,7 +17,6 @@ from conftest import make_tiny_config
 from recorded_graph import stand_in
 from trained_runs import make_run
 
-from resnet_sweep import training, trial
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import (
     AugmentationConfig,
@@ -36,13 +35,15 @@ from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import AdamConfig, AdamWConfig, RmspropConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.device import place_data
-from resnet_sweep.device import Execution
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import TrialResult
-from resnet_sweep.step import TrainStep
-from resnet_sweep.training import build_step
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.loop import build_step
+from resnet_sweep.training.loop import loop as training
+from resnet_sweep.training.loop import run as trial
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.step import TrainStep
 
 CPU = torch.device("cpu")
 TRAIN = make_tiny_config().train

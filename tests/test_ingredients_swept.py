@@ -10,12 +10,12 @@ import pytest
 from optuna.samplers import RandomSampler
 from shipped_spaces import shipped
 
-from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.derived import target
-from resnet_sweep.sweep.space import SearchSpace, possible_values
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.derived import target
+from resnet_sweep.search.space import SearchSpace, possible_values
 
 INGREDIENTS = {
     "SAM": ("regularization.sam", "sam"),

@@ -20,8 +20,8 @@ from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import AdamWConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 from resnet_sweep.model.build import build_model
-from resnet_sweep.sweep.judge import UNBUILDABLE, judge, outcome_fields, signature
-from resnet_sweep.sweep.telling import TOLD_AS_CONSTRAINT, tell_rejection
+from resnet_sweep.search.judge import UNBUILDABLE, judge, outcome_fields, signature
+from resnet_sweep.workers.telling import TOLD_AS_CONSTRAINT, tell_rejection
 
 
 def with_model(**values: Any) -> Config:

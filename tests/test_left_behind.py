@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_sweep.staging import staged_folder
+from resnet_sweep.system.staging import staged_folder
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -26,8 +26,8 @@ ARGUMENTS = {
 # The last thing that each writes, into a file that is open by then.
 LAST = {
     "predict": ("resnet_sweep.prediction.sheets", "draw_sheets"),
-    "shift": ("resnet_sweep.shifting.report", "save_figure"),
-    "export": ("resnet_sweep.atomic", "os.fsync"),
+    "shift": ("resnet_sweep.prediction.shift_report", "save_figure"),
+    "export": ("resnet_sweep.system.atomic", "os.fsync"),
 }
 
 

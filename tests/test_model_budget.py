@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.plan import plan_resnet
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import CustomModelConfig, InitConfig, ResNetConfig
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.init import initialize
 from resnet_sweep.model.resnet import ResNet

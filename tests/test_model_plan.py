@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.plan import ModelPlan, plan_resnet
 from resnet_sweep.model.resnet import ResNet
 

@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models.resnet import BasicBlock as TorchvisionBlock
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import ACTIVATIONS, ResNetConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.layers import PadShortcut, SqueezeExcitation, StochasticDepth
 from resnet_sweep.model.resnet import BasicBlock, PreactBlock, PyramidBlock, ResidualBlock, ResNet
 

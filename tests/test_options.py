@@ -11,12 +11,12 @@ from conftest import TINY_OVERRIDES
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data import device
-from resnet_sweep.errors import UserError
-from resnet_sweep.trial import run_trial
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.training.run import run_trial
 
 
 def composed(*overrides: str, tiny: bool = True) -> Config:

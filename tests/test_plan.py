@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
-from resnet_sweep.console import duration
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep import dry_run as dry_run_module
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.dry_run import dry_run
-from resnet_sweep.sweep.forecast import Proposal, draw_proposals, time_epochs
-from resnet_sweep.sweep.hours import FEWEST_EPOCHS, divide, make_plan
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.search import dry_run as dry_run_module
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.dry_run import dry_run
+from resnet_sweep.search.forecast import Proposal, draw_proposals, time_epochs
+from resnet_sweep.search.hours import FEWEST_EPOCHS, divide, make_plan
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.step_timing import DataFacts, StepTimer
+from resnet_sweep.system.console import duration
 
 FACTS = DataFacts(10, 32, train_images=45000, val_images=5000, device="cpu")
 SPACE = {"parameters": {"model.base_width": "range(4, 65, 4)"}}

@@ -12,14 +12,14 @@ from conftest import make_tiny_config
 from stub_sweep import make_sweep, open_stub_study, read_trials, run_stub_sweep, trained_numbers
 from sweep_stub import TRAININGS, prepare, stub_run_trial
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.ledger import PLANNED, to_record
-from resnet_sweep.sweep.settings import base_values
-from resnet_sweep.sweep.worker import work
+from resnet_sweep.search.settings import base_values
+from resnet_sweep.workers.ledger import PLANNED, to_record
+from resnet_sweep.workers.worker import work
 
 
 @pytest.fixture(autouse=True)

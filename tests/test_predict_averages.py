@@ -17,7 +17,7 @@ from resnet_sweep.data.custom import read_custom
 from resnet_sweep.prediction.predicting import _batches, load_nets, predict
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.trained_net import load_net
+from resnet_sweep.training.trained_net import load_net
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

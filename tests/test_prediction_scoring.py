@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_score
 
-from resnet_sweep.analysis.statistics import count_confusion, wilson_interval
 from resnet_sweep.data.custom import Group
 from resnet_sweep.prediction.scoring import (
     Accuracy,
@@ -16,6 +15,7 @@ from resnet_sweep.prediction.scoring import (
     score,
     score_groups,
 )
+from resnet_sweep.reporting.statistics import count_confusion, wilson_interval
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 5, 400)

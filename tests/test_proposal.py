@@ -15,14 +15,14 @@ from hydra import compose, initialize_config_dir
 from optuna.samplers import RandomSampler
 from shipped_spaces import shipped
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import CustomModelConfig
-from resnet_sweep.errors import UserError
 from resnet_sweep.model.build import build_model
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.proposal import DataShape, base_config, propose
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.proposal import DataShape, base_config, propose
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.system.atomic import write_text
 
 SHAPE = DataShape(num_classes=10, image_size=32)
 

@@ -10,9 +10,9 @@ import pytest
 from generated_runs import write_run
 from scipy import stats
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.record import main
-from resnet_sweep.recording.page import write_record
+from benchmarks.record.__main__ import main
+from benchmarks.record.page import write_record
+from resnet_sweep.config.errors import UserError
 
 PAGE = "# Mine\n\n<!-- small: begin -->\nold\n<!-- small: end -->\n\nthe rest\n"
 NAMELESS = b'{"command": "x", "runs": [{"accuracy": 1, "configuration": 3, "run_dir": "0"}]}'

@@ -11,18 +11,18 @@ import pytest
 from generated_runs import make_config, write_run, write_sweep
 from scipy import stats
 
-from resnet_sweep.effects.contrasts import estimate
-from resnet_sweep.effects.design import fractional_factorial
-from resnet_sweep.effects.figures import draw_screening
-from resnet_sweep.effects.planning import ScreeningPlan, with_seeds
-from resnet_sweep.effects.recipes import Factor
-from resnet_sweep.effects.results import by_configuration
-from resnet_sweep.effects.screening import _report
-from resnet_sweep.effects.writing import write_report
-from resnet_sweep.errors import UserError
-from resnet_sweep.recording.page import write_record
-from resnet_sweep.recording.recipes import changes, describe_recipe
-from resnet_sweep.recording.swept import space_table
+from benchmarks.record.page import write_record
+from benchmarks.record.recipes import changes, describe_recipe
+from benchmarks.record.swept import space_table
+from resnet_sweep.comparison.contrasts import estimate
+from resnet_sweep.comparison.design import fractional_factorial
+from resnet_sweep.comparison.figures import draw_screening
+from resnet_sweep.comparison.planning import ScreeningPlan, with_seeds
+from resnet_sweep.comparison.recipes import Factor
+from resnet_sweep.comparison.results import by_configuration
+from resnet_sweep.comparison.screening import _report
+from resnet_sweep.comparison.writing import write_report
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.sweep_folder import read_sweep
 

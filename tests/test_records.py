@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_sweep.atomic import replacing, write_text
-from resnet_sweep.compose import SCHEMAS, from_dict, to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.compose import SCHEMAS, from_dict, to_dict
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records import checkpoint, run_folder
 from resnet_sweep.records.run_folder import EpochMetrics, Predictions, RecordError, TrialResult
+from resnet_sweep.system.atomic import replacing, write_text
 
 ROWS = [
     EpochMetrics(1, 0.1, 2.3, 0.1, 2.2, 0.2, 1.5),

@@ -13,10 +13,10 @@ from test_step import make_step
 from torch import nn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.optim import SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.errors import ConfigError
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.step import TrainStep
 
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])
 

@@ -16,21 +16,21 @@ from conftest import make_tiny_config
 from torch import Tensor
 from trained_runs import DIGITS, make_run
 
-from resnet_sweep.compose import to_dict
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.data import DigitsConfig
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.shift import CORRUPTIONS, ShiftConfig
 from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.digits import load_digit_scans
-from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.scoring import Accuracy
+from resnet_sweep.prediction.shift_measure import measure
+from resnet_sweep.prediction.shift_report import write_report
+from resnet_sweep.prediction.shift_scores import ALL_CORRUPTIONS, ModelScores, Row
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.shift import main
-from resnet_sweep.shifting.measure import measure
-from resnet_sweep.shifting.report import write_report
-from resnet_sweep.shifting.scores import ALL_CORRUPTIONS, ModelScores, Row
-from resnet_sweep.trained_net import load_net
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.trained_net import load_net
 
 FILES = ["shift.csv", "shift.json", "shift.md", "shift.png", "shift.svg"]
 

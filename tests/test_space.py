@@ -12,11 +12,11 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 from shipped_spaces import shipped
 
-from resnet_sweep.compose import conf_dir
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.space import SearchSpace, possible_values
-from resnet_sweep.sweep.space_check import check_space
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.search.space_check import check_space
 
 OPTIMIZERS = {
     "parameters": {"optimizer": "choice(sgd, adamw)"},

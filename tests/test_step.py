@@ -13,12 +13,12 @@ from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import Part
-from resnet_sweep.device import Execution
-from resnet_sweep.evaluation import Normalizer, evaluate
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.evaluation import Normalizer, evaluate
+from resnet_sweep.training.step import TrainStep
 
 EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
 

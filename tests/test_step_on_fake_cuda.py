@@ -20,14 +20,14 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from resnet_sweep import training
 from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import spaces
 from resnet_sweep.data.device import DeviceData, Part
-from resnet_sweep.device import Execution
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.optimizer import build_optimizer
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.loop import loop as training
+from resnet_sweep.training.step import TrainStep
 
 CUDA = torch.device("cuda", 0)
 pytestmark = [

@@ -18,16 +18,16 @@ from optuna.trial import TrialState
 from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep import sweeping as sweeping_module
-from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.hours import HoursPlan, make_plan
-from resnet_sweep.sweep.ledger import EXTENDED_FROM
-from resnet_sweep.sweep.settings import read_settings
-from resnet_sweep.sweep.step_timing import DataFacts
-from resnet_sweep.sweep.sweeping import Sweeping
-from resnet_sweep.sweep.worker import work
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.search import sweeping as sweeping_module
+from resnet_sweep.search.hours import HoursPlan, make_plan
+from resnet_sweep.search.settings import read_settings
+from resnet_sweep.search.step_timing import DataFacts
+from resnet_sweep.search.sweeping import Sweeping
 from resnet_sweep.train import main
+from resnet_sweep.workers.endings import Ending
+from resnet_sweep.workers.ledger import EXTENDED_FROM
+from resnet_sweep.workers.worker import work
 
 SWEEP = [
     "-m",

@@ -19,23 +19,23 @@ from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep, read_trials
 from sweep_stub import TRAININGS, prepare, stub_run_trial
 
-from resnet_sweep import trial
-from resnet_sweep.atomic import write_text
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import ImageFolderConfig
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.stopping import stop_on_signals
-from resnet_sweep.sweep import worker
-from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.ledger import to_record
-from resnet_sweep.sweep.settings import base_values, found_changes
-from resnet_sweep.sweep.training_trial import RunTrial
-from resnet_sweep.sweep.worker import work
-from resnet_sweep.training import PrunedTrial
+from resnet_sweep.search.settings import base_values, found_changes
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.stopping import stop_on_signals
+from resnet_sweep.training.loop import PrunedTrial
+from resnet_sweep.training.loop import run as trial
+from resnet_sweep.workers import worker
+from resnet_sweep.workers.endings import Ending
+from resnet_sweep.workers.ledger import to_record
+from resnet_sweep.workers.training_trial import RunTrial
+from resnet_sweep.workers.worker import work
 
 OnEpoch = Callable[[EpochMetrics], None]
 

@@ -14,9 +14,9 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.journal import JournalFile
-from resnet_sweep.sweep.locks import held_if_free
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.system.locks import held_if_free
+from resnet_sweep.workers.journal import JournalFile
 
 
 def _study(path: Path) -> optuna.Study:
@@ -92,7 +92,7 @@ def test_the_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
         "import sys; from pathlib import Path\n"
-        "from resnet_sweep.sweep.locks import FileLock\n"
+        "from resnet_sweep.system.locks import FileLock\n"
         "lock = FileLock(Path(sys.argv[1])); lock.acquire()\n"
         "print('held', flush=True); sys.stdin.read()"
     )

@@ -17,18 +17,19 @@ from rich.console import Console
 from shipped_spaces import shipped
 from stub_sweep import make_settings, make_sweep, open_stub_study
 
-from resnet_sweep.compose import conf_dir
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep import launching, sweeping
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.first_trials import find_starts
-from resnet_sweep.sweep.launching import LocalLauncher
-from resnet_sweep.sweep.ledger import REJECTED, Ledger
-from resnet_sweep.sweep.schema import OBJECTIVES, PRUNERS, SweeperConfig
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.space_check import check_space
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.sweeping import Sweeping
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.search import sweeping
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.first_trials import find_starts
+from resnet_sweep.search.schema import OBJECTIVES, PRUNERS, SweeperConfig
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_check import check_space
+from resnet_sweep.search.sweeping import Sweeping
+from resnet_sweep.workers import launching
+from resnet_sweep.workers.launching import LocalLauncher
+from resnet_sweep.workers.ledger import REJECTED, Ledger
+from resnet_sweep.workers.status import Status
 
 
 def test_the_default_first_trial_is_the_origin() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep import study as study_module
-from resnet_sweep.sweep.storage import connect
-from resnet_sweep.sweep.study import open_own_study
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.workers import study as study_module
+from resnet_sweep.workers.storage import connect
+from resnet_sweep.workers.study import open_own_study
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
-from resnet_sweep.sweep.sweeping import Sweeping
-from resnet_sweep.sweep.worker import work
+from resnet_sweep.search.sweeping import Sweeping
 from resnet_sweep.train import main
+from resnet_sweep.workers.worker import work
 
 SWEEP = [
     "-m",

@@ -14,10 +14,10 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep
 
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.sweep import storage as storage_module
-from resnet_sweep.sweep.settings import write_settings
-from resnet_sweep.sweep.storage import PatientStorage, dashboard_argument, open_storage, shown
+from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.search.settings import write_settings
+from resnet_sweep.workers import storage as storage_module
+from resnet_sweep.workers.storage import PatientStorage, dashboard_argument, open_storage, shown
 
 
 class Unreliable(InMemoryStorage):
@@ -97,7 +97,7 @@ def test_the_dashboard_opens_whatever_storage_a_sweep_has(tmp_path: Path) -> Non
     make_sweep(tmp_path / "own")
     url = f"sqlite:///{tmp_path}/a.db"
     make_sweep(tmp_path / "database", storage=url)
-    command = [sys.executable, "-m", "resnet_sweep.sweep.storage"]
+    command = [sys.executable, "-m", "resnet_sweep.workers.storage"]
     for name, opened in (("own", f"{tmp_path}/own/journal.log"), ("database", url)):
         printed = subprocess.check_output([*command, str(tmp_path / name)], text=True)
         assert printed.strip() == opened

@@ -24,13 +24,16 @@ from stub_sweep import (
 )
 from sweep_stub import prepare, stub_run_trial
 
-from resnet_sweep.compose import conf_dir
-from resnet_sweep.sweep import book
-from resnet_sweep.sweep import status as status_module
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.endings import Ending
-from resnet_sweep.sweep.extension import extend_from
-from resnet_sweep.sweep.ledger import (
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.extension import extend_from
+from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
+from resnet_sweep.search.searching import build_pruner
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.workers import book
+from resnet_sweep.workers import status as status_module
+from resnet_sweep.workers.endings import Ending
+from resnet_sweep.workers.ledger import (
     EXTENDED_FROM,
     OUTCOME,
     REPEAT_OF,
@@ -39,12 +42,9 @@ from resnet_sweep.sweep.ledger import (
     Ledger,
     state_of,
 )
-from resnet_sweep.sweep.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
-from resnet_sweep.sweep.searching import build_pruner
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
-from resnet_sweep.sweep.worker import work
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
+from resnet_sweep.workers.worker import work
 
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
 

@@ -26,16 +26,16 @@ from stub_sweep import (
 )
 from sweep_stub import TRAININGS, hold_from, release
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import read_sweep_trials
-from resnet_sweep.sweep import launching
-from resnet_sweep.sweep import supervisor as supervisor_module
-from resnet_sweep.sweep.endings import worker_lock
-from resnet_sweep.sweep.journal import JOURNAL
-from resnet_sweep.sweep.launching import GONE_SECONDS, SUBMITTED, LaunchedWorker
-from resnet_sweep.sweep.ledger import Ledger
-from resnet_sweep.sweep.locks import FileLock
-from resnet_sweep.sweep.supervisor import TooManyFailures
+from resnet_sweep.system.locks import FileLock
+from resnet_sweep.workers import launching
+from resnet_sweep.workers import supervisor as supervisor_module
+from resnet_sweep.workers.endings import worker_lock
+from resnet_sweep.workers.journal import JOURNAL
+from resnet_sweep.workers.launching import GONE_SECONDS, SUBMITTED, LaunchedWorker
+from resnet_sweep.workers.ledger import Ledger
+from resnet_sweep.workers.supervisor import TooManyFailures
 
 
 def _trainings(folder: Path) -> list[str]:

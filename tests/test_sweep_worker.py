@@ -20,9 +20,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.endings import request_stop, withdraw_stop
-from resnet_sweep.sweep.ledger import OUTCOME, Ledger, to_record
-from resnet_sweep.sweep.training_trial import RunTrial
+from resnet_sweep.workers.endings import request_stop, withdraw_stop
+from resnet_sweep.workers.ledger import OUTCOME, Ledger, to_record
+from resnet_sweep.workers.training_trial import RunTrial
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -119,7 +119,7 @@ def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
-    from resnet_sweep.training import PrunedTrial
+    from resnet_sweep.training.loop import PrunedTrial
 
     def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
         try:

@@ -14,13 +14,13 @@ from device_waits import WAITING, Recorder
 from test_trial import InterruptAt, numbers
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.device import choose_execution
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.run_folder import read_metrics
-from resnet_sweep.teacher import Teacher, distillation_loss
-from resnet_sweep.training import build_step
-from resnet_sweep.trial import prepare, run_trial
+from resnet_sweep.training.device import choose_execution
+from resnet_sweep.training.loop import build_step
+from resnet_sweep.training.run import prepare, run_trial
+from resnet_sweep.training.teacher import Teacher, distillation_loss
 
 
 def test_the_loss_is_the_papers() -> None:

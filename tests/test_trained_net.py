@@ -10,13 +10,13 @@ import pytest
 import torch
 from conftest import make_tiny_config
 
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.device import place_data
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.evaluation import Normalizer, evaluate
 from resnet_sweep.records.checkpoint import read_model, write_model
 from resnet_sweep.records.run_folder import read_predictions
-from resnet_sweep.trained_net import load_net
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.evaluation import Normalizer, evaluate
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.trained_net import load_net
 
 CPU = torch.device("cpu")
 

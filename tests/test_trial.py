@@ -24,13 +24,12 @@ from resnet_sweep.config.data import (
     RandAugmentConfig,
     RicapConfig,
 )
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
-from resnet_sweep.errors import UserError
-from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
@@ -40,8 +39,9 @@ from resnet_sweep.records.run_folder import (
     read_metrics,
     read_result,
 )
-from resnet_sweep.training import Interrupted, PrunedTrial
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.evaluation import Evaluation
+from resnet_sweep.training.loop import Interrupted, PrunedTrial
+from resnet_sweep.training.run import run_trial
 
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -99,7 +99,7 @@ class InterruptAt:
     """Sends SIGINT when a step of the run begins."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-        from resnet_sweep import training
+        from resnet_sweep.training.loop import loop as training
 
         self.left = step
         original = training.Schedule.lr
@@ -180,7 +180,7 @@ def test_the_test_set_is_not_placed_unless_asked_for(
 def test_a_full_disk_ends_the_run_with_its_reason(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep import training
+    from resnet_sweep.training.loop import loop as training
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -195,7 +195,7 @@ def test_a_full_disk_ends_the_run_with_its_reason(
 def test_running_out_of_memory_is_told(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep.step import TrainStep
+    from resnet_sweep.training.step import TrainStep
 
     def exhausted(*_: object) -> None:
         torch.empty(2**60, dtype=torch.uint8)
@@ -225,7 +225,7 @@ def test_a_folder_takes_one_configuration_and_one_process(
 def test_a_validation_loss_that_is_not_finite_is_divergence(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep import training
+    from resnet_sweep.training.loop import loop as training
 
     def infinite(*_: object) -> Evaluation:
         return Evaluation(float("inf"), 0.1, torch.zeros(1, 10))
@@ -238,7 +238,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(
 def test_a_figure_that_fails_costs_nothing_else(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep import trial
+    from resnet_sweep.training.loop import run as trial
 
     def broken(*_: object) -> None:
         raise RuntimeError("no font")

@@ -23,7 +23,7 @@ from resnet_sweep.model.whitening import (
     whitening_filters,
 )
 from resnet_sweep.records.checkpoint import read_model
-from resnet_sweep.trial import run_trial
+from resnet_sweep.training.run import run_trial
 
 
 def images(count: int = 60) -> Tensor:

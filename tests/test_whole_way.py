@@ -13,7 +13,7 @@ from confirmable import CONFIRM, OPTIONS, run_confirm, run_sweep
 from prediction import IMAGES, LABELS, read_rows
 
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.trained_net import load_net
+from resnet_sweep.training.trained_net import load_net
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 

@@ -10,8 +10,8 @@ import torch
 from conftest import make_tiny_config
 from torch import nn
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.model import ModelConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.records.checkpoint import write_model

@@ -1,13 +1,13 @@
 """The entry point of the record's page: what `make record` left, as a part of RESULTS.md.
 
-python -m resnet_sweep.record outputs/record/full RESULTS.md
+python -m benchmarks.record.__main__ outputs/record/full RESULTS.md
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_sweep.cli import Parser, one_line_errors
+from resnet_sweep.system.cli import Parser, one_line_errors
 
 DESCRIPTION = """\
 Write what the folder of `make record` holds into a page, between the lines
@@ -18,12 +18,12 @@ The figures go into docs/ beside the page. Stages that are not there yet are nam
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the record's part of a page; exit status 2 for a user's mistake."""
-    parser = Parser("python -m resnet_sweep.record", DESCRIPTION)
+    parser = Parser("python -m benchmarks.record.__main__", DESCRIPTION)
     parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
     with one_line_errors():
         options = parser.parse_args(arguments)
-        from resnet_sweep.recording.page import write_record  # brings pandas
+        from benchmarks.record.page import write_record  # brings pandas
 
         write_record(options.folder, options.page)
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resnet_sweep.analysis.statistics import Comparison
-from resnet_sweep.effects.contrasts import verdict
-from resnet_sweep.effects.recipes import START, TOGETHER
-from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.recording.effects import read_effects, read_report, report_path
-from resnet_sweep.recording.reading import naming
-from resnet_sweep.recording.recipes import changes
-from resnet_sweep.recording.tested import SOURCE, SWEEP, Tested, find, gain
+from benchmarks.record.effects import read_effects, read_report, report_path
+from benchmarks.record.reading import naming
+from benchmarks.record.recipes import changes
+from benchmarks.record.tested import SOURCE, SWEEP, Tested, find, gain
+from resnet_sweep.comparison.contrasts import verdict
+from resnet_sweep.comparison.recipes import START, TOGETHER
+from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
+from resnet_sweep.reporting.statistics import Comparison
 
 Told = tuple[str, float | None, str]  # name, difference, verdict
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.atomic import replacing, write_text
-from resnet_sweep.console import say
-from resnet_sweep.effects.attained import Attained, attained_table
-from resnet_sweep.errors import UserError, require, why
-from resnet_sweep.recording.conclusions import conclusions
-from resnet_sweep.recording.effects import (
+from benchmarks.record.conclusions import conclusions
+from benchmarks.record.effects import (
     DOCS,
     PLACES,
     Figures,
@@ -19,12 +14,17 @@ from resnet_sweep.recording.effects import (
     report_lines,
     report_path,
 )
-from resnet_sweep.recording.reading import read_values
-from resnet_sweep.recording.swept import sweep_lines
-from resnet_sweep.recording.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
-from resnet_sweep.recording.wanted import wanted_table
+from benchmarks.record.reading import read_values
+from benchmarks.record.swept import sweep_lines
+from benchmarks.record.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
+from benchmarks.record.wanted import wanted_table
+from resnet_sweep.analysis.leaderboard import to_markdown
+from resnet_sweep.comparison.attained import Attained, attained_table
+from resnet_sweep.config.errors import UserError, require, why
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.sweep_folder import is_sweep
+from resnet_sweep.system.atomic import replacing, write_text
+from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
 TESTED, SWEPT = "On the test set", "Sweep"

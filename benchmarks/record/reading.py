@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resnet_sweep.errors import UserError, one_line, require
+from resnet_sweep.config.errors import UserError, one_line, require
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 MEND = "the command of that stage writes it anew"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.sweep.derived import WIDTHS, split_item, target
+from resnet_sweep.search.derived import WIDTHS, split_item, target
 
 MAX_CHANGES = 12
 

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record.effects import Figures, take_figure
+from benchmarks.record.reading import naming, read_values
+from benchmarks.record.tested import CONFIRM, SWEEP
 from resnet_sweep.analysis.archive import read_found
 from resnet_sweep.analysis.discover import find_runs
 from resnet_sweep.analysis.importance import FTest
 from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.summary import CACHE, FIGURES, Options, summarize
-from resnet_sweep.analysis.table import runs_table
-from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.recording.effects import Figures, take_figure
-from resnet_sweep.recording.reading import naming, read_values
-from resnet_sweep.recording.tested import CONFIRM, SWEEP
+from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial, read_sweep
-from resnet_sweep.sweep.space import EPOCHS
+from resnet_sweep.reporting.table import runs_table
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.search.space import EPOCHS
 
 MAX_ROWS = 12
 REASONS = {

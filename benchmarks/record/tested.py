@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from resnet_sweep.analysis.statistics import Comparison, paired_t_test, welch_test
+from benchmarks.record.reading import naming, read_values
+from benchmarks.record.recipes import describe_recipe
+from resnet_sweep.comparison.attained import Attained, attained
+from resnet_sweep.comparison.command import STUDY
 from resnet_sweep.config import Config
-from resnet_sweep.effects.attained import Attained, attained
-from resnet_sweep.effects.command import STUDY
-from resnet_sweep.recording.reading import naming, read_values
-from resnet_sweep.recording.recipes import describe_recipe
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import read_config, read_result
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.reporting.statistics import Comparison, paired_t_test, welch_test
 
 SOURCE = "source"
 MEASURED, SWEEP, CONFIRM = "measured", "sweep", "confirm"

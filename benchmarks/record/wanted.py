@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_sweep.analysis.terminal import Leaderboard
-from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.recording.tested import SOURCE, Tested, find, gain
+from benchmarks.record.tested import SOURCE, Tested, find, gain
+from resnet_sweep.comparison.writing import interval, points
+from resnet_sweep.reporting.terminal import Leaderboard
 
 NOT_MEASURED = "not measured"
 

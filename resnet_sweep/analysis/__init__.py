@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnet_sweep.analysis.compare import compare_configurations, compare_runs
     from resnet_sweep.analysis.filters import filter_runs
-    from resnet_sweep.analysis.table import load_epochs, load_runs
+    from resnet_sweep.reporting.table import load_epochs, load_runs
 
 __all__ = ["compare_configurations", "compare_runs", "filter_runs", "load_epochs", "load_runs"]
 

@@ -13,10 +13,10 @@ from resnet_sweep.analysis.importance_answers import importance_answers
 from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.reading import NO_SPLIT
-from resnet_sweep.analysis.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
 from resnet_sweep.analysis.view import View
-from resnet_sweep.console import duration
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
+from resnet_sweep.system.console import duration
 
 MAX_REMARKS = 8
 

@@ -20,10 +20,10 @@ from resnet_sweep.analysis.reading import (
     refused_record,
     shorten,
 )
-from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import RESULT, RecordError
 from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, salvage_sweep
+from resnet_sweep.system.atomic import write_atomically
 
 CACHE_VERSION = b"3"
 BATCH = 500

@@ -10,15 +10,15 @@ import pandas as pd
 
 from resnet_sweep.analysis.configurations import seed_values
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.run_folder import Predictions, read_predictions
+from resnet_sweep.reporting.statistics import (
     Comparison,
     Noise,
     mcnemar_test,
     paired_t_test,
     welch_test,
 )
-from resnet_sweep.errors import UserError
-from resnet_sweep.records.run_folder import Predictions, read_predictions
 
 
 def compare_runs(first: Path, second: Path) -> Comparison:

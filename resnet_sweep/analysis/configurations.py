@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.reporting.statistics import (
     Noise,
     brown_forsythe,
     difference,

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.claim import is_claimed
 from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TENSORBOARD
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, SETTINGS, SWEEP, TRIALS

@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial
 
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
-from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.statistics import Array
 
 PED_ANOVA_TRIALS = 1000
 FANOVA_TRIALS = 300

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<text>"[^"]*"|'[^']*')|(?P<list>\[[^\]]*\])|(?P<sign><=|>=|!=|==|=|<|>)"""

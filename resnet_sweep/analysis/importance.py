@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.special import chdtri, fdtrc, fdtri
 
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
-from resnet_sweep.analysis.statistics import SIGNIFICANCE, Noise, holm
+from resnet_sweep.reporting.statistics import SIGNIFICANCE, Noise, holm
 
 F_TEST_PERMUTATIONS = 500
 MIN_RESIDUAL = 8

@@ -10,10 +10,10 @@ import pandas as pd
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.shown_settings import shown_settings
-from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
-from resnet_sweep.console import duration
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.terminal import Leaderboard, printable
+from resnet_sweep.system.console import duration
 
 SORTS = ("num_params", "multiply_adds", "train_seconds", "epochs", "n")
 TERMINAL_SETTINGS = 6

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import SIGNIFICANCE
 from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.statistics import SIGNIFICANCE
 
 MAX_SPREADS = 8
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
-from resnet_sweep.analysis.terminal import Leaderboard
-from resnet_sweep.atomic import remove_leftovers, write_text
-from resnet_sweep.console import say
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.system.atomic import remove_leftovers, write_text
+from resnet_sweep.system.console import say
+from resnet_sweep.system.locks import FileLock
 
 CACHE = ".cache"
 FIGURES = "figures"

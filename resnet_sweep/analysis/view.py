@@ -22,8 +22,8 @@ from resnet_sweep.analysis.parameters import (
     proposals_of_sweep,
 )
 from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
-from resnet_sweep.analysis.table import differing_settings, sweep_labels
 from resnet_sweep.records.sweep_folder import Sweep
+from resnet_sweep.reporting.table import differing_settings, sweep_labels
 
 BUDGET = 5_000_000
 Column = npt.NDArray[np.float64]

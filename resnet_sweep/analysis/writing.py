@@ -25,7 +25,6 @@ from resnet_sweep.analysis.leaderboard import (
 )
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.report.page import ReportTexts, write_report
-from resnet_sweep.analysis.spreadsheet import to_safe_csv
 from resnet_sweep.analysis.summary import (
     CACHE,
     FIGURES,
@@ -34,11 +33,12 @@ from resnet_sweep.analysis.summary import (
     Summary,
     drop_manifest,
 )
-from resnet_sweep.analysis.table import RESULT_COLUMNS, differing_settings, runs_table
-from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.atomic import write_atomically, write_text
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.table import RESULT_COLUMNS, differing_settings, runs_table
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.system.atomic import write_atomically, write_text
 
 
 def write_summary(options: Options, found: Found, on_step: Step) -> Summary:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.comparison.command import Sitting
+from resnet_sweep.comparison.figures import draw_steps
+from resnet_sweep.comparison.planning import RecipePlan, plan_ablation, with_seeds
+from resnet_sweep.comparison.recipes import read_ablation
+from resnet_sweep.comparison.results import by_configuration
+from resnet_sweep.comparison.step_report import COLUMNS, cells, said, step_values
+from resnet_sweep.comparison.steps import Step, compare_steps
+from resnet_sweep.comparison.writing import Report, points, write_report
 from resnet_sweep.config.effects import AblateConfig
-from resnet_sweep.console import say
-from resnet_sweep.effects.command import Sitting
-from resnet_sweep.effects.figures import draw_steps
-from resnet_sweep.effects.planning import RecipePlan, plan_ablation, with_seeds
-from resnet_sweep.effects.recipes import read_ablation
-from resnet_sweep.effects.results import by_configuration
-from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
-from resnet_sweep.effects.steps import Step, compare_steps
-from resnet_sweep.effects.writing import Report, points, write_report
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.system.console import say
 
 STEM = "ablation"
 

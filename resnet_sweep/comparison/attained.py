@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from resnet_sweep.analysis.statistics import Interval, mean_interval
-from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.config.data import DataConfig
-from resnet_sweep.effects.writing import interval, points
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import read_config, read_result
+from resnet_sweep.reporting.statistics import Interval, mean_interval
+from resnet_sweep.reporting.terminal import Leaderboard
 
 KNOWN_DATA = {"cifar10": "CIFAR-10, original images", "cifar10-jpeg": "CIFAR-10, JPEG copy"}
 

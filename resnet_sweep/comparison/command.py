@@ -13,15 +13,15 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from resnet_sweep.cli import one_line_errors
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.effects import EffectsConfig
-from resnet_sweep.console import command
-from resnet_sweep.errors import ConfigError
-from resnet_sweep.options import act_with_launcher
+from resnet_sweep.config.errors import ConfigError
+from resnet_sweep.config.options import act_with_launcher
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.sweep.planned import Crew, PlannedRun, check_runs, train_planned
-from resnet_sweep.sweep.running import hold_or_refuse
+from resnet_sweep.system.cli import one_line_errors
+from resnet_sweep.system.console import command
+from resnet_sweep.workers.planned import Crew, PlannedRun, check_runs, train_planned
+from resnet_sweep.workers.running import hold_or_refuse
 
 WITH_A_VALUE = ("--cfg", "-c", "--package", "-p")  # Hydra's own, in two words
 STUDY = "study"  # in the folder of a command; holds its runs

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from resnet_sweep.analysis.statistics import LEVEL
-from resnet_sweep.effects.design import Design, alias_strings
-from resnet_sweep.errors import UserError
+from resnet_sweep.comparison.design import Design, alias_strings
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.statistics import LEVEL
 
 ROUNDING = 1e-9  # a difference of accuracies below it is none
 Values = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import require
+from resnet_sweep.config.errors import require
 
 Design = NDArray[np.int8]
 MAX_RUNS = 128

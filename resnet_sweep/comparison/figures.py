@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.style import BLUE, GREY, VERMILION, figure_style, new_figure, plain
-from resnet_sweep.effects.contrasts import Effect, Effects
-from resnet_sweep.effects.steps import Step, Values
+from resnet_sweep.comparison.contrasts import Effect, Effects
+from resnet_sweep.comparison.steps import Step, Values
+from resnet_sweep.reporting.style import BLUE, GREY, VERMILION, figure_style, new_figure, plain
 
 COLORS = {"better": BLUE, "worse": VERMILION, "undecided": GREY}
 LONGEST = 34  # letters of a name

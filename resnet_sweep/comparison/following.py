@@ -6,21 +6,21 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.comparison.command import STUDY, Sitting
+from resnet_sweep.comparison.figures import draw_steps
+from resnet_sweep.comparison.planning import RecipePlan, plan_follow_up, with_seeds
+from resnet_sweep.comparison.recipes import START
+from resnet_sweep.comparison.results import by_configuration
+from resnet_sweep.comparison.screened import FIELD, Screened, read_screened
+from resnet_sweep.comparison.step_report import COLUMNS, cells, said, step_values
+from resnet_sweep.comparison.steps import Step, compare_with_start
+from resnet_sweep.comparison.writing import Report, points, write_report
 from resnet_sweep.config.effects import FollowUpConfig
-from resnet_sweep.console import say
-from resnet_sweep.effects.command import STUDY, Sitting
-from resnet_sweep.effects.figures import draw_steps
-from resnet_sweep.effects.planning import RecipePlan, plan_follow_up, with_seeds
-from resnet_sweep.effects.recipes import START
-from resnet_sweep.effects.results import by_configuration
-from resnet_sweep.effects.screened import FIELD, Screened, read_screened
-from resnet_sweep.effects.step_report import COLUMNS, cells, said, step_values
-from resnet_sweep.effects.steps import Step, compare_with_start
-from resnet_sweep.effects.writing import Report, points, write_report
-from resnet_sweep.errors import ConfigError, require
+from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.sweep.running import hold_or_refuse
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.system.console import say
+from resnet_sweep.workers.running import hold_or_refuse
 
 STEM = "follow_up"
 

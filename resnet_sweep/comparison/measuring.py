@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from resnet_sweep.comparison.attained import Attained, attained, attained_table
+from resnet_sweep.comparison.command import STUDY, TEST, Sitting
+from resnet_sweep.comparison.planning import plan_measurement, with_seeds
+from resnet_sweep.comparison.results import completed_share, failures
+from resnet_sweep.comparison.writing import Report, write_report
 from resnet_sweep.config.effects import MeasureConfig
-from resnet_sweep.console import say
-from resnet_sweep.effects.attained import Attained, attained, attained_table
-from resnet_sweep.effects.command import STUDY, TEST, Sitting
-from resnet_sweep.effects.planning import plan_measurement, with_seeds
-from resnet_sweep.effects.results import completed_share, failures
-from resnet_sweep.effects.writing import Report, write_report
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.system.console import say
 
 STEM = "measured"
 DEFAULT_FOLDER = "outputs/measured"

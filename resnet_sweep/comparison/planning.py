@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resnet_sweep.compose import conf_dir
+from resnet_sweep.comparison.design import Design, check_size, fractional_factorial
+from resnet_sweep.comparison.recipes import START, TOGETHER, Ablation, Factor, Screening
+from resnet_sweep.comparison.screened import Screened
 from resnet_sweep.config import Config
-from resnet_sweep.effects.design import Design, check_size, fractional_factorial
-from resnet_sweep.effects.recipes import START, TOGETHER, Ablation, Factor, Screening
-from resnet_sweep.effects.screened import Screened
-from resnet_sweep.errors import UserError, require
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import outcome_fields
-from resnet_sweep.sweep.planned import PlannedRun, quiet
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.judge import outcome_fields
+from resnet_sweep.workers.planned import PlannedRun, quiet
 
 
 @dataclass(frozen=True)

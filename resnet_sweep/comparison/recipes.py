@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.compose import conf_dir
-from resnet_sweep.errors import UserError, did_you_mean, no_such_field, one_line, require
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import UserError, did_you_mean, no_such_field, one_line, require
 
 Overrides = list[str]
 START = "start"  # what an ablation and a follow-up call their first recipe

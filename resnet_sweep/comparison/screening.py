@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from resnet_sweep.analysis.terminal import Leaderboard
+from resnet_sweep.comparison.command import Sitting
+from resnet_sweep.comparison.contrasts import Effect, Effects, estimate
+from resnet_sweep.comparison.design import num_three_factor_aliases, words
+from resnet_sweep.comparison.figures import draw_screening
+from resnet_sweep.comparison.planning import ScreeningPlan, plan_screening, with_seeds
+from resnet_sweep.comparison.recipes import read_screening
+from resnet_sweep.comparison.results import by_configuration, completed_share, failures
+from resnet_sweep.comparison.writing import Report, interval, points, write_report
 from resnet_sweep.config.effects import ScreenConfig
-from resnet_sweep.console import say
-from resnet_sweep.effects.command import Sitting
-from resnet_sweep.effects.contrasts import Effect, Effects, estimate
-from resnet_sweep.effects.design import num_three_factor_aliases, words
-from resnet_sweep.effects.figures import draw_screening
-from resnet_sweep.effects.planning import ScreeningPlan, plan_screening, with_seeds
-from resnet_sweep.effects.recipes import read_screening
-from resnet_sweep.effects.results import by_configuration, completed_share, failures
-from resnet_sweep.effects.writing import Report, interval, points, write_report
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.system.console import say
 
 STEM = "screening"
 MAIN, STRINGS = "Main effects", "Strings of interactions"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from resnet_sweep.analysis.statistics import pooled_noise
-from resnet_sweep.effects.planning import RecipePlan
-from resnet_sweep.effects.results import completed_share, failures
-from resnet_sweep.effects.steps import Step
-from resnet_sweep.effects.writing import interval, points
+from resnet_sweep.comparison.planning import RecipePlan
+from resnet_sweep.comparison.results import completed_share, failures
+from resnet_sweep.comparison.steps import Step
+from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.reporting.statistics import pooled_noise
 
 COLUMNS = ["mean %", "sd", "n", "gain, points", "95% interval", "of all rows together"]
 

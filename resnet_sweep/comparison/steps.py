@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.comparison.contrasts import verdict
+from resnet_sweep.reporting.statistics import (
     LEVEL,
     Comparison,
     Interval,
     mean_interval,
     paired_t_test,
 )
-from resnet_sweep.effects.contrasts import verdict
 
 Values = NDArray[np.float64]
 

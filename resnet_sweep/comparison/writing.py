@@ -11,13 +11,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.analysis.spreadsheet import to_safe_csv
-from resnet_sweep.analysis.statistics import cut_to_fractions
-from resnet_sweep.analysis.style import figure_style, save_figure
-from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
-from resnet_sweep.atomic import write_json, write_text
-from resnet_sweep.console import page, say
-from resnet_sweep.errors import UserError, why
+from resnet_sweep.config.errors import UserError, why
+from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.statistics import cut_to_fractions
+from resnet_sweep.reporting.style import figure_style, save_figure
+from resnet_sweep.reporting.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.system.atomic import write_json, write_text
+from resnet_sweep.system.console import page, say
 
 SCHEMA_VERSION = 1
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from resnet_sweep.config.data import AugmentationConfig, CifarConfig, DataConfig
+from resnet_sweep.config.errors import require, require_int
 from resnet_sweep.config.model import InitConfig, ModelConfig, ResNetConfig
 from resnet_sweep.config.optim import (
     CosineConfig,
@@ -19,7 +20,6 @@ from resnet_sweep.config.optim import (
     SgdConfig,
 )
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
-from resnet_sweep.errors import require, require_int
 
 __all__ = ["Config"]
 

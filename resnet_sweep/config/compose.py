@@ -20,7 +20,7 @@ from resnet_sweep.config import model as model_schemas
 from resnet_sweep.config import muon as muon_schemas
 from resnet_sweep.config import optim as optim_schemas
 from resnet_sweep.config import train as train_schemas
-from resnet_sweep.errors import ConfigError, UserError, no_such_field, require
+from resnet_sweep.config.errors import ConfigError, UserError, no_such_field, require
 
 Schema = TypeVar("Schema")
 
@@ -67,7 +67,7 @@ SHARED_SCHEMAS = {
 
 def conf_dir() -> Path:
     """Return the folder of the YAML files: the wheel's copy or the checkout's."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     packaged = package / "conf"
     return packaged if packaged.is_dir() else package.parent / "conf"
 

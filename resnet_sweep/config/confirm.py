@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
-from resnet_sweep.errors import require, require_int
+from resnet_sweep.config.errors import require, require_int
 
 DEFAULT_NAME = "confirm"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # as it stands on a command line, too

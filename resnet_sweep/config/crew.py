@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from resnet_sweep.errors import require_int, require_number
+from resnet_sweep.config.errors import require_int, require_number
 
 MOST_SEEDS = 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from resnet_sweep.errors import require, require_int, require_number, require_one_of
+from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 
 NUM_SCANS = 1797  # of digits
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
-from resnet_sweep.errors import require, require_int
+from resnet_sweep.config.errors import require, require_int
 
 
 @dataclass

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from resnet_sweep.compose import SCHEMAS, conf_names
 from resnet_sweep.config import Config
-from resnet_sweep.errors import no_such_field
+from resnet_sweep.config.compose import SCHEMAS, conf_names
+from resnet_sweep.config.errors import no_such_field
 
 KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 OTHER_WORDS = {"learning_rate": "lr", "num_epochs": "epochs"}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from resnet_sweep.errors import (
+from resnet_sweep.config.errors import (
     require,
     require_int,
     require_ints,

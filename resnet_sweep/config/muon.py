@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 from resnet_sweep.config.optim import OptimizerConfig, check_adam
-from resnet_sweep.errors import require, require_int, require_number, require_one_of
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from resnet_sweep.errors import (
+from resnet_sweep.config.errors import (
     require,
     require_int,
     require_number,

@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from resnet_sweep.cli import USAGE_ERROR, refuse_multirun
-from resnet_sweep.compose import Schema, conf_dir, register_schemas, to_schema
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.compose import Schema, conf_dir, register_schemas, to_schema
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.system.cli import USAGE_ERROR, refuse_multirun
 
 WHITELIST = ("resnet_sweep.*", "hydra_plugins.*", "optuna.*")
 Act = Callable[[Schema, DictConfig, HydraContext], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from resnet_sweep.errors import ConfigError, require
+from resnet_sweep.config.errors import ConfigError, require
 
 
 def list_of(field: str, value: Any) -> list[str]:

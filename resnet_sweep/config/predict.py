@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from resnet_sweep.config.errors import require, require_int, require_one_of
 from resnet_sweep.config.paths import distinct_paths
 from resnet_sweep.config.train import DEVICES, PRECISIONS
-from resnet_sweep.errors import require, require_int, require_one_of
 
 TTA_MODES = ("none", "flip", "flip_shift")
 LABEL_STYLES = ("names", "indices")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from resnet_sweep.config.errors import require, require_int, require_one_of
 from resnet_sweep.config.paths import distinct_paths
 from resnet_sweep.config.predict import RUNS
 from resnet_sweep.config.train import DEVICES
-from resnet_sweep.errors import require, require_int, require_one_of
 
 NUM_STRENGTHS = 5
 SETS = "must be a labelled custom set, or a list of different ones: custom=[a,b]"

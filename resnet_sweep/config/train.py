@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from resnet_sweep.errors import require, require_int, require_number, require_one_of
+from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -13,7 +13,7 @@ from numpy.polynomial import Chebyshev
 from scipy.special import stdtrit
 from scipy.stats import studentized_range
 
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.reporting.statistics import (
     SIGNIFICANCE,
     Array,
     Comparison,

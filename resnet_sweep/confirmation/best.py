@@ -7,11 +7,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.compose import SCHEMAS, conf_dir, schema_of, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import SCHEMAS, conf_dir, schema_of, to_dict
 from resnet_sweep.config.confirm import DEFAULT_NAME
-from resnet_sweep.console import command
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.console import command
 
 EXPERIMENT = "experiment"
 # conf/config.yaml has the last word on these: they go onto the command line.

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.confirmation import Candidate
 from resnet_sweep.records.run_folder import (
@@ -22,8 +22,8 @@ from resnet_sweep.records.run_folder import (
     read_result,
 )
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
-from resnet_sweep.sweep.judge import outcome_fields
-from resnet_sweep.sweep.objectives import objective_values
+from resnet_sweep.search.judge import outcome_fields
+from resnet_sweep.search.objectives import objective_values
 
 
 @dataclass

@@ -17,8 +17,8 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from resnet_sweep.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.config.confirm import ConfirmConfig
+from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.confirmation.best import EXPERIMENT, write_best
 from resnet_sweep.confirmation.data_check import check_data
 from resnet_sweep.confirmation.planning import (
@@ -28,12 +28,12 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.confirmation.stages import run_stage
-from resnet_sweep.console import command, duration, say
-from resnet_sweep.errors import ConfigError, require
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import is_sweep
-from resnet_sweep.sweep.planned import Crew
-from resnet_sweep.sweep.running import hold_or_refuse
+from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
+from resnet_sweep.system.console import command, duration, say
+from resnet_sweep.workers.planned import Crew
+from resnet_sweep.workers.running import hold_or_refuse
 
 
 class Confirming:

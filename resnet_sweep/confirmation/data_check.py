@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import DataConfig
-from resnet_sweep.errors import ConfigError
+from resnet_sweep.config.errors import ConfigError
 
 
 @dataclass(frozen=True)

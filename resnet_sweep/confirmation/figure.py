@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resnet_sweep.analysis.style import (
+from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
+from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
     GREY,
@@ -23,7 +24,6 @@ from resnet_sweep.analysis.style import (
     save_figure,
     short_number,
 )
-from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
 
 STEM = "confirmation"
 SPREAD = 0.16  # of the seeds, in rows

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnet_sweep.analysis.statistics import (
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.confirmation.all_pairs import games_howell
+from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+from resnet_sweep.reporting.statistics import (
     SIGNIFICANCE,
     Comparison,
     Interval,
@@ -16,9 +19,6 @@ from resnet_sweep.analysis.statistics import (
     pooled_noise,
     t_quantile,
 )
-from resnet_sweep.confirmation.all_pairs import games_howell
-from resnet_sweep.errors import UserError
-from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
 
 
 @dataclass(frozen=True)

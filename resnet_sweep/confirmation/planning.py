@@ -8,20 +8,20 @@ from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
-from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
+from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.confirmation.candidates import identity, select, used_numbers
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
-from resnet_sweep.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import judge
-from resnet_sweep.sweep.planned import PlannedRun, quiet
-from resnet_sweep.sweep.rungs import compressed
-from resnet_sweep.sweep.settings import CONF, read_settings
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.judge import judge
+from resnet_sweep.search.settings import CONF, read_settings
+from resnet_sweep.workers.planned import PlannedRun, quiet
+from resnet_sweep.workers.rungs import compressed
 
 # Where and how a run is carried out: the baseline's are those of the sweep.
 EXECUTION = (

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr
 
-from resnet_sweep.analysis.statistics import welch_degrees
 from resnet_sweep.confirmation.all_pairs import critical_value
+from resnet_sweep.reporting.statistics import welch_degrees
 
 POWER = 0.8
 POINTS = 200  # of each sample variance, in equal parts of its distribution

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from resnet_sweep.records.confirmation import ConfirmationRun
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.planned import Crew, PlannedRun, train_planned
-from resnet_sweep.sweep.settings import CONF
+from resnet_sweep.search.settings import CONF
+from resnet_sweep.workers.planned import Crew, PlannedRun, train_planned
 
 OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
 TITLES = {

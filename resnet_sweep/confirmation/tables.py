@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from resnet_sweep.analysis.statistics import Interval, cut_to_fractions
-from resnet_sweep.analysis.terminal import Leaderboard
 from resnet_sweep.confirmation.findings import Choice, Findings, OverPromise, Seeds
+from resnet_sweep.reporting.statistics import Interval, cut_to_fractions
+from resnet_sweep.reporting.terminal import Leaderboard
 
 
 def number(value: float, form: str = ".4f") -> str:

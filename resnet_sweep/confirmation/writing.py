@@ -9,10 +9,6 @@ from typing import Any
 import pandas as pd
 
 from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.analysis.spreadsheet import to_safe_csv
-from resnet_sweep.analysis.statistics import Comparison, Interval
-from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
-from resnet_sweep.atomic import write_text
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.figure import STEM, write_figure
 from resnet_sweep.confirmation.findings import (
@@ -25,8 +21,12 @@ from resnet_sweep.confirmation.findings import (
 )
 from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
-from resnet_sweep.console import page, say
 from resnet_sweep.records.confirmation import FINDINGS, write_findings
+from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.statistics import Comparison, Interval
+from resnet_sweep.reporting.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.console import page, say
 
 Section = tuple[str, Leaderboard | None, list[str]]
 

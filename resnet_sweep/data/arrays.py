@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.array_layout import find_layout
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.numpy_files import NpzFile, open_npy
-from resnet_sweep.errors import ConfigError, UserError, require
 
 _ALLOWED_IMAGES = (
     "images must be uint8 [N, S, S, 3], [N, 3, S, S], grey [N, S, S] or rows [N, 3*S*S] with the "

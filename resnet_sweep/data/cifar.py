@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import CifarConfig
+from resnet_sweep.config.errors import ConfigError, UserError, require, require_one_of, why
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.unpickle import load_pickle
-from resnet_sweep.errors import ConfigError, UserError, require, require_one_of, why
-from resnet_sweep.staging import made_folder
+from resnet_sweep.system.staging import made_folder
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError, why
+from resnet_sweep.config.errors import UserError, why
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ImageFolderConfig
-from resnet_sweep.console import track
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.dataset import Dataset, make_dataset
 from resnet_sweep.data.image_files import IMG_EXTENSIONS, ImageFile, decode, list_images, scan
 from resnet_sweep.data.pixel_cache import PixelCache
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.system.console import track
 
 logger = logging.getLogger(__name__)
 

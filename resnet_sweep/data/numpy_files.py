@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError, why
+from resnet_sweep.config.errors import UserError, why
 
 NPY_MAGIC = b"\x93NUMPY"
 # Photographs shrink a little, drawings tenfold. Large content that shrinks more is a bomb.

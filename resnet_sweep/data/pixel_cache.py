@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.atomic import replacing
 from resnet_sweep.config.data import ImageFolderConfig
+from resnet_sweep.system.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import DataConfig
-from resnet_sweep.errors import ConfigError, require
+from resnet_sweep.config.errors import ConfigError, require
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 _PUTS = ("PUT", "LONG_BINPUT")
 _PLAIN_DTYPE = re.compile(r"[biufc][0-9]{1,2}|[SU][1-9][0-9]*")

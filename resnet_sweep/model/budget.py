@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.plan import plan_resnet
 
 CostOf = Callable[[ResNetConfig], "Cost"]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.model.init import initialize
 from resnet_sweep.model.layers import use_ghost_norm
 from resnet_sweep.model.resnet import ResNet

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
-from resnet_sweep.atomic import replacing
 from resnet_sweep.model.plan import BlockPlan, LayerPlan, ModelPlan, StagePlan
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import ELSEWHERE, LayerCost, measure_modules
+from resnet_sweep.system.atomic import replacing
 
 # All lengths are inches.
 CARD_WIDTH, CARD_HEIGHT, GAP, MARGIN = 1.5, 2.05, 0.32, 0.3

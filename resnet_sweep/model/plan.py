@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError, require
 
 
 @dataclass(frozen=True, slots=True)

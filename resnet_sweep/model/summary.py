@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_sweep.atomic import write_text
+from resnet_sweep.system.atomic import write_text
 
 ELSEWHERE = "(elsewhere)"
 

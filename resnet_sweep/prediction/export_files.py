@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_sweep.atomic import replacing
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.export import ExportConfig
-from resnet_sweep.console import say
 from resnet_sweep.data.split import split_train_val
-from resnet_sweep.errors import UserError
-from resnet_sweep.exporting.formats import (
+from resnet_sweep.prediction.export_formats import (
     FILE_NAMES,
     OPSET,
     Forward,
@@ -24,9 +22,11 @@ from resnet_sweep.exporting.formats import (
     to_bytes,
     trace,
 )
-from resnet_sweep.run_data import read_run_data
-from resnet_sweep.staging import check_folder, made_folder
-from resnet_sweep.trained_net import TrainedNet, load_net
+from resnet_sweep.system.atomic import replacing
+from resnet_sweep.system.console import say
+from resnet_sweep.system.staging import check_folder, made_folder
+from resnet_sweep.training.run_data import read_run_data
+from resnet_sweep.training.trained_net import TrainedNet, load_net
 
 TOLERANCE = 1e-4
 # The last batch is another one, and one image is tried by itself.

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim, ExportedProgram
 
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.exporting.pixel_net import INPUT, OUTPUTS, PixelNet
-from resnet_sweep.trained_net import TrainedNet
+from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.prediction.export_pixel_net import INPUT, OUTPUTS, PixelNet
+from resnet_sweep.training.trained_net import TrainedNet
 
 OPSET = 18  # read by onnxruntime 1.14 (2023) and later
 BATCH = "batch"

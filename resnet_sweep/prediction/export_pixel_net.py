@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from resnet_sweep.trained_net import TrainedNet
+from resnet_sweep.training.trained_net import TrainedNet
 
 INPUT = "images"
 OUTPUTS = ("logits", "probabilities")

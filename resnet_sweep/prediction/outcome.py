@@ -19,7 +19,7 @@ from resnet_sweep.prediction.scoring import (
     score_groups,
 )
 from resnet_sweep.prediction.views import VIEWS
-from resnet_sweep.trained_net import TrainedNet
+from resnet_sweep.training.trained_net import TrainedNet
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.analysis.statistics import count_confusion
-from resnet_sweep.atomic import ESCAPE
-from resnet_sweep.environment import device_name, git_commit, versions
 from resnet_sweep.prediction.outcome import Outcome
 from resnet_sweep.prediction.scoring import (
     NUM_BINS,
@@ -21,6 +18,9 @@ from resnet_sweep.prediction.scoring import (
     GroupScore,
     Score,
 )
+from resnet_sweep.reporting.statistics import count_confusion
+from resnet_sweep.system.atomic import ESCAPE
+from resnet_sweep.system.environment import device_name, git_commit, versions
 
 SCHEMA_VERSION = 1
 PREDICTIONS, PREDICTIONS_TTA = "predictions.csv", "predictions_tta.csv"

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_sweep.console import track
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.custom import ImageSource
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.evaluation import default_batch_size
 from resnet_sweep.prediction.views import PLAIN, View, apply_view
-from resnet_sweep.trained_net import TrainedNet, load_net
+from resnet_sweep.system.console import track
+from resnet_sweep.training.evaluation import default_batch_size
+from resnet_sweep.training.trained_net import TrainedNet, load_net
 
 Probabilities = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.analysis.statistics import wilson_interval
 from resnet_sweep.data.custom import Group
+from resnet_sweep.reporting.statistics import wilson_interval
 
 NUM_BINS = 15
 

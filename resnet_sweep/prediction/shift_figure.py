@@ -7,10 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.style import CYCLE, GREY, new_figure, plain
-from resnet_sweep.analysis.terminal import printable
 from resnet_sweep.prediction.scoring import Accuracy
-from resnet_sweep.shifting.scores import (
+from resnet_sweep.prediction.shift_scores import (
     ALL_CORRUPTIONS,
     CLEAN,
     CORRUPTION,
@@ -19,6 +17,8 @@ from resnet_sweep.shifting.scores import (
     Report,
     Row,
 )
+from resnet_sweep.reporting.style import CYCLE, GREY, new_figure, plain
+from resnet_sweep.reporting.terminal import printable
 
 COLUMNS = 3
 PANEL_HEIGHT = 1.7

@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.shift import NUM_STRENGTHS, ShiftConfig
-from resnet_sweep.console import say, track
 from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.custom import CustomSet, read_custom
-from resnet_sweep.errors import UserError
 from resnet_sweep.prediction.predicting import predict
 from resnet_sweep.prediction.scoring import Accuracy, measure_accuracy
-from resnet_sweep.run_data import compare_fingerprint, read_run_data
-from resnet_sweep.shifting.scores import (
+from resnet_sweep.prediction.shift_scores import (
     CLEAN,
     CORRUPTION,
     CUSTOM,
@@ -33,7 +31,9 @@ from resnet_sweep.shifting.scores import (
     make_row,
     mean_row,
 )
-from resnet_sweep.trained_net import TrainedNet, load_net
+from resnet_sweep.system.console import say, track
+from resnet_sweep.training.run_data import compare_fingerprint, read_run_data
+from resnet_sweep.training.trained_net import TrainedNet, load_net
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 
 from resnet_sweep.analysis.leaderboard import to_markdown
-from resnet_sweep.analysis.spreadsheet import to_safe_csv
-from resnet_sweep.analysis.style import figure_style, save_figure
-from resnet_sweep.analysis.terminal import Leaderboard, printable, terminal_table
-from resnet_sweep.atomic import ESCAPE
-from resnet_sweep.console import page, say
 from resnet_sweep.data.corruption import parameters
-from resnet_sweep.environment import git_commit, versions
 from resnet_sweep.prediction.scoring import Accuracy
-from resnet_sweep.shifting.figure import draw_report
-from resnet_sweep.shifting.scores import INTERVAL, ModelScores, Report, Row
+from resnet_sweep.prediction.shift_figure import draw_report
+from resnet_sweep.prediction.shift_scores import INTERVAL, ModelScores, Report, Row
+from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.style import figure_style, save_figure
+from resnet_sweep.reporting.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.system.atomic import ESCAPE
+from resnet_sweep.system.console import page, say
+from resnet_sweep.system.environment import git_commit, versions
 
 SCHEMA_VERSION = 1
 STEM = "shift"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnet_sweep.atomic import ESCAPE
 from resnet_sweep.prediction.scoring import Accuracy
+from resnet_sweep.system.atomic import ESCAPE
 
 CLEAN, CORRUPTION, CUSTOM = "clean", "corruption", "custom"
 ALL_CORRUPTIONS = "all corruptions"

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from resnet_sweep.atomic import write_atomically
 from resnet_sweep.records.run_folder import MODEL, SCHEMA_VERSION, CheckpointError, RecordError
+from resnet_sweep.system.atomic import write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"

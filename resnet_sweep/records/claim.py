@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resnet_sweep.atomic import remove_leftovers
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import RunFolderError
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records.run_folder import (
     CONFIG,
     read_config,
     read_config_values,
     write_config,
 )
+from resnet_sweep.system.atomic import remove_leftovers
 
 # What may differ between the sittings of one run: where it runs and what it shows.
 FREE_FIELDS = (

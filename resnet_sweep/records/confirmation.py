@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.system.atomic import write_json, write_text
 
 SCHEMA_VERSION = 1
 PLAN = "plan.json"

@@ -13,11 +13,11 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from resnet_sweep.atomic import write_atomically, write_json, write_text
-from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checking import check_plain, check_record
+from resnet_sweep.system.atomic import write_atomically, write_json, write_text
 
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "pruned", "interrupted", "diverged", "out_of_memory", "failed")

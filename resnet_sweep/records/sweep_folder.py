@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from resnet_sweep.atomic import write_json, write_text
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError, read_json
+from resnet_sweep.system.atomic import write_json, write_text
 
 SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"

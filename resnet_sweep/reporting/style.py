@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.atomic import replacing
+from resnet_sweep.reporting.statistics import Array
+from resnet_sweep.system.atomic import replacing
 
 # Okabe and Ito (2008).
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"

@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, FloatNode, ListConfig, OmegaConf
 
+from resnet_sweep.config.errors import ConfigError, no_such_field
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.errors import ConfigError, no_such_field
-from resnet_sweep.sweep.derived import (
+from resnet_sweep.search.derived import (
     NUM_STAGES,
     STAGE_LISTS,
     WARMUP_FRACTION,

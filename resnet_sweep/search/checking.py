@@ -9,19 +9,19 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_sweep.compose import reject_unknown_keys
 from resnet_sweep.config import Config
-from resnet_sweep.errors import require
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.extension import old_settings
-from resnet_sweep.sweep.gpus import visible_gpus
-from resnet_sweep.sweep.proposal import DataShape, Proposal, none_fits, propose
-from resnet_sweep.sweep.schema import SweeperConfig
-from resnet_sweep.sweep.searching import build_sampler
-from resnet_sweep.sweep.space import EPOCHS, SearchSpace
-from resnet_sweep.sweep.space_check import check_space
-from resnet_sweep.sweep.storage import connect
-from resnet_sweep.sweep.worker import load_function
+from resnet_sweep.config.compose import reject_unknown_keys
+from resnet_sweep.config.errors import require
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.extension import old_settings
+from resnet_sweep.search.proposal import DataShape, Proposal, none_fits, propose
+from resnet_sweep.search.schema import SweeperConfig
+from resnet_sweep.search.searching import build_sampler
+from resnet_sweep.search.space import EPOCHS, SearchSpace
+from resnet_sweep.search.space_check import check_space
+from resnet_sweep.workers.gpus import visible_gpus
+from resnet_sweep.workers.storage import connect
+from resnet_sweep.workers.worker import load_function
 
 TRIAL_DRAWS = 2000
 

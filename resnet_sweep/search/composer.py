@@ -19,14 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.compose import convert, register_schemas, user_error
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import convert, register_schemas, user_error
+from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, one_line
+from resnet_sweep.config.mistakes import describe
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.errors import ConfigError, UserError, did_you_mean, one_line
-from resnet_sweep.mistakes import describe
-from resnet_sweep.sweep.apply import apply_to_resnet, apply_values
-from resnet_sweep.sweep.derived import is_argument
-from resnet_sweep.sweep.space_parsing import to_text, to_value
+from resnet_sweep.search.apply import apply_to_resnet, apply_values
+from resnet_sweep.search.derived import is_argument
+from resnet_sweep.search.space_parsing import to_text, to_value
 
 Choices = tuple[tuple[str, str], ...]
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, quantiles
 
-from resnet_sweep.console import duration
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.forecast import draw_proposals, time_epochs
-from resnet_sweep.sweep.proposal import Proposal, first_config
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.step_timing import StepTimer
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.forecast import draw_proposals, time_epochs
+from resnet_sweep.search.proposal import Proposal, first_config
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.step_timing import StepTimer
+from resnet_sweep.system.console import duration
 
 DRAWS = 1000
 TIMED_NETS = 5

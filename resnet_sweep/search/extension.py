@@ -11,18 +11,18 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import RecordError, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.ledger import EXTENDED_FROM, REPEAT_OF, state_of
-from resnet_sweep.sweep.locate import OutsideSpace, locate
-from resnet_sweep.sweep.rejudging import judged_anew
-from resnet_sweep.sweep.settings import SweepSettings, read_settings
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.space_parsing import to_text
-from resnet_sweep.sweep.status import Say, say_some
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.locate import OutsideSpace, locate
+from resnet_sweep.search.rejudging import judged_anew
+from resnet_sweep.search.settings import SweepSettings, read_settings
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_parsing import to_text
+from resnet_sweep.workers.ledger import EXTENDED_FROM, REPEAT_OF, state_of
+from resnet_sweep.workers.status import Say, say_some
+from resnet_sweep.workers.storage import open_storage
 
 EXTEND_FROM = "hydra.sweeper.extend_from"
 

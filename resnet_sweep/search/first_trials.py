@@ -10,13 +10,13 @@ from typing import Any
 import optuna
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError, did_you_mean
+from resnet_sweep.config.errors import UserError, did_you_mean
 from resnet_sweep.records.run_folder import CONFIG, read_config
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.locate import Location, OutsideSpace, locate
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.space_parsing import to_text
-from resnet_sweep.sweep.status import Say, say_some
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.locate import Location, OutsideSpace, locate
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_parsing import to_text
+from resnet_sweep.workers.status import Say, say_some
 
 # Tried where nothing is named; what lies outside the space is left out.
 DEFAULT_SOURCES = ("source",)

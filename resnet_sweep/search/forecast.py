@@ -11,10 +11,10 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.proposal import DataShape, Proposal, none_fits, propose
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.proposal import DataShape, Proposal, none_fits, propose
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.step_timing import DataFacts, StepTimer
 
 # A forward pass is a third of forward and backward.
 EVALUATION_SHARE = 1 / 3

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from resnet_sweep.console import duration
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.dry_run import TIMED_NETS
-from resnet_sweep.sweep.forecast import EVALUATION_SHARE, draw_proposals, time_epochs
-from resnet_sweep.sweep.proposal import first_config
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.dry_run import TIMED_NETS
+from resnet_sweep.search.forecast import EVALUATION_SHARE, draw_proposals, time_epochs
+from resnet_sweep.search.proposal import first_config
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.step_timing import DataFacts, StepTimer
+from resnet_sweep.system.console import duration
 
 DRAWS = 100
 # The usual sweep, and the smallest one that is worth its while.

@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ModelConfig, ResNetConfig
-from resnet_sweep.errors import UserError
 from resnet_sweep.model.budget import Cost, measure_cost
 
 # Fields that change where and how fast a run goes, what it shows, or only a name.

@@ -17,12 +17,12 @@ from optuna.distributions import (
 )
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.claim import differences
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.derived import (
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.derived import (
     NUM_STAGES,
     WARMUP_FRACTION,
     WIDTHS,
@@ -30,15 +30,15 @@ from resnet_sweep.sweep.derived import (
     split_item,
     target,
 )
-from resnet_sweep.sweep.judge import outcome_fields
-from resnet_sweep.sweep.space import (
+from resnet_sweep.search.judge import outcome_fields
+from resnet_sweep.search.space import (
     Parameter,
     SearchSpace,
     describe_distribution,
     every_value,
     extremes,
 )
-from resnet_sweep.sweep.space_parsing import members, to_text, to_value
+from resnet_sweep.search.space_parsing import members, to_text, to_value
 
 _LR_SCALING = ("optimizer", "optimizer.lr_scaling")
 

@@ -8,7 +8,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from resnet_sweep.sweep.schema import register_sweeper_schemas
+from resnet_sweep.search.schema import register_sweeper_schemas
 
 register_sweeper_schemas()
 
@@ -36,6 +36,6 @@ class OptunaSweeper(Sweeper):
             UserError: what cannot be swept; no trial has been started.
             SystemExit: it was interrupted, or too many trials failed.
         """
-        from resnet_sweep.sweep.sweeping import Sweeping
+        from resnet_sweep.search.sweeping import Sweeping
 
         Sweeping(self._config, self._context, arguments).run()

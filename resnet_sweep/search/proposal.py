@@ -13,12 +13,12 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.model.budget import measure_cost, resnet_cost
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.judge import UNBUILDABLE, Verdict, compare_with_budget
-from resnet_sweep.sweep.space import EPOCHS, SearchSpace, extremes
-from resnet_sweep.sweep.space_parsing import to_value
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.judge import UNBUILDABLE, Verdict, compare_with_budget
+from resnet_sweep.search.space import EPOCHS, SearchSpace, extremes
+from resnet_sweep.search.space_parsing import to_value
 
 MOST_TRIES = 100
 

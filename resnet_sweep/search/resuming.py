@@ -8,10 +8,10 @@ from pathlib import Path
 
 import optuna
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.sweep.settings import (
+from resnet_sweep.search.settings import (
     CONF,
     SETTINGS,
     SweepSettings,
@@ -21,10 +21,10 @@ from resnet_sweep.sweep.settings import (
     read_settings,
     refuse_changes,
 )
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.space_check import check_space
-from resnet_sweep.sweep.storage import open_storage
-from resnet_sweep.sweep.study import SWEEP_ID
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_check import check_space
+from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.study import SWEEP_ID
 
 _WAY_OUT = "put it back, or take another hydra.sweeper.study_name"
 

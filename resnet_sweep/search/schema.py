@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper.config import SamplerConfig, TPESamplerConfig
 from omegaconf import MISSING
 
-from resnet_sweep.errors import require, require_int, require_number, require_one_of
+from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 
 Direction = Literal["minimize", "maximize"]
 
@@ -131,7 +131,7 @@ class SweeperConfig:
         status_seconds: between two status lines where there is no terminal.
     """
 
-    _target_: str = "resnet_sweep.sweep.plugin.OptunaSweeper"
+    _target_: str = "resnet_sweep.search.plugin.OptunaSweeper"
     sampler: SamplerConfig = MISSING
     pruner: PrunerConfig = MISSING
     objectives: list[str] = field(default_factory=lambda: ["val_accuracy"])

@@ -24,8 +24,8 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.errors import ConfigError, require, require_int, why
-from resnet_sweep.sweep.schema import (
+from resnet_sweep.config.errors import ConfigError, require, require_int, why
+from resnet_sweep.search.schema import (
     PRUNERS,
     AshaConfig,
     HyperbandConfig,
@@ -33,7 +33,7 @@ from resnet_sweep.sweep.schema import (
     PatientConfig,
     PrunerConfig,
 )
-from resnet_sweep.sweep.space import SearchSpace, describe_distribution, every_value
+from resnet_sweep.search.space import SearchSpace, describe_distribution, every_value
 
 SAMPLER = "hydra.sweeper.sampler"
 # The least that Optuna works with; it does not check this itself.

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from resnet_sweep.atomic import write_json
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError, one_line
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.records.claim import FREE_FIELDS, differences
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.space import SearchSpace
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.system.atomic import write_json
 
 CONF = "conf"
 

@@ -20,8 +20,8 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.space_parsing import members, to_text
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.search.space_parsing import members, to_text
 
 EPOCHS = "train.epochs"  # an axis of its own: it decides how long trials are
 
@@ -85,7 +85,7 @@ class SearchSpace:
         Raises:
             UserError: a line cannot be read, or nothing is left to draw.
         """
-        from resnet_sweep.sweep.space_build import build_space
+        from resnet_sweep.search.space_build import build_space
 
         return build_space(space, overrides)
 

@@ -10,11 +10,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from optuna.distributions import CategoricalDistribution
 
-from resnet_sweep.compose import SCHEMAS, schema_of
-from resnet_sweep.errors import ConfigError, UserError, did_you_mean
-from resnet_sweep.sweep.derived import replaced_by, target
-from resnet_sweep.sweep.space import Condition, FixedValue, Parameter, SearchSpace, possible_values
-from resnet_sweep.sweep.space_parsing import (
+from resnet_sweep.config.compose import SCHEMAS, schema_of
+from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean
+from resnet_sweep.search.derived import replaced_by, target
+from resnet_sweep.search.space import Condition, FixedValue, Parameter, SearchSpace, possible_values
+from resnet_sweep.search.space_parsing import (
     members,
     parse_override,
     require_mapping,

@@ -8,11 +8,11 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 
-from resnet_sweep.errors import UserError, did_you_mean
+from resnet_sweep.config.errors import UserError, did_you_mean
 from resnet_sweep.records.claim import differences
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.space import Condition, Parameter, SearchSpace, extremes, possible_values
-from resnet_sweep.sweep.space_parsing import members, to_text
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.space import Condition, Parameter, SearchSpace, extremes, possible_values
+from resnet_sweep.search.space_parsing import members, to_text
 
 RANDOM_TRIES = 20
 # The fields of the data that only the training sees.

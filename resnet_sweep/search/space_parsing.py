@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution
 
-from resnet_sweep.errors import ConfigError, UserError, why
+from resnet_sweep.config.errors import ConfigError, UserError, why
 
 NO_SWEEP = "it is no choice, range or interval"
 SYNTAX = "must be a value or a sweep: choice(a, b), range(1, 5), interval(0.1, 1.0), tag(log, ...)"

@@ -1,6 +1,6 @@
 """Seconds a training step takes, measured in a process of its own.
 
-    python -m resnet_sweep.sweep.step_timing < configurations, one JSON object a line
+    python -m resnet_sweep.search.step_timing < configurations, one JSON object a line
 
 The first line is answered with what the data are, each further one with seconds an image. A
 sweeper that timed steps itself would keep torch and a device context for its whole life.
@@ -14,9 +14,9 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any
 
-from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import UserError, one_line
+from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.errors import UserError, one_line
 
 CPU_BATCH_SIZE = 128  # a step of 1,024 images takes many seconds there, and no less an image
 MAX_STEPS = 20
@@ -42,7 +42,7 @@ class StepTimer:
     """
 
     def __init__(self, config: Config) -> None:
-        command = [sys.executable, "-m", "resnet_sweep.sweep.step_timing"]
+        command = [sys.executable, "-m", "resnet_sweep.search.step_timing"]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         try:
@@ -102,7 +102,7 @@ def answer_all(questions: IO[str], answers: IO[str]) -> None:
 
 def _facts(config: Config) -> dict[str, Any]:
     from resnet_sweep.data.device import place_data
-    from resnet_sweep.device import choose_execution
+    from resnet_sweep.training.device import choose_execution
 
     execution = choose_execution(config.train)
     data = place_data(config.data, execution.device, with_test=False)
@@ -122,8 +122,8 @@ def _time_steps(config: Config) -> dict[str, Any]:
     import torch
 
     from resnet_sweep.data.device import place_data
-    from resnet_sweep.device import choose_execution
-    from resnet_sweep.training import build_step
+    from resnet_sweep.training.device import choose_execution
+    from resnet_sweep.training.loop import build_step
 
     execution = choose_execution(config.train)
     data = place_data(config.data, execution.device, with_test=False)

@@ -13,13 +13,12 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_sweep.compose import conf_dir
 from resnet_sweep.config import Config
-from resnet_sweep.console import command, say
+from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.data.dataset import check_ahead, count_classes
-from resnet_sweep.errors import ConfigError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
-from resnet_sweep.sweep.checking import (
+from resnet_sweep.search.checking import (
     check_any_fits,
     check_device,
     check_rungs,
@@ -29,24 +28,21 @@ from resnet_sweep.sweep.checking import (
     read_options,
     sweep_folder,
 )
-from resnet_sweep.sweep.composer import Composer
-from resnet_sweep.sweep.dry_run import dry_run
-from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
-from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
-from resnet_sweep.sweep.gpus import default_n_jobs, describe_workers, visible_gpus
-from resnet_sweep.sweep.hours import plan_hours
-from resnet_sweep.sweep.launching import choose_launcher, is_local
-from resnet_sweep.sweep.proposal import DataShape, base_config
-from resnet_sweep.sweep.results import (
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.dry_run import dry_run
+from resnet_sweep.search.extension import Extension, extend_study, find_extension
+from resnet_sweep.search.first_trials import enqueue_starts, find_starts
+from resnet_sweep.search.hours import plan_hours
+from resnet_sweep.search.proposal import DataShape, base_config
+from resnet_sweep.search.results import (
     RESULTS,
     best_trials,
     describe_best,
     retrain_command,
     write_results,
 )
-from resnet_sweep.sweep.resuming import check_study, continue_frozen
-from resnet_sweep.sweep.running import hold_or_refuse, supervise
-from resnet_sweep.sweep.settings import (
+from resnet_sweep.search.resuming import check_study, continue_frozen
+from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
     base_values,
@@ -55,10 +51,14 @@ from resnet_sweep.sweep.settings import (
     read_settings,
     write_settings,
 )
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.study import open_own_study, prepare_study
-from resnet_sweep.sweep.supervisor import Limits, Supervisor, TooManyFailures
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.system.console import command, say
+from resnet_sweep.workers.gpus import default_n_jobs, describe_workers, visible_gpus
+from resnet_sweep.workers.launching import choose_launcher, is_local
+from resnet_sweep.workers.running import hold_or_refuse, supervise
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.study import open_own_study, prepare_study
+from resnet_sweep.workers.supervisor import Limits, Supervisor, TooManyFailures
 
 STUDY_NAME = "hydra.sweeper.study_name"
 

@@ -13,10 +13,10 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_sweep.console import lasting_output, say
-from resnet_sweep.errors import UserError
-from resnet_sweep.mistakes import describe
-from resnet_sweep.stopping import interrupted_status, sigterm_as_interrupt
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.mistakes import describe
+from resnet_sweep.system.console import lasting_output, say
+from resnet_sweep.system.stopping import interrupted_status, sigterm_as_interrupt
 
 OUTPUT_LOST = 1
 USAGE_ERROR = 2

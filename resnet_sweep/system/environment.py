@@ -36,7 +36,7 @@ def _versions() -> dict[str, str]:
 @lru_cache(maxsize=1)  # the code that is loaded stays what it was, whatever is edited meanwhile
 def git_commit() -> str | None:
     """Return the commit of the checkout that this code lies in; `+` marks changes on top."""
-    folder = Path(__file__).parent.parent
+    folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
     commit = _git(folder, "rev-parse", "HEAD")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.config.errors import ConfigError, UserError
 
 
 def check_folder(folder: Path) -> None:

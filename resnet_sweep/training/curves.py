@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resnet_sweep.atomic import replacing
 from resnet_sweep.records.run_folder import ACCURACIES, LOSSES, EpochMetrics
+from resnet_sweep.system.atomic import replacing
 
 # Okabe and Ito's blue and vermilion: apart for every kind of colour vision, and in grey.
 TRAIN_COLOR, VAL_COLOR = "#0072B2", "#D55E00"

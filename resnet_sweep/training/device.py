@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.errors import ConfigError, require
 
 
 @dataclass(frozen=True)

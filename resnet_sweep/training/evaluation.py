@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet_sweep.data.device import Part
-from resnet_sweep.device import Execution
 from resnet_sweep.model.summary import evaluation_mode
+from resnet_sweep.training.device import Execution
 
 # Large enough to fill a GPU, small enough for a CPU's cache.
 BATCH_SIZES = {"cuda": 2500, "mps": 1000}

@@ -16,21 +16,21 @@ from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.data.resizing import train_image_size
-from resnet_sweep.device import Execution
-from resnet_sweep.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.whitening import whiten_stem
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.scheduler import Schedule
-from resnet_sweep.progress import RunProgress
-from resnet_sweep.random_state import image_order, seed_draws
 from resnet_sweep.records.checkpoint import write_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
-from resnet_sweep.run_state import Position, capture, restore
-from resnet_sweep.step import TrainStep
-from resnet_sweep.stopping import StopRequest
-from resnet_sweep.teacher import load_teacher
+from resnet_sweep.system.stopping import StopRequest
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
+from resnet_sweep.training.progress import RunProgress
+from resnet_sweep.training.random_state import image_order, seed_draws
+from resnet_sweep.training.run_state import Position, capture, restore
+from resnet_sweep.training.step import TrainStep
+from resnet_sweep.training.teacher import load_teacher
 
 
 class Diverged(Exception):

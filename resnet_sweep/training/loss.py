@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.device import Execution
-from resnet_sweep.teacher import distillation_loss
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.teacher import distillation_loss
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 

@@ -19,8 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from resnet_sweep.console import say
 from resnet_sweep.records.run_folder import LOG, TENSORBOARD, EpochMetrics
+from resnet_sweep.system.console import say
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

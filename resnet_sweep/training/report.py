@@ -6,8 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from resnet_sweep.console import say
 from resnet_sweep.records.run_folder import TrialResult
+from resnet_sweep.system.console import say
 
 
 def report(result: TrialResult, run_dir: Path) -> int:

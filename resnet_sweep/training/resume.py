@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from resnet_sweep.compose import SCHEMAS, from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError, require
+from resnet_sweep.config.compose import SCHEMAS, from_dict
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.run_folder import (
     CONFIG,

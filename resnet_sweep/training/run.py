@@ -15,19 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnet_sweep.compose import to_dict
 from resnet_sweep.config import Config
-from resnet_sweep.curves import draw_curves
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import (
+    ConfigError,
+    DataError,
+    RunFolderError,
+    UserError,
+    one_line,
+    require,
+)
 from resnet_sweep.data.dataset import count_classes, find_image_size
 from resnet_sweep.data.device import DeviceData, place_data
-from resnet_sweep.device import Execution, choose_execution
-from resnet_sweep.environment import device_name, git_commit, peak_memory_bytes, versions
-from resnet_sweep.errors import ConfigError, DataError, RunFolderError, UserError, one_line, require
-from resnet_sweep.evaluation import Evaluation
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.diagram import draw_architecture
 from resnet_sweep.model.summary import write_architecture_text
-from resnet_sweep.progress import log_to_file
 from resnet_sweep.records.checkpoint import read_checkpoint, write_model
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
@@ -39,9 +41,12 @@ from resnet_sweep.records.run_folder import (
     write_predictions,
     write_result,
 )
-from resnet_sweep.stopping import StopRequest, stop_on_signals
-from resnet_sweep.teacher import load_teacher
-from resnet_sweep.training import (
+from resnet_sweep.system.environment import device_name, git_commit, peak_memory_bytes, versions
+from resnet_sweep.system.stopping import StopRequest, stop_on_signals
+from resnet_sweep.training.curves import draw_curves
+from resnet_sweep.training.device import Execution, choose_execution
+from resnet_sweep.training.evaluation import Evaluation
+from resnet_sweep.training.loop import (
     Diverged,
     Interrupted,
     OnEpoch,
@@ -50,6 +55,8 @@ from resnet_sweep.training import (
     start_training,
     train,
 )
+from resnet_sweep.training.progress import log_to_file
+from resnet_sweep.training.teacher import load_teacher
 
 log = logging.getLogger(__name__)
 

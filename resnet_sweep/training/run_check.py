@@ -8,11 +8,11 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from resnet_sweep.cli import USAGE_ERROR
-from resnet_sweep.compose import to_config
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, UserError
+from resnet_sweep.config.compose import to_config
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import CONFIG
+from resnet_sweep.system.cli import USAGE_ERROR
 
 
 class RefuseBadRuns(Callback):
@@ -33,9 +33,9 @@ class RefuseBadRuns(Callback):
 
 
 def _prepare(config: Config, run_dir: Path) -> None:
-    from resnet_sweep.progress import log_to_console  # these bring torch
     from resnet_sweep.records.claim import claimed
-    from resnet_sweep.trial import prepare
+    from resnet_sweep.training.progress import log_to_console  # these bring torch
+    from resnet_sweep.training.run import prepare
 
     log_to_console()
     prepare(config)

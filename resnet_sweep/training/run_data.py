@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from resnet_sweep.config.data import DigitsConfig
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.dataset import Dataset, load_dataset
-from resnet_sweep.errors import UserError
 from resnet_sweep.records.run_folder import RecordError, read_result
-from resnet_sweep.trained_net import TrainedNet
+from resnet_sweep.training.trained_net import TrainedNet
 
 
 @dataclass(frozen=True)

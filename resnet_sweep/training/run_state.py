@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from resnet_sweep.optim.scheduler import Schedule
-from resnet_sweep.random_state import get_rng_state, set_rng_state
 from resnet_sweep.records.run_folder import EpochMetrics
-from resnet_sweep.step import TrainStep
+from resnet_sweep.training.random_state import get_rng_state, set_rng_state
+from resnet_sweep.training.step import TrainStep
 
 
 @dataclass

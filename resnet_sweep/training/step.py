@@ -9,22 +9,22 @@ import torch
 from torch import nn
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import one_line
 from resnet_sweep.config.optim import OptimizerConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.data.resizing import resize
-from resnet_sweep.device import Execution
-from resnet_sweep.errors import one_line
-from resnet_sweep.evaluation import Normalizer
-from resnet_sweep.loss import build_loss
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
-from resnet_sweep.random_state import epoch_seed, get_rng_state, set_rng_state
-from resnet_sweep.teacher import Teacher
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.evaluation import Normalizer
+from resnet_sweep.training.loss import build_loss
+from resnet_sweep.training.random_state import epoch_seed, get_rng_state, set_rng_state
+from resnet_sweep.training.teacher import Teacher
 
 GRAPH_WARMUP_STEPS = 3
 

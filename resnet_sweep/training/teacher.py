@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.device import DeviceData
-from resnet_sweep.device import Execution
-from resnet_sweep.errors import ConfigError, UserError, require
-from resnet_sweep.trained_net import TrainedNet, load_net_on
+from resnet_sweep.training.device import Execution
+from resnet_sweep.training.trained_net import TrainedNet, load_net_on
 
 FIELD = "regularization.distill_from"
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.device import Execution, choose_device, choose_dtype
-from resnet_sweep.errors import RunFolderError, UserError
-from resnet_sweep.evaluation import Normalizer, default_batch_size, forward
+from resnet_sweep.config.compose import from_dict
+from resnet_sweep.config.errors import RunFolderError, UserError
 from resnet_sweep.model.build import build_model
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import CONFIG, MODEL
+from resnet_sweep.training.device import Execution, choose_device, choose_dtype
+from resnet_sweep.training.evaluation import Normalizer, default_batch_size, forward
 
 MODEL_KEYS = ("config", "class_names", "image_size", "mean", "std", "state_dict")
 

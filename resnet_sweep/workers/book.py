@@ -16,8 +16,10 @@ from typing import Any, Optional
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from resnet_sweep.sweep.endings import worker_lock
-from resnet_sweep.sweep.ledger import (
+from resnet_sweep.search.searching import is_exhausted
+from resnet_sweep.system.locks import FileLock, held_if_free
+from resnet_sweep.workers.endings import worker_lock
+from resnet_sweep.workers.ledger import (
     ACCEPTED,
     EXTENDED_FROM,
     OUTCOME,
@@ -27,9 +29,7 @@ from resnet_sweep.sweep.ledger import (
     WORKER,
     Ledger,
 )
-from resnet_sweep.sweep.locks import FileLock, held_if_free
-from resnet_sweep.sweep.searching import is_exhausted
-from resnet_sweep.sweep.telling import tell_rejection
+from resnet_sweep.workers.telling import tell_rejection
 
 CLAIMS = "claims.lock"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal

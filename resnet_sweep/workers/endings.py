@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from resnet_sweep.atomic import write_text
+from resnet_sweep.system.atomic import write_text
 
 STOP = "stop"
 WORKERS = "workers"

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from resnet_sweep.errors import UserError
-from resnet_sweep.sweep.locks import FileLock
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.system.locks import FileLock
 
 JOURNAL = "journal.log"
 _BLOCK = 65536

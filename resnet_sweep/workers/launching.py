@@ -17,10 +17,10 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from resnet_sweep.errors import ConfigError, one_line
-from resnet_sweep.sweep.endings import WORKERS, worker_lock, worker_log
-from resnet_sweep.sweep.gpus import num_cores, visible_gpus
-from resnet_sweep.sweep.locks import held_if_free
+from resnet_sweep.config.errors import ConfigError, one_line
+from resnet_sweep.system.locks import held_if_free
+from resnet_sweep.workers.endings import WORKERS, worker_lock, worker_log
+from resnet_sweep.workers.gpus import num_cores, visible_gpus
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 SLURM_LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
@@ -60,7 +60,7 @@ class LocalLauncher:
     """
 
     def __init__(
-        self, folder: Path, n_jobs: int, module: str = "resnet_sweep.sweep.worker"
+        self, folder: Path, n_jobs: int, module: str = "resnet_sweep.workers.worker"
     ) -> None:
         self._folder = folder
         self._threads = max(1, num_cores() // n_jobs)
@@ -222,7 +222,7 @@ def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) 
     granted = os.environ.get("SLURM_CPUS_PER_TASK")
     if granted is not None:  # Ray does the same; without it each worker would use every core
         os.environ.setdefault("OMP_NUM_THREADS", granted)
-    from resnet_sweep.sweep.worker import run_worker
+    from resnet_sweep.workers.worker import run_worker
 
     os.chdir(working_dir)
     return run_worker(Path(folder), index)

@@ -16,31 +16,31 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.compose import from_dict, to_dict
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.crew import CrewConfig
+from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.data.dataset import check_ahead, count_classes
-from resnet_sweep.errors import UserError, require
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import MODEL, read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
-from resnet_sweep.sweep.checking import check_device
-from resnet_sweep.sweep.gpus import default_n_jobs
-from resnet_sweep.sweep.launching import choose_launcher, is_local
-from resnet_sweep.sweep.ledger import PLANNED, to_record
-from resnet_sweep.sweep.running import supervise
-from resnet_sweep.sweep.settings import (
+from resnet_sweep.search.checking import check_device
+from resnet_sweep.search.settings import (
     SweepSettings,
     base_values,
     config_changes,
     freeze_conf,
     write_settings,
 )
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.status import Status
-from resnet_sweep.sweep.study import open_own_study
-from resnet_sweep.sweep.supervisor import Limits, Supervisor
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.workers.gpus import default_n_jobs
+from resnet_sweep.workers.launching import choose_launcher, is_local
+from resnet_sweep.workers.ledger import PLANNED, to_record
+from resnet_sweep.workers.running import supervise
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.study import open_own_study
+from resnet_sweep.workers.supervisor import Limits, Supervisor
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from resnet_sweep.console import say
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.stopping import interrupted_status
-from resnet_sweep.sweep.locks import FileLock, this_process
-from resnet_sweep.sweep.supervisor import Supervisor
+from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.system.console import say
+from resnet_sweep.system.locks import FileLock, this_process
+from resnet_sweep.system.stopping import interrupted_status
+from resnet_sweep.workers.supervisor import Supervisor
 
 LOCK = "sweep.lock"
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from resnet_sweep.console import duration, say
-from resnet_sweep.sweep.ledger import OUTCOME, Ledger, state_of
+from resnet_sweep.system.console import duration, say
+from resnet_sweep.workers.ledger import OUTCOME, Ledger, state_of
 
 MINUTE = 60.0
 MOST_LINES = 3

@@ -1,6 +1,6 @@
 """Where the study lies: a journal in the sweep folder, a database, or Optuna's gRPC proxy.
 
-python -m resnet_sweep.sweep.storage outputs/sweeps/night   # what optuna-dashboard opens
+python -m resnet_sweep.workers.storage outputs/sweeps/night   # what optuna-dashboard opens
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 
-from resnet_sweep.errors import ConfigError, UserError, one_line, why
-from resnet_sweep.sweep.journal import JOURNAL, JournalFile
-from resnet_sweep.sweep.settings import read_settings
+from resnet_sweep.config.errors import ConfigError, UserError, one_line, why
+from resnet_sweep.search.settings import read_settings
+from resnet_sweep.workers.journal import JOURNAL, JournalFile
 
 PATIENCE_SECONDS = 600.0
 PAUSE_SECONDS = 2.0
@@ -181,7 +181,7 @@ PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operation
 
 
 if __name__ == "__main__":
-    from resnet_sweep.cli import one_line_errors
+    from resnet_sweep.system.cli import one_line_errors
 
     with one_line_errors():
         print(dashboard_argument(Path(sys.argv[1])))

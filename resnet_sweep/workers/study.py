@@ -11,11 +11,11 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 
-from resnet_sweep.atomic import write_text
-from resnet_sweep.errors import ConfigError, UserError
-from resnet_sweep.sweep.ledger import EXTENDED_FROM, WORKER
-from resnet_sweep.sweep.schema import Direction
-from resnet_sweep.sweep.storage import open_storage
+from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.search.schema import Direction
+from resnet_sweep.system.atomic import write_text
+from resnet_sweep.workers.ledger import EXTENDED_FROM, WORKER
+from resnet_sweep.workers.storage import open_storage
 
 SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
 OWNER = "sweep_folder"

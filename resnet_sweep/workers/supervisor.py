@@ -10,19 +10,19 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
-from resnet_sweep.sweep.book import Book, Outcome
-from resnet_sweep.sweep.endings import (
+from resnet_sweep.workers.book import Book, Outcome
+from resnet_sweep.workers.endings import (
     Ending,
     folder_ending,
     request_stop,
     take_ending,
     withdraw_stop,
 )
-from resnet_sweep.sweep.launching import Launcher, RunningWorker
-from resnet_sweep.sweep.ledger import WORKER, Ledger, to_record
-from resnet_sweep.sweep.status import Status
+from resnet_sweep.workers.launching import Launcher, RunningWorker
+from resnet_sweep.workers.ledger import WORKER, Ledger, to_record
+from resnet_sweep.workers.status import Status
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0

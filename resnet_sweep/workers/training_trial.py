@@ -19,15 +19,15 @@ from pathlib import Path
 from optuna.trial import Trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.errors import RunFolderError, UserError, one_line
+from resnet_sweep.config.errors import RunFolderError, UserError, one_line
 from resnet_sweep.records.run_folder import CheckpointError, EpochMetrics, RecordError, TrialResult
-from resnet_sweep.resume import finished_result
-from resnet_sweep.stopping import stop_on_signals
-from resnet_sweep.sweep.book import Outcome
-from resnet_sweep.sweep.ledger import PRUNED_AFTER, REPEAT_OF
-from resnet_sweep.sweep.objectives import epoch_value, objective_values
-from resnet_sweep.sweep.rungs import compressed, rung_dir
-from resnet_sweep.sweep.settings import SweepSettings
+from resnet_sweep.search.objectives import epoch_value, objective_values
+from resnet_sweep.search.settings import SweepSettings
+from resnet_sweep.system.stopping import stop_on_signals
+from resnet_sweep.training.resume import finished_result
+from resnet_sweep.workers.book import Outcome
+from resnet_sweep.workers.ledger import PRUNED_AFTER, REPEAT_OF
+from resnet_sweep.workers.rungs import compressed, rung_dir
 
 OnEpoch = Callable[[EpochMetrics], None]
 RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
@@ -158,7 +158,7 @@ class TrainingTrial:
         if value is None or self._settings.rungs:
             return
         if self._prune_after(metrics.epoch, value) and not last:
-            from resnet_sweep.training import PrunedTrial
+            from resnet_sweep.training.loop import PrunedTrial
 
             raise PrunedTrial(f"after epoch {metrics.epoch}")
 
@@ -232,6 +232,6 @@ def _stop_soon() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.raise_signal(signal.SIGTERM)
     else:  # no signals there: the last periodic checkpoint counts
-        from resnet_sweep.training import Interrupted
+        from resnet_sweep.training.loop import Interrupted
 
         raise Interrupted

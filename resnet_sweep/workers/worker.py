@@ -1,6 +1,6 @@
 """A worker: one long-lived process that asks, judges, trains and tells until nothing is left.
 
-python -m resnet_sweep.sweep.worker outputs/sweeps/my_sweep 0
+python -m resnet_sweep.workers.worker outputs/sweeps/my_sweep 0
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
-from resnet_sweep.compose import from_dict
 from resnet_sweep.config import Config
-from resnet_sweep.errors import ConfigError, DataError, UserError, one_line, require
+from resnet_sweep.config.compose import from_dict
+from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.stopping import StopRequest, stop_on_signals
-from resnet_sweep.sweep.book import Book, Outcome, Rejection
-from resnet_sweep.sweep.derived import target
-from resnet_sweep.sweep.endings import Ending, stop_is_requested, worker_lock, write_ending
-from resnet_sweep.sweep.judge import signature
-from resnet_sweep.sweep.ledger import ACCEPTED, PLANNED, SEED
-from resnet_sweep.sweep.locks import FileLock, this_process
-from resnet_sweep.sweep.proposal import DataShape, Proposal, judged, propose
-from resnet_sweep.sweep.searching import build_pruner, build_sampler, read_pruner
-from resnet_sweep.sweep.settings import SweepSettings, frozen_composer, read_settings
-from resnet_sweep.sweep.space import SearchSpace
-from resnet_sweep.sweep.storage import open_storage
-from resnet_sweep.sweep.training_trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
+from resnet_sweep.search.derived import target
+from resnet_sweep.search.judge import signature
+from resnet_sweep.search.proposal import DataShape, Proposal, judged, propose
+from resnet_sweep.search.searching import build_pruner, build_sampler, read_pruner
+from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.system.locks import FileLock, this_process
+from resnet_sweep.system.stopping import StopRequest, stop_on_signals
+from resnet_sweep.workers.book import Book, Outcome, Rejection
+from resnet_sweep.workers.endings import Ending, stop_is_requested, worker_lock, write_ending
+from resnet_sweep.workers.ledger import ACCEPTED, PLANNED, SEED
+from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.training_trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ Prepare = Callable[[Config], DataShape]
 def load_data(config: Config) -> DataShape:
     """Place the data on the device, where they stay for all trials."""
     from resnet_sweep.data.device import place_data
-    from resnet_sweep.device import choose_execution
+    from resnet_sweep.training.device import choose_execution
 
     device = choose_execution(config.train).device
     data = place_data(config.data, device, with_test=config.evaluate_test)
@@ -270,7 +270,7 @@ def end_with_parent() -> None:
 
 def run_worker(folder: Path, index: int) -> str:
     """Work with the real training, and leave word of the end for the sweep."""
-    from resnet_sweep.trial import run_trial
+    from resnet_sweep.training.run import run_trial
 
     ending = work(folder, index, run_trial)
     write_ending(folder, index, ending)

@@ -21,8 +21,8 @@ from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.figures.parallel import draw_parallel
 from resnet_sweep.analysis.figures.tradeoffs import draw_params, draw_seeds, draw_time
 from resnet_sweep.analysis.figures.workers import draw_workers
-from resnet_sweep.analysis.style import NotDrawnError, figure_style, plain, save_figure
 from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.style import NotDrawnError, figure_style, plain, save_figure
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.statistics import Array, count_confusion
-from resnet_sweep.analysis.style import BLUE, NotDrawnError, new_figure, plain
 from resnet_sweep.analysis.view import View
 from resnet_sweep.records.run_folder import Predictions, RecordError, read_predictions
+from resnet_sweep.reporting.statistics import Array, count_confusion
+from resnet_sweep.reporting.style import BLUE, NotDrawnError, new_figure, plain
 
 MAX_LABELLED = 20
 NUM_WORST = 10

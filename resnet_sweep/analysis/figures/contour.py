@@ -9,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from resnet_sweep.analysis.figures.effects import ordered_parameters
 from resnet_sweep.analysis.parameters import Parameter
-from resnet_sweep.analysis.statistics import Array
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.statistics import Array
+from resnet_sweep.reporting.style import (
     COLORMAP,
     NotDrawnError,
     new_figure,
@@ -18,7 +19,6 @@ from resnet_sweep.analysis.style import (
     typical_range,
     use_log_scale,
 )
-from resnet_sweep.analysis.view import View
 
 GRID = 60
 LEVELS = 12

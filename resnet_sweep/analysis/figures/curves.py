@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from resnet_sweep.analysis.configurations import completed, pruned
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View, runs_of_sweep
+from resnet_sweep.reporting.style import (
     BLUE,
     CYCLE,
     ORANGE,
@@ -20,7 +21,6 @@ from resnet_sweep.analysis.style import (
     new_figure,
     plain,
 )
-from resnet_sweep.analysis.view import View, runs_of_sweep
 
 NUM_BEST = 5
 MAX_CURVES = 200

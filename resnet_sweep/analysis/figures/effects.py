@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from resnet_sweep.analysis.parameters import Parameter
-from resnet_sweep.analysis.statistics import Array, mean_interval
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.statistics import Array, mean_interval
+from resnet_sweep.reporting.style import (
     GREY,
     VERMILION,
     NotDrawnError,
@@ -24,7 +25,6 @@ from resnet_sweep.analysis.style import (
     plain,
     use_log_scale,
 )
-from resnet_sweep.analysis.view import View
 
 MAX_PANELS = 12
 COLUMNS = 3

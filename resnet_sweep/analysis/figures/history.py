@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.configurations import completed, pruned
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View, runs_of_sweep
+from resnet_sweep.reporting.style import (
     BLACK,
     STATUS_COLORS,
     STATUS_MARKERS,
@@ -18,7 +19,6 @@ from resnet_sweep.analysis.style import (
     mark_outside,
     new_figure,
 )
-from resnet_sweep.analysis.view import View, runs_of_sweep
 
 MAX_REJECTED = 5000
 WITHOUT_VALUE = ("failed", "diverged", "out_of_memory", "interrupted", "running")

@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 
 from resnet_sweep.analysis.evaluators import Shares, floor_text
 from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS, FTest
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
     GREY,
@@ -21,7 +22,6 @@ from resnet_sweep.analysis.style import (
     new_figure,
     plain,
 )
-from resnet_sweep.analysis.view import View
 
 MAX_BARS = 20
 FLOOR_SHOWN = 3  # times the largest bar; a floor beyond is told in words

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.figures.effects import ordered_parameters
 from resnet_sweep.analysis.parameters import Parameter
-from resnet_sweep.analysis.style import COLORMAP, NotDrawnError, new_figure, plain, short_name
 from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.style import COLORMAP, NotDrawnError, new_figure, plain, short_name
 
 MAX_AXES = 8
 MAX_LINES = 400

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.configurations import seed_values
 from resnet_sweep.analysis.objective import UNITS, Objective
-from resnet_sweep.analysis.style import (
+from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
     GREY,
@@ -23,7 +24,6 @@ from resnet_sweep.analysis.style import (
     short_number,
     use_log_scale,
 )
-from resnet_sweep.analysis.view import View
 
 NUM_INTERVALS = 15
 

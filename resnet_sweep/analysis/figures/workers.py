@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from resnet_sweep.analysis.style import STATUS_COLORS, NotDrawnError, is_many, new_figure
 from resnet_sweep.analysis.view import View
+from resnet_sweep.reporting.style import STATUS_COLORS, NotDrawnError, is_many, new_figure
 
 MAX_TICKS = 30
 MAX_OUTLINED = 500

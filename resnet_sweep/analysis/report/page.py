@@ -13,9 +13,9 @@ from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE
 from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json, table_data
-from resnet_sweep.analysis.terminal import Leaderboard, printable
 from resnet_sweep.analysis.view import View
-from resnet_sweep.atomic import write_text
+from resnet_sweep.reporting.terminal import Leaderboard, printable
+from resnet_sweep.system.atomic import write_text
 
 MAX_LISTED = 500
 SHORT_SETTINGS = 90  # characters, about two lines

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.array_layout import find_layout
 from resnet_sweep.data.custom.arrays import ArraySource, ChainSource, check_layout
 from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, Group, make_custom_set
 from resnet_sweep.data.numpy_files import NpzFile, open_npy
-from resnet_sweep.errors import UserError
 
 LABEL_KEYS = ("labels", "label", "fine_labels", "targets", "target", "y", "Y")
 ID_KEYS = ("ids", "id", "ID", "IDs")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.array_layout import ArrayLayout, find_layout
 from resnet_sweep.data.image_files import resize
-from resnet_sweep.errors import UserError
 
 ALLOWED = (
     "images must be uint8 [N, H, W, 3], [N, 3, H, W], grey [N, H, W], "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 MAX_SHOWN = 40
 MAX_BITS = 64

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.errors import UserError
+from resnet_sweep.config.errors import UserError
 
 
 class ImageSource(Protocol):

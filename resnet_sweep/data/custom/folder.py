@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom.columns import check_distinct, find_class
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
 from resnet_sweep.data.image_files import (
@@ -21,7 +22,6 @@ from resnet_sweep.data.image_files import (
     list_images,
     scan,
 )
-from resnet_sweep.errors import UserError
 
 MAX_THREADS = 8
 # Up to this many bytes, handing a file to a thread costs more than the thread gains.

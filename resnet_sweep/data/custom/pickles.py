@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom.array_files import ID_KEYS, LABEL_KEYS, tell_columns
 from resnet_sweep.data.custom.arrays import ArraySource, check_layout
 from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
 from resnet_sweep.data.unpickle import load_pickle
-from resnet_sweep.errors import UserError
 
 IMAGE_KEYS = ("data", "images", "x", "X")
 

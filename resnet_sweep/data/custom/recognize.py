@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom.array_files import (
     IMAGE_SUFFIXES,
     LABELS_FILE,
@@ -23,7 +24,6 @@ from resnet_sweep.data.custom.folder import (
 from resnet_sweep.data.custom.pickles import read_pickle
 from resnet_sweep.data.image_files import IMG_EXTENSIONS, is_folder, scan
 from resnet_sweep.data.numpy_files import NPY_MAGIC
-from resnet_sweep.errors import UserError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 PICKLE_STARTS = (b"\x80", b"(dp", b"}q")  # from protocol 2 on; a dict in protocols 0 and 1
