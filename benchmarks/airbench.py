@@ -39,7 +39,8 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.data.dataset import Dataset, load_dataset
+from resnet_sweep.data.dataset import Dataset
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.model.budget import check_budget
 
 PROGRAMS = ("airbench94", "airbench95")

@@ -16,7 +16,7 @@ READ = """
 import sys, time
 import torch
 from resnet_sweep.config.data import ImageFolderConfig
-from resnet_sweep.data.dataset import load_dataset
+from resnet_sweep.data.registry import load_dataset
 start = time.perf_counter()
 data = load_dataset(ImageFolderConfig(root=sys.argv[1], cache_dir=sys.argv[2]))
 images = len(data.train_labels) + len(data.test_labels)

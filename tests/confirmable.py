@@ -13,7 +13,7 @@ from generated_runs import write_run
 from stub_sweep import make_sweep
 
 from resnet_sweep.config.data import DigitsConfig
-from resnet_sweep.data.dataset import load_dataset
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.records.sweep_folder import (
     SweepRecord,
     SweepTrial,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resnet_sweep.config.data import ArraysConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.arrays import find_image_side
-from resnet_sweep.data.dataset import count_classes, load_dataset
+from resnet_sweep.data.registry import count_classes, load_dataset
 
 RNG = np.random.default_rng(0)
 CHW = RNG.integers(0, 256, (6, 3, 8, 8), dtype=np.uint8)

@@ -18,7 +18,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from resnet_sweep.config.data import CifarConfig
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.data.dataset import count_classes, load_dataset
+from resnet_sweep.data.registry import count_classes, load_dataset
 
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"
 

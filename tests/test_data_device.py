@@ -10,8 +10,9 @@ import torch
 
 from resnet_sweep.config.data import ArraysConfig, DataConfig, DigitsConfig
 from resnet_sweep.data import device as device_module
-from resnet_sweep.data.dataset import Dataset, load_dataset
+from resnet_sweep.data.dataset import Dataset
 from resnet_sweep.data.device import DeviceData, ImageRows, measure_mean_std, place_data
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.data.split import split_train_val
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from resnet_sweep.config.data import DigitsConfig
-from resnet_sweep.data.dataset import count_classes, load_dataset
+from resnet_sweep.data.registry import count_classes, load_dataset
 
 
 def test_shapes_types_and_stratified_test_part() -> None:

@@ -17,7 +17,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS as TORCHVISION_EXTENSIONS
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data import image_folder
-from resnet_sweep.data.dataset import Dataset, count_classes, load_dataset
+from resnet_sweep.data.dataset import Dataset
+from resnet_sweep.data.registry import count_classes, load_dataset
 
 RNG = np.random.default_rng(0)
 
@@ -236,7 +237,7 @@ def test_the_default_cache_is_the_users(root: Path, monkeypatch: pytest.MonkeyPa
 def test_two_processes_at_once_leave_a_whole_cache(root: Path, decoder: _Decoder) -> None:
     code = (
         "import sys; from resnet_sweep.config.data import ImageFolderConfig as C;"
-        "from resnet_sweep.data.dataset import load_dataset;"
+        "from resnet_sweep.data.registry import load_dataset;"
         "print(load_dataset(C(root=sys.argv[1], cache_dir=sys.argv[2], image_size=8)).fingerprint)"
     )
     command = [sys.executable, "-c", code, str(root), str(root.parent / "cache")]

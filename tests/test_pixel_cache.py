@@ -13,8 +13,8 @@ from conftest import ROOT
 from PIL import Image
 
 from resnet_sweep.config.data import ImageFolderConfig
-from resnet_sweep.data.dataset import load_dataset
 from resnet_sweep.data.device import place_data
+from resnet_sweep.data.registry import load_dataset
 
 CPU = torch.device("cpu")
 

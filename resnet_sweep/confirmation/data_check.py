@@ -47,7 +47,7 @@ def check_data(config: DataConfig, fingerprint: str) -> DataFacts:
     Raises:
         UserError: they are missing or have changed.
     """
-    from resnet_sweep.data.dataset import load_dataset  # brings torch
+    from resnet_sweep.data.registry import load_dataset  # brings torch
 
     data = load_dataset(config)
     if data.fingerprint != fingerprint:

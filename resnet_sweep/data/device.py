@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import DataConfig
-from resnet_sweep.data.dataset import Dataset, load_dataset
+from resnet_sweep.data.dataset import Dataset
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.data.split import split_train_val
 
 _CHUNK = 2500  # images whose pixels are counted at once

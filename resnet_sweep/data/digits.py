@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import DigitsConfig
@@ -32,6 +31,8 @@ def load_digit_scans(config: DigitsConfig) -> Dataset:
 
 def _enlarge(scans: NDArray[np.float64]) -> NDArray[np.uint8]:
     """[N, 8, 8] from 0 to 16 -> [N, 3, 32, 32] from 0 to 255."""
+    import torch
+
     grey = torch.from_numpy(scans).float().mul(255 / 16).unsqueeze(1)
     large = torch.nn.functional.interpolate(grey, size=(32, 32), mode="bilinear")
     rgb = large.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()

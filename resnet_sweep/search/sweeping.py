@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.data.dataset import check_ahead, count_classes
+from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.search.checking import (
     check_any_fits,
@@ -90,7 +90,7 @@ class Sweeping:
         check_ahead(base.data)
         if is_local(self.config):
             check_device(base.train.device)
-        shape = DataShape(count_classes(base.data), getattr(base.data, "image_size", 32))
+        shape = DataShape(count_classes(base.data), find_image_size(base.data))
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, say)
         if self.options.hours is not None:

@@ -25,8 +25,8 @@ from resnet_sweep.config.errors import (
     one_line,
     require,
 )
-from resnet_sweep.data.dataset import count_classes, find_image_size
 from resnet_sweep.data.device import DeviceData, place_data
+from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.model.diagram import draw_architecture
 from resnet_sweep.model.summary import write_architecture_text

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.data.dataset import Dataset, load_dataset
+from resnet_sweep.data.dataset import Dataset
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.records.run_folder import RecordError, read_result
 from resnet_sweep.training.trained_net import TrainedNet
 

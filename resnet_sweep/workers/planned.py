@@ -20,7 +20,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.config.errors import UserError, require
-from resnet_sweep.data.dataset import check_ahead, count_classes
+from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import MODEL, read_result
@@ -161,7 +161,7 @@ def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
 
 
 def _check_net(config: Config) -> None:
-    check_budget(config, count_classes(config.data), getattr(config.data, "image_size", 32))
+    check_budget(config, count_classes(config.data), find_image_size(config.data))
     teacher = config.regularization.distill_from
     allowed = f"must be a folder of a completed run: it has no {MODEL}"
     has_net = teacher is None or (Path(teacher) / MODEL).is_file()

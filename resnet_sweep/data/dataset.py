@@ -1,0 +1,64 @@
+"""What every data set is once it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch  # counting the classes of a data set must not pay for it
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set on the CPU.
+
+    Args:
+        train_images: uint8 [N, 3, S, S].
+        train_labels: int64 [N], each from 0 to len(class_names) - 1.
+        test_images: uint8 [M, 3, S, S].
+        test_labels: int64 [M].
+        class_names: in the order of the labels.
+        fingerprint: hex digest of all pixels, labels and class names.
+    """
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+def make_dataset(
+    train: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    test: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    class_names: Sequence[str],
+    fingerprint: str | None = None,
+) -> Dataset:
+    """Wrap (images [N, 3, S, S], labels [N]) of both parts; null: compute the fingerprint."""
+    import torch
+
+    names = tuple(class_names)
+    return Dataset(
+        train_images=torch.from_numpy(train[0]),
+        train_labels=torch.from_numpy(train[1]),
+        test_images=torch.from_numpy(test[0]),
+        test_labels=torch.from_numpy(test[1]),
+        class_names=names,
+        fingerprint=fingerprint or compute_fingerprint([*train, *test], names),
+    )
+
+
+def compute_fingerprint(arrays: Sequence[NDArray[np.generic]], class_names: Sequence[str]) -> str:
+    """Return a hex digest of arrays, in the machine's byte order, and class names."""
+    digest = hashlib.blake2b(repr(tuple(class_names)).encode(), digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.dtype.name}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
