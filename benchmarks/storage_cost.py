@@ -29,9 +29,9 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposal import DataShape, propose
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.ledger import Ledger
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.study import StudyProgress
 
 
 def core_space() -> tuple[SearchSpace, Composer]:
@@ -118,8 +118,8 @@ def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> st
     started = time.perf_counter()
     storage = open_storage(url, folder)
     study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
-    ledger, status = Ledger(study), Status(study, ["val_accuracy"], 100, 10.0)
-    ledger.refresh()
+    progress, status = StudyProgress(study), Status(study, ["val_accuracy"], 100, 10.0)
+    progress.refresh()
     load = time.perf_counter() - started
     asks: list[float] = []
     tells: list[float] = []
@@ -131,8 +131,8 @@ def _measure(folder: Path, space: SearchSpace, url: str | None, name: str) -> st
         times.append(time.perf_counter())
         study.tell(trial, 0.5)
         times.append(time.perf_counter())
-        ledger.refresh()
-        status.line(ledger)
+        progress.refresh()
+        status.line(progress)
         times.append(time.perf_counter())
         for kind, (a, b) in zip((asks, tells, lines), itertools.pairwise(times), strict=True):
             kind.append(1000 * (b - a))

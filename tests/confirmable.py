@@ -24,7 +24,7 @@ from resnet_sweep.search import sweeping
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers import planned
-from resnet_sweep.workers.endings import write_ending
+from resnet_sweep.workers.coordination import write_exit
 from resnet_sweep.workers.worker import work
 
 SWEEP = Path("outputs/sweeps/s")
@@ -97,7 +97,7 @@ class _HereLauncher:
         self._folder = folder
 
     def start(self, index: int) -> SimpleNamespace:
-        write_ending(self._folder, index, work(self._folder, index, run_trial))
+        write_exit(self._folder, index, work(self._folder, index, run_trial))
         nothing = {"stop": lambda: None, "kill": lambda: None, "last_words": str}
         return SimpleNamespace(is_running=lambda: False, has_begun=lambda: True, **nothing)
 

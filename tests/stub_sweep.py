@@ -29,7 +29,7 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.launching import LocalLauncher
+from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.supervisor import Limits, Supervisor

@@ -19,8 +19,8 @@ from resnet_sweep.config.compose import to_dict
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
 from resnet_sweep.search.proposal import DataShape
 from resnet_sweep.system.atomic import write_text
-from resnet_sweep.workers.endings import Ending, stop_is_requested, write_ending
-from resnet_sweep.workers.training_trial import RunTrial
+from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, write_exit
+from resnet_sweep.workers.trial import RunTrial
 from resnet_sweep.workers.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
@@ -111,7 +111,7 @@ def result_of(config: Config, status: str) -> TrialResult:
     )
 
 
-def work_here(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> Ending:
+def work_here(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> WorkerExit:
     """Be a worker in this process."""
     return work(folder, index, run_trial, prepare)
 
@@ -120,7 +120,7 @@ def main() -> None:
     logging.basicConfig()
     end_with_parent()
     folder, index = Path(sys.argv[1]), int(sys.argv[2])
-    write_ending(folder, index, work(folder, index, stub_run_trial, prepare))
+    write_exit(folder, index, work(folder, index, stub_run_trial, prepare))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
-from resnet_sweep.workers.rungs import rung_dir
+from resnet_sweep.workers.trial import rung_dir
 
 
 @contextmanager

@@ -14,46 +14,46 @@ from optuna.trial import FrozenTrial
 from stub_sweep import make_sweep, open_stub_study, read_trials
 
 from resnet_sweep.system.locks import FileLock
-from resnet_sweep.workers.book import Book
-from resnet_sweep.workers.endings import worker_lock
-from resnet_sweep.workers.ledger import Ledger
+from resnet_sweep.workers.claims import Claims
+from resnet_sweep.workers.coordination import worker_lock
+from resnet_sweep.workers.study import StudyProgress
 
 WORKERS = 4
 
 
 @pytest.fixture
-def _slow_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+def _slow_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the others pass between what a worker reads and what it writes then."""
-    read = Ledger.refresh
+    read = StudyProgress.refresh
 
-    def read_slowly(ledger: Ledger) -> list[FrozenTrial]:
-        finished = read(ledger)
+    def read_slowly(progress: StudyProgress) -> list[FrozenTrial]:
+        finished = read(progress)
         time.sleep(0.1)
         return finished
 
-    monkeypatch.setattr(Ledger, "refresh", read_slowly)
+    monkeypatch.setattr(StudyProgress, "refresh", read_slowly)
 
 
 def _at_once(
-    folder: Path, n_trials: int, act: Callable[[Book, threading.Barrier], int | None]
+    folder: Path, n_trials: int, act: Callable[[Claims, threading.Barrier], int | None]
 ) -> list[int | None]:
     """Return what each of some workers does at one moment."""
     together = threading.Barrier(WORKERS)
-    books = [Book(open_stub_study(folder), folder, n_trials, i) for i in range(WORKERS)]
+    all_claims = [Claims(open_stub_study(folder), folder, n_trials, i) for i in range(WORKERS)]
     worker_lock(folder, 0).parent.mkdir()
     with ExitStack() as alive, ThreadPoolExecutor(WORKERS) as pool:
         for index in range(WORKERS):
             alive.enter_context(FileLock(worker_lock(folder, index)))
-        return list(pool.map(lambda book: act(book, together), books))
+        return list(pool.map(lambda claims: act(claims, together), all_claims))
 
 
-@pytest.mark.usefixtures("_slow_ledger")
+@pytest.mark.usefixtures("_slow_progress")
 def test_workers_that_ask_at_once_claim_no_trial_too_many(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
 
-    def claim(book: Book, together: threading.Barrier) -> int | None:
+    def claim(claims: Claims, together: threading.Barrier) -> int | None:
         together.wait()
-        trial = book.claim()
+        trial = claims.claim()
         return None if trial is None else trial.number
 
     claimed = _at_once(tmp_path, 2, claim)
@@ -61,15 +61,15 @@ def test_workers_that_ask_at_once_claim_no_trial_too_many(tmp_path: Path) -> Non
     assert len(read_trials(tmp_path)) == 2
 
 
-@pytest.mark.usefixtures("_slow_ledger")
+@pytest.mark.usefixtures("_slow_progress")
 def test_of_workers_that_accept_one_configuration_at_once_one_trains_it(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=WORKERS)
 
-    def accept(book: Book, together: threading.Barrier) -> int | None:
-        trial = book.claim()
+    def accept(claims: Claims, together: threading.Barrier) -> int | None:
+        trial = claims.claim()
         assert trial is not None
         together.wait()
-        return book.accept(trial, {"signature": "the same", "seed": 0})
+        return claims.accept(trial, {"signature": "the same", "seed": 0})
 
     accepted = _at_once(tmp_path, WORKERS, accept)
     assert accepted.count(None) == 1

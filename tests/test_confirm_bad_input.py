@@ -23,8 +23,8 @@ from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.workers import planned
-from resnet_sweep.workers.launching import LocalLauncher
-from resnet_sweep.workers.running import hold_folder
+from resnet_sweep.workers.coordination import hold_folder
+from resnet_sweep.workers.launchers import LocalLauncher
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +212,9 @@ def test_a_run_that_diverges_is_told_and_counted(
     monkeypatch.setattr(
         planned, "choose_launcher", lambda at, jobs, *_: LocalLauncher(at, jobs, "sweep_stub")
     )
-    crew = planned.Crew(options, OmegaConf.create({}), None, "again")
+    workers = planned.WorkerPool(options, OmegaConf.create({}), None, "again")
     with stubs_importable():
-        runs = stages.run_stage(sweep, sweep / "confirm", "choose", choose_runs(plan), crew)
+        runs = stages.run_stage(sweep, sweep / "confirm", "choose", choose_runs(plan), workers)
     states = [(run.state, run.reason) for run in runs]
     completed = ("completed", None)
     assert states[1] == ("failed", "diverged") and states[4] == ("failed", "out_of_memory")

@@ -25,7 +25,7 @@ from resnet_sweep.comparison.screened import Screened, read_screened
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import read_config_values, read_result
 from resnet_sweep.search.judge import outcome_fields
-from resnet_sweep.workers.running import LOCK, hold_folder
+from resnet_sweep.workers.coordination import LOCK, hold_folder
 
 FACTORS = """\
 runs: 4

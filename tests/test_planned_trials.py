@@ -18,7 +18,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values
-from resnet_sweep.workers.ledger import PLANNED, to_record
+from resnet_sweep.workers.study import PLANNED, to_record
 from resnet_sweep.workers.worker import work
 
 

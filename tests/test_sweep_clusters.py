@@ -18,7 +18,7 @@ from processes import wait_for
 from test_sweep import FOLDER, TINY_SWEEP
 
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
-from resnet_sweep.workers.endings import worker_lock
+from resnet_sweep.workers.coordination import worker_lock
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 

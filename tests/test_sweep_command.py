@@ -25,8 +25,8 @@ from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.step_timing import DataFacts
 from resnet_sweep.search.sweeping import Sweeping
 from resnet_sweep.train import main
-from resnet_sweep.workers.endings import Ending
-from resnet_sweep.workers.ledger import EXTENDED_FROM
+from resnet_sweep.workers.coordination import WorkerExit
+from resnet_sweep.workers.study import EXTENDED_FROM
 from resnet_sweep.workers.worker import work
 
 SWEEP = [
@@ -48,7 +48,7 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _work(folder: Path) -> Ending:
+def _work(folder: Path) -> WorkerExit:
     return work(folder, 0, stub_run_trial, prepare)
 
 

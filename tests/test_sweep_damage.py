@@ -18,7 +18,7 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.search.sweeping import Sweeping
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.train import main
-from resnet_sweep.workers.journal import JOURNAL
+from resnet_sweep.workers.storage import JOURNAL
 from resnet_sweep.workers.worker import work
 
 FOLDER = Path("outputs/sweeps/s")

@@ -13,7 +13,7 @@ from sweep_stub import work_here
 
 from resnet_sweep.records.run_folder import read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.workers.ledger import state_of, to_record
+from resnet_sweep.workers.study import state_of, to_record
 
 
 @pytest.fixture(autouse=True)

@@ -32,9 +32,9 @@ from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.training.loop import PrunedTrial
 from resnet_sweep.training.loop import run as trial
 from resnet_sweep.workers import worker
-from resnet_sweep.workers.endings import Ending
-from resnet_sweep.workers.ledger import to_record
-from resnet_sweep.workers.training_trial import RunTrial
+from resnet_sweep.workers.coordination import WorkerExit
+from resnet_sweep.workers.study import to_record
+from resnet_sweep.workers.trial import RunTrial
 from resnet_sweep.workers.worker import work
 
 OnEpoch = Callable[[EpochMetrics], None]
@@ -45,7 +45,7 @@ def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _work(folder: Path, run_trial: RunTrial) -> Ending:
+def _work(folder: Path, run_trial: RunTrial) -> WorkerExit:
     return work(folder, 0, run_trial, prepare)
 
 

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.system.locks import held_if_free
-from resnet_sweep.workers.journal import JournalFile
+from resnet_sweep.workers.storage import JournalFile
 
 
 def _study(path: Path) -> optuna.Study:

@@ -26,10 +26,10 @@ from resnet_sweep.search.schema import OBJECTIVES, PRUNERS, SweeperConfig
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_check import check_space
 from resnet_sweep.search.sweeping import Sweeping
-from resnet_sweep.workers import launching
-from resnet_sweep.workers.launching import LocalLauncher
-from resnet_sweep.workers.ledger import REJECTED, Ledger
+from resnet_sweep.workers import launchers
+from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.study import REJECTED, StudyProgress
 
 
 def test_the_default_first_trial_is_the_origin() -> None:
@@ -58,7 +58,7 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     seen: list[str] = []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setattr(
-        launching,
+        launchers,
         "LocalWorker",
         lambda command, environment, log: seen.append(environment["CUDA_VISIBLE_DEVICES"]),
     )
@@ -90,13 +90,13 @@ def test_help_names_every_option_of_a_sweep() -> None:
 
 def test_rejections_are_explained_at_the_end() -> None:
     study, output = optuna.create_study(direction="maximize"), StringIO()
-    ledger = Ledger(study)
+    progress = StudyProgress(study)
     for reason in ("over_budget", "unbuildable", "over_budget", "duplicate"):
         trial = study.ask()
         trial.set_user_attr(REJECTED, {"reason": reason, "num_params": 6_000_000})
         study.tell(trial, state=TrialState.FAIL)
-    ledger.refresh()
+    progress.refresh()
     status = Status(study, ["val_accuracy"], 10, 1.0, Console(file=output, width=1000))
-    status.explain_rejections(ledger)
+    status.explain_rejections(progress)
     assert "rejected: 3 proposals cost no training and no trial" in output.getvalue()
     assert "2 over model.max_params, 1 that cannot be built" in output.getvalue()

@@ -30,19 +30,19 @@ from resnet_sweep.search.extension import extend_from
 from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.search.searching import build_pruner
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers import book
+from resnet_sweep.workers import claims
 from resnet_sweep.workers import status as status_module
-from resnet_sweep.workers.endings import Ending
-from resnet_sweep.workers.ledger import (
+from resnet_sweep.workers.coordination import WorkerExit
+from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.study import (
     EXTENDED_FROM,
     OUTCOME,
     REPEAT_OF,
     SEED,
     WORKER,
-    Ledger,
+    StudyProgress,
     state_of,
 )
-from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
 from resnet_sweep.workers.worker import work
 
@@ -54,7 +54,7 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _work(folder: Path) -> Ending:
+def _work(folder: Path) -> WorkerExit:
     return work(folder, 0, stub_run_trial, prepare)
 
 
@@ -118,7 +118,7 @@ def test_a_repeat_is_taken_over_as_a_trial_of_its_own() -> None:
 def test_a_space_without_anything_new_ends_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(book, "MOST_DUPLICATES", 15)
+    monkeypatch.setattr(claims, "MOST_DUPLICATES", 15)
     make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2)", n_trials=5, max_rejections=50)
     assert _work(tmp_path).kind == "done"
     states = Counter(state_of(trial) for trial in read_trials(tmp_path))
@@ -140,7 +140,7 @@ def test_only_a_trial_that_is_still_its_own_is_charged_to_a_dead_worker(
     supervisor, _ = make_supervisor(tmp_path)
     trial = supervisor.study.ask()
     trial.set_user_attr(WORKER, 0)
-    supervisor.ledger.refresh()
+    supervisor.progress.refresh()
     if taken_by is None:
         supervisor.study.tell(trial, 0.5)
     else:
@@ -159,12 +159,12 @@ def test_status_lines_come_with_changes_or_once_a_minute(
     study, output, now = open_stub_study(tmp_path), StringIO(), 0.0
     monkeypatch.setattr(status_module.time, "monotonic", lambda: now)
     status = Status(study, ["val_accuracy"], 9, 10.0, Console(file=output, width=500))
-    ledger = Ledger(study)
+    progress = StudyProgress(study)
     for second in range(201):
         now = float(second)
         if second in (15, 18):
             study.add_trial(optuna.trial.create_trial(value=0.5))
-        status.update(ledger, ledger.refresh())
+        status.update(progress, progress.refresh())
     lines = [line for line in output.getvalue().splitlines() if line.startswith("trained")]
     assert [line.split(",")[0] for line in lines] == [
         f"trained {count} of 9" for count in (0, 2, 2, 2, 2)

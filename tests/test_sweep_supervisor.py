@@ -29,12 +29,12 @@ from sweep_stub import TRAININGS, hold_from, release
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 from resnet_sweep.system.locks import FileLock
-from resnet_sweep.workers import launching
+from resnet_sweep.workers import launchers
 from resnet_sweep.workers import supervisor as supervisor_module
-from resnet_sweep.workers.endings import worker_lock
-from resnet_sweep.workers.journal import JOURNAL
-from resnet_sweep.workers.launching import GONE_SECONDS, SUBMITTED, LaunchedWorker
-from resnet_sweep.workers.ledger import Ledger
+from resnet_sweep.workers.coordination import worker_lock
+from resnet_sweep.workers.launchers import GONE_SECONDS, SUBMITTED, LaunchedWorker
+from resnet_sweep.workers.storage import JOURNAL
+from resnet_sweep.workers.study import StudyProgress
 from resnet_sweep.workers.supervisor import TooManyFailures
 
 
@@ -136,21 +136,21 @@ def test_failures_are_shown_and_bounded(tmp_path: Path) -> None:
     with stubs_importable(), pytest.raises(TooManyFailures, match="2 of 20"):
         supervisor.run(2)
     assert "trial 1 failed: diverged: scripted diverged" in output.getvalue()
-    ledger = Ledger(supervisor.study)
-    ledger.refresh()
-    assert ledger.trained < 20
+    progress = StudyProgress(supervisor.study)
+    progress.refresh()
+    assert progress.trained < 20
 
 
 def test_the_deadline_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sweep(tmp_path, n_trials=1000)
     hold_from(tmp_path, 3)
     supervisor, _output = make_supervisor(tmp_path, deadline=6.0)
-    clock = SimpleNamespace(monotonic=lambda: 2.1 * supervisor.ledger.trained, sleep=time.sleep)
+    clock = SimpleNamespace(monotonic=lambda: 2.1 * supervisor.progress.trained, sleep=time.sleep)
     monkeypatch.setattr(supervisor_module, "time", clock)
     with stubs_importable():
         supervisor.run(2)
     assert supervisor.timed_out
-    assert 3 <= supervisor.ledger.trained <= 5
+    assert 3 <= supervisor.progress.trained <= 5
 
 
 class _Job:
@@ -165,7 +165,7 @@ def test_a_launched_worker_is_gone_when_its_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(launching, "time", clock)
+    monkeypatch.setattr(launchers, "time", clock)
     path = worker_lock(tmp_path, 0)
     worker = LaunchedWorker(_Job(), 0, path, tmp_path)
 

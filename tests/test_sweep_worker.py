@@ -20,9 +20,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.workers.endings import request_stop, withdraw_stop
-from resnet_sweep.workers.ledger import OUTCOME, Ledger, to_record
-from resnet_sweep.workers.training_trial import RunTrial
+from resnet_sweep.workers.coordination import request_stop, withdraw_stop
+from resnet_sweep.workers.study import OUTCOME, StudyProgress, to_record
+from resnet_sweep.workers.trial import RunTrial
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -66,7 +66,7 @@ def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     first = to_record(read_trials(tmp_path)[0])
     assert (first.state, first.reason) == ("failed", status)
     assert first.error == f"some {status}"
-    assert Ledger(open_stub_study(tmp_path)).refresh()[2].state == TrialState.COMPLETE
+    assert StudyProgress(open_stub_study(tmp_path)).refresh()[2].state == TrialState.COMPLETE
 
 
 def test_out_of_memory_is_tried_once_more_with_an_empty_cache(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_sweep.workers.gpus import default_n_jobs, describe_workers, visible_gpus
+from resnet_sweep.workers.launchers import default_n_jobs, describe_workers, visible_gpus
 
 LISTING = "#!/bin/sh\necho 'GPU 0: NVIDIA H200'\necho 'GPU 1: NVIDIA H200'\n"
 

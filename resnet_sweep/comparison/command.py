@@ -20,8 +20,8 @@ from resnet_sweep.config.options import act_with_launcher
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.system.cli import one_line_errors
 from resnet_sweep.system.console import command
-from resnet_sweep.workers.planned import Crew, PlannedRun, check_runs, train_planned
-from resnet_sweep.workers.running import hold_or_refuse
+from resnet_sweep.workers.coordination import hold_or_refuse
+from resnet_sweep.workers.planned import PlannedRun, WorkerPool, check_runs, train_planned
 
 WITH_A_VALUE = ("--cfg", "-c", "--package", "-p")  # Hydra's own, in two words
 STUDY = "study"  # in the folder of a command; holds its runs
@@ -75,10 +75,10 @@ class Sitting:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_runs(runs, self.config)
-        crew = Crew(self.options, self.config, self.context, self.command)
+        workers = WorkerPool(self.options, self.config, self.context, self.command)
         title = f"{self.name}: {folder}"
         with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
-            return train_planned(folder / STUDY, conf_dir(), objective, runs, crew, title)
+            return train_planned(folder / STUDY, conf_dir(), objective, runs, workers, title)
 
 
 def run_command(

@@ -20,7 +20,7 @@ from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.reporting.terminal import Leaderboard
 from resnet_sweep.system.console import say
-from resnet_sweep.workers.running import hold_or_refuse
+from resnet_sweep.workers.coordination import hold_or_refuse
 
 STEM = "follow_up"
 

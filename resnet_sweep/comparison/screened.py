@@ -9,8 +9,8 @@ from typing import Any, Optional
 
 from resnet_sweep.comparison.command import STUDY
 from resnet_sweep.comparison.recipes import Factor, Screening
-from resnet_sweep.config.crew import MOST_SEEDS
 from resnet_sweep.config.errors import ConfigError, one_line, why
+from resnet_sweep.config.workers import MOST_SEEDS
 from resnet_sweep.records.checking import check_plain, check_record
 
 FIELD = "screening"

@@ -6,15 +6,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
 from resnet_sweep.config.errors import require, require_int
+from resnet_sweep.config.workers import MOST_SEEDS, WorkersConfig
 
 DEFAULT_NAME = "confirm"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # as it stands on a command line, too
 
 
 @dataclass
-class ConfirmConfig(CrewConfig):
+class ConfirmConfig(WorkersConfig):
     """A confirmation, beside its workers.
 
     Args:

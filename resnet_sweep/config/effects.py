@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from resnet_sweep.config.crew import MOST_SEEDS, CrewConfig
 from resnet_sweep.config.errors import require, require_int
+from resnet_sweep.config.workers import MOST_SEEDS, WorkersConfig
 
 
 @dataclass
-class EffectsConfig(CrewConfig):
+class EffectsConfig(WorkersConfig):
     """What all of them ask for, beside the workers.
 
     Args:

@@ -11,7 +11,7 @@ MOST_SEEDS = 1000
 
 
 @dataclass
-class CrewConfig:
+class WorkersConfig:
     """The workers.
 
     Args:

@@ -32,8 +32,8 @@ from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_
 from resnet_sweep.records.sweep_folder import is_sweep
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.system.console import command, duration, say
-from resnet_sweep.workers.planned import Crew
-from resnet_sweep.workers.running import hold_or_refuse
+from resnet_sweep.workers.coordination import hold_or_refuse
+from resnet_sweep.workers.planned import WorkerPool
 
 
 class Confirming:
@@ -49,7 +49,7 @@ class Confirming:
         self.sweep = Path(options.sweep)
         self.folder = self.sweep / options.name
         go_on = command("confirm", *sys.argv[1:])
-        self.crew = Crew(options, config, context, go_on)
+        self.workers = WorkerPool(options, config, context, go_on)
 
     def run(self) -> None:
         """Plan, train what is not trained yet, and report."""
@@ -106,7 +106,7 @@ class Confirming:
         tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
         _, command = write_best(self.sweep, tested[0].config, title, self.options.name)
-        runs += run_stage(self.sweep, self.folder, "test", tested, self.crew)
+        runs += run_stage(self.sweep, self.folder, "test", tested, self.workers)
         promises = findings.over_promises(plan, runs)
         found = findings.Findings(
             plan,
@@ -120,7 +120,7 @@ class Confirming:
 
     def _stage(self, stage: str, plan: Plan) -> list[ConfirmationRun]:
         planned = choose_runs(plan) if stage == "choose" else over_promise_runs(plan)
-        return run_stage(self.sweep, self.folder, stage, planned, self.crew)
+        return run_stage(self.sweep, self.folder, stage, planned, self.workers)
 
 
 def _announcement(plan: Plan) -> str:

@@ -21,7 +21,7 @@ from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.judge import judge
 from resnet_sweep.search.settings import CONF, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
-from resnet_sweep.workers.rungs import compressed
+from resnet_sweep.workers.trial import compressed
 
 # Where and how a run is carried out: the baseline's are those of the sweep.
 EXECUTION = (

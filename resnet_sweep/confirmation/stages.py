@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_sweep.records.confirmation import ConfirmationRun
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import CONF
-from resnet_sweep.workers.planned import Crew, PlannedRun, train_planned
+from resnet_sweep.workers.planned import PlannedRun, WorkerPool, train_planned
 
 OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
 TITLES = {
@@ -19,7 +19,7 @@ TITLES = {
 
 
 def run_stage(
-    sweep: Path, folder: Path, stage: str, runs: list[PlannedRun], crew: Crew
+    sweep: Path, folder: Path, stage: str, runs: list[PlannedRun], workers: WorkerPool
 ) -> list[ConfirmationRun]:
     """Train what is not trained yet and return how each run ended.
 
@@ -32,7 +32,7 @@ def run_stage(
         SystemExit: it was interrupted.
     """
     title = f"{TITLES[stage]} ({stage})"
-    ended = train_planned(folder / stage, sweep / CONF, OBJECTIVES[stage], runs, crew, title)
+    ended = train_planned(folder / stage, sweep / CONF, OBJECTIVES[stage], runs, workers, title)
     return [
         ConfirmationRun(**asdict(run) | {"stage": stage, "run_dir": f"{stage}/{RUNS}/{number}"})
         for number, run in enumerate(ended)

@@ -19,7 +19,7 @@ from resnet_sweep.search.schema import SweeperConfig
 from resnet_sweep.search.searching import build_sampler
 from resnet_sweep.search.space import EPOCHS, SearchSpace
 from resnet_sweep.search.space_check import check_space
-from resnet_sweep.workers.gpus import visible_gpus
+from resnet_sweep.workers.launchers import visible_gpus
 from resnet_sweep.workers.storage import connect
 from resnet_sweep.workers.worker import load_function
 

@@ -20,9 +20,9 @@ from resnet_sweep.search.rejudging import judged_anew
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
-from resnet_sweep.workers.ledger import EXTENDED_FROM, REPEAT_OF, state_of
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.study import EXTENDED_FROM, REPEAT_OF, state_of
 
 EXTEND_FROM = "hydra.sweeper.extend_from"
 

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.records.run_folder import RecordError, read_metrics, read_result
 from resnet_sweep.search.objectives import epoch_value, objective_values
-from resnet_sweep.workers.ledger import OUTCOME
-from resnet_sweep.workers.rungs import rung_dir
+from resnet_sweep.workers.study import OUTCOME
+from resnet_sweep.workers.trial import rung_dir
 
 
 def judged_anew(

@@ -15,7 +15,7 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.system.console import command
-from resnet_sweep.workers.ledger import ACCEPTED, EXTENDED_FROM
+from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM
 
 # Fields that a sweep switches off for its trials and a single run wants.
 QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")

@@ -53,12 +53,17 @@ from resnet_sweep.search.settings import (
 )
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.system.console import command, say
-from resnet_sweep.workers.gpus import default_n_jobs, describe_workers, visible_gpus
-from resnet_sweep.workers.launching import choose_launcher, is_local
-from resnet_sweep.workers.running import hold_or_refuse, supervise
+from resnet_sweep.workers.coordination import hold_or_refuse
+from resnet_sweep.workers.launchers import (
+    choose_launcher,
+    default_n_jobs,
+    describe_workers,
+    is_local,
+    visible_gpus,
+)
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import open_own_study, prepare_study
-from resnet_sweep.workers.supervisor import Limits, Supervisor, TooManyFailures
+from resnet_sweep.workers.supervisor import Limits, Supervisor, TooManyFailures, supervise
 
 STUDY_NAME = "hydra.sweeper.study_name"
 
@@ -248,11 +253,11 @@ class Sweeping:
 
     def _report(self, study: optuna.Study, supervisor: Supervisor) -> None:
         """Write the results and say how to train the best again; nothing where none has ended."""
-        supervisor.ledger.refresh()
-        if not supervisor.ledger.counts:
+        supervisor.progress.refresh()
+        if not supervisor.progress.counts:
             return
-        say(supervisor.status.line(supervisor.ledger))
-        supervisor.status.explain_rejections(supervisor.ledger)
+        say(supervisor.status.line(supervisor.progress))
+        supervisor.status.explain_rejections(supervisor.progress)
         best = best_trials(study)
         if not best:
             say("no trial has completed: there are no results")

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from resnet_sweep.search.searching import is_exhausted
 from resnet_sweep.system.locks import FileLock, held_if_free
-from resnet_sweep.workers.endings import worker_lock
-from resnet_sweep.workers.ledger import (
+from resnet_sweep.workers.coordination import worker_lock
+from resnet_sweep.workers.study import (
     ACCEPTED,
     EXTENDED_FROM,
     OUTCOME,
@@ -27,31 +27,13 @@ from resnet_sweep.workers.ledger import (
     REPEAT_OF,
     SEED,
     WORKER,
-    Ledger,
+    Outcome,
+    StudyProgress,
 )
 from resnet_sweep.workers.telling import tell_rejection
 
 CLAIMS = "claims.lock"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a training.
-
-    Args:
-        state: completed, pruned or failed.
-        values: of the objectives, of a completed one.
-        reason, error: as in records.sweep_folder.
-        train_seconds: of all its trainings, those of its rungs included.
-    """
-
-    state: str
-    values: Optional[list[float]] = None
-    reason: Optional[str] = None
-    error: Optional[str] = None
-    epochs: Optional[int] = None
-    train_seconds: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ def _unstopped() -> Iterator[None]:
             raise
 
 
-class Book:
+class Claims:
     """One worker's access to the study.
 
     Args:
@@ -87,7 +69,7 @@ class Book:
 
     def __init__(self, study: optuna.Study, folder: Path, n_trials: int, worker: int) -> None:
         self.study = study
-        self.ledger = Ledger(study)
+        self.progress = StudyProgress(study)
         self._folder = folder
         self._n_trials = n_trials
         self._worker = worker
@@ -101,14 +83,14 @@ class Book:
         None once n_trials are trained or in other workers' hands, or nothing new can be drawn.
         """
         with self._lock:
-            self.ledger.refresh()
+            self.progress.refresh()
             broken_off = self._find_own()
             if broken_off is None and self._is_new:
                 broken_off = self._find_orphan()
             self._is_new = broken_off is not None
             if broken_off is not None:
                 return self._take(broken_off)
-            if self.ledger.trained + len(self.ledger.running) < self._n_trials:
+            if self.progress.trained + len(self.progress.running) < self._n_trials:
                 return self._next()
             orphan = self._find_orphan()
             return None if orphan is None else self._take(orphan)
@@ -123,14 +105,14 @@ class Book:
             the number of the trial that it repeats, or None.
         """
         with self._lock:
-            self.ledger.refresh()
-            earlier = self.ledger.signatures.get(verdict["signature"], trial.number)
+            self.progress.refresh()
+            earlier = self.progress.signatures.get(verdict["signature"], trial.number)
             if earlier != trial.number:
                 self.duplicates += 1
                 return earlier
             self.duplicates = 0
             trial.set_user_attr(ACCEPTED, verdict)
-            self.ledger.refresh()
+            self.progress.refresh()
             return None
 
     def reject(self, trial: Trial, rejection: Rejection, excess: float | None, nth: int) -> None:
@@ -154,7 +136,7 @@ class Book:
     def finish_abandoned(self, number: int, outcome: Outcome) -> None:
         """End a trial of this worker, which has died, unless it is over or in other hands."""
         with self._lock:
-            self.ledger.refresh()
+            self.progress.refresh()
             own = self._find_own()
             if own is not None and own.number == number:
                 self.finish(Trial(self.study, own._trial_id), outcome)
@@ -176,7 +158,7 @@ class Book:
 
     def enqueue_repeats(self, trial: Trial, seeds: list[int]) -> None:
         """Let the first configuration be trained again with other seeds, once in a study."""
-        if trial.number != self.ledger.first:
+        if trial.number != self.progress.first:
             return
         with self._lock:
             trials = self.study.get_trials(deepcopy=False)
@@ -188,7 +170,7 @@ class Book:
 
     def _next(self) -> Trial | None:
         storage = self.study._storage
-        for waiting in self.ledger.waiting:
+        for waiting in self.progress.waiting:
             if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                 return self._take(waiting)
         if self.duplicates >= MOST_DUPLICATES or is_exhausted(self.study):
@@ -214,12 +196,12 @@ class Book:
         return Trial(self.study, frozen._trial_id)
 
     def _find_own(self) -> FrozenTrial | None:
-        running = self.ledger.running
+        running = self.progress.running
         return next((t for t in running if t.user_attrs.get(WORKER) == self._worker), None)
 
     def _find_orphan(self) -> FrozenTrial | None:
         """Return a running trial whose worker is gone: the kernel has freed its lock."""
-        for trial in self.ledger.running:
+        for trial in self.progress.running:
             worker = trial.user_attrs.get(WORKER)
             if worker is None:
                 return trial  # killed between two writes

@@ -1,19 +1,27 @@
-"""What sweep and workers leave for each other in the sweep folder, whatever lies between them."""
+"""The files in a sweep folder by which a sweep, its workers and other commands know of each other.
+
+They need nothing but the folder, whatever launcher lies between the processes.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.locks import FileLock, this_process
 
+LOCK = "sweep.lock"
 STOP = "stop"
 WORKERS = "workers"
 
 
 @dataclass(frozen=True)
-class Ending:
+class WorkerExit:
     """Why a worker ended.
 
     Args:
@@ -25,29 +33,33 @@ class Ending:
     message: str = ""
 
 
-def write_ending(folder: Path, index: int, ending: Ending) -> None:
-    write_text(_path(folder, index), json.dumps(asdict(ending)))
+def write_exit(folder: Path, index: int, worker_exit: WorkerExit) -> None:
+    write_text(_exit_file(folder, index), json.dumps(asdict(worker_exit)))
 
 
-def take_ending(folder: Path, index: int) -> Ending | None:
-    """Return and remove a worker's last word; None where it was killed."""
-    path = _path(folder, index)
+def take_exit(folder: Path, index: int) -> WorkerExit | None:
+    """Return and remove what a worker left at its end; None where it was killed."""
+    path = _exit_file(folder, index)
     try:
-        ending = Ending(**json.loads(path.read_bytes()))
+        worker_exit = WorkerExit(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
     path.unlink()
-    return ending
+    return worker_exit
 
 
-def folder_ending(folder: Path) -> Ending | None:
+def _exit_file(folder: Path, index: int) -> Path:
+    return folder / WORKERS / f"{index}.end.json"
+
+
+def exit_if_unwritable(folder: Path) -> WorkerExit | None:
     """Return why nobody can write there, as after a kill for which the worker is not to blame."""
     probe = folder / WORKERS / "probe"
     try:
         write_text(probe, "x" * 4096)
         probe.unlink()
     except OSError as error:
-        return Ending("broken_folder", f"{folder}: {error.strerror}")
+        return WorkerExit("broken_folder", f"{folder}: {error.strerror}")
     return None
 
 
@@ -73,5 +85,50 @@ def stop_is_requested(folder: Path) -> bool:
     return (folder / STOP).exists()
 
 
-def _path(folder: Path, index: int) -> Path:
-    return folder / WORKERS / f"{index}.end.json"
+class FolderInUse(Exception):
+    """Another process works in the sweep folder; the message says which."""
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold a sweep folder against every other command that trains in it.
+
+    Raises:
+        FolderInUse: another one does.
+        OSError: the folder cannot be written.
+    """
+    lock = FileLock(folder / LOCK)
+    if not lock.try_acquire():
+        raise FolderInUse(lock.path.read_text())
+    try:
+        lock.write(this_process())
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_or_refuse(
+    folder: Path, field: str, in_use: Callable[[str], ConfigError]
+) -> Iterator[None]:
+    """Hold a sweep folder, and tell the user what stands against that, or against its files.
+
+    Args:
+        field: that names the folder.
+        in_use: what to say of the process that holds it.
+
+    Raises:
+        UserError: it is in use, or something in it cannot be written or read.
+    """
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold_folder(folder))
+        except FolderInUse as holder:
+            raise in_use(str(holder)) from holder
+        except OSError as error:
+            raise ConfigError(field, folder, str(error)) from error
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{folder}: {error}") from error

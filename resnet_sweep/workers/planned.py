@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
-from resnet_sweep.config.crew import CrewConfig
 from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
@@ -34,13 +34,10 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.gpus import default_n_jobs
-from resnet_sweep.workers.launching import choose_launcher, is_local
-from resnet_sweep.workers.ledger import PLANNED, to_record
-from resnet_sweep.workers.running import supervise
+from resnet_sweep.workers.launchers import choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import open_own_study
-from resnet_sweep.workers.supervisor import Limits, Supervisor
+from resnet_sweep.workers.study import PLANNED, open_own_study, to_record
+from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 
@@ -54,14 +51,14 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerPool:
     """Who trains: the launcher that the command line chose, and how many workers.
 
     Args:
         go_on: the command that continues after an interruption.
     """
 
-    options: CrewConfig
+    options: WorkersConfig
     config: DictConfig
     context: HydraContext
     go_on: str
@@ -78,7 +75,12 @@ def quiet(config: Config) -> Config:
 
 
 def train_planned(
-    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew, title: str
+    place: Path,
+    conf: Path,
+    objective: str,
+    runs: Sequence[PlannedRun],
+    workers: WorkerPool,
+    title: str,
 ) -> list[EndedRun]:
     """Train what is not trained yet and return how each run ended.
 
@@ -93,14 +95,14 @@ def train_planned(
         UserError: no worker can go on, or the folder holds other runs.
         SystemExit: it was interrupted.
     """
-    study = prepare_planned(place, conf, objective, runs, crew)
-    seconds, names = crew.options.status_seconds, _names(runs)
+    study = prepare_planned(place, conf, objective, runs, workers)
+    seconds, names = workers.options.status_seconds, _names(runs)
     status = Status(study, [objective], len(runs), seconds, names=names)
     status.say(f"{title}: {len(runs)} runs")
-    launcher = choose_launcher(place, crew.num_workers, crew.config, crew.context)
+    launcher = choose_launcher(place, workers.num_workers, workers.config, workers.context)
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
-    supervise(supervisor, crew.num_workers, crew.go_on)
+    supervise(supervisor, workers.num_workers, workers.go_on)
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
 
 
@@ -119,7 +121,7 @@ def _names(runs: Sequence[PlannedRun]) -> list[str]:
 
 
 def prepare_planned(
-    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], crew: Crew
+    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], workers: WorkerPool
 ) -> optuna.Study:
     """Write what the workers read and return the study, with every run in it."""
     place.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def prepare_planned(
     for run, trial in zip(runs, present, strict=False):
         _refuse_another(place, run, trial)
     freeze_conf(place, conf)
-    write_settings(place, _settings(place.name, objective, runs, crew))
+    write_settings(place, _settings(place.name, objective, runs, workers))
     for run in runs[len(present) :]:
         study.enqueue_trial({}, user_attrs={PLANNED: to_dict(run.config)})
     return study
@@ -178,7 +180,9 @@ def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
         )
 
 
-def _settings(name: str, objective: str, runs: Sequence[PlannedRun], crew: Crew) -> SweepSettings:
+def _settings(
+    name: str, objective: str, runs: Sequence[PlannedRun], workers: WorkerPool
+) -> SweepSettings:
     return SweepSettings(
         study_name=name,
         storage=None,
@@ -192,8 +196,8 @@ def _settings(name: str, objective: str, runs: Sequence[PlannedRun], crew: Crew)
         n_trials=len(runs),
         noise_repeats=0,
         max_rejections=1,
-        trial_timeout_seconds=crew.options.trial_timeout_seconds,
-        workers=crew.num_workers,
+        trial_timeout_seconds=workers.options.trial_timeout_seconds,
+        workers=workers.num_workers,
         last_start=None,
     )
 

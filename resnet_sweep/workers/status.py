@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from resnet_sweep.system.console import duration, say
-from resnet_sweep.workers.ledger import OUTCOME, Ledger, state_of
+from resnet_sweep.workers.study import OUTCOME, StudyProgress, state_of
 
 MINUTE = 60.0
 MOST_LINES = 3
@@ -71,78 +71,78 @@ class Status:
         else:
             say(text, self._console.file)
 
-    def update(self, ledger: Ledger, finished: list[FrozenTrial]) -> None:
+    def update(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
         """Tell of trials that have finished and refresh the table."""
         first = self._trained_before is None
         if first:
-            self._trained_before = ledger.trained
+            self._trained_before = progress.trained
         for trial in finished:
             self._note_best(trial)
             if not first:
                 self._tell(trial)
         if self._console.is_terminal:
-            self._live.update(self._table(ledger))
+            self._live.update(self._table(progress))
         else:
-            self._say_line(ledger)
+            self._say_line(progress)
 
-    def line(self, ledger: Ledger) -> str:
+    def line(self, progress: StudyProgress) -> str:
         """Return the whole table as one line."""
-        return ", ".join(f"{name} {value}" for name, value in self._rows(ledger))
+        return ", ".join(f"{name} {value}" for name, value in self._rows(progress))
 
-    def explain_rejections(self, ledger: Ledger) -> None:
+    def explain_rejections(self, progress: StudyProgress) -> None:
         """Say what was turned away and how to have less of it, if there was any."""
-        total = ledger.rejections.total()
+        total = progress.rejections.total()
         if total == 0:
             return
-        parts = [f"{n} {REJECTIONS[reason]}" for reason, n in ledger.rejections.most_common()]
+        parts = [f"{n} {REJECTIONS[reason]}" for reason, n in progress.rejections.most_common()]
         self.say(
             f"rejected: {total} proposals cost no training and no trial: {', '.join(parts)}. "
             f"{NARROWER}"
         )
 
-    def _say_line(self, ledger: Ledger) -> None:
+    def _say_line(self, progress: StudyProgress) -> None:
         since = time.monotonic() - self._shown
         if since < self._every:
             return
-        rows = self._rows(ledger)[:-1]  # the time left changes always
+        rows = self._rows(progress)[:-1]  # the time left changes always
         if rows != self._shown_rows or since >= MINUTE:
-            self.say(self.line(ledger))
+            self.say(self.line(progress))
             self._shown, self._shown_rows = time.monotonic(), rows
 
-    def _rows(self, ledger: Ledger) -> list[tuple[str, str]]:
-        counts = ledger.counts
+    def _rows(self, progress: StudyProgress) -> list[tuple[str, str]]:
+        counts = progress.counts
         if self._names is not None:
             return [
-                ("trained", f"{ledger.trained} of {self._n_trials}"),
-                ("running", str(len(ledger.running))),
+                ("trained", f"{progress.trained} of {self._n_trials}"),
+                ("running", str(len(progress.running))),
                 ("failed", str(counts["failed"])),
-                ("left", self._time_left(ledger)),
+                ("left", self._time_left(progress)),
             ]
-        share = f"{ledger.rejection_rate:.0%} of the proposals, before training"
+        share = f"{progress.rejection_rate:.0%} of the proposals, before training"
         rejected = f"{counts['rejected']} ({share})"
         return [
-            ("trained", f"{ledger.trained} of {self._n_trials}"),
-            ("running", str(len(ledger.running))),
+            ("trained", f"{progress.trained} of {self._n_trials}"),
+            ("running", str(len(progress.running))),
             ("pruned", str(counts["pruned"])),
             ("failed", str(counts["failed"])),
             ("rejected", rejected),
             ("duplicates", str(counts["duplicate"])),
             ("best", self._best()),
-            ("left", self._time_left(ledger)),
+            ("left", self._time_left(progress)),
         ]
 
-    def _table(self, ledger: Ledger) -> Table:
+    def _table(self, progress: StudyProgress) -> Table:
         table = Table(show_header=False, box=None, pad_edge=False)
-        for name, value in self._rows(ledger):
+        for name, value in self._rows(progress):
             table.add_row(name, value)
         return table
 
-    def _time_left(self, ledger: Ledger) -> str:
-        done = ledger.trained - (self._trained_before or 0)
+    def _time_left(self, progress: StudyProgress) -> str:
+        done = progress.trained - (self._trained_before or 0)
         if done == 0:
             return "unknown"
         elapsed = time.monotonic() - self._started
-        return duration(elapsed / done * max(0, self._n_trials - ledger.trained))
+        return duration(elapsed / done * max(0, self._n_trials - progress.trained))
 
     def _name(self, trial: FrozenTrial) -> str:
         return f"trial {trial.number}" if self._names is None else self._names[trial.number]

@@ -5,27 +5,32 @@ python -m resnet_sweep.workers.storage outputs/sweeps/night   # what optuna-dash
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
 
 from resnet_sweep.config.errors import ConfigError, UserError, one_line, why
 from resnet_sweep.search.settings import read_settings
-from resnet_sweep.workers.journal import JOURNAL, JournalFile
+from resnet_sweep.system.locks import FileLock
 
+JOURNAL = "journal.log"
 PATIENCE_SECONDS = 600.0
 PAUSE_SECONDS = 2.0
 KEY = "hydra.sweeper.storage"
 CONNECT_SECONDS = 10
+_BLOCK = 65536  # bytes, in which a journal is searched for its last line
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +183,97 @@ def _operation(name: str) -> Callable[..., Any]:
 _operations = {name: _operation(name) for name in BaseStorage.__abstractmethods__}
 # Optuna asks for a BaseStorage, whose operations all delegate alike.
 PatientStorage: Any = type("PatientStorage", (Patience, BaseStorage), _operations)
+
+
+class JournalFile(BaseJournalBackend):
+    """One JSON object a line, appended under a lock that a killed writer cannot leave behind.
+
+    Optuna's own file backend appends behind a line that a kill cut off, after which the file
+    can never be read again; here the part is cut away first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        self._offsets = {0: 0}  # of the lines that were asked for, by number
+        with self._lock, open(path, "ab") as file:
+            _cut_torn_line(file, path)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the whole lines from `log_number_from` on.
+
+        Raises:
+            UserError: a whole line is not JSON: something else has written there.
+        """
+        number, offset = log_number_from, self._offsets.get(log_number_from, 0)
+        skip = 0 if log_number_from in self._offsets else log_number_from
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # being written
+                offset += len(line)
+                if skip > 0:
+                    skip -= 1
+                    continue
+                number += 1
+                self._offsets = {0: 0, number: offset}
+                yield self._parse(line, number)
+
+    @property
+    def lines_read(self) -> int:
+        """The number of the line that was read last."""
+        return max(self._offsets)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append all or nothing.
+
+        Raises:
+            OSError: the disk is full or the file not writable; the journal is as it was.
+        """
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with self._lock, open(self._path, "ab", buffering=0) as file:
+            before = _cut_torn_line(file, self._path)
+            try:
+                _write_all(file, lines.encode())
+                os.fsync(file.fileno())
+            except BaseException:
+                os.truncate(file.fileno(), before)
+                raise
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            return json.loads(line)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise UserError(f"{self._path}: line {number} is damaged: {error}") from error
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:  # a disk that fills up takes a part and then refuses the rest
+        view = view[file.write(view) :]
+
+
+def _cut_torn_line(file: IO[bytes], path: Path) -> int:
+    """Truncate behind the last newline and return the size."""
+    size = os.fstat(file.fileno()).st_size
+    whole = _end_of_last_line(path, size)
+    if whole < size:
+        os.truncate(file.fileno(), whole)
+    return whole
+
+
+def _end_of_last_line(path: Path, size: int) -> int:
+    with open(path, "rb") as file:
+        end = size
+        while end > 0:
+            start = max(0, end - (1 if end == size else _BLOCK))
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,17 +13,19 @@ from optuna.trial import FrozenTrial
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
-from resnet_sweep.workers.book import Book, Outcome
-from resnet_sweep.workers.endings import (
-    Ending,
-    folder_ending,
+from resnet_sweep.system.console import say
+from resnet_sweep.system.stopping import interrupted_status
+from resnet_sweep.workers.claims import Claims
+from resnet_sweep.workers.coordination import (
+    WorkerExit,
+    exit_if_unwritable,
     request_stop,
-    take_ending,
+    take_exit,
     withdraw_stop,
 )
-from resnet_sweep.workers.launching import Launcher, RunningWorker
-from resnet_sweep.workers.ledger import WORKER, Ledger, to_record
+from resnet_sweep.workers.launchers import Launcher, RunningWorker
 from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.study import WORKER, Outcome, StudyProgress, to_record
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0
@@ -82,12 +85,12 @@ class Supervisor:
     _slots: dict[int, Slot] = field(default_factory=dict)
     _deaths: Counter[int] = field(default_factory=Counter)  # by trial
     _unrecorded: list[FrozenTrial] = field(default_factory=list)
-    _fatal: Ending | None = None
+    _fatal: WorkerExit | None = None
     _early_end: str = EXHAUSTED
     _stopping: bool = False
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.study)
+        self.progress = StudyProgress(self.study)
 
     def run(self, n_jobs: int) -> None:
         """Return when nothing is left to train, or the time is over.
@@ -102,8 +105,8 @@ class Supervisor:
         try:
             with self.status:
                 self._observe(is_recorded=True)
-                for index in range(min(n_jobs, self.limits.n_trials - self.ledger.trained)):
-                    take_ending(self.folder, index)
+                for index in range(min(n_jobs, self.limits.n_trials - self.progress.trained)):
+                    take_exit(self.folder, index)
                     self._slots[index] = Slot(self.launcher.start(index))
                 self._supervise()
         finally:
@@ -111,12 +114,12 @@ class Supervisor:
             self._observe()
         if self._fatal is not None:
             raise UserError(self._fatal.message)
-        if self.ledger.trained < self.limits.n_trials and not self.timed_out:
+        if self.progress.trained < self.limits.n_trials and not self.timed_out:
             self.status.say(self._early_end)
 
     def _supervise(self) -> None:
         """Look after the workers until nothing is left to train, whoever still waits in a queue."""
-        while self._slots and self.ledger.trained < self.limits.n_trials:
+        while self._slots and self.progress.trained < self.limits.n_trials:
             time.sleep(POLL_SECONDS)
             self._observe()
             for index in list(self._slots):
@@ -135,11 +138,11 @@ class Supervisor:
             slot.worker.stop()
 
     def _observe(self, is_recorded: bool = False) -> None:
-        finished = self.ledger.refresh()
+        finished = self.progress.refresh()
         if not is_recorded:
             self._record(finished)
-        self.status.update(self.ledger, finished)
-        failed = self.ledger.counts["failed"]
+        self.status.update(self.progress, finished)
+        failed = self.progress.counts["failed"]
         if failed > self.limits.max_failures and not self._stopping:
             raise TooManyFailures(f"{failed} of {self.limits.n_trials} trials have failed")
 
@@ -157,19 +160,19 @@ class Supervisor:
 
     def _look_after(self, index: int) -> None:
         """Replace a worker that has ended where there is still something to do."""
-        ending = take_ending(self.folder, index) or folder_ending(self.folder)
-        if ending is not None and ending.kind in ("user_error", "broken_folder"):
-            self._fatal = self._fatal or ending
+        left = take_exit(self.folder, index) or exit_if_unwritable(self.folder)
+        if left is not None and left.kind in ("user_error", "broken_folder"):
+            self._fatal = self._fatal or left
             self.stop()
-        if ending is not None and ending.kind == "done":
-            self._early_end = ending.message or self._early_end
+        if left is not None and left.kind == "done":
+            self._early_end = left.message or self._early_end
             del self._slots[index]
             return
         if self._stopping:
             del self._slots[index]
             return
         slot = self._slots[index]
-        if ending is None:
+        if left is None:
             self._note_death(index, slot)
         else:
             self._note_stop(index, slot)
@@ -197,25 +200,25 @@ class Supervisor:
 
     def _begin_row(self, slot: Slot) -> None:
         """Count anew where a trial was finished since."""
-        if slot.trained_at_death != self.ledger.trained:
+        if slot.trained_at_death != self.progress.trained:
             slot.deaths = slot.stops = 0
-            slot.trained_at_death = self.ledger.trained
+            slot.trained_at_death = self.progress.trained
 
     def _give_up(self, index: int, text: str) -> None:
-        self._fatal = Ending("user_error", text)
+        self._fatal = WorkerExit("user_error", text)
         self.stop()
         del self._slots[index]
 
     def _charge_trial(self, index: int, words: str) -> None:
         """Give a trial up over which too many workers have died."""
-        for trial in self.ledger.running:
+        for trial in self.progress.running:
             if trial.user_attrs.get(WORKER) != index:
                 continue
             self._deaths[trial.number] += 1
             if self._deaths[trial.number] >= MAX_DEATHS:
-                book = Book(self.study, self.folder, self.limits.n_trials, index)
+                claims = Claims(self.study, self.folder, self.limits.n_trials, index)
                 outcome = Outcome("failed", reason="killed", error=f"its worker died: {words}")
-                book.finish_abandoned(trial.number, outcome)
+                claims.finish_abandoned(trial.number, outcome)
 
     def _end_workers(self) -> None:
         """Wait for the workers to stop, then end those that do not, or have not begun."""
@@ -234,3 +237,16 @@ class Supervisor:
 
 def _is_at_work(worker: RunningWorker) -> bool:
     return worker.has_begun() and worker.is_running()
+
+
+def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:
+    """Run the workers; an interruption, as which SIGTERM comes as well, ends the program.
+
+    Args:
+        go_on: the command that continues.
+    """
+    try:
+        supervisor.run(n_jobs)
+    except KeyboardInterrupt as interrupt:
+        say(f"interrupted; go on with: {go_on}")
+        sys.exit(interrupted_status(interrupt))

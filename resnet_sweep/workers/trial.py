@@ -20,14 +20,19 @@ from optuna.trial import Trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import RunFolderError, UserError, one_line
+from resnet_sweep.config.optim import (
+    ExponentialConfig,
+    PlateauConfig,
+    SchedulerConfig,
+    StepConfig,
+)
 from resnet_sweep.records.run_folder import CheckpointError, EpochMetrics, RecordError, TrialResult
+from resnet_sweep.records.sweep_folder import RUNG
 from resnet_sweep.search.objectives import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings
 from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.training.resume import finished_result
-from resnet_sweep.workers.book import Outcome
-from resnet_sweep.workers.ledger import PRUNED_AFTER, REPEAT_OF
-from resnet_sweep.workers.rungs import compressed, rung_dir
+from resnet_sweep.workers.study import PRUNED_AFTER, REPEAT_OF, Outcome
 
 OnEpoch = Callable[[EpochMetrics], None]
 RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
@@ -235,3 +240,35 @@ def _stop_soon() -> None:
         from resnet_sweep.training.loop import Interrupted
 
         raise Interrupted
+
+
+def compressed(config: Config, epochs: int) -> Config:
+    """Return the run with all of its schedule in `epochs` epochs."""
+    share = epochs / config.train.epochs
+    half_life = config.regularization.ema_half_life_epochs
+    return replace(
+        config,
+        train=replace(config.train, epochs=epochs),
+        scheduler=_compressed(config.scheduler, share),
+        regularization=replace(
+            config.regularization,
+            ema_half_life_epochs=None if half_life is None else half_life * share,
+        ),
+    )
+
+
+def rung_dir(run_dir: Path, epochs: int) -> Path:
+    return run_dir / f"{RUNG}{epochs}"
+
+
+def _compressed(scheduler: SchedulerConfig, share: float) -> SchedulerConfig:
+    if scheduler.warmup_epochs is not None:
+        scheduler = replace(scheduler, warmup_epochs=scheduler.warmup_epochs * share)
+    match scheduler:
+        case StepConfig(step_epochs=step_epochs):
+            return replace(scheduler, step_epochs=max(1, round(step_epochs * share)))
+        case ExponentialConfig(gamma=gamma):
+            return replace(scheduler, gamma=gamma ** (1 / share))
+        case PlateauConfig(patience=patience):
+            return replace(scheduler, patience=round(patience * share))
+    return scheduler

@@ -35,11 +35,11 @@ from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_se
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
-from resnet_sweep.workers.book import Book, Outcome, Rejection
-from resnet_sweep.workers.endings import Ending, stop_is_requested, worker_lock, write_ending
-from resnet_sweep.workers.ledger import ACCEPTED, PLANNED, SEED
+from resnet_sweep.workers.claims import Claims, Rejection
+from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.training_trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
+from resnet_sweep.workers.study import ACCEPTED, PLANNED, SEED, Outcome
+from resnet_sweep.workers.trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def load_data(config: Config) -> DataShape:
     return DataShape(len(data.class_names), data.train.images.shape[-1])
 
 
-def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_data) -> Ending:
+def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_data) -> WorkerExit:
     """Carry out trials until the sweep is complete; return why it ended."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -70,9 +70,9 @@ def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_
                 lock.write(this_process())
             return Worker(folder, index, run_trial, prepare, stop).loop()
         except UserError as error:
-            return Ending("user_error", str(error))
+            return WorkerExit("user_error", str(error))
         except BrokenFolder as error:
-            return Ending("broken_folder", str(error))
+            return WorkerExit("broken_folder", str(error))
 
 
 class Worker:
@@ -89,24 +89,24 @@ class Worker:
         self._composer = frozen_composer(folder, self._space)
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
-        self._book = Book(self._study, folder, self._settings.n_trials, index)
+        self._claims = Claims(self._study, folder, self._settings.n_trials, index)
         self._shape = prepare(from_dict(self._settings.base))
         self._rejected_in_a_row = 0
 
-    def loop(self) -> Ending:
+    def loop(self) -> WorkerExit:
         while not self._should_stop():
             if self._is_too_late():
-                return Ending("done", "no time for another trial")
-            trial = self._book.claim()
+                return WorkerExit("done", "no time for another trial")
+            trial = self._claims.claim()
             if trial is None:
-                return Ending("done")
+                return WorkerExit("done")
             try:
                 self._carry_out(trial)
             except Stopped:
-                return Ending("stopped")
+                return WorkerExit("stopped")
             if self._rejected_in_a_row >= self._settings.max_rejections:
-                return self._end_of_row()
-        return Ending("stopped")
+                return self._exit_after_row()
+        return WorkerExit("stopped")
 
     def _should_stop(self) -> bool:
         asked = self._stop.signal_number is not None or _parent_is_gone.is_set()
@@ -117,15 +117,15 @@ class Worker:
         end = self._settings.last_start
         if end is None:
             return False
-        self._book.ledger.refresh()
-        taken = self._book.ledger.train_seconds
+        self._claims.progress.refresh()
+        taken = self._claims.progress.train_seconds
         # A pruned trial says nothing of how long a whole one takes, unless there is no other.
         seconds = taken.get("completed") or [s for each in taken.values() for s in each]
         usual = statistics.median(seconds or [0.0])
         return time.time() + usual > end
 
     def _carry_out(self, trial: Trial) -> None:
-        if self._book.finish_interrupted_tell(trial):
+        if self._claims.finish_interrupted_tell(trial):
             return
         proposal = self._proposal(trial)
         if ACCEPTED not in trial.user_attrs and not self._accept(trial, proposal):
@@ -149,7 +149,7 @@ class Worker:
             raise
         except Exception as error:  # the user's own: every trial would meet it
             key = f"hydra.sweeper.custom_search_space={self._settings.custom_search_space}"
-            self._book.tell(trial, TrialState.FAIL)
+            self._claims.tell(trial, TrialState.FAIL)
             raise UserError(f"{key}: {one_line(error)}") from error
         return assignments
 
@@ -163,7 +163,7 @@ class Worker:
             self._reject(trial, rejection, verdict.excess)
             return False
         accepted = {"signature": signature(config), "seed": config.seed, **counts}
-        earlier = self._book.accept(trial, accepted)
+        earlier = self._claims.accept(trial, accepted)
         if earlier is not None:
             self._reject(trial, Rejection("duplicate", f"repeats trial {earlier}", **counts))
             return False
@@ -172,12 +172,12 @@ class Worker:
     def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
         if PLANNED in trial.user_attrs:  # no other is drawn in its place
             error = rejection.error or rejection.reason
-            self._book.finish(trial, Outcome("failed", reason="failed", error=error))
+            self._claims.finish(trial, Outcome("failed", reason="failed", error=error))
             return
         self._rejected_in_a_row += 1
-        self._book.reject(trial, rejection, excess, self._rejected_in_a_row)
+        self._claims.reject(trial, rejection, excess, self._rejected_in_a_row)
 
-    def _end_of_row(self) -> Ending:
+    def _exit_after_row(self) -> WorkerExit:
         """End after too long a row of rejections.
 
         Raises:
@@ -185,11 +185,11 @@ class Worker:
         """
         bound = f"hydra.sweeper.max_rejections={self._settings.max_rejections}"
         many = f"{bound}: so many proposals in a row were rejected"
-        if 2 * self._book.duplicates > self._rejected_in_a_row:
-            most = f"{self._book.duplicates} of them as duplicates"
-            return Ending("done", f"the search space is exhausted; {many}, {most}")
-        self._book.ledger.refresh()
-        smallest = self._book.ledger.smallest_rejected
+        if 2 * self._claims.duplicates > self._rejected_in_a_row:
+            most = f"{self._claims.duplicates} of them as duplicates"
+            return WorkerExit("done", f"the search space is exhausted; {many}, {most}")
+        self._claims.progress.refresh()
+        smallest = self._claims.progress.smallest_rejected
         least = "no net could be built"
         if smallest is not None:
             least = f"the smallest net had {smallest:,} parameters"
@@ -197,13 +197,13 @@ class Worker:
 
     def _train(self, trial: Trial, config: Config) -> None:
         def give_up(outcome: Outcome) -> None:
-            self._book.finish(trial, outcome)
+            self._claims.finish(trial, outcome)
             os._exit(os.EX_TEMPFAIL)  # the training does not answer
 
         if SEED not in trial.user_attrs:
             first = self._settings.seed + 1
             seeds = list(range(first, first + self._settings.noise_repeats))
-            self._book.enqueue_repeats(trial, seeds)
+            self._claims.enqueue_repeats(trial, seeds)
         run_dir = self._folder / RUNS / str(trial.number)
         training = TrainingTrial(trial, self._settings, self._run_trial, self._should_stop, give_up)
         try:
@@ -215,7 +215,7 @@ class Worker:
             if PLANNED not in trial.user_attrs and self._is_fixed(error):
                 raise  # no other draw would mend it
             return
-        self._book.finish(trial, outcome)
+        self._claims.finish(trial, outcome)
         self._rejected_in_a_row = 0
 
     def _is_fixed(self, error: UserError) -> bool:
@@ -272,9 +272,9 @@ def run_worker(folder: Path, index: int) -> str:
     """Work with the real training, and leave word of the end for the sweep."""
     from resnet_sweep.training.run import run_trial
 
-    ending = work(folder, index, run_trial)
-    write_ending(folder, index, ending)
-    return ending.kind
+    worker_exit = work(folder, index, run_trial)
+    write_exit(folder, index, worker_exit)
+    return worker_exit.kind
 
 
 def main() -> None:
