@@ -10,14 +10,14 @@ import torch
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.training import device
+from resnet_sweep.training import run as trial
 from resnet_sweep.training.device import (
     choose_compile_mode,
     choose_device,
     choose_dtype,
     choose_execution,
 )
-from resnet_sweep.training.loop import device
-from resnet_sweep.training.loop import run as trial
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 

@@ -38,10 +38,10 @@ from resnet_sweep.data.device import place_data
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import TrialResult
+from resnet_sweep.training import loop as training
+from resnet_sweep.training import run as trial
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.loop import build_step
-from resnet_sweep.training.loop import loop as training
-from resnet_sweep.training.loop import run as trial
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.step import TrainStep
 

@@ -56,7 +56,7 @@ def _at_the_end(command: str, do: Callable[[], object], monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_while_files_are_written(
     command: str,
     number: signal.Signals,

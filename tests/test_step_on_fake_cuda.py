@@ -25,8 +25,8 @@ from resnet_sweep.data.augmentation import spaces
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.optimizer import build_optimizer
+from resnet_sweep.training import loop as training
 from resnet_sweep.training.device import Execution
-from resnet_sweep.training.loop import loop as training
 from resnet_sweep.training.step import TrainStep
 
 CUDA = torch.device("cuda", 0)

@@ -29,8 +29,8 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values, found_changes
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.system.stopping import stop_on_signals
+from resnet_sweep.training import run as trial
 from resnet_sweep.training.loop import PrunedTrial
-from resnet_sweep.training.loop import run as trial
 from resnet_sweep.workers import worker
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.study import to_record

@@ -134,7 +134,10 @@ def _go_on_as_if_uninterrupted(folder: Path, finished: Path) -> None:
     assert not list((folder / "run").glob("*.partial"))
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SIGNALS_AND_STATUS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS_AND_STATUS)
 def test_a_signal_leaves_a_checkpoint_and_its_exit_status(
     finished: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:

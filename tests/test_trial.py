@@ -99,7 +99,7 @@ class InterruptAt:
     """Sends SIGINT when a step of the run begins."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-        from resnet_sweep.training.loop import loop as training
+        from resnet_sweep.training import loop as training
 
         self.left = step
         original = training.Schedule.lr
@@ -180,7 +180,7 @@ def test_the_test_set_is_not_placed_unless_asked_for(
 def test_a_full_disk_ends_the_run_with_its_reason(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep.training.loop import loop as training
+    from resnet_sweep.training import loop as training
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -225,7 +225,7 @@ def test_a_folder_takes_one_configuration_and_one_process(
 def test_a_validation_loss_that_is_not_finite_is_divergence(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep.training.loop import loop as training
+    from resnet_sweep.training import loop as training
 
     def infinite(*_: object) -> Evaluation:
         return Evaluation(float("inf"), 0.1, torch.zeros(1, 10))
@@ -238,7 +238,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(
 def test_a_figure_that_fails_costs_nothing_else(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep.training.loop import run as trial
+    from resnet_sweep.training import run as trial
 
     def broken(*_: object) -> None:
         raise RuntimeError("no font")

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import lasting_output, say
-from resnet_sweep.system.stopping import interrupted_status, sigterm_as_interrupt
+from resnet_sweep.system.stopping import interrupted_status, signals_as_interrupt
 
 OUTPUT_LOST = 1
 USAGE_ERROR = 2
@@ -49,7 +49,7 @@ def one_line_errors() -> Iterator[None]:
 def _one_line_mistakes() -> Iterator[None]:
     full = os.environ.get(FULL_ERROR) == "1"
     try:
-        with sigterm_as_interrupt(), _environment(FULL_ERROR, "1"):  # else Hydra exits by itself
+        with signals_as_interrupt(), _environment(FULL_ERROR, "1"):  # else Hydra exits by itself
             yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full:

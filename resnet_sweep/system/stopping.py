@@ -1,36 +1,39 @@
-"""SIGINT and SIGTERM: as an exception, or as a wish to stop after the step."""
+"""Signals that end a program: as an exception, or as a wish to stop after the step."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C; kill and batch systems at a job's end; a closed terminal; batch systems ahead of a job's
+# time limit (Slurm and SGE SIGUSR1, LSF and submitit SIGUSR2, SGE SIGXCPU).
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
 _active: list[StopRequest] = []  # of the main thread, the innermost last
 
 
 @contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, with its number, as Ctrl-C does without."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def signals_as_interrupt() -> Iterator[None]:
+    """Let every one of SIGNALS raise KeyboardInterrupt, with its number, as Ctrl-C does without."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with _handled_by(interrupt, [number for number in SIGNALS if number != signal.SIGINT]):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def interrupted_status(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit status after Ctrl-C or SIGTERM: 130 or 143."""
+    """Return 128 + signal, as 130 after Ctrl-C and 143 after SIGTERM."""
     return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
@@ -38,44 +41,77 @@ class StopRequest:
     """Whether to stop, and the signal that asked for it.
 
     Args:
-        signal_number: None while nothing has asked.
+        signal_number: null while nothing has asked.
+        is_outermost: whether no other context waits for the signal.
     """
 
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
+    def __init__(self, signal_number: int | None = None, is_outermost: bool = True) -> None:
+        self.signal_number = signal_number
+        self.is_outermost = is_outermost
 
     def withdraw(self) -> None:
         self.signal_number = None
 
+    def end_program(self) -> None:
+        """End the program for a signal that nothing within the context could heed any more.
+
+        Raises:
+            KeyboardInterrupt: as the signal would have without the context.
+        """
+        if self.signal_number is not None and self.is_outermost:
+            raise KeyboardInterrupt(self.signal_number)
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM; a second one acts at once, as usual.
+    """Catch the first of SIGNALS; a second one acts at once, as usual.
 
-    Contexts nest: what has asked an inner one asks the one around it when the inner one ends,
-    unless the request is withdrawn before.
+    Contexts nest: what has asked the one around it asks an inner one too, and what has asked an
+    inner one asks the one around it when the inner one ends, unless it is withdrawn before.
     """
-    request = StopRequest()
+    outer = _active[-1] if _active else None
+    request = StopRequest(None if outer is None else outer.signal_number, outer is None)
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield StopRequest()
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def ask(number: int, _frame: FrameType | None) -> None:
         request.signal_number = number
         restore()
 
-    for number in SIGNALS:
-        signal.signal(number, ask)
-    _active.append(request)
+    with _handled_by(ask, SIGNALS) as restore:
+        _active.append(request)
+        try:
+            yield request
+        finally:
+            _active.pop()
+            if outer is not None and request.signal_number is not None:
+                outer.signal_number = request.signal_number
+
+
+@contextmanager
+def _handled_by(
+    handler: Callable[[int, FrameType | None], None], numbers: Sequence[signal.Signals]
+) -> Iterator[Callable[[], None]]:
+    """Handle signals, and give what restores the handlers before; nothing beside the main thread.
+
+    What `nohup` or a batch system has told the program to ignore stays ignored.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            present = signal.getsignal(number)
+            ignored = present is signal.SIG_IGN and number not in (signal.SIGINT, signal.SIGTERM)
+            if present is not None and not ignored:  # null: of a C library, cannot be restored
+                before[number] = present
+
+    def restore() -> None:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+    for number in before:
+        signal.signal(number, handler)
     try:
-        yield request
+        yield restore
     finally:
         restore()
-        _active.pop()
-        if _active and request.signal_number is not None:
-            _active[-1].signal_number = request.signal_number
