@@ -23,8 +23,8 @@ from resnet_sweep.comparison.planning import plan_follow_up
 from resnet_sweep.comparison.recipes import Factor, Screening
 from resnet_sweep.comparison.screened import Screened, read_screened
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.identity import outcome
 from resnet_sweep.records.run_folder import read_config_values, read_result
-from resnet_sweep.search.judge import outcome_fields
 from resnet_sweep.workers.coordination import LOCK, hold_folder
 
 FACTORS = """\
@@ -92,10 +92,8 @@ def test_the_stated_chances_are_those_of_a_normal_effect(size: int, chance: floa
 def test_each_survivor_is_alone_with_fresh_seeds_and_images() -> None:
     plan = plan_follow_up(_screened(lr=0.2, dirac=0.2), [])
     assert plan.names == ["start", "lr", "dirac", "all together"]
-    start = outcome_fields(plan.configs[0])
-    changed = [
-        {k for k, v in outcome_fields(c).items() if v != start.get(k)} for c in plan.configs[1:]
-    ]
+    start = outcome(plan.configs[0])
+    changed = [{k for k, v in outcome(c).items() if v != start.get(k)} for c in plan.configs[1:]]
     assert changed == [{"optimizer.lr"}, {"init.name"}, {"optimizer.lr", "init.name"}]
     for config in plan.configs:
         assert (config.train.batch_size, config.train.epochs) == (64, 2)

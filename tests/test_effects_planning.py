@@ -13,8 +13,8 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.model.budget import measure_cost
 from resnet_sweep.model.build import build_model
+from resnet_sweep.records.identity import outcome
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import outcome_fields
 
 SMALL = ["data=digits", "train.epochs=4", "model.widths=[4,8,8]", "model.blocks=[1,1,1]"]
 COUNTS = {
@@ -56,8 +56,8 @@ def test_source_tuned_has_the_net_and_the_length_of_source() -> None:
 def test_the_shipped_ablation_goes_from_source_to_best_one_change_at_a_time() -> None:
     ablation = read_ablation("source_to_best")
     plan = plan_ablation(ablation, [])
-    assert outcome_fields(plan.configs[0]) == outcome_fields(_experiment("source"))
-    assert outcome_fields(plan.configs[-1]) == outcome_fields(_experiment("best_100_epochs"))
+    assert outcome(plan.configs[0]) == outcome(_experiment("source"))
+    assert outcome(plan.configs[-1]) == outcome(_experiment("best_100_epochs"))
     assert plan.left_out == [] and len(plan.configs) == len(ablation.steps) + 1
     assert all(not config.evaluate_test for config in plan.configs)
 
@@ -71,7 +71,7 @@ def test_the_command_line_wins_and_a_change_without_effect_is_left_out() -> None
 def test_the_shipped_screening_makes_each_change_in_half_of_its_runs() -> None:
     plan = plan_screening(read_screening("ingredients"), [*SMALL, "regularization.sam=null"])
     assert plan.left_out == ["sam"] and plan.design.shape == (32, 15)
-    assert len({str(outcome_fields(config)) for config in plan.configs}) == 32
+    assert len({str(outcome(config)) for config in plan.configs}) == 32
     seen = {
         "muon": [config.optimizer.name == "muon" for config in plan.configs],
         "ricap": [config.augmentation.ricap is not None for config in plan.configs],
@@ -142,4 +142,4 @@ def test_few_factors_make_each_combination_once(tmp_path: Path) -> None:
     plan = plan_screening(read_screening(str(path)), ["train.batch_size=64"])
     assert plan.left_out == ["c"]
     assert sorted(map(tuple, plan.design.tolist())) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
-    assert len({str(outcome_fields(config)) for config in plan.configs}) == 4
+    assert len({str(outcome(config)) for config in plan.configs}) == 4

@@ -17,12 +17,12 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
+from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_metrics, write_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.extension import extend_from, find_extension
 from resnet_sweep.search.first_trials import start_from
-from resnet_sweep.search.judge import signature
 from resnet_sweep.search.locate import OutsideSpace, locate
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace

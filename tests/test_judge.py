@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import optuna
 import pytest
-from conftest import make_tiny_config
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.config.muon import MuonConfig
-from resnet_sweep.config.optim import AdamWConfig, SgdConfig
-from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 from resnet_sweep.model.build import build_model
-from resnet_sweep.search.judge import UNBUILDABLE, judge, outcome_fields, signature
+from resnet_sweep.search.judge import UNBUILDABLE, judge
 from resnet_sweep.workers.telling import TOLD_AS_CONSTRAINT, tell_rejection
 
 
@@ -69,75 +62,6 @@ def test_a_custom_net_is_counted() -> None:
     target = "torchvision.models.squeezenet1_1"
     verdict = judge(Config(model=CustomModelConfig(target=target)), 10, 64)
     assert verdict.num_params == 727_626  # published: 1,235,496 with 1,000 classes
-
-
-@pytest.mark.parametrize(
-    "same",
-    [
-        with_model(base_width=64, first_width=16),
-        with_model(name="other", strides=[1, 2, 2, 2], kernel_size=[3, 3, 3, 3]),
-        with_model(stem_width=16, squeeze_ratio=4, max_params=5_000_001),
-        Config(optimizer=SgdConfig(lr=0.2, lr_scaling="linear")),
-        Config(train=TrainConfig(device="cpu", progress=False, figures=False, num_threads=1)),
-        Config(evaluate_test=False),
-        Config(optimizer=SgdConfig(lookahead_alpha=0.8)),
-        Config(regularization=RegularizationConfig(distill_weight=0.5)),
-        Config(regularization=RegularizationConfig(ghost_batch_size=128)),
-    ],
-)
-def test_one_outcome_has_one_signature(same: Config) -> None:
-    assert signature(same) == signature(Config())
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        Config(seed=1),
-        with_model(blocks=[2, 3, 3, 4]),
-        with_model(shortcut="pad"),
-        with_model(whitened_stem=True),
-        with_model(squeeze_excitation=True),
-        Config(optimizer=SgdConfig(lr=0.2)),
-        Config(optimizer=AdamWConfig(lr=0.1)),
-        Config(optimizer=SgdConfig(lookahead_steps=5)),
-        Config(regularization=RegularizationConfig(swa_start=0.75)),
-        Config(train=TrainConfig(epochs=30)),
-        Config(train=TrainConfig(precision="fp32")),
-        Config(train=TrainConfig(start_image_size=16)),
-        Config(regularization=RegularizationConfig(sam="sam")),
-        Config(regularization=RegularizationConfig(ghost_batch_size=64)),
-        Config(augmentation=AugmentationConfig(crop_flip=CropFlipConfig(alternate_flip=True))),
-        replace(Config(), data=make_tiny_config().data),
-    ],
-)
-def test_other_outcomes_have_other_signatures(other: Config) -> None:
-    assert signature(other) != signature(Config())
-
-
-def test_a_radius_written_out_is_the_default_one() -> None:
-    short, long = (RegularizationConfig(sam="asam", sam_rho=rho) for rho in (None, 0.5))
-    assert signature(Config(regularization=short)) == signature(Config(regularization=long))
-
-
-def test_both_rates_of_muon_scale_with_the_batch() -> None:
-    scaled = MuonConfig(lr=0.02, others_lr=1e-3, lr_scaling="linear")
-    plain = MuonConfig(lr=0.04, others_lr=2e-3)
-    train = TrainConfig(batch_size=512)
-    digests = {signature(Config(optimizer=each, train=train)) for each in (scaled, plain)}
-    assert len(digests) == 1
-
-
-def test_what_is_off_leaves_no_trace() -> None:
-    """Digests that older sweeps stored stay those of the same runs."""
-    augmentation = AugmentationConfig(crop_flip=CropFlipConfig())
-    fields = outcome_fields(Config(augmentation=augmentation))
-    assert not [
-        name
-        for name in fields
-        if re.search(
-            "sam|ghost|whitened|alternate|swa|lookahead|ricap|distill|start_image|full_size", name
-        )
-    ]
 
 
 def study_with_tpe() -> optuna.Study:

@@ -12,10 +12,10 @@ from stub_sweep import make_settings, make_sweep, read_trials
 from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import signature
 from resnet_sweep.search.results import best_trials, describe_best, retrain_command, write_results
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.workers.worker import work

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["compare_configurations", "compare_runs", "filter_runs", "load_epochs", "load_runs"]
 
 _MODULES = {
-    "compare_configurations": "compare",
-    "compare_runs": "compare",
-    "filter_runs": "filters",
-    "load_epochs": "table",
-    "load_runs": "table",
+    "compare_configurations": "resnet_sweep.analysis.compare",
+    "compare_runs": "resnet_sweep.analysis.compare",
+    "filter_runs": "resnet_sweep.analysis.filters",
+    "load_epochs": "resnet_sweep.reporting.table",
+    "load_runs": "resnet_sweep.reporting.table",
 }
 
 
@@ -31,4 +31,4 @@ def __getattr__(name: str) -> Any:
     """Import on first use: pandas takes longer than a summary of what has not changed."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)

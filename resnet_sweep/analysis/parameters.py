@@ -15,7 +15,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.configurations import completed
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
+from resnet_sweep.records.identity import tells_apart
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
 from resnet_sweep.reporting.table import setting_names, text_of
 
@@ -92,7 +92,7 @@ def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
     groups = done.groupby("configuration", sort=False)
     first = groups.head(1).set_index("configuration")
     means = groups[objective.column].mean().astype("float64")
-    names = [n for n in setting_names(runs) if n not in IRRELEVANT_SETTINGS]
+    names = [n for n in setting_names(runs) if tells_apart(n)]
     parameters = _merge_aliases(_vary(_from_settings(first, names)))
     order = pd.Series(range(len(first)), index=first.index)
     return Population("all completed runs", means[first.index], parameters, order)

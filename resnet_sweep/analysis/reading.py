@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resnet_sweep.records.identity import SPLIT, configuration_id
 from resnet_sweep.records.run_folder import (
     RecordError,
     TrialResult,
@@ -15,32 +15,6 @@ from resnet_sweep.records.run_folder import (
     read_result,
 )
 
-# Settings that say where and how a run is carried out, or only name a set of others: they
-# never make two runs different configurations.
-IRRELEVANT_SETTINGS = frozenset(
-    {
-        "seed",
-        "resume",
-        "evaluate_test",
-        "model",
-        "model.max_params",
-        "model.max_multiply_adds",
-        "regularization",
-        "data.root",
-        "data.cache_dir",
-        "data.download",
-        "train",
-        "train.device",
-        "train.progress",
-        "train.tensorboard",
-        "train.figures",
-        "train.num_threads",
-        "train.checkpoint_interval_seconds",
-    }
-)
-# What decides which images a run is judged by: configurations are told apart without them,
-# and runs that differ in them are never ranked together.
-SPLIT_SETTINGS = ("data.val_size", "data.split_seed")
 NO_SPLIT = "none"
 RUNNING, UNREADABLE = "running", "unreadable"
 NUMBERS = (
@@ -66,10 +40,12 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
     and a process that works on it, `running`.
     """
     reasons = []
+    config: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     result: dict[str, Any] = {}
     try:
-        settings = flatten(read_config_values(run_dir))
+        config = read_config_values(run_dir)
+        settings = flatten(config)
     except RecordError as error:
         reasons.append(shorten(error, run_dir))
     try:
@@ -87,7 +63,7 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
         "reason": reason,
         "settings": settings,
         "result": result,
-        "configuration": configuration_id(settings, fingerprint) if settings else None,
+        "configuration": configuration_id(config, 4, fingerprint) if config else None,
         "split": split_text(settings) if settings else None,
     }
 
@@ -99,7 +75,7 @@ def refused_record(reason: str | None) -> dict[str, Any]:
 
 def split_text(settings: dict[str, Any]) -> str:
     """Return which part of the training images a run is judged by."""
-    size, seed = (settings.get(name) for name in SPLIT_SETTINGS)
+    size, seed = (settings.get(name) for name in SPLIT)
     if size == 0:
         return NO_SPLIT
     amount = f"{size:g}" if isinstance(size, (int, float)) else size
@@ -131,14 +107,6 @@ def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> No
         else:
             name = prefix[:-1] if key == "name" and prefix else f"{prefix}{key}"
             flat[name] = json.dumps(value) if isinstance(value, list) else valid_text(value)
-
-
-def configuration_id(settings: dict[str, Any], fingerprint: str | None) -> str:
-    """Return eight hex digits that two runs share when only seed or split tells them apart."""
-    left_out = IRRELEVANT_SETTINGS.union(SPLIT_SETTINGS)
-    relevant = {k: v for k, v in settings.items() if k not in left_out}
-    text = json.dumps([relevant, fingerprint], sort_keys=True)
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
 def shorten(error: Exception, run_dir: Path) -> str:

@@ -21,7 +21,7 @@ from resnet_sweep.analysis.parameters import (
     population_of_sweep,
     proposals_of_sweep,
 )
-from resnet_sweep.analysis.reading import IRRELEVANT_SETTINGS
+from resnet_sweep.records.identity import tells_apart
 from resnet_sweep.records.sweep_folder import Sweep
 from resnet_sweep.reporting.table import differing_settings, sweep_labels
 
@@ -113,7 +113,7 @@ def build_view(
     configurations = group_seeds(ranked, objective)
     label, others = _choose_sweep(ranked, objective, configurations)
     sweep, population, proposals = _populations(archive, ranked, objective, label)
-    differing = [n for n in differing_settings(ranked) if n not in IRRELEVANT_SETTINGS]
+    differing = [n for n in differing_settings(ranked) if tells_apart(n)]
     return View(
         archive=archive,
         runs=runs,

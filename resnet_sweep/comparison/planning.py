@@ -12,8 +12,8 @@ from resnet_sweep.comparison.screened import Screened
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.records.identity import changes, outcome
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import outcome_fields
 from resnet_sweep.workers.planned import PlannedRun, quiet
 
 
@@ -85,9 +85,9 @@ def _check_comparable(name: str, config: Config, base: Config) -> None:
     Raises:
         UserError: it says which field.
     """
-    for field in ("seed", "data"):
-        if getattr(config, field) != getattr(base, field):
-            problem = f"changes {field}: all runs are compared on the same images, seed by seed"
+    for path, _, _ in changes(base, config):
+        if path == "seed" or path.startswith("data."):
+            problem = f"changes {path}: all runs are compared on the same images, seed by seed"
             raise UserError(f"{name}: {problem}")
 
 
@@ -99,7 +99,7 @@ def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
     """
     seen: dict[str, int] = {}
     for row, config in enumerate(configs):
-        first = seen.setdefault(repr(outcome_fields(config)), row)
+        first = seen.setdefault(repr(outcome(config)), row)
         if first != row:
             names = ", ".join(factor.name for factor in factors)
             problem = "makes two rows of the design one recipe: two factors set the same field"
@@ -131,8 +131,8 @@ def plan_ablation(ablation: Ablation, given: Sequence[str]) -> RecipePlan:
     _check_end(ablation)
     plan = RecipePlan([START], [_compose(START, [*ablation.start, *given])], [])
     words = list(ablation.start)
-    for name, changes in ablation.steps:
-        words += changes
+    for name, overrides in ablation.steps:
+        words += overrides
         _add(plan, name, _compose(name, [*words, *given]), plan.configs[-1])
     allowed = "has no step that changes something beside the command line"
     require(len(plan.names) > 1, "steps", ablation.name, allowed)
@@ -194,13 +194,12 @@ def _check_end(ablation: Ablation) -> None:
     """Refuse steps that do not arrive at the experiment that they name."""
     if ablation.end is None:
         return
-    words = [*ablation.start, *(o for _, changes in ablation.steps for o in changes)]
-    last = outcome_fields(_compose("last step", words))
-    wanted = outcome_fields(_compose("end", [f"experiment={ablation.end}"]))
-    keys = sorted(k for k in last.keys() | wanted.keys() if last.get(k) != wanted.get(k))
-    differences = "; ".join(f"{k} is {last.get(k)}, there {wanted.get(k)}" for k in keys)
+    words = [*ablation.start, *(o for _, overrides in ablation.steps for o in overrides)]
+    wanted = _compose("end", [f"experiment={ablation.end}"])
+    found = changes(_compose("last step", words), wanted)
+    differences = "; ".join(f"{path} is {ours}, there {theirs}" for path, ours, theirs in found)
     allowed = f"the last step of {ablation.name} differs from it: {differences}"
-    require(not keys, "end", ablation.end, allowed)
+    require(not found, "end", ablation.end, allowed)
 
 
 def plan_measurement(experiments: Sequence[str], given: Sequence[str]) -> list[Config]:
@@ -228,7 +227,7 @@ def _compose(where: str, overrides: Sequence[str]) -> Config:
 
 
 def _same(first: Config, second: Config) -> bool:
-    return outcome_fields(first) == outcome_fields(second)
+    return outcome(first) == outcome(second)
 
 
 def with_seeds(names: Sequence[str], configs: Sequence[Config], num: int) -> list[PlannedRun]:

@@ -12,7 +12,7 @@ from resnet_sweep.config.errors import (
     require_one_of,
 )
 
-LR_SCALINGS = ("none", "linear", "sqrt")
+LR_POWERS = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}  # of batch_size / 256, by lr_scaling
 IMPLEMENTATIONS = ("auto", "fused", "foreach")
 ONE_CYCLE_WARMUP = 0.3  # of the run, where warmup_epochs is null
 
@@ -42,15 +42,14 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         require_number("optimizer.lr", self.lr, 0, open_low=True)
-        require_one_of("optimizer.lr_scaling", self.lr_scaling, LR_SCALINGS)
+        require_one_of("optimizer.lr_scaling", self.lr_scaling, tuple(LR_POWERS))
         require_one_of("optimizer.implementation", self.implementation, IMPLEMENTATIONS)
         require_int("optimizer.lookahead_steps", self.lookahead_steps, 1, or_null=True)
         require_number("optimizer.lookahead_alpha", self.lookahead_alpha, 0, 1, open_low=True)
 
     def peak_lr(self, batch_size: int) -> float:
         """Return the learning rate after lr_scaling."""
-        power = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[self.lr_scaling]
-        return float(self.lr * (batch_size / 256) ** power)
+        return float(self.lr * (batch_size / 256) ** LR_POWERS[self.lr_scaling])
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import ConfigError, UserError, require
-from resnet_sweep.records.claim import FREE_FIELDS
 from resnet_sweep.records.confirmation import Candidate
+from resnet_sweep.records.identity import configuration_id
 from resnet_sweep.records.run_folder import (
     RecordError,
     TrialResult,
@@ -22,7 +21,6 @@ from resnet_sweep.records.run_folder import (
     read_result,
 )
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
-from resnet_sweep.search.judge import outcome_fields
 from resnet_sweep.search.objectives import objective_values
 
 
@@ -72,7 +70,7 @@ def select(
     place = sweep.record.objectives.index(ranking)
     sign = -1 if sweep.record.directions[place] == "maximize" else 1
     groups.sort(key=lambda group: (sign * _means(group)[place], group[0].trial.number))
-    chosen, left_out = _distinct(groups, top_k, problem_of)
+    chosen, left_out = _best(groups, top_k, problem_of)
     notes += left_out
     require(bool(chosen), "sweep", sweep.folder, f"nothing is left to confirm: {'; '.join(notes)}")
     if any(run.result.test_accuracy is not None for run in runs):
@@ -123,21 +121,11 @@ def _whole_run(trial: SweepTrial, run_dir: Path, objectives: list[str]) -> Whole
 
 
 def _group(runs: list[WholeRun]) -> dict[str, list[WholeRun]]:
-    """Put the seeds of one configuration together, as it is spelled."""
+    """Put the seeds of one configuration together, however each is spelled."""
     groups: dict[str, list[WholeRun]] = {}
     for run in runs:
-        values = read_config_values(run.run_dir)
-        for field in ("seed", *FREE_FIELDS):
-            _drop(values, field)
-        groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
+        groups.setdefault(configuration_id(read_config_values(run.run_dir), 16), []).append(run)
     return groups
-
-
-def _drop(values: dict[str, Any], field: str) -> None:
-    *parents, name = field.split(".")
-    for parent in parents:
-        values = values[parent]
-    values.pop(name, None)
 
 
 def _means(group: Sequence[WholeRun]) -> list[float]:
@@ -159,34 +147,22 @@ def _pareto_set(groups: list[list[WholeRun]], directions: list[str]) -> list[lis
     return [group for group, point in pairs if not is_beaten(point)]
 
 
-def _distinct(
+def _best(
     groups: list[list[WholeRun]], top_k: int, problem_of: Callable[[Config], str | None]
 ) -> tuple[list[tuple[Config, list[WholeRun]]], list[str]]:
-    """Return the first ones that differ, and why others were left out.
-
-    Two spellings of one net are one configuration.
-    """
-    found: dict[str, tuple[Config, list[WholeRun]]] = {}
-    left_out = []
+    """Return the first ones that can be confirmed, and why others were left out."""
+    found: list[tuple[Config, list[WholeRun]]] = []
+    left_out: list[str] = []
     for group in groups:
         if len(found) == top_k:
             break
         config = read_config(group[0].run_dir)
         problem = problem_of(config)
-        if problem is not None:
+        if problem is None:
+            found.append((config, group))
+        else:
             left_out.append(f"trial {group[0].trial.number} is left out, as {problem}")
-            continue
-        known = found.setdefault(identity(config), (config, group))
-        if known[1] is not group:
-            known[1].extend(group)
-    return list(found.values()), left_out
-
-
-def identity(config: Config) -> str:
-    """Return what two runs share that only their seeds tell apart."""
-    fields = outcome_fields(config)
-    del fields["seed"]
-    return json.dumps(fields, sort_keys=True)
+    return found, left_out
 
 
 def _candidate(group: list[WholeRun], config: Config) -> Candidate:

@@ -13,9 +13,10 @@ from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
-from resnet_sweep.confirmation.candidates import identity, select, used_numbers
+from resnet_sweep.confirmation.candidates import select, used_numbers
 from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.records.confirmation import Candidate, Plan
+from resnet_sweep.records.identity import changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.judge import judge
@@ -80,11 +81,11 @@ def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:
 
 def _refuse_drawn_data(folder: Path, configs: list[Config]) -> None:
     """Refuse trials that were not judged by the same images."""
-    base = read_settings(folder).base["data"]
+    base = read_settings(folder).base
     for config in configs:
-        for name, value in to_dict(config)["data"].items():
-            if name != "train_subset" and value != base[name]:
-                allowed = f"its trials differ in data.{name}: they cannot be compared"
+        for path, _, _ in changes(base, config):
+            if path.startswith("data.") and path != "data.train_subset":
+                allowed = f"its trials differ in {path}: they cannot be compared"
                 raise ConfigError("sweep", folder, allowed)
 
 
@@ -163,7 +164,7 @@ def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
     config = quiet(replace(config, data=whole_data(config.data, all_data)))
     runs = [_tested(chosen.label, config, seed) for seed in plan.test_seeds]
     baseline = None if plan.baseline is None else from_dict(plan.baseline)
-    if baseline is None or identity(baseline) == identity(config):
+    if baseline is None or configuration(baseline) == configuration(config):
         return runs
     name = str(plan.questions["baseline"])
     return runs + [_tested(name, baseline, seed) for seed in plan.baseline_seeds]

@@ -8,30 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import RunFolderError
-from resnet_sweep.records.run_folder import (
-    CONFIG,
-    read_config,
-    read_config_values,
-    write_config,
-)
+from resnet_sweep.records.identity import changes
+from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
 from resnet_sweep.system.atomic import remove_leftovers
-
-# What may differ between the sittings of one run: where it runs and what it shows.
-FREE_FIELDS = (
-    "train.device",
-    "train.num_threads",
-    "train.checkpoint_interval_seconds",
-    "train.progress",
-    "train.figures",
-    "train.tensorboard",
-    "evaluate_test",
-)
-
 
 # An observer holds the lock for microseconds: whoever wants to train asks again.
 _WAITS_SECONDS = (0.05, 0.1, 0.2)
@@ -55,16 +37,6 @@ def claimed(run_dir: Path, config: Config) -> Iterator[None]:
         _check_same_run(run_dir, config)
         remove_leftovers(run_dir)
         yield
-
-
-def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Return (field, stored, given) for whatever differs between two configurations."""
-    if isinstance(stored, dict) and isinstance(given, dict):
-        keys = [*stored, *(key for key in given if key not in stored)]
-        prefix = f"{path}." if path else ""
-        parts = (differences(stored.get(k), given.get(k), f"{prefix}{k}") for k in keys)
-        return [difference for part in parts for difference in part]
-    return [] if stored == given else [(path, stored, given)]
 
 
 def is_claimed(run_dir: Path) -> bool:
@@ -99,14 +71,7 @@ def _lock(descriptor: int, run_dir: Path) -> None:
 
 
 def _check_same_run(run_dir: Path, config: Config) -> None:
-    given = to_dict(config)
-    if not differences(read_config_values(run_dir), given):
-        return
-    # Fields that are younger than the folder have their defaults.
-    found = differences(to_dict(read_config(run_dir)), given)
-    for field, stored, asked in found:
-        if field not in FREE_FIELDS:
-            raise RunFolderError(
-                f"{run_dir}: holds another run, with {field}={stored}, not {asked}; "
-                "take another folder"
-            )
+    for field, stored, asked in changes(read_config_values(run_dir), config):
+        raise RunFolderError(
+            f"{run_dir}: holds another run, with {field}={stored}, not {asked}; take another folder"
+        )

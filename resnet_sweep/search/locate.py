@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
-from operator import itemgetter
 from typing import Any
 
 from optuna.distributions import (
@@ -20,7 +19,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
-from resnet_sweep.records.claim import differences
+from resnet_sweep.records.identity import changes
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.derived import (
     NUM_STAGES,
@@ -30,7 +29,6 @@ from resnet_sweep.search.derived import (
     split_item,
     target,
 )
-from resnet_sweep.search.judge import outcome_fields
 from resnet_sweep.search.space import (
     Parameter,
     SearchSpace,
@@ -78,8 +76,7 @@ def locate(space: SearchSpace, composer: Composer, config: Config) -> Location:
                 value = widths[key] if key in widths else _read(config, key)
             params[parameter.name] = drawn[key] = _fit(parameter, value)
     ours = composer.config(space.complete(drawn), config.seed)
-    found = differences(outcome_fields(config), outcome_fields(ours))
-    return Location(params, sorted(found, key=itemgetter(0)))
+    return Location(params, changes(config, ours))
 
 
 def _read(config: Config, key: str) -> Any:

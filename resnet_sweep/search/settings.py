@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError, one_line
-from resnet_sweep.records.claim import FREE_FIELDS, differences
+from resnet_sweep.records.identity import changes, differences
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
 from resnet_sweep.search.composer import Composer
@@ -118,31 +118,31 @@ def base_values(config: Config) -> dict[str, Any]:
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
-        *config_changes(_described(old), _described(new)),
-        *config_changes(old.base, new.base),
-        *config_changes(_questions(old), _questions(new)),
+        *told(differences(_described(old), _described(new))),
+        *told(changes(old.base, new.base, limits=True)),
+        *told(differences(_questions(old), _questions(new))),
     ]
 
 
-def refuse_changes(folder: Path, new: SweepSettings, changes: list[str]) -> NoReturn:
+def refuse_changes(folder: Path, new: SweepSettings, found: list[str]) -> NoReturn:
     """Raise UserError with the differences."""
     name = new.study_name
     raise UserError(
-        f"hydra.sweeper.study_name={name}: the sweep in {folder} differs: {'; '.join(changes)}. "
+        f"hydra.sweeper.study_name={name}: the sweep in {folder} differs: {'; '.join(found)}. "
         f"Take another study_name, and hydra.sweeper.extend_from={folder} to keep its trials"
     )
 
 
 def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return how the ways to search differ, which may change: each trial stays what it was."""
-    changes = []
+    found = []
     for name, key in (("sampler", "_target_"), ("pruner", "name")):
         before, after, path = getattr(old, name), getattr(new, name), f"hydra.sweeper.{name}"
         if before[key] != after[key]:  # another one has other options
             before, after = ({name: str(each[key]).rpartition(".")[2]} for each in (before, after))
             path = "hydra.sweeper"
-        changes += config_changes(before, after, f"{path}.")
-    return changes
+        found += told(differences(before, after, path))
+    return found
 
 
 def _described(settings: SweepSettings) -> dict[str, Any]:
@@ -158,17 +158,9 @@ def _questions(settings: SweepSettings) -> dict[str, Any]:
     }
 
 
-def config_changes(old: dict[str, Any], new: dict[str, Any], group: str = "") -> list[str]:
-    """Return how two configurations, as base_values gives them, differ in what they train.
-
-    Args:
-        group: what stands before each field.
-    """
-    return [
-        f"{group}{path} was {_shown(before)}, is {_shown(after)}"
-        for path, before, after in differences(old, new)
-        if path not in FREE_FIELDS
-    ]
+def told(found: list[tuple[str, Any, Any]]) -> list[str]:
+    """Return differences, as (field, before, after), in words."""
+    return [f"{path} was {_shown(old)}, is {_shown(new)}" for path, old, new in found]
 
 
 def _shown(value: Any) -> str:

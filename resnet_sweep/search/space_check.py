@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config.errors import UserError, did_you_mean
-from resnet_sweep.records.claim import differences
+from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import Condition, Parameter, SearchSpace, extremes, possible_values
 from resnet_sweep.search.space_parsing import members, to_text
@@ -52,7 +52,7 @@ def _check_data_of_options(space: SearchSpace, composer: Composer) -> None:
         data = [composer.value({parameter.key: option}, "data") for option in options]
         for option, theirs in zip(options, data, strict=True):
             for path, before, after in differences(data[0], theirs, "data"):
-                if path not in _UNJUDGED:
+                if role_of(path) == OUTCOME and path not in _UNJUDGED:
                     change = f"{path} would be {to_text(before)} and {to_text(after)}"
                     fixed = f"{_WHY_ONE}; fix it, as by data={data[0]['name']}"
                     raise UserError(f"search space: {parameter.key}={option}: {change}: {fixed}")

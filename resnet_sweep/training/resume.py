@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, from_dict
 from resnet_sweep.config.errors import ConfigError, UserError, require
-from resnet_sweep.records.claim import FREE_FIELDS
+from resnet_sweep.records.identity import free_fields, may_differ
 from resnet_sweep.records.run_folder import (
     CONFIG,
     RecordError,
@@ -87,14 +87,14 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
         node = node.get(parent) if isinstance(node, dict) else None
     if not isinstance(node, dict) or name not in node:
         raise ConfigError(key, given, f"there is no such field in the run {run_dir}")
-    if key in FREE_FIELDS:
+    if may_differ(key):
         node[name] = given
         return
     stored = _option_name(node[name]) if key in (*SCHEMAS, "augmentation") else node[name]
     if not _same(stored, given):
         raise UserError(
             f"resume={run_dir}: the run has {key}={stored}, not {given}; "
-            f"only {', '.join(FREE_FIELDS)} may differ"
+            f"only {', '.join(free_fields())} may differ"
         )
 
 

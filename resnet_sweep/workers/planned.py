@@ -17,20 +17,21 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.records.identity import changes
 from resnet_sweep.records.run_folder import MODEL, read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.search.checking import check_device
 from resnet_sweep.search.settings import (
     SweepSettings,
     base_values,
-    config_changes,
     freeze_conf,
+    told,
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
@@ -171,11 +172,10 @@ def _check_net(config: Config) -> None:
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
-    planned = from_dict(trial.user_attrs[PLANNED])  # with the fields that it did not have yet
-    changes = config_changes(base_values(planned), base_values(run.config))
-    if changes:
+    found = told(changes(trial.user_attrs[PLANNED], run.config))
+    if found:
         raise UserError(
-            f"{place}: holds runs of another command: of run {trial.number} {'; '.join(changes)}; "
+            f"{place}: holds runs of another command: of run {trial.number} {'; '.join(found)}; "
             "take another folder, or delete this one"
         )
 

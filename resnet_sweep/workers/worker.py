@@ -26,9 +26,9 @@ from optuna.trial import Trial, TrialState
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
+from resnet_sweep.records.identity import signature
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.derived import target
-from resnet_sweep.search.judge import signature
 from resnet_sweep.search.proposal import DataShape, Proposal, judged, propose
 from resnet_sweep.search.searching import build_pruner, build_sampler, read_pruner
 from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings

@@ -1,0 +1,470 @@
+"""What makes two runs one configuration: the only place that knows which fields decide.
+
+Every field of every schema is declared in FIELDS, once. Whoever compares configurations asks
+here: duplicates in a sweep, resume, extend_from, confirmation, the leaderboard, the pooling of
+seeds. Works on plain values, as config.json holds them, since thousands are compared at once.
+Free of torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
+from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
+from resnet_sweep.config.optim import LR_POWERS, ONE_CYCLE_WARMUP
+from resnet_sweep.config.train import SAM_RHO
+
+Values = dict[str, Any]
+
+OUTCOME = "decides the outcome"
+PLACE = "where and how a run is carried out"
+SHOWN = "what is shown"
+
+# Of each group the fields of all its options, by what they do.
+FIELDS: dict[str, dict[str, str]] = {
+    "": {OUTCOME: "seed", PLACE: "resume", SHOWN: "evaluate_test"},
+    "model": {
+        OUTCOME: "widths base_width width_factor first_width additive_widths stem_width "
+        "stem_kernel_size whitened_stem blocks kernel_size shortcut_kernel_size strides pool_size "
+        "block shortcut squeeze_excitation squeeze_ratio activation target kwargs",
+        PLACE: "max_params max_multiply_adds",
+        SHOWN: "name",
+    },
+    "init": {OUTCOME: "name std zero_init_residual"},
+    "optimizer": {
+        OUTCOME: "name lr lr_scaling exclude_norm_and_bias lookahead_steps lookahead_alpha "
+        "momentum nesterov betas eps alpha ns_steps others others_lr",
+        PLACE: "implementation",
+    },
+    "scheduler": {
+        OUTCOME: "name warmup_epochs final_fraction cycles cycle_factor div_factor "
+        "final_div_factor milestones gamma step_epochs factor patience threshold min_fraction",
+    },
+    "augmentation": {
+        OUTCOME: "crop_flip autoaugment randaugment trivialaugment color_jitter cutout "
+        "random_erasing mixup cutmix ricap",
+    },
+    "augmentation.crop_flip": {OUTCOME: "padding flip_probability alternate_flip"},
+    "augmentation.autoaugment": {OUTCOME: "policy"},
+    "augmentation.randaugment": {OUTCOME: "num_ops magnitude"},
+    "augmentation.trivialaugment": {},
+    "augmentation.color_jitter": {OUTCOME: "brightness contrast saturation hue"},
+    "augmentation.cutout": {OUTCOME: "size"},
+    "augmentation.random_erasing": {OUTCOME: "probability min_area max_area min_aspect"},
+    "augmentation.mixup": {OUTCOME: "alpha"},
+    "augmentation.cutmix": {OUTCOME: "alpha probability"},
+    "augmentation.ricap": {OUTCOME: "beta"},
+    "regularization": {
+        OUTCOME: "weight_decay label_smoothing dropout stochastic_depth clip_grad_norm "
+        "ema_half_life_epochs swa_start sam sam_rho ghost_batch_size distill_from distill_weight "
+        "distill_temperature",
+        SHOWN: "name",
+    },
+    "data": {
+        OUTCOME: "name val_size split_seed train_subset test_size image_size num_classes",
+        PLACE: "root download cache_dir",
+    },
+    "train": {
+        OUTCOME: "epochs batch_size start_image_size full_size_from precision",
+        PLACE: "device compile channels_last deterministic checkpoint_interval_seconds num_threads",
+        SHOWN: "name progress tensorboard figures",
+    },
+}
+# Of OUTCOME: which images are read. Where the data's fingerprint is known, it says so by itself.
+DATA_SOURCE = ("data.name", "data.test_size", "data.image_size", "data.num_classes")
+# Of OUTCOME: which of the training images judge a run. Runs with others are ranked apart.
+SPLIT = ("data.val_size", "data.split_seed")
+# Of PLACE: what refuses a proposal. No matter to a run that is trained, but to a search.
+LIMITS = ("model.max_params", "model.max_multiply_adds")
+ROLES = {
+    f"{group}.{name}" if group else name: role
+    for group, roles in FIELDS.items()
+    for role, names in roles.items()
+    for name in names.split()
+}
+_UNTRAINABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, UserError)
+_VERSION = "2"  # of what is digested; the version before had no such mark
+_NAMED = tuple(group for group in SCHEMAS if group != "model")
+_NUM_CIFAR_IMAGES = 50_000
+
+
+@cache
+def role_of(field: str) -> str:
+    """Return what a field does, by its dotted path; a group stands for its name.
+
+    What nobody declared decides the outcome.
+    """
+    path = f"{field}.name" if field in SCHEMAS else field
+    while path:
+        if path in ROLES:
+            return ROLES[path]
+        path = path.rpartition(".")[0]
+    return OUTCOME
+
+
+def may_differ(field: str) -> bool:
+    """Return whether a run may go on with another value of a field: it decides no outcome.
+
+    A name is no option of the command line: what it stands for may differ.
+    """
+    is_name = field in SCHEMAS or field.rpartition(".")[2] == "name"
+    return role_of(field) != OUTCOME and not is_name
+
+
+def tells_apart(field: str) -> bool:
+    """Return whether a field can make two runs different configurations."""
+    return role_of(field) == OUTCOME and field != "seed"
+
+
+def free_fields() -> list[str]:
+    """Return the fields with which a run may go on otherwise; see may_differ."""
+    return [field for field in ROLES if may_differ(field) and field != "resume"]
+
+
+def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
+    """Return whatever decides how a run ends, by dotted path, in one spelling.
+
+    A field that is not there has its default, one that the chosen options do not use is left
+    out, and equal nets, learning rates, schedules and splits are spelled alike.
+
+    Args:
+        config: or its plain values, as config.json holds them.
+        fingerprint: of the data; null: not known, and the fields of `data` stand for it.
+    """
+    values = _completed(_values(config))
+    for spell in _SPELLINGS:
+        with suppress(*_UNTRAINABLE):  # a damaged record stays as it is spelled
+            spell(values)
+    flat = {path: _plain(v) for path, v in _flat(values) if role_of(path) == OUTCOME}
+    if fingerprint is not None:
+        flat = {path: v for path, v in flat.items() if path not in DATA_SOURCE}
+        flat["data"] = fingerprint
+    return flat
+
+
+def signature(config: Config | Values, fingerprint: str | None = None) -> str:
+    """Return a digest of all that decides how a run ends, its seed and split included.
+
+    A field that has its schema's default is not digested: one that comes to be later changes
+    no digest.
+    """
+    return f"{_VERSION}-{_digest(outcome(config, fingerprint), 16)}"
+
+
+def is_current(text: str) -> bool:
+    """Return whether this version gives such signatures; else it has to be computed again."""
+    return text.startswith(f"{_VERSION}-")
+
+
+def configuration(config: Config | Values, fingerprint: str | None = None) -> Values:
+    """Return what the seeds and splits of one configuration have in common; see outcome."""
+    found = outcome(config, fingerprint)
+    return {path: value for path, value in found.items() if path not in ("seed", *SPLIT)}
+
+
+def configuration_id(
+    config: Config | Values, num_bytes: int, fingerprint: str | None = None
+) -> str:
+    """Return hex digits that two runs share when only seed or split tells them apart."""
+    return _digest(configuration(config, fingerprint), num_bytes)
+
+
+def changes(
+    before: Config | Values, after: Config | Values, limits: bool = False
+) -> list[tuple[str, Any, Any]]:
+    """Return (field, before, after) for all that makes two configurations end otherwise.
+
+    Args:
+        limits: what refuses a proposal as well.
+    """
+    one, other = (dict(_flat(_completed(_values(each)))) for each in (before, after))
+    first, second = outcome(before), outcome(after)
+    paths = [path for path in {**first, **second} if first.get(path) != second.get(path)]
+    choices = [path for path in paths if path == "augmentation" or path.endswith(".name")]
+    groups = tuple(f"{choice.removesuffix('.name')}." for choice in choices)
+    in_both = first.keys() & second.keys()  # another option has other fields, which goes unsaid
+    paths = [p for p in paths if p in choices or p in in_both or not p.startswith(groups)]
+    spelled = [path for path in paths if one.get(path) != other.get(path)]
+    if limits:
+        spelled += [path for path in LIMITS if one.get(path) != other.get(path)]
+    found = [(path, one.get(path), other.get(path)) for path in spelled]
+    # A field may stay as it is and mean another value, as widths do beside another base_width.
+    return found + [(p, first.get(p), second.get(p)) for p in paths if p not in spelled]
+
+
+def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Return (field, stored, given) for whatever differs between two nested mappings."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        keys = [*stored, *(key for key in given if key not in stored)]
+        prefix = f"{path}." if path else ""
+        parts = (differences(stored.get(k), given.get(k), f"{prefix}{k}") for k in keys)
+        return [difference for part in parts for difference in part]
+    return [] if stored == given else [(path, stored, given)]
+
+
+def moved(config: Values, place: Values) -> Values:
+    """Return the plain values of a configuration, carried out where and as another one is."""
+    result = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
+    for path, role in ROLES.items():
+        group, _, name = path.rpartition(".")
+        if role != PLACE or path in LIMITS or "." in group:
+            continue
+        ours, theirs = (result, place) if not group else (result[group], place[group])
+        if name in ours and name in theirs:
+            ours[name] = theirs[name]
+    return result
+
+
+def _values(config: Config | Values) -> Values:
+    return to_dict(config) if isinstance(config, Config) else config
+
+
+def _digest(values: Values, num_bytes: int) -> str:
+    nets = ResNetConfig if "model.blocks" in values else CustomModelConfig
+    named = (_schema(group, values.get(f"{group}.name")) for group in _NAMED)
+    defaults = _all_defaults(nets, *named)
+    spelled = {p: v for p, v in values.items() if p.endswith("name") or v != defaults.get(p, ...)}
+    text = json.dumps(spelled, sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=num_bytes).hexdigest()
+
+
+def _schema_of(group: str, node: Values) -> type | None:
+    if group == "model" and "blocks" in node:
+        return ResNetConfig  # whatever its name
+    return _schema(group, node.get("name"))
+
+
+def _schema(group: str, name: Any) -> type | None:
+    return _named_schema(group, name if isinstance(name, str) else "")
+
+
+@cache
+def _named_schema(group: str, name: str) -> type | None:
+    try:
+        return schema_of(group, name)
+    except UserError:
+        return None
+
+
+@cache
+def _defaults(schema: type) -> Values:
+    """Return the default of each field of a schema that has one and is no group."""
+    found = {}
+    for field in fields(schema):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return {k: v for k, v in found.items() if not hasattr(v, "__dataclass_fields__")}
+
+
+@cache
+def _ingredients() -> dict[str, Values]:
+    """Return the defaults of each augmentation by its name."""
+    hints = get_type_hints(AugmentationConfig)
+    return {name: _defaults(get_args(hint)[0]) for name, hint in hints.items()}
+
+
+@cache
+def _all_defaults(*schemas: type | None) -> Values:
+    named = zip(("model", *_NAMED), schemas, strict=True)
+    groups = [(group, {} if schema is None else _defaults(schema)) for group, schema in named]
+    groups += [(f"augmentation.{name}", values) for name, values in _ingredients().items()]
+    return {f"{group}.{name}": _plain(v) for group, each in groups for name, v in each.items()}
+
+
+def _completed(config: Values) -> Values:
+    """Return a copy with the defaults of what is not there, and `augmentation` with its names."""
+    values = {**_defaults(Config), **config}
+    values.pop("schema_version", None)
+    for group in SCHEMAS:
+        node = values.get(group, {})
+        if isinstance(node, dict):
+            schema = _schema_of(group, node)
+            values[group] = {**({} if schema is None else _defaults(schema)), **node}
+    node = values.get("augmentation", {})
+    if isinstance(node, dict):
+        known = _ingredients()
+        used = {n: {**known.get(n, {}), **v} for n, v in node.items() if isinstance(v, dict)}
+        values["augmentation"] = used
+    return values
+
+
+def _flat(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        place = f"{path}{name}"
+        if place == "augmentation" and isinstance(value, dict):
+            yield place, "+".join(value) or "none"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{place}.")
+        else:
+            yield place, value
+
+
+def _plain(value: Any) -> Any:
+    """Round what went through 1 - x or a scaling, so that equal values are equal."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        rounded = float(f"{value:.10g}")
+        return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
+    return value
+
+
+def _drop(node: Values, *names: str) -> None:
+    for name in names:
+        node.pop(name, None)
+
+
+def _spell_net(values: Values) -> None:
+    """Write widths, kernels and strides as lists, and drop what is not used."""
+    model = values["model"]
+    if _schema_of("model", model) is not ResNetConfig:
+        values.pop("init")  # it keeps the weights that its constructor gave it
+        _drop(values["regularization"], "dropout", "stochastic_depth")
+        return
+    net = ResNetConfig(**{name: model[name] for name in _defaults(ResNetConfig)})
+    widths, strides = net.stage_widths(), net.stage_strides()
+    befores = [net.stem_width or widths[0], *widths]
+    changing = [
+        stride > 1 or width != before
+        for stride, width, before in zip(strides, widths, befores, strict=False)
+    ]
+    kernels = zip(net.stage_shortcut_kernel_sizes(), changing, strict=True)
+    _drop(model, "base_width", "width_factor", "first_width")
+    model |= {"widths": widths, "strides": strides}
+    if net.stem_width == widths[0]:
+        model["stem_width"] = None
+    model["kernel_size"] = net.stage_kernel_sizes()
+    model["shortcut_kernel_size"] = [size if is_used else None for size, is_used in kernels]
+    widening = zip(widths, befores, net.blocks, strict=False)
+    if not any(width != before and count > 1 for width, before, count in widening):
+        model["additive_widths"] = False
+    if net.shortcut != "conv" or not any(changing):
+        _drop(model, "shortcut_kernel_size", *([] if any(changing) else ["shortcut"]))
+    if not net.squeeze_excitation:
+        _drop(model, "squeeze_ratio")
+    side = _image_size(values)
+    for stride in strides:
+        side = None if side is None else -(-side // stride)
+    if net.pool_size == side:  # the whole map
+        model["pool_size"] = None
+
+
+def _spell_optimizer(values: Values) -> None:
+    """Write the learning rate as it is after its scaling, and drop what is not used."""
+    optimizer = values["optimizer"]
+    power = LR_POWERS[optimizer["lr_scaling"]]
+    scale = (values["train"]["batch_size"] / 256) ** power
+    optimizer["lr"] *= scale
+    if "others_lr" in optimizer:  # follows lr
+        optimizer["others_lr"] *= scale
+    _drop(optimizer, "lr_scaling")
+    if optimizer["lookahead_steps"] is None or optimizer["lookahead_alpha"] == 1:
+        _drop(optimizer, "lookahead_steps", "lookahead_alpha")
+    if optimizer.get("others") == "sgd":
+        _drop(optimizer, "betas", "eps")
+    if values["regularization"]["weight_decay"] == 0:
+        _drop(optimizer, "exclude_norm_and_bias")
+
+
+def _spell_scheduler(values: Values) -> None:
+    scheduler = values["scheduler"]
+    name = scheduler["name"]
+    if name == "one_cycle" and scheduler["warmup_epochs"] is None:
+        scheduler["warmup_epochs"] = ONE_CYCLE_WARMUP * values["train"]["epochs"]
+    if name == "cosine_restarts" and scheduler["cycles"] == 1:
+        scheduler["name"] = "cosine"
+        _drop(scheduler, "cycles", "cycle_factor")
+    stays = scheduler.get("gamma") == 1 or scheduler.get("final_fraction") == 1
+    if stays or scheduler.get("milestones") == []:
+        values["scheduler"] = {"name": "constant", "warmup_epochs": scheduler["warmup_epochs"]}
+
+
+def _spell_init(values: Values) -> None:
+    if values["init"]["name"] != "normal":
+        _drop(values["init"], "std")
+
+
+def _spell_augmentation(values: Values) -> None:
+    """Drop what never changes an image."""
+    used = values["augmentation"]
+    idle: dict[str, Callable[[Values], bool]] = {
+        "crop_flip": lambda each: not each["padding"] and not each["flip_probability"],
+        "color_jitter": lambda each: not any(each.values()),
+        "random_erasing": lambda each: not each["probability"],
+        "cutmix": lambda each: not each["probability"] and not {"mixup", "ricap"} & used.keys(),
+    }
+    for name, is_idle in idle.items():
+        if name in used and is_idle(used[name]):
+            del used[name]
+    # In the order in which they are carried out, whatever that of the record is.
+    values["augmentation"] = {name: used.pop(name) for name in _ingredients() if name in used}
+    values["augmentation"] |= used
+
+
+def _spell_regularization(values: Values) -> None:
+    node = values["regularization"]
+    if node["sam"] is None:
+        _drop(node, "sam", "sam_rho")
+    elif node["sam_rho"] is None:
+        node["sam_rho"] = SAM_RHO[node["sam"]]
+    ghost = node["ghost_batch_size"]
+    if ghost is not None and ghost >= values["train"]["batch_size"]:
+        node["ghost_batch_size"] = None  # one slice is the whole batch
+    if node["distill_from"] is None or node["distill_weight"] == 0:
+        _drop(node, "distill_from", "distill_weight", "distill_temperature")
+    else:
+        node["distill_from"] = os.path.normpath(node["distill_from"])
+
+
+def _spell_resizing(values: Values) -> None:
+    train, full = values["train"], _image_size(values)
+    start = train["start_image_size"]
+    if start is None or train["full_size_from"] == 0 or (full is not None and start >= full):
+        _drop(train, "start_image_size", "full_size_from")
+
+
+def _spell_split(values: Values) -> None:
+    """Write sizes as counts where the number of training images follows from the data set."""
+    data = values["data"]
+    is_known = data["name"] in ("cifar10", "cifar100", "digits")
+    if is_known:
+        total = NUM_SCANS - data["test_size"] if data["name"] == "digits" else _NUM_CIFAR_IMAGES
+        if 0 < data["val_size"] < 1:
+            data["val_size"] = max(1, round(data["val_size"] * total))
+        if data["train_subset"] == total - data["val_size"]:
+            data["train_subset"] = None
+    if data["val_size"] == 0 and data["train_subset"] is None:
+        _drop(data, "split_seed")
+
+
+def _image_size(values: Values) -> int | None:
+    """Return the side of the images, where it follows from the configuration alone."""
+    if values["data"]["name"] == "arrays":
+        return None
+    size = values["data"].get("image_size", 32)
+    return size if isinstance(size, int) else None
+
+
+_SPELLINGS: tuple[Callable[[Values], None], ...] = (
+    _spell_net,
+    _spell_optimizer,
+    _spell_scheduler,
+    _spell_init,
+    _spell_augmentation,
+    _spell_regularization,
+    _spell_resizing,
+    _spell_split,
+)
