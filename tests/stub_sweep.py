@@ -19,12 +19,12 @@ from rich.console import Console
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import freeze_conf
 from resnet_sweep.search.proposal import base_config
 from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
     base_values,
-    freeze_conf,
     read_settings,
     write_settings,
 )

@@ -39,7 +39,6 @@ from resnet_sweep.data import device
 from resnet_sweep.records.confirmation import STAGES, Plan, read_plan
 from resnet_sweep.records.run_folder import read_config, read_config_values, read_result
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.search.settings import CONF
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, prepare_planned
 from resnet_sweep.workers.worker import work
@@ -159,7 +158,7 @@ def test_no_other_stage_even_asks_for_the_test_images(
 def _train(sweep: Path, place: Path, stage: str, runs: list[PlannedRun]) -> None:
     """Train a stage in this process."""
     workers = WorkerPool(ConfirmConfig(sweep=str(sweep)), OmegaConf.create({}), None, "again")
-    prepare_planned(place, sweep / CONF, OBJECTIVES[stage], runs, workers)
+    prepare_planned(place, OBJECTIVES[stage], runs, workers)
     assert work(place, 0, run_trial).kind in ("done", "user_error")
 
 

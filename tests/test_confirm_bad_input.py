@@ -214,7 +214,7 @@ def test_a_run_that_diverges_is_told_and_counted(
     )
     workers = planned.WorkerPool(options, OmegaConf.create({}), None, "again")
     with stubs_importable():
-        runs = stages.run_stage(sweep, sweep / "confirm", "choose", choose_runs(plan), workers)
+        runs = stages.run_stage(sweep / "confirm", "choose", choose_runs(plan), workers)
     states = [(run.state, run.reason) for run in runs]
     completed = ("completed", None)
     assert states[1] == ("failed", "diverged") and states[4] == ("failed", "out_of_memory")

@@ -151,7 +151,7 @@ def judged_by_accuracy(folder: Path) -> None:
     """Write a sweep of a completed and a pruned trial with the records of their runs."""
     values = make_sweep(folder, n_trials=2)
     space = SearchSpace.from_json(values.space)
-    composer, study = frozen_composer(folder, space), open_stub_study(folder)
+    composer, study = frozen_composer(folder, read_settings(folder)), open_stub_study(folder)
     for number in (0, 1):
         trial, run_dir = study.ask(), folder / RUNS / str(number)
         run_dir.mkdir(parents=True)
@@ -171,7 +171,7 @@ def judged_by_accuracy(folder: Path) -> None:
 def test_old_trials_are_judged_by_the_new_objective(tmp_path: Path) -> None:
     judged_by_accuracy(tmp_path)
     space = SearchSpace.from_json(read_settings(tmp_path).space)
-    composer = frozen_composer(tmp_path, space)
+    composer = frozen_composer(tmp_path, read_settings(tmp_path))
     found = find_extension(space, composer, tmp_path, ["val_loss"], [])
     completed, pruned = found.trials
     assert (completed.values, pruned.values) == ([1.5], None)
@@ -191,5 +191,5 @@ def test_old_trials_without_a_record_of_the_objective_are_refused(tmp_path: Path
             result.unlink()
     said = r"objectives=\[val_loss\]: .*extend_from=.* was judged by \[val_accuracy\]"
     with pytest.raises(UserError, match=said):
-        composer = frozen_composer(tmp_path, space)
+        composer = frozen_composer(tmp_path, read_settings(tmp_path))
         find_extension(space, composer, tmp_path, ["val_loss"], [])

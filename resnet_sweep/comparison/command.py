@@ -13,7 +13,6 @@ import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.effects import EffectsConfig
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.options import act_with_launcher
@@ -78,7 +77,7 @@ class Sitting:
         workers = WorkerPool(self.options, self.config, self.context, self.command)
         title = f"{self.name}: {folder}"
         with hold_or_refuse(folder, "folder", partial(_in_use, folder)):
-            return train_planned(folder / STUDY, conf_dir(), objective, runs, workers, title)
+            return train_planned(folder / STUDY, objective, runs, workers, title)
 
 
 def run_command(

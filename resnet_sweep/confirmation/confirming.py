@@ -106,7 +106,7 @@ class Confirming:
         tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
         _, command = write_best(self.sweep, tested[0].config, title, self.options.name)
-        runs += run_stage(self.sweep, self.folder, "test", tested, self.workers)
+        runs += run_stage(self.folder, "test", tested, self.workers)
         promises = findings.over_promises(plan, runs)
         found = findings.Findings(
             plan,
@@ -120,7 +120,7 @@ class Confirming:
 
     def _stage(self, stage: str, plan: Plan) -> list[ConfirmationRun]:
         planned = choose_runs(plan) if stage == "choose" else over_promise_runs(plan)
-        return run_stage(self.sweep, self.folder, stage, planned, self.workers)
+        return run_stage(self.folder, stage, planned, self.workers)
 
 
 def _announcement(plan: Plan) -> str:

@@ -20,7 +20,7 @@ from resnet_sweep.records.identity import changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.judge import judge
-from resnet_sweep.search.settings import CONF, read_settings
+from resnet_sweep.search.settings import frozen_files, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
 from resnet_sweep.workers.trial import compressed
 
@@ -122,7 +122,7 @@ def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | No
     name = options.baseline
     if name is None:
         return None
-    composer = Composer(folder / CONF, [])
+    composer = Composer(frozen_files(folder, read_settings(folder)), [])
     known = composer.groups.get("experiment", [])
     require(name in known, "baseline", name, did_you_mean(name, known))
     try:

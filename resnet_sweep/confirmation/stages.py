@@ -7,7 +7,6 @@ from pathlib import Path
 
 from resnet_sweep.records.confirmation import ConfirmationRun
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.search.settings import CONF
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, train_planned
 
 OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
@@ -19,12 +18,11 @@ TITLES = {
 
 
 def run_stage(
-    sweep: Path, folder: Path, stage: str, runs: list[PlannedRun], workers: WorkerPool
+    folder: Path, stage: str, runs: list[PlannedRun], workers: WorkerPool
 ) -> list[ConfirmationRun]:
     """Train what is not trained yet and return how each run ended.
 
     Args:
-        sweep: folder whose frozen configuration the workers read.
         folder: of the confirmation.
 
     Raises:
@@ -32,7 +30,7 @@ def run_stage(
         SystemExit: it was interrupted.
     """
     title = f"{TITLES[stage]} ({stage})"
-    ended = train_planned(folder / stage, sweep / CONF, OBJECTIVES[stage], runs, workers, title)
+    ended = train_planned(folder / stage, OBJECTIVES[stage], runs, workers, title)
     return [
         ConfirmationRun(**asdict(run) | {"stage": stage, "run_dir": f"{stage}/{RUNS}/{number}"})
         for number, run in enumerate(ended)

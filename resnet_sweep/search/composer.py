@@ -12,19 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import convert, register_schemas, user_error
-from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, one_line
-from resnet_sweep.config.mistakes import describe
+from resnet_sweep.config.compose import convert, user_error
+from resnet_sweep.config.errors import ConfigError, did_you_mean
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.search.apply import apply_to_resnet, apply_values
+from resnet_sweep.search.conf_files import ConfFiles
 from resnet_sweep.search.derived import is_argument
 from resnet_sweep.search.space_parsing import to_text, to_value
 
@@ -35,17 +31,17 @@ class Composer:
     """Composes once for each option of a group, then sets plain values on copies.
 
     Args:
-        conf_dir: folder of the YAML files; a sweep gives a frozen copy.
+        files: what is composed from; a path stands for a folder with the primary config.yaml.
         fixed_overrides: what every configuration has, as on the command line.
 
     Raises:
         UserError: the fixed overrides do not compose.
     """
 
-    def __init__(self, conf_dir: Path, fixed_overrides: Iterable[str]) -> None:
-        self.conf_dir = conf_dir.resolve()
+    def __init__(self, files: ConfFiles | Path, fixed_overrides: Iterable[str]) -> None:
+        self.files = files if isinstance(files, ConfFiles) else ConfFiles(files)
         self.fixed_overrides = list(fixed_overrides)
-        self.groups = _find_groups(self.conf_dir)
+        self.groups = _find_groups(self.files.folder)
         self._compose = lru_cache(maxsize=None)(self._compose_uncached)
         self._resnet_values = lru_cache(maxsize=None)(self._resnet_values_uncached)
         self._combined = lru_cache(maxsize=None)(self._combined_uncached)
@@ -146,19 +142,12 @@ class Composer:
         for group, option in choices:
             self._check_option(group, option)
         overrides = [*self.fixed_overrides, *(f"{group}={option}" for group, option in choices)]
-        register_schemas()
-        hydra = GlobalHydra.instance()
-        outer, hydra.hydra = hydra.hydra, None  # within a sweep Hydra is at work already
-        try:
-            with initialize_config_dir(str(self.conf_dir), job_name="sweep"):
-                composed = compose("config", overrides=overrides)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(describe(error, self.conf_dir)) from error
-        except (OSError, ValueError, YAMLError) as error:
-            raise UserError(f"{self.conf_dir}: cannot be read: {one_line(error)}") from error
-        finally:
-            GlobalHydra.instance().hydra = outer
-        return _without_search_space(composed)
+        composed = self.files.compose(overrides)
+        OmegaConf.set_struct(composed, False)
+        composed.pop("search_space", None)
+        composed.pop("hydra")
+        OmegaConf.set_struct(composed, True)
+        return composed
 
     def _compare_with_base(self, choice: tuple[str, str]) -> bool:
         """Return whether an option leaves the other groups alone: an experiment does not."""
@@ -173,19 +162,14 @@ class Composer:
                 raise ConfigError(group, text, did_you_mean(str(name), self.groups[group]))
 
 
-def _find_groups(conf_dir: Path) -> dict[str, list[str]]:
-    """Return the options of each group."""
+def _find_groups(folder: Path) -> dict[str, list[str]]:
+    """Return the options of each group, and of the groups within it."""
     groups: dict[str, list[str]] = {}
-    for path in sorted(conf_dir.glob("*/*.yaml")):
-        groups.setdefault(path.parent.name, []).append(path.stem)
+    for path in sorted(folder.rglob("*.yaml")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        for depth in range(1, len(parts)):
+            groups.setdefault("/".join(parts[:depth]), []).append("/".join(parts[depth:]))
     return groups
-
-
-def _without_search_space(composed: DictConfig) -> DictConfig:
-    OmegaConf.set_struct(composed, False)
-    composed.pop("search_space", None)
-    OmegaConf.set_struct(composed, True)
-    return composed
 
 
 def _key(field: str) -> str:

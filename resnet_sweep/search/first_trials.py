@@ -65,7 +65,7 @@ def _read_source(composer: Composer, source: str) -> Config:
     if source not in known:
         hint = did_you_mean(source, known)
         raise UserError(f"hydra.sweeper.start_from={source}: no experiment or run folder; {hint}")
-    return Composer(composer.conf_dir, []).config({"experiment": source}, None)
+    return Composer(composer.files, []).config({"experiment": source}, None)
 
 
 def _notes(source: str, location: Location) -> list[str]:

@@ -14,7 +14,6 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.system.console import command
 from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM
 
 # Fields that a sweep switches off for its trials and a single run wants.
@@ -64,4 +63,4 @@ def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) 
     if ACCEPTED in trial.user_attrs:  # a repeat has a seed of its own
         last["seed"] = f"seed={trial.user_attrs[ACCEPTED]['seed']}"
     kept = [override for key, override in last.items() if key not in QUIET]
-    return command("train", *kept)
+    return composer.files.run_command(*kept)

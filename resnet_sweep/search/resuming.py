@@ -11,8 +11,8 @@ import optuna
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.search.conf_files import CONF
 from resnet_sweep.search.settings import (
-    CONF,
     SETTINGS,
     SweepSettings,
     allowed_changes,
@@ -41,13 +41,13 @@ def continue_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -
         return []
     old = read_settings(folder)
     changes = found_changes(old, settings)
-    if changes and not _has_trained(folder):
+    if changes and not has_trained(folder):
         _discard(folder, old)
         return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
     if changes:
         refuse_changes(folder, settings, changes)
     try:
-        check_space(space, frozen_composer(folder, space))
+        check_space(space, frozen_composer(folder, old))
     except RecordError:
         raise
     except UserError as error:
@@ -66,12 +66,12 @@ def check_study(folder: Path, study: optuna.Study) -> None:
     if trials and not settings.exists():
         lost = f"is missing; nothing else tells what the study's {trials} trials were drawn from"
         raise RecordError(f"{settings}: {lost}; {_WAY_OUT}")
-    if not trials and _has_trained(folder):
+    if not trials and has_trained(folder):
         lost = "holds runs, but the study has no trial: its storage is lost"
         raise RecordError(f"{runs}: {lost}; {_WAY_OUT}")
 
 
-def _has_trained(folder: Path) -> bool:
+def has_trained(folder: Path) -> bool:
     """Return whether any trial, ended or not, has left a run folder."""
     runs = folder / RUNS
     return runs.is_dir() and any(runs.iterdir())

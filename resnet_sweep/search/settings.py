@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,10 +14,9 @@ from resnet_sweep.records.identity import changes, differences
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import CONF, PRIMARY, ConfFiles
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.system.atomic import write_json
-
-CONF = "conf"
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ class SweepSettings:
         pruner: the node hydra.sweeper.pruner.
         workers: that share the sweep.
         last_start: no trial starts after this time, in seconds since 1970; null: any time.
+        primary, environment, own_files: of the frozen configuration, as in ConfFiles.
     """
 
     study_name: str
@@ -49,6 +48,9 @@ class SweepSettings:
     trial_timeout_seconds: float | None
     workers: int
     last_start: float | None
+    primary: str = PRIMARY
+    environment: dict[str, str] = field(default_factory=dict)
+    own_files: list[str] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -72,7 +74,9 @@ def read_settings(folder: Path) -> SweepSettings:
     path = folder / SETTINGS
     try:
         values = json.loads(path.read_bytes())
-        settings = SweepSettings(**{f.name: values[f.name] for f in fields(SweepSettings)})
+        younger = {f.name for f in fields(SweepSettings) if _has_default(f)} - values.keys()
+        known = {f.name: values[f.name] for f in fields(SweepSettings) if f.name not in younger}
+        settings = SweepSettings(**known)
         _try_out(settings)
     except FileNotFoundError as error:
         raise RecordError(f"{path}: there is no such file") from error
@@ -87,27 +91,27 @@ def _try_out(settings: SweepSettings) -> None:
     _ = settings.epochs, settings.seed, settings.sampler["_target_"], settings.pruner["name"]
 
 
-def freeze_conf(folder: Path, source: Path) -> None:
-    """Copy the configuration into the sweep folder, once, whole or not at all."""
-    frozen, partial = folder / CONF, folder / f"{CONF}.partial"
-    if frozen.exists():
-        return
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    partial.rename(frozen)
+def _has_default(entry: Field[Any]) -> bool:
+    return entry.default is not MISSING or entry.default_factory is not MISSING
 
 
-def frozen_composer(folder: Path, space: SearchSpace) -> Composer:
-    """Return what composes from the sweep's own copy of the configuration.
+def frozen_files(folder: Path, settings: SweepSettings) -> ConfFiles:
+    """Return the sweep's own copy of the configuration."""
+    own = tuple(settings.own_files)
+    return ConfFiles(folder / CONF, settings.primary, settings.environment, own)
+
+
+def frozen_composer(folder: Path, settings: SweepSettings) -> Composer:
+    """Return what composes the sweep's trials from its own copy of the configuration.
 
     Raises:
         RecordError: the copy is damaged.
     """
-    frozen = folder / CONF
+    overrides = SearchSpace.from_json(settings.space).fixed_overrides
     try:
-        return Composer(frozen, space.fixed_overrides)
+        return Composer(frozen_files(folder, settings), overrides)
     except UserError as error:
-        raise RecordError(f"{frozen}: the sweep's frozen configuration: {error}") from error
+        raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
 
 
 def base_values(config: Config) -> dict[str, Any]:

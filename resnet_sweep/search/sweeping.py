@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import optuna
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import conf_dir
-from resnet_sweep.config.errors import ConfigError
+from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
+from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
 from resnet_sweep.search.checking import (
     check_any_fits,
@@ -29,6 +31,7 @@ from resnet_sweep.search.checking import (
     sweep_folder,
 )
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
 from resnet_sweep.search.dry_run import dry_run
 from resnet_sweep.search.extension import Extension, extend_study, find_extension
 from resnet_sweep.search.first_trials import enqueue_starts, find_starts
@@ -41,17 +44,18 @@ from resnet_sweep.search.results import (
     retrain_command,
     write_results,
 )
-from resnet_sweep.search.resuming import check_study, continue_frozen
+from resnet_sweep.search.resuming import check_study, continue_frozen, has_trained
 from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
     base_values,
-    freeze_conf,
     frozen_composer,
+    frozen_files,
     read_settings,
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_parsing import parse_override
 from resnet_sweep.system.console import command, say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
@@ -66,6 +70,8 @@ from resnet_sweep.workers.study import open_own_study, prepare_study
 from resnet_sweep.workers.supervisor import Limits, Supervisor, TooManyFailures, supervise
 
 STUDY_NAME = "hydra.sweeper.study_name"
+# Of the params that the package gives a sweep: those that the user's own files replace.
+YIELDING = ("train.epochs", "model.max_multiply_adds")
 
 
 class Sweeping:
@@ -83,13 +89,49 @@ class Sweeping:
         self.name = self.options.study_name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         self.folder = sweep_folder(config, self.options, self.name)
         self.arguments = arguments
-        self.space = self._build_space()
         self._extension: Extension | None = None
 
     def run(self) -> None:
         """Check, freeze, train, and leave the results."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        composer = Composer(conf_dir(), self.space.fixed_overrides)
+        with TemporaryDirectory() as copies:
+            self.files = found_files(self.config, Path(copies))
+            if (self.folder / SETTINGS).exists() and has_trained(self.folder):
+                self._go_on_with_frozen_files()
+            self._run()
+
+    def _go_on_with_frozen_files(self) -> None:
+        """Read the options of the sweep and its space from what it froze, not from today's files.
+
+        Who trains, such as the launcher and its options, follows today's files.
+        """
+        frozen = frozen_files(self.folder, read_settings(self.folder))
+        changed = self.files.changed_since(frozen)
+        self.files = frozen
+        sweep = ("hydra.sweeper", "hydra/sweeper")
+        overrides = [o for o in self.config.hydra.overrides.hydra if o.startswith(sweep)]
+        overrides += plain_overrides(self.arguments)
+        try:
+            composed = frozen.compose(overrides)
+        except RecordError:
+            raise
+        except UserError as error:
+            where = f"{frozen.folder}: the sweep's frozen configuration"
+            raise RecordError(f"{where}: {error}") from error
+        self.config = self.config.copy()
+        OmegaConf.set_readonly(self.config.hydra, None)
+        with read_write(self.config.hydra), open_dict(self.config):
+            self.config.hydra.sweeper = composed.hydra.sweeper
+            self.config.search_space = composed.search_space
+        self.options = read_options(self.config)
+        if changed:
+            also = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            where = f"{changed[0]}{also} changed since the sweep began"
+            say(f"{where}: it goes on with what it froze in {frozen.folder}")
+
+    def _run(self) -> None:
+        self.space = self._build_space()
+        composer = Composer(self.files, self.space.fixed_overrides)
         base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
         check_ahead(base.data)
@@ -101,7 +143,7 @@ class Sweeping:
         if self.options.hours is not None:
             base = self._plan(composer, base, self.options.hours)
         if self.options.dry_run:
-            planned = Composer(conf_dir(), self.space.fixed_overrides)
+            planned = Composer(self.files, self.space.fixed_overrides)
             say(dry_run(self.space, planned, self.options.n_trials))
             return
         if not (self.folder / SETTINGS).exists():
@@ -123,8 +165,17 @@ class Sweeping:
     def _build_space(self, *more: str) -> SearchSpace:
         node = OmegaConf.select(self.config, "search_space")
         space = {} if node is None else plain_values(node)
-        overrides = [f"{key}={value}" for key, value in self.options.params.items()]
+        weak = self._weak_params()
+        overrides = [f"{k}={v}" for k, v in self.options.params.items() if k not in weak]
         return SearchSpace.build(space, [*overrides, *self.arguments, *more])
+
+    def _weak_params(self) -> list[str]:
+        """Return the package's params of which the user's own files have another opinion."""
+        if SWEEPER in self.files.own:
+            return []
+        packaged = OmegaConf.load(self.files.folder / SWEEPER).params
+        weak = [k for k in YIELDING if self.options.params.get(k) == packaged.get(k)]
+        return self.files.own_keys(plain_overrides(self.arguments), weak)
 
     def _plan(self, composer: Composer, base: Config, hours: float) -> Config:
         """Fit what is not fixed into the hours; a sweep that goes on keeps its own plan."""
@@ -152,7 +203,7 @@ class Sweeping:
         check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
         self.space = self._build_space(f"train.epochs={epochs}")
-        return base_config(self.space, Composer(conf_dir(), self.space.fixed_overrides))
+        return base_config(self.space, Composer(self.files, self.space.fixed_overrides))
 
     def _in_use(self, holder: str) -> ConfigError:
         allowed = f"a sweep with this name is running in {self.folder} ({holder})"
@@ -169,7 +220,9 @@ class Sweeping:
 
     def _freeze(self, settings: SweepSettings) -> None:
         """Write what the workers read."""
-        freeze_conf(self.folder, conf_dir())
+        if not has_trained(self.folder):
+            shutil.rmtree(self.folder / CONF, ignore_errors=True)
+        freeze_conf(self.folder, self.files.folder)
         write_settings(self.folder, settings)
         write_sweep_record(self.folder, self._record(settings))
 
@@ -191,6 +244,9 @@ class Sweeping:
             trial_timeout_seconds=options.trial_timeout_seconds,
             workers=options.n_jobs or default_n_jobs(),
             last_start=None if hours is None else time.time() + 3600 * hours,
+            primary=self.files.primary,
+            environment=dict(self.files.environment),
+            own_files=list(self.files.own),
         )
 
     def _record(self, settings: SweepSettings) -> SweepRecord:
@@ -209,7 +265,7 @@ class Sweeping:
 
     @cached_property
     def _frozen(self) -> Composer:
-        return frozen_composer(self.folder, self.space)
+        return frozen_composer(self.folder, read_settings(self.folder))
 
     def _prepare_study(self, study: optuna.Study) -> optuna.Study:
         def prepare(study: optuna.Study) -> None:
@@ -273,6 +329,11 @@ class Sweeping:
     def _smaller_command(self, changes: tuple[str, ...]) -> str:
         """Return a sweep of its own, whose plan is made."""
         return _changed_command(*changes, without=("hydra.sweeper.hours", STUDY_NAME))
+
+
+def plain_overrides(arguments: list[str]) -> list[str]:
+    """Return the overrides that every trial has."""
+    return [o for o in arguments if not parse_override(o).is_sweep_override()]
 
 
 def _changed_command(*changes: str, without: tuple[str, ...] = ()) -> str:

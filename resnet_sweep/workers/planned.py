@@ -30,7 +30,6 @@ from resnet_sweep.search.checking import check_device
 from resnet_sweep.search.settings import (
     SweepSettings,
     base_values,
-    freeze_conf,
     told,
     write_settings,
 )
@@ -77,7 +76,6 @@ def quiet(config: Config) -> Config:
 
 def train_planned(
     place: Path,
-    conf: Path,
     objective: str,
     runs: Sequence[PlannedRun],
     workers: WorkerPool,
@@ -88,7 +86,6 @@ def train_planned(
     Args:
         place: folder of the runs; its name is the study's. Of earlier runs the first ones must
             be those that it has: what comes after them is added.
-        conf: folder of YAML files, which is copied into it.
         objective: field of a run's result.
         title: said before the first run.
 
@@ -96,7 +93,7 @@ def train_planned(
         UserError: no worker can go on, or the folder holds other runs.
         SystemExit: it was interrupted.
     """
-    study = prepare_planned(place, conf, objective, runs, workers)
+    study = prepare_planned(place, objective, runs, workers)
     seconds, names = workers.options.status_seconds, _names(runs)
     status = Status(study, [objective], len(runs), seconds, names=names)
     status.say(f"{title}: {len(runs)} runs")
@@ -122,7 +119,7 @@ def _names(runs: Sequence[PlannedRun]) -> list[str]:
 
 
 def prepare_planned(
-    place: Path, conf: Path, objective: str, runs: Sequence[PlannedRun], workers: WorkerPool
+    place: Path, objective: str, runs: Sequence[PlannedRun], workers: WorkerPool
 ) -> optuna.Study:
     """Write what the workers read and return the study, with every run in it."""
     place.mkdir(parents=True, exist_ok=True)
@@ -134,7 +131,6 @@ def prepare_planned(
         raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
     for run, trial in zip(runs, present, strict=False):
         _refuse_another(place, run, trial)
-    freeze_conf(place, conf)
     write_settings(place, _settings(place.name, objective, runs, workers))
     for run in runs[len(present) :]:
         study.enqueue_trial({}, user_attrs={PLANNED: to_dict(run.config)})

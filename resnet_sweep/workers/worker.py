@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
 from resnet_sweep.records.identity import signature
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.derived import target
 from resnet_sweep.search.proposal import DataShape, Proposal, judged, propose
 from resnet_sweep.search.searching import build_pruner, build_sampler, read_pruner
@@ -86,12 +88,16 @@ class Worker:
         self._stop = stop
         self._settings = read_settings(folder)
         self._space = SearchSpace.from_json(self._settings.space)
-        self._composer = frozen_composer(folder, self._space)
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._claims = Claims(self._study, folder, self._settings.n_trials, index)
         self._shape = prepare(from_dict(self._settings.base))
         self._rejected_in_a_row = 0
+
+    @cached_property
+    def _composer(self) -> Composer:
+        """Fixed runs need none."""
+        return frozen_composer(self._folder, self._settings)
 
     def loop(self) -> WorkerExit:
         while not self._should_stop():
