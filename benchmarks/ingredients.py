@@ -21,13 +21,12 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.comparison.steps import Step, compare_pairs
-from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.prediction.views import VIEWS, apply_view
 from resnet_sweep.records.run_folder import read_predictions
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import point_bounds, points
+from resnet_sweep.reporting.tables import Table, to_markdown
 from resnet_sweep.training.resume import finished_result
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.run_data import read_run_data
@@ -149,7 +148,7 @@ def _seen_again(run_dirs: list[Path]) -> dict[str, dict[int, float]]:
 
 def _table(
     what: str, rows: list[tuple[str, str]], accuracies: dict[str, dict[int, float]]
-) -> Leaderboard:
+) -> Table:
     """Compare each row with the one that it changes, paired by seed.
 
     Args:
@@ -161,15 +160,15 @@ def _table(
     columns = ["n", "mean %", "gain, points", "95% interval", "of all rows together", "verdict"]
     pairs = zip(rows, steps, strict=True)
     cells = [_row(name, other, step) for (name, other), step in pairs]
-    return Leaderboard([*columns, "against", what], cells, 5)
+    return Table([*columns, "against", what], cells, 5)
 
 
 def _row(name: str, other: str, step: Step) -> list[str]:
     start = [str(step.accuracy.n), points(step.accuracy.mean, ".2f")]
     if step.step is None or name == other:
         return [*start, "", "", "", "", "", name]
-    alone = interval(step.step.low, step.step.high)
-    together = interval(step.low, step.high)
+    alone = point_bounds(step.step.low, step.step.high)
+    together = point_bounds(step.low, step.high)
     return [*start, points(step.step.difference), alone, together, step.verdict, other, name]
 
 

@@ -44,7 +44,7 @@ from resnet_sweep.records.sweep_folder import (  # noqa: E402
 TABLES = """
 import sys
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.reporting.table import runs_table
+from resnet_sweep.analysis.runs import runs_table
 from pathlib import Path
 archive = read_archive(Path(sys.argv[1]))
 print(len(runs_table(archive)), "runs,", archive.epochs.num_rows, "epochs")

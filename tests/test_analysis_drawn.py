@@ -13,9 +13,9 @@ from matplotlib.collections import LineCollection
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures import FIGURES
 from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import figure_style
-from resnet_sweep.reporting.table import runs_table
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as reference_confusion
 
 from resnet_sweep.analysis.figures.confusion import confusion_matrix
-from resnet_sweep.analysis.figures.contour import BANDWIDTH, smooth
 from resnet_sweep.analysis.figures.tradeoffs import pareto_front
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json
 from resnet_sweep.analysis.view import Curves
-from resnet_sweep.reporting.style import figure_style, limit_objective, plain, use_log_scale
+from resnet_sweep.reporting.style import figure_style, limit_to_typical, plain, use_log_scale
 
 GENERATOR = np.random.default_rng(0)
 
@@ -47,16 +46,6 @@ def test_the_confusion_matrix_is_scikit_learns() -> None:
     np.testing.assert_array_equal(
         confusion_matrix(predictions), reference_confusion(LABELS, guesses)
     )
-
-
-def test_smoothing_is_a_weighted_mean_that_claims_nothing_far_away() -> None:
-    points, y = GENERATOR.random((30, 2)) / 2, GENERATOR.random(30)
-    grid = np.array([[0.2, 0.3], [0.5, 0.5], [1.0, 1.0]])
-    found = smooth(grid, points, y)
-    for place, value in zip(grid[:2], found[:2], strict=True):
-        weights = [np.exp(-0.5 * np.hypot(*(place - p)) ** 2 / BANDWIDTH**2) for p in points]
-        assert value == pytest.approx(np.average(y, weights=weights))
-    assert np.isnan(found[2])
 
 
 def make_curves(lengths: dict[str, int]) -> tuple[Curves, dict[str, np.ndarray]]:
@@ -114,7 +103,7 @@ def test_any_text_can_be_a_label(text: str) -> None:
 def test_a_few_bad_runs_do_not_squeeze_the_rest() -> None:
     axes = Figure().subplots()
     y = np.concatenate([np.linspace(0.9, 0.94, 50), [0.1, np.nan]])
-    limit_objective(axes, y, Objective("val_accuracy", 1))
+    limit_to_typical(axes, y, 1)
     low, high = axes.get_ylim()
     assert 0.7 < low < 0.9 and high > 0.94
 

@@ -33,9 +33,9 @@ from resnet_sweep.analysis.figures.effects import draw_effects
 from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, Population
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import BLACK, VERMILION, figure_style
-from resnet_sweep.reporting.table import runs_table
 
 PED_SHUFFLES, FANOVA_SHUFFLES = 100, 3
 

@@ -138,4 +138,4 @@ def test_a_confirmation_cuts_accuracies_and_not_differences() -> None:
     assert bounds(0.9256, 1.0210) == "0.9256 to 1.0000"
     assert bounds(-0.1, 0.2) == "0.0000 to 0.2000"
     assert bounds(-1.2, 1.2, "+.4f") == "-1.2000 to +1.2000"
-    assert bounds(float("nan"), float("nan")) == ""
+    assert bounds(float("nan"), float("nan")) == "-"

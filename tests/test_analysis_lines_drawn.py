@@ -1,4 +1,4 @@
-"""The contour, the parallel coordinates and the pruned curves show what the raw files hold."""
+"""The parallel coordinates and the pruned curves show what the raw files hold."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from raw_importance import LOGS, Chosen, partial_effects
+from raw_importance import Chosen, partial_effects
 
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.figures.contour import draw_contour
 from resnet_sweep.analysis.figures.curves import draw_pruned_curves
 from resnet_sweep.analysis.figures.parallel import draw_parallel
 from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import BLUE, ORANGE, figure_style
-from resnet_sweep.reporting.table import runs_table
-
-BANDWIDTH, LEAST_WEIGHT, LEAST_POINTS = 0.12, 0.25, 12
 
 
 @pytest.fixture(scope="module")
@@ -41,67 +37,6 @@ def share_of_range(values: list[Any]) -> np.ndarray:
     x = np.array(values, float)
     shares: np.ndarray = (x - np.nanmin(x)) / (np.nanmax(x) - np.nanmin(x))
     return shares
-
-
-# ---- contour ----
-
-
-def first_pair(chosen: Chosen) -> tuple[str, str]:
-    """Return the two numbers of the largest effects that were drawn together."""
-    columns = chosen.columns()
-    numbers = [n for n in by_effect(chosen) if not any(isinstance(v, str) for v in columns[n])]
-    for i, first in enumerate(numbers):
-        for second in numbers[i + 1 :]:
-            pairs = zip(columns[first], columns[second], strict=True)
-            if sum(None not in pair for pair in pairs) >= LEAST_POINTS:
-                return first, second
-    raise AssertionError
-
-
-def test_the_points_of_the_contour(view: View, raw_chosen: Chosen) -> None:
-    with figure_style():
-        axes = draw_contour(view).axes[0]
-    pair = first_pair(raw_chosen)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == pair
-    x, y = (raw_chosen.plain()[name] for name in pair)
-    wanted = sorted(p for p in zip(x, y, strict=True) if None not in p)
-    found = next(c for c in axes.collections if len(c.get_offsets()) > 1).get_offsets()
-    np.testing.assert_allclose(sorted(map(tuple, np.asarray(found))), wanted)
-
-
-def test_the_surface_of_the_contour(
-    view: View, raw_chosen: Chosen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Any] = []
-    fill = Axes.contourf
-
-    def note(axes: Axes, *args: Any, **options: Any) -> Any:
-        given.extend(np.asarray(each) for each in args[:3])
-        return fill(axes, *args, **options)
-
-    monkeypatch.setattr(Axes, "contourf", note)
-    with figure_style():
-        draw_contour(view)
-    x_range, y_range, surface = given
-    pair = first_pair(raw_chosen)
-    columns = [raw_chosen.columns()[name] for name in pair]
-    places = np.stack([share_of_range(column) for column in columns], 1)
-    both = ~np.isnan(places).any(1)
-    places, means = places[both], np.array(raw_chosen.means)[both]
-    for drawn, name, column in zip((x_range, y_range), pair, columns, strict=True):
-        known = [value for value in column if value is not None]
-        ticks = np.linspace(min(known), max(known), len(drawn))
-        np.testing.assert_allclose(drawn, 10**ticks if name in LOGS else ticks)
-    filled = 0
-    for row, v in enumerate(np.linspace(0, 1, len(y_range))):
-        for column, u in enumerate(np.linspace(0, 1, len(x_range))):
-            squares = (places[:, 0] - u) ** 2 + (places[:, 1] - v) ** 2
-            weights = np.exp(-squares / (2 * BANDWIDTH**2))
-            near = weights.sum() >= LEAST_WEIGHT
-            wanted = (weights * means).sum() / weights.sum() if near else np.nan
-            np.testing.assert_allclose(surface[row, column], wanted)
-            filled += near
-    assert 0 < filled < surface.size
 
 
 # ---- parallel coordinates ----

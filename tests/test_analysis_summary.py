@@ -21,7 +21,7 @@ from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.figures import FIGURES
 from resnet_sweep.analysis.summary import Options, Summary, summarize
-from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.tables import to_csv
 
 EVIL = "=cmd|' /C calc'!A0</script><img src=x onerror=alert(1)>$\\frac|`*"
 
@@ -150,7 +150,7 @@ def test_no_cell_of_the_csv_is_a_formula(root: Path, summary: Summary) -> None:
 
 def test_safe_csv_keeps_numbers_and_quotes_text() -> None:
     table = pd.DataFrame({"x": [-1.5, 2.0], "=y": ["+1", "a"], "z": ["@b", None]})
-    rows = list(csv.reader(io.StringIO(to_safe_csv(table))))
+    rows = list(csv.reader(io.StringIO(to_csv(table))))
     assert rows == [["x", "'=y", "z"], ["-1.5", "'+1", "'@b"], ["2.0", "a", ""]]
 
 
@@ -226,11 +226,11 @@ def test_a_mistake_is_one_line_and_status_2(
     "cell", ["=1", "  =1", "\u3000=1", "\uff1d1", "\uff201", "\t1", "\u200b+1"]
 )
 def test_no_cell_begins_a_formula_behind_blanks_or_in_full_width(cell: str) -> None:
-    assert to_safe_csv(pd.DataFrame({"x": [cell]})) == f"x\n'{cell}\n"
+    assert to_csv(pd.DataFrame({"x": [cell]})) == f"x\n'{cell}\n"
 
 
 def test_no_control_character_reaches_the_csv() -> None:
-    text = to_safe_csv(pd.DataFrame({"x\x1b": ["a\x00b\x9b", "c d"]}))
+    text = to_csv(pd.DataFrame({"x\x1b": ["a\x00b\x9b", "c d"]}))
     assert text == "x\ufffd\na\ufffdb\ufffd\nc d\n"
 
 

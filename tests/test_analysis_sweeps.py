@@ -15,11 +15,11 @@ from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.configurations import completed, pruned
 from resnet_sweep.analysis.figures import FIGURES, write_figures
 from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import figure_style
-from resnet_sweep.reporting.table import runs_table
 
-OF_SWEEP = {"importance", "effects", "contour", "parallel", "history", "pruned_curves", "workers"}
+OF_SWEEP = {"importance", "effects", "parallel", "history", "pruned_curves", "workers"}
 
 
 @pytest.fixture(scope="module")

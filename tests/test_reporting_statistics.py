@@ -16,6 +16,7 @@ from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.configurations import group_seeds
 from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective, choose_objective
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.statistics import (
@@ -27,7 +28,6 @@ from resnet_sweep.reporting.statistics import (
     pooled_noise,
     welch_test,
 )
-from resnet_sweep.reporting.table import runs_table
 
 ACCURACY = Objective("val_accuracy", 1)
 GENERATOR = np.random.default_rng(0)
@@ -150,7 +150,6 @@ def test_a_net_near_chance_does_not_set_the_noise_among_good_ones(tmp_path: Path
     assert found.repeated["pooled"].tolist() == [True, False]
     said = " ".join(noise_answers(build_view_of(tmp_path)))
     assert "not pooled, since worse than the median configuration: 0.056 at 0.1750 (n = 6)" in said
-    assert f"p = {found.unequal:.2g}" in said and found.unequal < 0.01
 
 
 def build_view_of(root: Path) -> View:

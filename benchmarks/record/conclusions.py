@@ -12,8 +12,8 @@ from benchmarks.record.recipes import changes
 from benchmarks.record.tested import SOURCE, SWEEP, Tested, find, gain
 from resnet_sweep.comparison.contrasts import verdict
 from resnet_sweep.comparison.recipes import START, TOGETHER
-from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
+from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.statistics import Comparison
 
 Told = tuple[str, float | None, str]  # name, difference, verdict
@@ -60,7 +60,7 @@ def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
 def _gain(found: Comparison | None) -> str:
     if found is None:
         return "cannot be compared"
-    bounds = f"{interval(found.low, found.high)}, n = {found.n}"
+    bounds = f"{point_bounds(found.low, found.high)}, n = {found.n}"
     return f"{points(found.difference)} points ({bounds}: {verdict(found.low, found.high)})"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record.reading import MEND, naming, read_values
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.comparison.contrasts import Effect
 from resnet_sweep.comparison.screening import MAIN, STRINGS, effect_table
-from resnet_sweep.comparison.writing import points
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.reporting.numbers import points
+from resnet_sweep.reporting.tables import to_markdown
 
 DOCS = "docs"
 SHOWN = 3  # strings of interactions where none is told apart from noise

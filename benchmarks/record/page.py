@@ -18,11 +18,11 @@ from benchmarks.record.reading import read_values
 from benchmarks.record.swept import sweep_lines
 from benchmarks.record.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
 from benchmarks.record.wanted import wanted_table
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.comparison.attained import Attained, attained_table
 from resnet_sweep.config.errors import UserError, require, why
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.sweep_folder import is_sweep
+from resnet_sweep.reporting.tables import to_markdown
 from resnet_sweep.system.atomic import replacing, write_text
 from resnet_sweep.system.console import say
 

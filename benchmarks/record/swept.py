@@ -13,16 +13,15 @@ from benchmarks.record.tested import CONFIRM, SWEEP
 from resnet_sweep.analysis.archive import read_found
 from resnet_sweep.analysis.discover import find_runs
 from resnet_sweep.analysis.importance import FTest
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.analysis.objective import choose_objective
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.summary import CACHE, FIGURES, Options, summarize
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial, read_sweep
-from resnet_sweep.reporting.table import runs_table
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import point_bounds, points
+from resnet_sweep.reporting.tables import Table, to_markdown
 from resnet_sweep.search.space import EPOCHS
 
 MAX_ROWS = 12
@@ -77,7 +76,7 @@ def _confirmed(path: Path) -> Iterator[str]:
 
 
 def _promise(row: dict[str, Any]) -> str:
-    bounds = interval(row["over_promise_low"], row["over_promise_high"])
+    bounds = point_bounds(row["over_promise_low"], row["over_promise_high"])
     return (
         f"Validation accuracy of trial {row['trial']}: {points(row['promised'], '.2f')}% as the "
         f"sweep saw it, {points(row['mean'], '.2f')}% with {row['n']} fresh seeds on the same "
@@ -108,7 +107,7 @@ def _device(sweep: Sweep, trial: SweepTrial) -> list[str]:
         return []  # it was stopped before it had one
 
 
-def space_table(space: dict[str, str]) -> Leaderboard:
+def space_table(space: dict[str, str]) -> Table:
     """Return a search space by group: what every trial draws, and what only some do."""
     always: dict[str, list[str]] = {}
     branches: dict[str, list[str]] = {}
@@ -123,7 +122,7 @@ def space_table(space: dict[str, str]) -> Leaderboard:
             always.setdefault(group, []).append(shown)
     groups = dict.fromkeys([*always, *branches])
     rows = [[g, "; ".join(always.get(g, [])), "; ".join(branches.get(g, []))] for g in groups]
-    return Leaderboard(["group", "drawn in every trial", "drawn only where"], rows, 0)
+    return Table(["group", "drawn in every trial", "drawn only where"], rows, 0)
 
 
 def _view(place: Path, cache: Path) -> View:
@@ -149,7 +148,7 @@ def _importance(view: View) -> Iterator[str]:
         "would show:\n"
     )
     columns = ["part", "by chance", "by seeds", "p, corrected", "verdict", "hyperparameter"]
-    yield to_markdown(Leaderboard(columns, list(map(_test_row, shown)), 4))
+    yield to_markdown(Table(columns, list(map(_test_row, shown)), 4))
     if others or found.untested:
         yield f"Smaller, or not to be told: {', '.join([*others, *found.untested])}.\n"
     if view.population.is_guided:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.record.tested import SOURCE, Tested, find, gain
-from resnet_sweep.comparison.writing import interval, points
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import point_bounds, points
+from resnet_sweep.reporting.tables import Table
 
 NOT_MEASURED = "not measured"
 
@@ -35,10 +35,10 @@ WANTED = (
 )
 
 
-def wanted_table(recipes: list[Tested]) -> Leaderboard:
+def wanted_table(recipes: list[Tested]) -> Table:
     """Return row by row what was wanted and what the test set says."""
     columns = ["experiment", "wanted", "stretch", "measured", "reached"]
-    return Leaderboard(columns, [_row(wanted, recipes) for wanted in WANTED], 0)
+    return Table(columns, [_row(wanted, recipes) for wanted in WANTED], 0)
 
 
 def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
@@ -54,7 +54,7 @@ def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
     is_there = found.low >= wanted.least
     is_behind = found.high < wanted.least
     verdict = "yes" if is_there else "no" if is_behind else "cannot tell"
-    bounds = interval(found.low, found.high)
+    bounds = point_bounds(found.low, found.high)
     return [*start, f"{points(found.difference)} ({bounds}, n = {found.n})", verdict]
 
 

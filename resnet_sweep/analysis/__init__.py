@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnet_sweep.analysis.compare import compare_configurations, compare_runs
     from resnet_sweep.analysis.filters import filter_runs
-    from resnet_sweep.reporting.table import load_epochs, load_runs
+    from resnet_sweep.analysis.runs import load_epochs, load_runs
 
 __all__ = ["compare_configurations", "compare_runs", "filter_runs", "load_epochs", "load_runs"]
 
@@ -22,8 +22,8 @@ _MODULES = {
     "compare_configurations": "resnet_sweep.analysis.compare",
     "compare_runs": "resnet_sweep.analysis.compare",
     "filter_runs": "resnet_sweep.analysis.filters",
-    "load_epochs": "resnet_sweep.reporting.table",
-    "load_runs": "resnet_sweep.reporting.table",
+    "load_epochs": "resnet_sweep.analysis.runs",
+    "load_runs": "resnet_sweep.analysis.runs",
 }
 
 

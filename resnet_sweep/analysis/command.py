@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
-from resnet_sweep.reporting.terminal import printable, terminal_table
+from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
 from resnet_sweep.system.console import page
 

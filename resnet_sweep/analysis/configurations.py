@@ -10,7 +10,6 @@ import pandas as pd
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.reporting.statistics import (
     Noise,
-    brown_forsythe,
     difference,
     mean_interval,
     pooled_noise,
@@ -33,13 +32,11 @@ class Configurations:
             median one: a net near chance says nothing of the noise among good ones. Over all
             where none is.
         noise_of_all: pooled over all of them.
-        unequal: p value that their variances are equal (Brown and Forsythe); NaN: fewer than two.
     """
 
     table: pd.DataFrame
     noise: Noise
     noise_of_all: Noise
-    unequal: float
 
     @property
     def repeated(self) -> pd.DataFrame:
@@ -60,8 +57,8 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
     table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
     table = objective.best_first(table, "mean").reset_index(drop=True)
     table["difference"] = [difference(mean, table["mean"].iloc[0]) for mean in table["mean"]]
-    of_all, unequal = pooled_noise(seeds_of.values()), brown_forsythe(list(seeds_of.values()))
-    found = Configurations(table, of_all, of_all, unequal)
+    of_all = pooled_noise(seeds_of.values())
+    found = Configurations(table, of_all, of_all)
     repeated = found.repeated
     names = repeated.loc[repeated["pooled"], "configuration"]
     noise = pooled_noise([seeds_of[name] for name in names])
@@ -115,7 +112,7 @@ def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     if table.empty:
         return table.assign(within_noise=[])
     best = table.iloc[0]
-    limits = [noise.least_difference(int(best["n"]), int(n)) for n in table["n"]]
+    limits = noise.least_difference(int(best["n"]), table["n"].to_numpy())
     behind = table["mean"] - best["mean"]
     within = pd.Series(behind.abs() <= limits, dtype="boolean")
     within[0 if noise.degrees else slice(None)] = pd.NA

@@ -8,8 +8,8 @@ import pandas as pd
 
 from resnet_sweep.analysis.archive import Archive
 from resnet_sweep.analysis.configurations import pruned
+from resnet_sweep.analysis.runs import sweep_labels
 from resnet_sweep.records.sweep_folder import SweepTrial
-from resnet_sweep.reporting.table import sweep_labels
 
 ORDER = (
     "completed",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
-from resnet_sweep.reporting.table import text_of
+from resnet_sweep.analysis.runs import text_of
 
 MIN_CONFIGURATIONS = 10
 MIN_PER_LEVEL = 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.shown_settings import shown_settings
 from resnet_sweep.analysis.view import View
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.reporting.terminal import Leaderboard, printable
+from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.console import duration
 
 SORTS = ("num_params", "multiply_adds", "train_seconds", "epochs", "n")
@@ -24,19 +23,11 @@ NOTE = (
     "by which a sweep or a person chose a configuration is one of its seeds and flatters the mean: "
     "fresh seeds alone are the fair estimate."
 )
-LATEX = {
-    "±": r"$\pm$",
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 def make_leaderboard(
     view: View, top: int, sort: str | None = None, max_settings: int | None = None
-) -> Leaderboard:
+) -> Table:
     """Return the best configurations, or the first ones by another column.
 
     Args:
@@ -60,26 +51,7 @@ def make_leaderboard(
             cells += [_fixed(row["test_mean"], "{:.4f}"), _fixed(row["gap"], "{:+.4f}")]
         cells += [str(row["run"]), str(row["configuration"]), settings[str(row["run"])]]
         rows.append([printable(cell) for cell in cells])
-    return Leaderboard(columns, rows, len(columns) - 3, _remarks(len(table), total, shared))
-
-
-def to_markdown(board: Leaderboard) -> str:
-    """Return a Markdown table in which no text is markup."""
-    rules = ["---:" if place < board.numeric else "---" for place in range(len(board.columns))]
-    lines = [board.columns, *([rules]), *board.rows]
-    cells = [[_markdown(c) if line is not rules else c for c in line] for line in lines]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in cells)
-    return table + "".join(f"\n{_markdown(remark)}\n" for remark in board.remarks)
-
-
-def to_latex(board: Leaderboard, note: str) -> str:
-    """Return a tabular with booktabs rules and a note below it; needs \\usepackage{booktabs}."""
-    spec = "r" * board.numeric + "l" * (len(board.columns) - board.numeric)
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in (board.columns, *board.rows)]
-    body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
-    below = _latex(" ".join([*(f"{remark}." for remark in board.remarks), note]))
-    wide = rf"\multicolumn{{{len(board.columns)}}}{{p{{\linewidth}}}}{{\footnotesize {below}}}"
-    return "\n".join([*body, r"\bottomrule", rf"{wide} \\", r"\end{tabular}", ""])
+    return Table(columns, rows, len(columns) - 3, _remarks(len(table), total, shared))
 
 
 def _remarks(shown: int, total: int, shared: str) -> list[str]:
@@ -111,12 +83,3 @@ def _behind(row: dict[Any, Any], objective: Objective) -> str:
 
 def _fixed(value: float, form: str) -> str:
     return "" if pd.isna(value) else form.format(value)
-
-
-def _markdown(text: str) -> str:
-    escaped = re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", text)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)

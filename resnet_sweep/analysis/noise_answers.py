@@ -8,7 +8,6 @@ import pandas as pd
 
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.statistics import SIGNIFICANCE
 
 MAX_SPREADS = 8
 
@@ -16,7 +15,6 @@ MAX_SPREADS = 8
 def noise_answers(view: View) -> Iterator[str]:
     """Yield the noise between seeds, what lies within it, and whether one number is enough."""
     yield from _within_noise(view)
-    yield from _unequal_noise(view)
 
 
 def _within_noise(view: View) -> Iterator[str]:
@@ -73,13 +71,3 @@ def _spreads(rows: pd.DataFrame, objective: Objective) -> str:
     ]
     left = len(rows) - MAX_SPREADS
     return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
-
-
-def _unequal_noise(view: View) -> Iterator[str]:
-    p_value = view.configurations.unequal
-    if p_value < SIGNIFICANCE:
-        yield (
-            "The noise between seeds is not the same everywhere (Brown and Forsythe's test over "
-            f"all {len(view.configurations.repeated)} configurations with several seeds, "
-            f"p = {p_value:.2g}): a single limit is only a rough guide."
-        )

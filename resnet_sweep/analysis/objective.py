@@ -10,7 +10,7 @@ import pandas as pd
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import SweepRecord
-from resnet_sweep.reporting.statistics import cut_to_fractions
+from resnet_sweep.reporting.numbers import cut_to_fractions
 
 DEFAULT_OBJECTIVE = "val_accuracy"
 UNITS = {

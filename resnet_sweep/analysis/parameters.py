@@ -15,9 +15,9 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.configurations import completed
 from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.runs import setting_names, text_of
 from resnet_sweep.records.identity import tells_apart
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
-from resnet_sweep.reporting.table import setting_names, text_of
 
 MAX_LEVELS = 8
 LOG_RATIO = 20.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from resnet_sweep.analysis.runs import text_of
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.table import text_of
 
 TARGET = "model.target"  # names a user's own net, whose other fields no other net has
 WIDTHS = "model.widths"

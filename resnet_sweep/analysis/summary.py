@@ -14,7 +14,7 @@ from pathlib import Path
 from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.tables import Table
 from resnet_sweep.system.atomic import remove_leftovers, write_text
 from resnet_sweep.system.console import say
 from resnet_sweep.system.locks import FileLock
@@ -63,7 +63,7 @@ class Summary:
     problems: list[str]
     rejection_rate: float | None
     answers: list[str]
-    leaderboard: Leaderboard
+    leaderboard: Table
     paths: list[str]
     num_read: int
 
@@ -168,7 +168,7 @@ def _read_manifest(options: Options, fingerprint: str) -> Summary | None:
         if manifest["fingerprint"] != fingerprint:
             return None
         values, files = manifest["summary"], manifest["files"]
-        board = Leaderboard(**values["leaderboard"])
+        board = Table(**values["leaderboard"])
         summary = Summary(**{**values, "leaderboard": board, "num_read": 0})
         is_whole = all(_size_and_time(path) == files[path] for path in summary.paths)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -21,9 +21,9 @@ from resnet_sweep.analysis.parameters import (
     population_of_sweep,
     proposals_of_sweep,
 )
+from resnet_sweep.analysis.runs import differing_settings, sweep_labels
 from resnet_sweep.records.identity import tells_apart
 from resnet_sweep.records.sweep_folder import Sweep
-from resnet_sweep.reporting.table import differing_settings, sweep_labels
 
 BUDGET = 5_000_000
 Column = npt.NDArray[np.float64]

@@ -20,11 +20,10 @@ from resnet_sweep.analysis.leaderboard import (
     NOTE,
     TERMINAL_SETTINGS,
     make_leaderboard,
-    to_latex,
-    to_markdown,
 )
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.report.page import ReportTexts, write_report
+from resnet_sweep.analysis.runs import RESULT_COLUMNS, differing_settings, runs_table
 from resnet_sweep.analysis.summary import (
     CACHE,
     FIGURES,
@@ -35,9 +34,7 @@ from resnet_sweep.analysis.summary import (
 )
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.reporting.spreadsheet import to_safe_csv
-from resnet_sweep.reporting.table import RESULT_COLUMNS, differing_settings, runs_table
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.tables import Table, to_csv, to_latex, to_markdown
 from resnet_sweep.system.atomic import write_atomically, write_text
 
 
@@ -85,12 +82,12 @@ def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
     return chosen
 
 
-def _write_tables(view: View, options: Options, board: Leaderboard) -> list[Path]:
+def _write_tables(view: View, options: Options, board: Table) -> list[Path]:
     output, runs = options.output, view.runs
     settings = differing_settings(runs)
     table = runs[[*RESULT_COLUMNS, *settings]].drop(columns="versions")
     texts = {
-        "runs.csv": to_safe_csv(table),
+        "runs.csv": to_csv(table),
         "leaderboard.md": f"{to_markdown(board)}\n{NOTE}\n",
         "leaderboard.tex": to_latex(board, NOTE),
     }
@@ -119,7 +116,7 @@ def _texts(
     counts: dict[str, int],
     rate: float | None,
     said: list[str],
-    board: Leaderboard,
+    board: Table,
 ) -> ReportTexts:
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = f", where {options.where}" if options.where else ""

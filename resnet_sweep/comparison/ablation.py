@@ -12,10 +12,11 @@ from resnet_sweep.comparison.recipes import read_ablation
 from resnet_sweep.comparison.results import by_configuration
 from resnet_sweep.comparison.step_report import COLUMNS, cells, said, step_values
 from resnet_sweep.comparison.steps import Step, compare_steps
-from resnet_sweep.comparison.writing import Report, points, write_report
+from resnet_sweep.comparison.writing import Report, write_report
 from resnet_sweep.config.effects import AblateConfig
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import points
+from resnet_sweep.reporting.tables import Table
 from resnet_sweep.system.console import say
 
 STEM = "ablation"
@@ -53,9 +54,9 @@ def _report(
     )
 
 
-def _table(steps: list[Step]) -> Leaderboard:
+def _table(steps: list[Step]) -> Table:
     columns = [*COLUMNS, "over the start", "verdict", "recipe: those above and"]
-    return Leaderboard(columns, [_row(step) for step in steps], 7)
+    return Table(columns, [_row(step) for step in steps], 7)
 
 
 def _row(step: Step) -> list[str]:

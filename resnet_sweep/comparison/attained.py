@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import read_config, read_result
+from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.statistics import Interval, mean_interval
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.tables import Table
 
 KNOWN_DATA = {"cifar10": "CIFAR-10, original images", "cifar10-jpeg": "CIFAR-10, JPEG copy"}
 
@@ -67,15 +67,15 @@ def describe_data(data: DataConfig) -> str:
     return name if data.train_subset is None else f"{name}, {data.train_subset:,} for training"
 
 
-def attained_table(rows: list[Attained]) -> Leaderboard:
+def attained_table(rows: list[Attained]) -> Table:
     columns = ["parameters", "epochs", "n", "test %", "sd", "95% interval", "seconds a run"]
     columns += ["device", "data", "recipe"]
-    return Leaderboard(columns, list(map(_row, rows)), 7)
+    return Table(columns, list(map(_row, rows)), 7)
 
 
 def _row(row: Attained) -> list[str]:
     accuracy = row.accuracy
-    bounds = interval(accuracy.low, accuracy.high, ".2f")
+    bounds = point_bounds(accuracy.low, accuracy.high, ".2f")
     cells = [f"{row.num_params:,}", str(row.epochs), str(accuracy.n)]
     cells += [points(accuracy.mean, ".2f"), points(accuracy.sd, ".2f"), bounds]
     return [*cells, f"{row.seconds:.0f}", row.device, row.data, row.name]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy import stats
 
 from resnet_sweep.comparison.design import Design, alias_strings
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.reporting.statistics import LEVEL
+from resnet_sweep.reporting.statistics import sidak, t_quantile
 
 ROUNDING = 1e-9  # a difference of accuracies below it is none
 Values = NDArray[np.float64]
@@ -135,7 +135,7 @@ def lenth_error(effects: Values) -> float:
 def _effects(names: list[str], found: Values, error: float, degrees: float) -> list[Effect]:
     """Give each effect an interval that all of them together keep (Sidak's correction)."""
     count = len(names)
-    half = float(stdtrit(degrees, (1 + LEVEL ** (1 / count)) / 2)) * error if count else 0.0
+    half = float(t_quantile(degrees, count)) * error if count else 0.0
     return [
         Effect(name, float(d), float(d) - half, float(d) + half, _p_value(d, error, degrees, count))
         for name, d in zip(names, found, strict=True)
@@ -145,5 +145,4 @@ def _effects(names: list[str], found: Values, error: float, degrees: float) -> l
 def _p_value(difference: float, error: float, degrees: float, count: int) -> float:
     if math.isnan(error):
         return math.nan
-    single = 2 * float(stdtr(degrees, -abs(difference / error)))
-    return -math.expm1(count * math.log1p(-min(single, 1 - 1e-16)))
+    return sidak(2 * float(stats.t.sf(abs(difference / error), degrees)), count)

@@ -14,11 +14,12 @@ from resnet_sweep.comparison.results import by_configuration
 from resnet_sweep.comparison.screened import FIELD, Screened, read_screened
 from resnet_sweep.comparison.step_report import COLUMNS, cells, said, step_values
 from resnet_sweep.comparison.steps import Step, compare_with_start
-from resnet_sweep.comparison.writing import Report, points, write_report
+from resnet_sweep.comparison.writing import Report, write_report
 from resnet_sweep.config.effects import FollowUpConfig
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import points
+from resnet_sweep.reporting.tables import Table
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
 
@@ -119,9 +120,9 @@ def _selection(screened: Screened) -> list[str]:
     return found
 
 
-def _table(screened: Screened, steps: list[Step]) -> Leaderboard:
+def _table(screened: Screened, steps: list[Step]) -> Table:
     columns = [*COLUMNS, "in the screening", "verdict", f"recipe: {START} and"]
-    return Leaderboard(columns, [_row(screened, step) for step in steps], 7)
+    return Table(columns, [_row(screened, step) for step in steps], 7)
 
 
 def _row(screened: Screened, step: Step) -> list[str]:

@@ -12,10 +12,11 @@ from resnet_sweep.comparison.figures import draw_screening
 from resnet_sweep.comparison.planning import ScreeningPlan, plan_screening, with_seeds
 from resnet_sweep.comparison.recipes import read_screening
 from resnet_sweep.comparison.results import by_configuration, completed_share, failures
-from resnet_sweep.comparison.writing import Report, interval, points, write_report
+from resnet_sweep.comparison.writing import Report, write_report
 from resnet_sweep.config.effects import ScreenConfig
 from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import point_bounds, points
+from resnet_sweep.reporting.tables import Table
 from resnet_sweep.system.console import say
 
 STEM = "screening"
@@ -70,7 +71,7 @@ def _report(
     )
 
 
-def effect_table(effects: list[Effect], what: str) -> Leaderboard:
+def effect_table(effects: list[Effect], what: str) -> Table:
     """Return effects, largest first.
 
     Args:
@@ -78,13 +79,13 @@ def effect_table(effects: list[Effect], what: str) -> Leaderboard:
     """
     columns = ["effect, points", "95% interval of all rows", "p, corrected", "verdict", what]
     ordered = sorted(effects, key=lambda effect: -abs(effect.difference))
-    return Leaderboard(columns, [_row(effect) for effect in ordered], 3)
+    return Table(columns, [_row(effect) for effect in ordered], 3)
 
 
 def _row(effect: Effect) -> list[str]:
     p_value = "-" if effect.p_value != effect.p_value else f"{effect.p_value:.4f}"
     p_value = "<0.0001" if p_value == "0.0000" else p_value
-    bounds = interval(effect.low, effect.high)
+    bounds = point_bounds(effect.low, effect.high)
     return [points(effect.difference), bounds, p_value, effect.verdict, effect.name]
 
 

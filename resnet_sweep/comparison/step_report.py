@@ -7,8 +7,8 @@ from typing import Any
 from resnet_sweep.comparison.planning import RecipePlan
 from resnet_sweep.comparison.results import completed_share, failures
 from resnet_sweep.comparison.steps import Step
-from resnet_sweep.comparison.writing import interval, points
 from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.statistics import pooled_noise
 
 COLUMNS = ["mean %", "sd", "n", "gain, points", "95% interval", "of all rows together"]
@@ -20,7 +20,7 @@ def cells(step: Step) -> list[str]:
     found = [points(accuracy.mean, ".2f"), points(accuracy.sd, ".2f"), str(accuracy.n)]
     if gain is None:
         return [*found, "", "", ""]
-    alone, together = interval(gain.low, gain.high), interval(step.low, step.high)
+    alone, together = point_bounds(gain.low, gain.high), point_bounds(step.low, step.high)
     return [*found, points(gain.difference), alone, together]
 
 

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from resnet_sweep.comparison.contrasts import verdict
 from resnet_sweep.reporting.statistics import (
-    LEVEL,
     Comparison,
     Interval,
     mean_interval,
     paired_t_test,
+    t_quantile,
 )
 
 Values = NDArray[np.float64]
@@ -105,7 +104,5 @@ def _paired(first: Values, second: Values) -> Comparison | None:
 def _half_width(found: Comparison | None, count: int) -> float:
     if found is None:
         return math.nan
-    plain = (found.high - found.low) / 2
-    corrected, single = ((1 + LEVEL ** (1 / m)) / 2 for m in (count, 1))
-    degrees = found.n - 1
-    return plain * float(stdtrit(degrees, corrected) / stdtrit(degrees, single))
+    plain, degrees = (found.high - found.low) / 2, found.n - 1
+    return plain * float(t_quantile(degrees, count) / t_quantile(degrees))

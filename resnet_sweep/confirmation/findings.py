@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.confirmation.all_pairs import games_howell
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+from resnet_sweep.reporting.all_pairs import games_howell
 from resnet_sweep.reporting.statistics import (
     SIGNIFICANCE,
     Comparison,

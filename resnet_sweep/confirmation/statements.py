@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
-from resnet_sweep.confirmation.power import detectable_difference
-from resnet_sweep.confirmation.tables import number, with_interval
 from resnet_sweep.records.confirmation import Plan
+from resnet_sweep.reporting.numbers import number, with_interval
+from resnet_sweep.reporting.power import detectable_difference
 from resnet_sweep.reporting.statistics import SIGNIFICANCE, Noise
 
 MORE_SEEDS = (5, 10, 20)

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from resnet_sweep.confirmation.findings import Choice, Findings, OverPromise, Seeds
-from resnet_sweep.reporting.statistics import Interval, cut_to_fractions
-from resnet_sweep.reporting.terminal import Leaderboard
+from resnet_sweep.reporting.numbers import bounds, number
+from resnet_sweep.reporting.statistics import Interval
+from resnet_sweep.reporting.tables import Table
 
 
-def number(value: float, form: str = ".4f") -> str:
-    return "" if math.isnan(value) else format(value, form)
-
-
-def bounds(low: float, high: float, form: str = ".4f") -> str:
-    """Return the ends of an interval, of an accuracy (no sign in `form`) cut to [0, 1]."""
-    if math.isnan(low):
-        return ""
-    if not form.startswith("+"):
-        low, high = cut_to_fractions(low, high)
-    return f"{low:{form}} to {high:{form}}"
-
-
-def with_interval(mean: float, low: float, high: float, form: str = ".4f") -> str:
-    """Return `0.9100 (95% interval 0.9080 to 0.9120)`."""
-    interval = bounds(low, high, form) or "unknown"
-    return f"{number(mean, form)} (95% interval {interval})"
-
-
-def choice_table(choice: Choice) -> Leaderboard:
+def choice_table(choice: Choice) -> Table:
     """Return the candidates on the fresh split, best first."""
     columns = ["mean", "sd", "n", "failed", "95% interval", "behind", "p", "parameters"]
     rows = []
@@ -42,10 +22,10 @@ def choice_table(choice: Choice) -> Leaderboard:
         verdict = verdict if rival.is_tied else "behind" if rival.is_candidate else "runs failed"
         rows.append([*cells, rival.candidate.label, verdict])
     columns += ["in the sweep", "configuration", "verdict"]
-    return Leaderboard(columns, rows, len(columns) - 2)
+    return Table(columns, rows, len(columns) - 2)
 
 
-def over_promise_table(found: list[OverPromise]) -> Leaderboard:
+def over_promise_table(found: list[OverPromise]) -> Table:
     """Return what the sweep promised and what fresh seeds gave on its own split."""
     columns = ["in the sweep", "mean", "sd", "n", "failed", "95% interval", "promised too much"]
     columns += ["95% interval of that", "configuration"]
@@ -59,16 +39,16 @@ def over_promise_table(found: list[OverPromise]) -> Leaderboard:
         ]
         for each in found
     ]
-    return Leaderboard(columns, rows, len(columns) - 1)
+    return Table(columns, rows, len(columns) - 1)
 
 
-def test_table(findings: Findings) -> Leaderboard:
+def test_table(findings: Findings) -> Table:
     """Return test accuracies: of the chosen configuration and of the baseline."""
     test = findings.test
     columns = ["mean", "sd", "n", "failed", "95% interval", "configuration"]
     groups = [seeds for seeds in (test.chosen, test.baseline) if seeds is not None]
     rows = [[*_seed_cells(seeds), seeds.label] for seeds in groups]
-    return Leaderboard(columns, rows, len(columns) - 1)
+    return Table(columns, rows, len(columns) - 1)
 
 
 def _seed_cells(seeds: Seeds) -> list[str]:

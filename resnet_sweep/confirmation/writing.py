@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.confirmation import statements
 from resnet_sweep.confirmation.figure import STEM, write_figure
 from resnet_sweep.confirmation.findings import (
@@ -19,16 +18,22 @@ from resnet_sweep.confirmation.findings import (
     Seeds,
     Tested,
 )
-from resnet_sweep.confirmation.power import detectable_difference
 from resnet_sweep.confirmation.tables import choice_table, over_promise_table, test_table
 from resnet_sweep.records.confirmation import FINDINGS, write_findings
-from resnet_sweep.reporting.spreadsheet import to_safe_csv
+from resnet_sweep.reporting.power import detectable_difference
 from resnet_sweep.reporting.statistics import Comparison, Interval
-from resnet_sweep.reporting.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.reporting.tables import (
+    Table,
+    escape_markdown,
+    printable,
+    terminal_table,
+    to_csv,
+    to_markdown,
+)
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.system.console import page, say
 
-Section = tuple[str, Leaderboard | None, list[str]]
+Section = tuple[str, Table | None, list[str]]
 
 
 def write_report(folder: Path, findings: Findings, command: str) -> None:
@@ -40,7 +45,7 @@ def write_report(folder: Path, findings: Findings, command: str) -> None:
     sections = _sections(findings, command)
     write_findings(folder, _values(findings, command))
     write_text(folder / f"{STEM}.md", _markdown(findings, sections))
-    write_text(folder / f"{STEM}.csv", to_safe_csv(pd.DataFrame(map(asdict, findings.runs))))
+    write_text(folder / f"{STEM}.csv", to_csv(pd.DataFrame(map(asdict, findings.runs))))
     paths = [folder / name for name in (FINDINGS, f"{STEM}.md", f"{STEM}.csv")]
     paths += write_figure(findings, folder)
     _print(sections, paths)
@@ -68,14 +73,10 @@ def _markdown(findings: Findings, sections: list[Section]) -> str:
         if table is not None:
             parts.append(to_markdown(table))
         is_command = title == "Again"
-        parts += [f"    {line}\n" if is_command else f"- {_escaped(line)}" for line in said]
+        parts += [f"    {line}\n" if is_command else f"- {escape_markdown(line)}" for line in said]
         parts.append("")
     parts.append(f"![every seed]({STEM}.png)\n")
     return "\n".join(parts)
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in "\\`*_[]#|<>" else c for c in printable(text))
 
 
 def _print(sections: list[Section], paths: list[Path]) -> None:

@@ -18,7 +18,7 @@ from resnet_sweep.prediction.scoring import (
     GroupScore,
     Score,
 )
-from resnet_sweep.reporting.statistics import count_confusion
+from resnet_sweep.reporting.confusion import count_confusion
 from resnet_sweep.system.atomic import ESCAPE
 from resnet_sweep.system.environment import device_name, git_commit, versions
 

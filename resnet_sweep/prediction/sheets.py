@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resnet_sweep.data.custom import CustomSet
 from resnet_sweep.prediction.outcome import Outcome
 from resnet_sweep.prediction.scoring import find_confident_mistakes
-from resnet_sweep.reporting.statistics import count_confusion
+from resnet_sweep.reporting.confusion import count_confusion
 
 THUMBNAILS, CONTACT_SHEET = "thumbnails.png", "contact_sheet.png"
 MISTAKES, CONFUSION_FIGURE = "mistakes.png", "confusion.png"

@@ -18,7 +18,7 @@ from resnet_sweep.prediction.shift_scores import (
     Row,
 )
 from resnet_sweep.reporting.style import CYCLE, GREY, new_figure, plain
-from resnet_sweep.reporting.terminal import printable
+from resnet_sweep.reporting.tables import printable
 
 COLUMNS = 3
 PANEL_HEIGHT = 1.7

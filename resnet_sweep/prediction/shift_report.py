@@ -9,14 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_sweep.analysis.leaderboard import to_markdown
 from resnet_sweep.data.corruption import parameters
 from resnet_sweep.prediction.scoring import Accuracy
 from resnet_sweep.prediction.shift_figure import draw_report
 from resnet_sweep.prediction.shift_scores import INTERVAL, ModelScores, Report, Row
-from resnet_sweep.reporting.spreadsheet import to_safe_csv
 from resnet_sweep.reporting.style import figure_style, save_figure
-from resnet_sweep.reporting.terminal import Leaderboard, printable, terminal_table
+from resnet_sweep.reporting.tables import Table, printable, terminal_table, to_csv, to_markdown
 from resnet_sweep.system.atomic import ESCAPE
 from resnet_sweep.system.console import page, say
 from resnet_sweep.system.environment import git_commit, versions
@@ -30,7 +28,7 @@ TERMINAL_WIDTH = 140
 def write_report(report: Report, folder: Path) -> None:
     """Write shift.csv, .md, .json, .png and .svg into an existing folder."""
     texts = {
-        "csv": to_safe_csv(pd.DataFrame(_long_rows(report))),
+        "csv": to_csv(pd.DataFrame(_long_rows(report))),
         "md": _markdown(report),
         "json": json.dumps(_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
@@ -52,11 +50,11 @@ def print_report(report: Report, folder: Path) -> None:
     say(f"tables and figure: {folder}")
 
 
-def _table(model: ModelScores, report: Report) -> Leaderboard:
+def _table(model: ModelScores, report: Report) -> Table:
     strengths = range(1, report.max_strength() + 1)
     columns = ["images", "n", *map(str, strengths), "overall", "95% interval"]
     rows = [_cells(row, strengths) for row in model.rows]
-    return Leaderboard(columns, rows, numeric=0)
+    return Table(columns, rows, numeric=0)
 
 
 def _cells(row: Row, strengths: range) -> list[str]:
@@ -70,7 +68,7 @@ def _cells(row: Row, strengths: range) -> list[str]:
 def _markdown(report: Report) -> str:
     parts = ["# Accuracy on shifted images\n"]
     for model in report.models:
-        title = to_markdown(Leaderboard([printable(_title(model))], [], 0)).splitlines()[0]
+        title = to_markdown(Table([printable(_title(model))], [], 0)).splitlines()[0]
         parts.append(f"## {title.strip('| ')}\n\n{to_markdown(_table(model, report))}")
         parts += [f"- {printable(note)}\n" for note in model.notes]
     columns = "The columns 1 to 5 are strengths, `overall` is their mean where there are some."

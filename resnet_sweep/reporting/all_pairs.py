@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Chebyshev
-from scipy.special import stdtrit
 from scipy.stats import studentized_range
 
 from resnet_sweep.reporting.statistics import (
     SIGNIFICANCE,
     Array,
     Comparison,
+    t_quantile,
     welch_degrees,
     welch_test,
 )
@@ -29,7 +29,8 @@ def games_howell(first: Array, second: Array, num_groups: int) -> Comparison:
     """Compare two of several independent groups of unequal variance; effect: Hedges' g.
 
     Welch's t against the studentized range (Games and Howell 1976, doi:10.3102/10769986001002113):
-    p value and interval hold for all pairs together. Of two groups it is Welch's test.
+    p value and interval hold for all pairs together. Of two groups it is Welch's test. The same as
+    scipy's `tukey_hsd(equal_var=False)`, whose intervals take 24 s for ten groups.
     """
     found = welch_test(first, second)
     v1, v2 = first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)
@@ -55,7 +56,7 @@ def critical_value(num_groups: int, degrees: float | Floats) -> Floats:
         degrees: of freedom, at least 1.
     """
     if num_groups == 2:
-        return np.asarray(stdtrit(degrees, 1 - SIGNIFICANCE / 2))
+        return np.asarray(t_quantile(degrees))
     return np.asarray(np.exp(_log_critical(num_groups)(1 / np.asarray(degrees))))
 
 

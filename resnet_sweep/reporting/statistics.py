@@ -1,4 +1,4 @@
-"""Intervals and tests on plain arrays; nothing here knows what a run is."""
+"""Intervals and tests on plain arrays, by scipy.stats; nothing here knows what a run is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, ndtri, stdtr, stdtrit
+from scipy import stats
 
 SIGNIFICANCE = 0.05
 LEVEL = 1 - SIGNIFICANCE
@@ -17,7 +17,6 @@ BOOTSTRAP_DRAWS = 10_000
 # A difference that is a smaller share of its numbers is rounding.
 ROUNDING = 1e-12
 Array = npt.NDArray[np.floating[Any]]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,15 @@ class Noise:
     degrees: int
     groups: int = 0
 
-    def least_difference(self, n_first: int, n_second: int) -> float:
-        """Return the difference of two means that chance passes once in twenty (t, two-sided)."""
+    def least_difference(self, n_first: Any, n_second: Any) -> Any:
+        """Return the difference of two means that chance passes once in twenty (t, two-sided).
+
+        Args:
+            n_first, n_second: seeds of each, numbers or arrays.
+        """
         if self.degrees == 0:
-            return math.nan
-        spread = self.sd * math.sqrt(1 / n_first + 1 / n_second)
-        return t_quantile(self.degrees) * spread
+            return np.full(np.broadcast_shapes(np.shape(n_first), np.shape(n_second)), math.nan)[()]
+        return t_quantile(self.degrees) * self.sd * np.sqrt(1 / n_first + 1 / n_second)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,6 @@ def difference(first: float, second: float) -> float:
     return 0.0 if abs(found) <= ROUNDING * max(abs(first), abs(second)) else found
 
 
-def cut_to_fractions(low: float, high: float) -> tuple[float, float]:
-    """Return the ends of an accuracy's interval as they are shown: none lies beyond 0 or 1."""
-    return max(low, 0.0), min(high, 1.0)
-
-
 def mean_interval(values: Sequence[float] | Array) -> Interval:
     """Return mean, standard deviation and 95% t interval."""
     data = np.asarray(values, np.float64)
@@ -96,25 +93,34 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     if n < 2:
         return Interval(mean, math.nan, n, math.nan, math.nan)
     sd = math.sqrt(_squares(data) / (n - 1))
-    half = t_quantile(n - 1) * sd / math.sqrt(n)
+    half = float(t_quantile(n - 1)) * sd / math.sqrt(n)
     return Interval(mean, sd, n, mean - half, mean + half)
 
 
+def t_quantile(degrees: Any, num_intervals: int = 1) -> Any:
+    """Return what Student's t passes, on either side, once in twenty times.
+
+    Args:
+        degrees: of freedom, a number or an array.
+        num_intervals: that are to hold together, each by so much wider (Sidak 1967).
+    """
+    return stats.t.ppf((1 + LEVEL ** (1 / num_intervals)) / 2, degrees)
+
+
 def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
-    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212)."""
-    share, z = num_hits / count, float(ndtri((1 + LEVEL) / 2))
+    """Return the 95% score interval of a share (Wilson 1927, JASA 22, 209-212).
+
+    Args:
+        num_hits: also a fraction, as a mean of several shares gives it; scipy's
+            `binomtest` takes integers alone.
+    """
+    share, z = num_hits / count, float(stats.norm.ppf((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = math.sqrt(max(0.0, share * (1 - share)) / count + z**2 / (4 * count**2))
     half = z * spread / (1 + z**2 / count)
     # At the ends the terms cancel but for rounding.
     low = 0.0 if num_hits == 0 else max(0.0, middle - half)
     return low, 1.0 if num_hits == count else min(1.0, middle + half)
-
-
-def count_confusion(labels: Labels, guesses: Labels, num_classes: int) -> Labels:
-    """Return counts [true class, predicted class]."""
-    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
 
 
 def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
@@ -128,25 +134,14 @@ def pooled_noise(groups: Iterable[Sequence[float] | Array]) -> Noise:
     return Noise(math.sqrt(squares / degrees) if degrees else math.nan, degrees, used)
 
 
-def brown_forsythe(groups: Sequence[Array]) -> float:
-    """Return the p value of equal variances (Brown and Forsythe 1974); NaN below two groups."""
-    if len(groups) < 2:
-        return math.nan
-    from scipy.stats import levene  # a quarter of a second that most summaries need not spend
-
-    with np.errstate(invalid="ignore", divide="ignore"):  # all seeds alike
-        return float(levene(*groups, center="median").pvalue)
-
-
 def paired_t_test(first: Array, second: Array) -> Comparison:
     """Compare values that belong together pair by pair; effect: Cohen's d of the differences."""
     pairs = zip(first.tolist(), second.tolist(), strict=True)
-    differences = np.array([difference(one, two) for one, two in pairs])
-    interval = mean_interval(differences)
-    degrees = len(differences) - 1
-    effect = interval.mean / interval.sd if interval.sd > 0 else math.nan
-    error = interval.sd / math.sqrt(len(differences))
-    p_value = _two_sided(interval.mean, error, degrees)
+    interval = mean_interval([difference(one, two) for one, two in pairs])
+    if interval.sd > 0:
+        p_value, effect = float(stats.ttest_rel(first, second).pvalue), interval.mean / interval.sd
+    else:
+        p_value, effect = _without_spread(interval.mean), math.nan
     return Comparison(
         interval.mean,
         interval.low,
@@ -155,29 +150,40 @@ def paired_t_test(first: Array, second: Array) -> Comparison:
         "paired t test over seeds",
         effect,
         "Cohen's d of the differences",
-        len(differences),
+        interval.n,
     )
 
 
 def welch_test(first: Array, second: Array) -> Comparison:
     """Compare two independent groups of unequal variance; effect: Hedges' g."""
-    n1, n2 = len(first), len(second)
-    v1, v2 = _squares(first) / (n1 - 1) / n1, _squares(second) / (n2 - 1) / n2
-    found, error = difference(float(first.mean()), float(second.mean())), math.sqrt(v1 + v2)
-    degrees = welch_degrees(v1, v2, n1, n2) if error > 0 else n1 + n2 - 2
-    half = t_quantile(degrees) * error
+    one, two = mean_interval(first), mean_interval(second)
+    found = difference(one.mean, two.mean)
     pooled = pooled_noise([first, second]).sd
-    correction = 1 - 3 / (4 * (n1 + n2) - 9)
+    if pooled > 0:
+        test = stats.ttest_ind_from_stats(
+            one.mean, one.sd, one.n, two.mean, two.sd, two.n, equal_var=False
+        )
+        v1, v2 = one.sd**2 / one.n, two.sd**2 / two.n
+        half = float(t_quantile(welch_degrees(v1, v2, one.n, two.n))) * math.sqrt(v1 + v2)
+        p_value = float(test.pvalue)
+        effect = (1 - 3 / (4 * (one.n + two.n) - 9)) * found / pooled
+    else:
+        half, p_value, effect = 0.0, _without_spread(found), math.nan
     return Comparison(
         found,
         found - half,
         found + half,
-        _two_sided(found, error, degrees),
+        p_value,
         "Welch's t test over seeds",
-        correction * found / pooled if pooled > 0 else math.nan,
+        effect,
         "Hedges' g",
-        min(n1, n2),
+        min(one.n, two.n),
     )
+
+
+def _without_spread(difference: float) -> float:
+    """Return the p value of values that are all alike: scipy has none."""
+    return 0.0 if difference else 1.0
 
 
 def welch_degrees(v1: Any, v2: Any, n1: int, n2: int) -> Any:
@@ -201,12 +207,11 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
     )
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
     discordant = only_first + only_second
-    tail = float(bdtr(min(only_first, only_second), discordant, 0.5)) if discordant else 1.0
     return Comparison(
         (only_first - only_second) / n,
         float(low),
         float(high),
-        min(1.0, 2 * tail),
+        float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0,
         "McNemar's exact test over validation images",
         math.nan,
         "",
@@ -215,7 +220,7 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values adjusted for many tests (Holm 1979), in the order given."""
+    """Return p values adjusted for many tests (Holm 1979), in the order given; scipy has none."""
     order = np.argsort(p_values)
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -225,19 +230,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def sidak(p_value: float, num_tests: int) -> float:
+    """Return a p value adjusted for so many tests (Sidak 1967); belongs to `t_quantile`'s."""
+    return -math.expm1(num_tests * math.log1p(-min(p_value, 1 - 1e-16)))
+
+
 def _squares(data: Array) -> float:
     """Return the sum of squares around the mean; zero where the values differ by rounding only."""
     if not len(data) or np.ptp(data) <= ROUNDING * np.abs(data).max():
         return 0.0
     return float(((data - data.mean()) ** 2).sum())
-
-
-def t_quantile(degrees: float) -> float:
-    """Return what Student's t passes, on either side, once in twenty times."""
-    return float(stdtrit(degrees, 0.5 + LEVEL / 2))
-
-
-def _two_sided(difference: float, error: float, degrees: float) -> float:
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return float(2 * stdtr(degrees, -abs(difference / error)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.reporting.statistics import Array
 from resnet_sweep.system.atomic import replacing
 
@@ -109,23 +108,20 @@ def short_name(name: str, length: int = 30) -> str:
     return plain(name, length)
 
 
-def typical_range(y: Array, objective: Objective) -> tuple[float, float] | None:
-    """Return where most values lie; a few very bad ones must not squeeze the rest flat."""
-    finite = y[np.isfinite(y)]
+def limit_to_typical(axes: Axes, y: Array, sign: int) -> None:
+    """Show where most values lie, and a little more: a few very bad ones must not squeeze the rest.
+
+    Args:
+        sign: 1 where large values are good, -1 where small ones are.
+    """
+    finite = sign * y[np.isfinite(y)]
     if not len(finite):
-        return None
-    best, typical = (float(v) for v in np.quantile(objective.sign * finite, [1, 0.25]))
-    worst = max(float((objective.sign * finite).min()), typical - 2 * (best - typical))
-    low, high = sorted([objective.sign * worst, objective.sign * best])
-    return low, high
-
-
-def limit_objective(axes: Axes, y: Array, objective: Objective) -> None:
-    """Show the typical range and a little more on both sides."""
-    bounds = typical_range(y, objective)
-    if bounds is not None:
-        margin = 0.05 * (bounds[1] - bounds[0]) or 0.01
-        axes.set_ylim(bounds[0] - margin, bounds[1] + margin)
+        return
+    best, typical = (float(v) for v in np.quantile(finite, [1, 0.25]))
+    worst = max(float(finite.min()), typical - 2 * (best - typical))
+    low, high = sorted([sign * worst, sign * best])
+    margin = 0.05 * (high - low) or 0.01
+    axes.set_ylim(low - margin, high + margin)
 
 
 def keep_to_fractions(axes: Axes) -> None:
@@ -174,6 +170,27 @@ def short_number(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
+
+
+def draw_interval(
+    axes: Axes, row: float, interval: tuple[float, float, float], color: str, **look: Any
+) -> None:
+    """Draw a mean with its interval as one row of a figure; NaN ends are left out.
+
+    Args:
+        interval: mean, low and high.
+    """
+    mean, low, high = interval
+    if not math.isnan(low):
+        axes.plot([low, high], [row, row], color=color, lw=1.6, zorder=3)
+    axes.plot([mean], [row], color=color, zorder=3, **{"marker": "D", "ms": 5, "ls": "", **look})
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a figure from the top, 0, 1, 2, ..."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
 
 
 def is_many(count: int) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.figures.confusion import draw_confusion
-from resnet_sweep.analysis.figures.contour import draw_contour
 from resnet_sweep.analysis.figures.curves import (
     draw_accuracy_curves,
     draw_loss_curves,
@@ -97,14 +96,6 @@ FIGURES = (
         "tried. Triangles "
         "at the edge: what lies outside, and ends of intervals.",
         draw_effects,
-        of_sweep=True,
-    ),
-    FigureSpec(
-        "contour",
-        "The two most important numbers together",
-        "The mean of the configurations around each place (Gaussian, an eighth of the axes "
-        "wide), drawn as points; blank where none is near.",
-        draw_contour,
         of_sweep=True,
     ),
     FigureSpec(

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.view import View
 from resnet_sweep.records.run_folder import Predictions, RecordError, read_predictions
-from resnet_sweep.reporting.statistics import Array, count_confusion
+from resnet_sweep.reporting.confusion import count_confusion
+from resnet_sweep.reporting.confusion import draw_confusion as draw_matrix
+from resnet_sweep.reporting.statistics import Array
 from resnet_sweep.reporting.style import BLUE, NotDrawnError, new_figure, plain
 
-MAX_LABELLED = 20
 NUM_WORST = 10
 
 
@@ -46,28 +47,10 @@ def draw_confusion(view: View) -> Figure:
     names = [plain(str(name), 18) for name in predictions.class_names]
     figure = new_figure(5.2, 10.4)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1], gridspec_kw={"wspace": 0.12})
-    _draw_matrix(left, shares, names, figure)
+    draw_matrix(figure, left, counts, [str(name) for name in predictions.class_names])
     _draw_worst(right, shares, counts, names)
     figure.suptitle(f"{plain(run)}, {len(predictions.labels)} validation images", fontsize=9)
     return figure
-
-
-def _draw_matrix(axes: Axes, shares: Array, names: list[str], figure: Figure) -> None:
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    figure.colorbar(
-        image, ax=axes, label="share of the true class (fraction)", shrink=0.8, pad=0.03
-    )
-    if len(names) > MAX_LABELLED:
-        return
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
-            color = "black" if share > 0.45 else "white"
-            text = f"{100 * share:.0f}"
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
 
 
 def _draw_worst(axes: Axes, shares: Array, counts: npt.NDArray[np.int64], names: list[str]) -> None:

@@ -10,14 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from resnet_sweep.analysis.configurations import completed, pruned
-from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.reporting.style import (
     BLUE,
     CYCLE,
     ORANGE,
     NotDrawnError,
-    limit_objective,
+    limit_to_typical,
     new_figure,
     plain,
 )
@@ -99,7 +98,7 @@ def draw_pruned_curves(view: View) -> Figure:
     ends = [_line(view, run)[-1:, 0] for run in ended]
     values = np.concatenate([view.curves.curve(run, "val_accuracy") for run in (*done, *ended)])
     axes.autoscale_view()
-    limit_objective(axes, values, Objective("val_accuracy", 1))
+    limit_to_typical(axes, values, 1)
     _label_epochs(axes, "validation accuracy (fraction)")
     figure.legend(loc="outside lower center", ncols=2)
     median = np.median(np.concatenate(ends))

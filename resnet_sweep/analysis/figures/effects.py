@@ -19,7 +19,7 @@ from resnet_sweep.reporting.style import (
     VERMILION,
     NotDrawnError,
     is_many,
-    limit_objective,
+    limit_to_typical,
     mark_outside,
     new_figure,
     plain,
@@ -79,7 +79,7 @@ def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
     axes.scatter(
         shown[present], y[present], s=size, color=GREY, alpha=0.5, lw=0, rasterized=is_many(len(x))
     )
-    limit_objective(axes, y, view.objective)
+    limit_to_typical(axes, y, view.objective.sign)
     mark_outside(axes, shown[present], y[present], GREY, size)
     _draw_means(axes, x, y, groups, parameter)
 

@@ -15,7 +15,7 @@ from resnet_sweep.reporting.style import (
     STATUS_MARKERS,
     NotDrawnError,
     is_many,
-    limit_objective,
+    limit_to_typical,
     mark_outside,
     new_figure,
 )
@@ -36,7 +36,7 @@ def draw_history(view: View) -> Figure:
     y = done[view.objective.column].astype("float64")
     best = y.cummax() if view.objective.sign > 0 else y.cummin()
     axes.step(done["place"], best, where="post", color=BLACK, lw=1.3, label="best so far")
-    limit_objective(axes, y.to_numpy(), view.objective)
+    limit_to_typical(axes, y.to_numpy(), view.objective.sign)
     mark_outside(axes, done["place"].to_numpy(float), y.to_numpy(), STATUS_COLORS["completed"])
     _draw_pruned(axes, pruned(runs), view.objective.column)
     _mark_at_edge(axes, runs, view)

@@ -17,7 +17,7 @@ from resnet_sweep.reporting.style import (
     NotDrawnError,
     is_many,
     keep_to_fractions,
-    limit_objective,
+    limit_to_typical,
     mark_outside,
     new_figure,
     plain,
@@ -72,7 +72,7 @@ def _scatter(view: View, cost: str, label: str) -> Figure:
     if x.min() > 0:
         shown = np.append(x, view.budget) if cost == "num_params" else x.to_numpy()
         use_log_scale(axes.xaxis, shown, max_labels=12)
-    limit_objective(axes, y.to_numpy(), view.objective)
+    limit_to_typical(axes, y.to_numpy(), view.objective.sign)
     num_outside = mark_outside(axes, x.to_numpy(), y.to_numpy(), BLUE, size)
     if num_outside:
         axes.plot([], [], "v", color=BLUE, ms=4, label=f"outside the range ({num_outside})")

@@ -14,7 +14,7 @@ from resnet_sweep.analysis.leaderboard import NOTE
 from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
 from resnet_sweep.analysis.report.table_data import embed_json, table_data
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.terminal import Leaderboard, printable
+from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.atomic import write_text
 
 MAX_LISTED = 500
@@ -37,7 +37,7 @@ class ReportTexts:
     subtitle: str
     counts: dict[str, int]
     answers: Sequence[str]
-    leaderboard: Leaderboard
+    leaderboard: Table
     running: Sequence[tuple[str, str]]
     unreadable: Sequence[tuple[str, str]]
 
@@ -93,7 +93,7 @@ def _counts(counts: dict[str, int]) -> str:
     )
 
 
-def _leaderboard(board: Leaderboard) -> str:
+def _leaderboard(board: Table) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in board.columns)
     rows = []
     for row in board.rows:

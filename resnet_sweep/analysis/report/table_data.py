@@ -10,8 +10,8 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.filters import TEST_COLUMNS
+from resnet_sweep.analysis.runs import differing_settings, setting_names, text_of
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.table import differing_settings, setting_names, text_of
 
 COLUMNS = (
     "run",

@@ -1,0 +1,1 @@
+"""What every report shares: statistics, numbers, tables, files and the style of figures."""
