@@ -9,8 +9,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from resnet_sweep.config.confirm import ConfirmConfig
-from resnet_sweep.config.options import act_with_launcher
 from resnet_sweep.system.cli import one_line_errors
+from resnet_sweep.system.options import act_with_launcher
 
 
 def _confirm(options: ConfirmConfig, config: DictConfig, context: HydraContext) -> None:

@@ -6,9 +6,9 @@ python -m resnet_sweep.export run=outputs/runs/2026-11-22_10-00-00
 from __future__ import annotations
 
 from resnet_sweep.config.export import ExportConfig
-from resnet_sweep.config.options import read_options
 from resnet_sweep.system.cli import one_line_errors
 from resnet_sweep.system.console import say
+from resnet_sweep.system.options import read_options
 
 
 def main() -> None:

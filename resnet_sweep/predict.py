@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_sweep.config.options import read_options
 from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.system.cli import one_line_errors
 from resnet_sweep.system.console import say
+from resnet_sweep.system.options import read_options
 from resnet_sweep.system.staging import check_new_folder, staged_folder
 
 if TYPE_CHECKING:

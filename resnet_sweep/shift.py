@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_sweep.config.options import read_options
 from resnet_sweep.config.shift import ShiftConfig
 from resnet_sweep.system.cli import one_line_errors
+from resnet_sweep.system.options import read_options
 from resnet_sweep.system.staging import check_new_folder, staged_folder
 
 

@@ -31,8 +31,7 @@ from resnet_sweep.config.data import (
     RicapConfig,
     TrivialAugmentConfig,
 )
-from resnet_sweep.config.muon import MuonConfig
-from resnet_sweep.config.optim import AdamConfig, AdamWConfig, RmspropConfig, SgdConfig
+from resnet_sweep.config.optim import AdamConfig, AdamWConfig, MuonConfig, RmspropConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.device import place_data
 from resnet_sweep.optim.optimizer import build_optimizer

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from conftest import make_tiny_config
+from resnet_sweep.config.muon import MuonConfig
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, to_dict
@@ -24,7 +25,6 @@ from resnet_sweep.config.data import (
     RandomErasingConfig,
 )
 from resnet_sweep.config.model import CustomModelConfig, InitConfig, ResNetConfig
-from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import (
     AdamWConfig,
     ConstantConfig,

@@ -15,7 +15,7 @@ from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import ACTIVATIONS, ResNetConfig
-from resnet_sweep.model.layers import PadShortcut, SqueezeExcitation, StochasticDepth
+from resnet_sweep.model.layers import PadShortcut, SqueezeExcitation, StochasticDepth, conv
 from resnet_sweep.model.resnet import BasicBlock, PreactBlock, PyramidBlock, ResidualBlock, ResNet
 
 
@@ -260,3 +260,28 @@ def test_the_last_layer_is_the_one_on_the_branch() -> None:
 def test_a_network_that_does_not_fit_the_image_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"model\.pool_size=4"):
         ResNet(small(pool_size=4), 3, image_size=6)
+
+
+@pytest.mark.parametrize("in_channels", [3, 4, 7])
+def test_a_narrow_strided_shortcut_is_the_plain_convolution(in_channels: int) -> None:
+    narrow = conv(in_channels, 6, 1, stride=2)
+    plain = nn.Conv2d(in_channels, 6, 1, stride=2, bias=False)
+    plain.load_state_dict(narrow.state_dict())
+    images = torch.randn(5, in_channels, 9, 9)
+    for net in (narrow, plain):  # NCHW memory: oneDNN's fault is in the other layout
+        net(images).square().sum().backward()
+    torch.testing.assert_close(narrow(images), plain(images))
+    torch.testing.assert_close(narrow.weight.grad, plain.weight.grad)
+
+
+def test_a_narrow_net_trains_on_one_thread_in_channels_last() -> None:
+    # On a CPU without AVX-512 this ended the process before such shortcuts subsampled first.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(5):
+            layer = conv(4, 4, 1, stride=2).to(memory_format=torch.channels_last)
+            images = torch.randn(64, 4, 8, 8, requires_grad=True)
+            layer(images.to(memory_format=torch.channels_last)).sum().backward()
+    finally:
+        torch.set_num_threads(threads)

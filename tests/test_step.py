@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.muon import MuonConfig
-from resnet_sweep.config.optim import AdamWConfig, OptimizerConfig, SgdConfig
+from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.device import Part

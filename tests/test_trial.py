@@ -26,8 +26,13 @@ from resnet_sweep.config.data import (
 )
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.muon import MuonConfig
-from resnet_sweep.config.optim import AdamWConfig, OneCycleConfig, PlateauConfig, SgdConfig
+from resnet_sweep.config.optim import (
+    AdamWConfig,
+    MuonConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    SgdConfig,
+)
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data import device
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model

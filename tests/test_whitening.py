@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.muon import MuonConfig
+from resnet_sweep.config.optim import MuonConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.whitening import (

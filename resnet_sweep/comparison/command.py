@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 
 from resnet_sweep.config.effects import EffectsConfig
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.config.options import act_with_launcher
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.system.cli import one_line_errors
 from resnet_sweep.system.console import command
+from resnet_sweep.system.options import act_with_launcher
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, check_runs, train_planned
 

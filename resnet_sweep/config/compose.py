@@ -17,10 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_sweep.config import Config
 from resnet_sweep.config import data as data_schemas
 from resnet_sweep.config import model as model_schemas
-from resnet_sweep.config import muon as muon_schemas
 from resnet_sweep.config import optim as optim_schemas
 from resnet_sweep.config import train as train_schemas
 from resnet_sweep.config.errors import ConfigError, UserError, no_such_field, require
+from resnet_sweep.config.help import register_help
 
 Schema = TypeVar("Schema")
 
@@ -34,7 +34,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "adam": optim_schemas.AdamConfig,
         "adamw": optim_schemas.AdamWConfig,
         "rmsprop": optim_schemas.RmspropConfig,
-        "muon": muon_schemas.MuonConfig,
+        "muon": optim_schemas.MuonConfig,
     },
     "scheduler": {
         "cosine": optim_schemas.CosineConfig,
@@ -78,6 +78,7 @@ def register_schemas() -> None:
 
     It would be a third of what a composition takes.
     """
+    register_help()
     store = ConfigStore.instance()
     root = OmegaConf.structured(Config)
     for group in SCHEMAS:

@@ -18,13 +18,15 @@ class ConfirmConfig(WorkersConfig):
     """A confirmation, beside its workers.
 
     Args:
-        sweep: folder of the sweep.
+        sweep: folder of the sweep; required.
         top_k: configurations that are retrained on a fresh split.
-        num_seeds: fresh seeds for each of them there.
+        num_seeds: fresh seeds for each of them there; at least 2.
         over_promise_k: of the best, how many are reseeded on the sweep's own split.
-        num_over_promise_seeds: fresh seeds for each of them there.
-        num_test_seeds: fresh seeds of the chosen one, and of the baseline, on the test set.
-        baseline: experiment that is trained beside the chosen one; null: none.
+        num_over_promise_seeds: fresh seeds for each of them there; at least 2.
+        num_test_seeds: fresh seeds of the chosen one, and of the baseline, on the test set; at
+            least 5.
+        baseline: experiment of the sweep's frozen conf/ that is trained beside the chosen one;
+            null: none.
         all_data: the test stage lifts the sweep's data.train_subset.
         name: folder in the sweep's folder; another name is another confirmation.
     """

@@ -38,7 +38,11 @@ class DataConfig:
 
 @dataclass
 class CifarConfig(DataConfig):
-    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009), downloaded once into root."""
+    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009), downloaded once into root.
+
+    Args:
+        download: fetch the archive where root lacks it.
+    """
 
     root: Optional[str] = "data"
     download: bool = True

@@ -16,10 +16,12 @@ class ExportConfig:
     """Which net becomes which files.
 
     Args:
-        run: a run folder.
-        format: one of FORMATS, or a list of them.
+        run: a run folder: its model.pt is what is exported; required.
+        format: `onnx` (model.onnx, opset 18, for onnxruntime and others), `torch_export`
+            (model.pt2, for torch.export.load), or both.
         output: folder of the files; null: the run folder.
-        num_images: real images on which each file is compared with the net.
+        num_images: real images of the run's validation part (of its test part where it has none)
+            on which each file is compared with the net before it is written.
         data_root: where the run's data lie now; null: where the run read them.
     """
 

@@ -56,11 +56,13 @@ class ResNetConfig(ModelConfig):
         widths: C_i, channels of each stage; ignored when base_width is set.
         base_width: channels of the first stage (of the second, where first_width is set);
             the later ones grow by width_factor and are rounded to a multiple of 8.
+        width_factor: growth of the width from stage to stage, beside base_width.
         first_width: channels of the first stage, ahead of base_width.
         additive_widths: each block widens, by equal steps from the width ahead of its stage to C_i,
             rounded (Han et al. 2017, arXiv:1610.02915, section 2.2, where the C_i are evenly
             spaced); the first stage starts from stem_width.
         stem_width: channels of the first convolution; null: those of the first stage.
+        stem_kernel_size: of the first convolution, an odd number.
         whitened_stem: a first convolution of stem_kernel_size whose fixed filters give the
             patches of the training images unit covariance (Page 2018, "How to train your
             ResNet"; Jordan 2024, arXiv:2404.00498, section 3.1), then a 1x1 convolution to
@@ -77,6 +79,7 @@ class ResNetConfig(ModelConfig):
         shortcut: where the shape changes, a convolution or subsampling padded with zeros.
         squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
         squeeze_ratio: channels over the width of the squeezed layer.
+        activation: `relu`, `silu` or another of ACTIVATIONS.
     """
 
     widths: Optional[list[int]] = field(default_factory=lambda: [16, 64, 128, 256])
@@ -173,6 +176,7 @@ class CustomModelConfig(ModelConfig):
     Args:
         target: dotted path of a torch.nn.Module class or function; called with
             `num_classes` and `kwargs`, it maps float images [N, 3, H, W] to logits [N, classes].
+        kwargs: its other arguments: +model.kwargs.NAME=VALUE.
     """
 
     target: Optional[str] = None

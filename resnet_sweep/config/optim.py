@@ -28,6 +28,7 @@ class OptimizerConfig:
         lookahead_steps: k of Lookahead (Zhang et al. 2019, arXiv:1907.08610): every k steps, and
             at the end of each epoch, slow weights go lookahead_alpha of the way to the present
             ones, which then start again from there; null: no Lookahead.
+        lookahead_alpha: how far the slow weights go, more than 0 and at most 1.
         implementation: torch's fused or foreach kernels; `auto`: fused where there is one. SGD
             in a CUDA graph is always fused.
     """
@@ -54,7 +55,12 @@ class OptimizerConfig:
 
 @dataclass
 class SgdConfig(OptimizerConfig):
-    """Stochastic gradient descent with momentum (torch.optim.SGD)."""
+    """Stochastic gradient descent with momentum (torch.optim.SGD).
+
+    Args:
+        momentum: part of the last update that is kept, from 0 to less than 1.
+        nesterov: Nesterov's momentum; needs momentum above 0.
+    """
 
     momentum: float = 0.9
     nesterov: bool = True
@@ -68,7 +74,12 @@ class SgdConfig(OptimizerConfig):
 
 @dataclass
 class AdamConfig(OptimizerConfig):
-    """Adam (arXiv:1412.6980; torch.optim.Adam); weight decay is an L2 term of the gradient."""
+    """Adam (arXiv:1412.6980; torch.optim.Adam); weight decay is an L2 term of the gradient.
+
+    Args:
+        betas: decay of the two running means, of gradients and of their squares.
+        eps: added to the denominator.
+    """
 
     name: str = "adam"
     lr: float = 1e-3
@@ -77,7 +88,7 @@ class AdamConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_adam(self.betas, self.eps)
+        _check_adam(self.betas, self.eps)
 
 
 @dataclass
@@ -89,7 +100,13 @@ class AdamWConfig(AdamConfig):
 
 @dataclass
 class RmspropConfig(OptimizerConfig):
-    """RMSprop (torch.optim.RMSprop)."""
+    """RMSprop (torch.optim.RMSprop).
+
+    Args:
+        alpha: decay of the running mean of squared gradients.
+        momentum: part of the last update that is kept, from 0 to less than 1.
+        eps: added to the denominator.
+    """
 
     name: str = "rmsprop"
     lr: float = 1e-3
@@ -108,8 +125,59 @@ class RmspropConfig(OptimizerConfig):
 
 
 @dataclass
+class MuonConfig(OptimizerConfig):
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+
+    Momentum made orthogonal, for hidden kernels and matrices; classifier, norms and biases are
+    left to another optimizer. Weight decay is decoupled, except in `others=sgd`.
+
+    Args:
+        lr: of the hidden layers.
+        ns_steps: Newton-Schulz iterations.
+        others: `adamw`, or `sgd` with the same momentum, for everything else.
+        others_lr: its peak learning rate, scaled and scheduled as lr is.
+        momentum: of the hidden layers, and of `others=sgd`.
+        nesterov: Nesterov's momentum.
+        betas, eps: of `others=adamw`.
+    """
+
+    name: str = "muon"
+    lr: float = 0.02
+    momentum: float = 0.95
+    nesterov: bool = True
+    ns_steps: int = 5
+    others: str = "adamw"
+    others_lr: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("optimizer.momentum", self.momentum, 0, 1, open_low=True, open_high=True)
+        require_int("optimizer.ns_steps", self.ns_steps, 1, 20)
+        require_one_of("optimizer.others", self.others, ("adamw", "sgd"))
+        require_number("optimizer.others_lr", self.others_lr, 0, open_low=True)
+        _check_adam(self.betas, self.eps)
+        allowed = "must be auto or foreach: there is no fused Muon"
+        ok = self.implementation != "fused"
+        require(ok, "optimizer.implementation", self.implementation, allowed)
+
+
+def _check_adam(betas: list[float], eps: float) -> None:
+    """Raise ConfigError unless these are betas and eps of Adam."""
+    require(len(betas) == 2, "optimizer.betas", betas, "must be two numbers")
+    for beta in betas:
+        require_number("optimizer.betas", beta, 0, 1, open_high=True)
+    require_number("optimizer.eps", eps, 0, open_low=True)
+
+
+@dataclass
 class SchedulerConfig:
-    """What every schedule has: a name and a linear warm-up from zero, in epochs."""
+    """What every schedule has.
+
+    Args:
+        warmup_epochs: epochs in which the learning rate rises from zero, in a straight line.
+    """
 
     name: str = "constant"
     warmup_epochs: Optional[float] = 0.0
@@ -120,7 +188,11 @@ class SchedulerConfig:
 
 @dataclass
 class CosineConfig(SchedulerConfig):
-    """Half a cosine from the peak to final_fraction of it (arXiv:1608.03983), step by step."""
+    """Half a cosine from the peak to final_fraction of it (arXiv:1608.03983), step by step.
+
+    Args:
+        final_fraction: learning rate at the end, as a fraction of the peak.
+    """
 
     name: str = "cosine"
     final_fraction: float = 0.0
@@ -166,6 +238,8 @@ class OneCycleConfig(SchedulerConfig):
 
     Args:
         warmup_epochs: length of the way up; null: 0.3 of the run.
+        div_factor: the peak over the learning rate at the start.
+        final_div_factor: the learning rate at the start over the one at the end.
     """
 
     name: str = "one_cycle"
@@ -191,6 +265,7 @@ class MultistepConfig(SchedulerConfig):
     Args:
         milestones: fractions of the run, so that the shape holds for any train.epochs
             (He et al. 2015, section 4.2: a half and three quarters).
+        gamma: factor of the learning rate at each milestone.
     """
 
     name: str = "multistep"
@@ -208,7 +283,12 @@ class MultistepConfig(SchedulerConfig):
 
 @dataclass
 class StepConfig(SchedulerConfig):
-    """Times gamma every step_epochs epochs."""
+    """Times gamma every step_epochs epochs.
+
+    Args:
+        step_epochs: epochs between two changes.
+        gamma: factor of the learning rate at each change.
+    """
 
     name: str = "step"
     step_epochs: int = 30
@@ -222,7 +302,11 @@ class StepConfig(SchedulerConfig):
 
 @dataclass
 class ExponentialConfig(SchedulerConfig):
-    """Times gamma after every epoch."""
+    """Times gamma after every epoch.
+
+    Args:
+        gamma: factor of the learning rate after each epoch.
+    """
 
     name: str = "exponential"
     gamma: float = 0.95
@@ -239,6 +323,8 @@ class PlateauConfig(SchedulerConfig):
     As torch's ReduceLROnPlateau.
 
     Args:
+        factor: of the learning rate at each change.
+        patience: epochs without a fall of the validation loss before a change.
         threshold: relative fall that counts.
         min_fraction: floor, as a fraction of the peak.
     """
@@ -255,11 +341,3 @@ class PlateauConfig(SchedulerConfig):
         require_int("scheduler.patience", self.patience, 0)
         require_number("scheduler.threshold", self.threshold, 0, 1)
         require_number("scheduler.min_fraction", self.min_fraction, 0, 1)
-
-
-def check_adam(betas: list[float], eps: float) -> None:
-    """Raise ConfigError unless these are betas and eps of Adam."""
-    require(len(betas) == 2, "optimizer.betas", betas, "must be two numbers")
-    for beta in betas:
-        require_number("optimizer.betas", beta, 0, 1, open_high=True)
-    require_number("optimizer.eps", eps, 0, open_low=True)

@@ -16,14 +16,23 @@ RUNS = "must be a run folder, or a list of different ones: run=[a,b]"
 
 @dataclass
 class PredictConfig:
-    """What to predict with what; conf/predict.yaml explains each field.
+    """What to predict, with which nets.
 
     Args:
-        run: a run folder, or a list of them: an ensemble. After the checks always a list.
-        output: folder to make.
+        run: a run folder, or several: run=[a,b,c] averages their probabilities; after the checks
+            always a list; required.
+        input: a file or folder of images, with labels or without; required.
+        output: folder to make; written whole or not at all.
+        labels: `names` or `indices` in predictions.csv.
+        tta: `none`, `flip` (image and mirror image) or `flip_shift` (both, unmoved and moved by
+            a pixel to two corners): the mean of the probabilities over these views, reported
+            beside the plain numbers and never instead of them.
+        device: `auto`, `cpu`, `cuda` or `mps`, whatever the run was trained on.
         precision: null: the run's own on a GPU, else fp32.
         batch_size: images at once; null: as in the evaluations of training.
         num_threads: CPU threads; null: torch's choice.
+        figures: draw the sheets of images and the confusion matrix.
+        progress: show a progress bar on a terminal.
     """
 
     run: Any = None

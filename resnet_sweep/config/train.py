@@ -19,6 +19,7 @@ class RegularizationConfig:
     """What keeps the net from fitting the training images alone.
 
     Args:
+        label_smoothing: share of the target that is spread evenly over all classes.
         weight_decay: as the optimizer means it: an L2 term, decoupled in adamw.
         dropout: between the two convolutions of a block (arXiv:1605.07146, section 2.4).
         stochastic_depth: probability of skipping the last block; earlier ones less, in
@@ -93,6 +94,8 @@ class TrainConfig:
     """How the run is carried out.
 
     Args:
+        epochs: passes over the training images.
+        batch_size: images a step; a last, smaller batch of an epoch is left out.
         start_image_size: side of the training images in the first epoch, from which it grows
             (progressive resizing; Howard 2018); needs a global pool; null: full size throughout.
         full_size_from: part of the run after which they have their full size.
@@ -102,6 +105,7 @@ class TrainConfig:
         compile: `none`; `graph`: the step as a CUDA graph; `inductor`: torch.compile;
             `auto`: on a CUDA device graph, or inductor where the run is long enough to repay
             the compilation (by estimate, 1e16 multiply-adds); elsewhere, and with fp16, none.
+        channels_last: keep images and kernels in NHWC order in memory, which is faster.
         deterministic: only deterministic kernels; slower on a GPU.
         checkpoint_interval_seconds: least time between two checkpoints.
         num_threads: CPU threads; null: torch's choice.

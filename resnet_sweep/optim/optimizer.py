@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_sweep.config.muon import MuonConfig
 from resnet_sweep.config.optim import (
     AdamConfig,
     AdamWConfig,
+    MuonConfig,
     OptimizerConfig,
     RmspropConfig,
     SgdConfig,

@@ -78,7 +78,11 @@ class HyperbandConfig(AshaConfig):
 
 @dataclass
 class PatientConfig(AshaConfig):
-    """ASHA, but only trials without improvement over `patience` epochs end."""
+    """ASHA, but only trials without improvement over `patience` epochs end.
+
+    Args:
+        patience: epochs without improvement.
+    """
 
     name: str = "patient"
     patience: int = 5

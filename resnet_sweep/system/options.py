@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from resnet_sweep.config.compose import Schema, conf_dir, register_schemas, to_schema
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.help import register_help
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_multirun
 
 WHITELIST = ("resnet_sweep.*", "hydra_plugins.*", "optuna.*")
@@ -22,6 +23,7 @@ Act = Callable[[Schema, DictConfig, HydraContext], None]
 
 def register_options(name: str, schema: type) -> None:
     """Let conf/NAME.yaml begin with schema/NAME."""
+    register_help()
     node = OmegaConf.structured(schema)
     store = ConfigStore.instance()
     store.store(group="schema", name=name, node=node, package="_global_", replace=True)
