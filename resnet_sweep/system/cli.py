@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.mistakes import describe
-from resnet_sweep.system.console import lasting_output, say
+from resnet_sweep.system.console import flush_output, lose_output, say
 from resnet_sweep.system.stopping import interrupted_status, signals_as_interrupt
 
 OUTPUT_LOST = 1
@@ -28,21 +28,21 @@ NOTHING = ("", "null")
 def one_line_errors() -> Iterator[None]:
     """Turn a user's mistake into one line on stderr and exit status 2.
 
-    Ctrl-C and SIGTERM, where nothing within heeds them, end the program like an exception, with
-    130 and 143. Standard output that cannot be written hinders nothing; a program that would have
-    ended with 0 then ends with 1. HYDRA_FULL_ERROR=1 leaves the traceback of a mistake.
+    Ctrl-C and SIGTERM, where nothing within handles them, end the program with 130 and 143. A
+    program that would have ended with 0 ends with 1 where standard output could not be written.
+    HYDRA_FULL_ERROR=1 keeps the traceback of a mistake.
     """
-    end: SystemExit | None = None
-    with lasting_output() as output:
-        try:
-            with _one_line_mistakes():
-                yield
-        except SystemExit as error:
-            end = error
-    if output.is_lost and (end is None or not end.code):
+    if sys.stdout is None:  # closed from the start
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the program ends
+    try:
+        with _one_line_mistakes():
+            yield
+    except SystemExit as end:
+        if not flush_output() and not end.code:
+            sys.exit(OUTPUT_LOST)
+        raise
+    if not flush_output():
         sys.exit(OUTPUT_LOST)
-    if end is not None:
-        raise end
 
 
 @contextmanager
@@ -67,6 +67,10 @@ def _one_line_mistakes() -> Iterator[None]:
         if full:
             raise mistake from None
         sys.exit(fail(describe(mistake)))
+    except OSError as error:
+        if not _raised_within_hydra(error):
+            raise
+        lose_output(error)  # Hydra prints --help and the like itself
     except KeyboardInterrupt as interrupt:
         say("interrupted", sys.stderr)
         sys.exit(interrupted_status(interrupt))

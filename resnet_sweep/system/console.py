@@ -7,8 +7,8 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, Any, TextIO, TypeVar, cast
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,69 +24,33 @@ def say(line: str, stream: IO[str] | None = None) -> None:
         print(line, file=target, flush=True)
     except UnicodeEncodeError:  # the terminal, or a file name, knows other characters
         say(line.encode("ascii", "backslashreplace").decode(), stream)
-    except OSError:
-        _lead_nowhere(target)
+    except OSError as error:
+        lose_output(error, target)
 
 
-def _lead_nowhere(stream: IO[str]) -> None:
-    """Let what a stream still holds, and all that follows, be lost: each flush would fail again."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+def flush_output() -> bool:
+    """Write out what standard output still holds; return whether all of it could be written.
 
-
-class LastingOutput:
-    """Standard output that fails once and then leads nowhere, whoever prints: Hydra, logging, rich.
-
-    A reader that has gone is no news; any other failure is told on stderr.
-
-    Args:
-        is_lost: whether something could not be written that was still wanted.
+    A reader that has gone (`| head`) is no failure; any other is told on stderr.
     """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.is_lost = False
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._lose(error)
-        except ValueError:  # closed: a logger may outlive the program's end
-            pass
-        return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._lose(error)
-        except ValueError:
-            pass
-
-    def _lose(self, error: OSError) -> None:
-        _lead_nowhere(self._stream)
-        if not isinstance(error, BrokenPipeError):
-            self.is_lost = True
-            say(f"error: standard output cannot be written: {error.strerror}", sys.stderr)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        lose_output(error)
+    return not _lost
 
 
-@contextmanager
-def lasting_output() -> Iterator[LastingOutput]:
-    """Let nothing that is printed end the program, also where standard output is closed."""
-    with ExitStack() as opened:
-        before = sys.stdout
-        closed = before is None
-        output = LastingOutput(opened.enter_context(open(os.devnull, "w")) if closed else before)
-        sys.stdout = cast(TextIO, output)
-        try:
-            yield output
-        finally:
-            output.flush()
-            sys.stdout = before
+_lost: list[OSError] = []  # why standard output could not be written, once in a process
+
+
+def lose_output(error: OSError, stream: IO[str] | None = None) -> None:
+    """Drop what standard output, or `stream`, still holds and all that follows, after an error."""
+    target = stream or sys.stdout
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), target.fileno())
+    if target is sys.stdout and not isinstance(error, BrokenPipeError):
+        _lost.append(error)
+        say(f"error: standard output cannot be written: {error.strerror}", sys.stderr)
 
 
 def command(module: str, *words: str) -> str:
