@@ -7,11 +7,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import torch
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.search import dry_run as dry_run_module
+from resnet_sweep.search import step_timing
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.dry_run import dry_run
 from resnet_sweep.search.forecast import Proposal, draw_proposals, time_epochs
@@ -46,7 +48,7 @@ class FakeTimer:
     @classmethod
     def patched(cls, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let a dry run start no process that times steps."""
-        monkeypatch.setattr(dry_run_module, "StepTimer", lambda _config: nullcontext(cls()))
+        monkeypatch.setattr(dry_run_module, "StepTimer", lambda *_: nullcontext(cls()))
 
     def seconds_per_image(self, config: Config) -> float:
         return float(vars(config.model)["base_width"]) * 1e-6
@@ -86,6 +88,48 @@ def test_the_timer_knows_the_data_and_times_steps() -> None:
     with StepTimer(config) as timer:
         assert timer.facts == DataFacts(10, 32, 200, 287, "cpu")
         assert 0 < timer.seconds_per_image(config) < 1
+
+
+def test_steps_are_timed_with_the_threads_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = searched("train.num_threads=3")[1].config({"model.base_width": 4}, None)
+    before, counts = torch.get_num_threads(), []
+
+    def count(*_: object) -> Any:
+        counts.append(torch.get_num_threads())
+        raise UserError("enough")
+
+    monkeypatch.setattr("resnet_sweep.training.loop.build_step", count)
+    try:
+        with pytest.raises(UserError, match="enough"):
+            step_timing._time_steps(config)
+    finally:
+        torch.set_num_threads(before)
+    assert counts == [3]
+
+
+def test_a_trial_without_threads_of_its_own_is_timed_with_a_worker_s_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[str] = []
+
+    def start(*_: object, env: dict[str, str], **__: object) -> None:
+        given.append(env["OMP_NUM_THREADS"])
+        raise UserError("enough")
+
+    monkeypatch.setattr(step_timing.subprocess, "Popen", start)
+    with pytest.raises(UserError, match="enough"):
+        dry_run(*searched(), n_trials=4, draws=5, at_once=4, threads=2)
+    assert given == ["2"]
+
+
+def test_trials_side_by_side_share_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeTimer.patched(monkeypatch)
+    alone, beside = (
+        re.findall(r"estimate: ([\d.]+) (\w+) for", dry_run(*searched(), 9000, 10, at_once=n))[0]
+        for n in (1, 2)
+    )
+    assert alone[1] == beside[1] == "days"
+    assert float(alone[0]) == pytest.approx(2 * float(beside[0]), rel=0.05)
 
 
 def test_timed_nets_lie_evenly_between_the_smallest_and_the_largest() -> None:

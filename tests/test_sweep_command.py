@@ -14,6 +14,7 @@ import pytest
 import yaml
 from conftest import TINY_OVERRIDES
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
@@ -26,6 +27,7 @@ from resnet_sweep.search.step_timing import DataFacts
 from resnet_sweep.search.sweeping import Sweeping
 from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
+from resnet_sweep.workers.launchers import is_elsewhere
 from resnet_sweep.workers.study import EXTENDED_FROM
 from resnet_sweep.workers.worker import work
 
@@ -91,7 +93,7 @@ def test_each_ending_leaves_the_results(
 def test_a_dry_run_opens_no_storage(
     run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping_module, "dry_run", lambda *_: "report")
+    monkeypatch.setattr(sweeping_module, "dry_run", lambda *_, **__: "report")
     run_sweep("hydra.sweeper.dry_run=true", "hydra.sweeper.storage=sqlite:///dry.db")
     assert list(Path.cwd().iterdir()) == []
 
@@ -145,7 +147,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _plan_a_second_an_epoch(
-    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: Any
+    _space: object, _composer: object, hours: float, num_gpus: int, *fixed: Any, **_: int
 ) -> HoursPlan:
     facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
     return make_plan(hours, 1.0, facts, num_gpus, *fixed)
@@ -177,6 +179,39 @@ def test_hours_with_nothing_left_to_plan_are_refused(
         run_sweep("hydra.sweeper.hours=1")
     assert "hydra.sweeper.hours=1" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+def test_hours_are_refused_where_the_trials_run_on_other_machines(
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    free = [o for o in SWEEP if not o.startswith("hydra.sweeper.n_trials")]
+    monkeypatch.setitem(globals(), "SWEEP", free)
+    with pytest.raises(SystemExit) as ended:
+        run_sweep("hydra.sweeper.hours=1", "hydra/launcher=slurm")
+    assert ended.value.code == 2 and not Path("outputs").exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    for named in ("hydra.sweeper.hours=1", "hydra/launcher=slurm", "hydra.sweeper.n_trials"):
+        assert named in line
+
+
+@pytest.mark.parametrize(
+    ("target", "address", "elsewhere"),
+    [
+        ("hydra._internal.core_plugins.basic_launcher.BasicLauncher", None, False),
+        ("hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher", None, False),
+        ("hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", None, True),
+        ("hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher", None, False),
+        ("hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher", "10.0.0.1:6379", True),
+        ("hydra_plugins.hydra_ray_launcher.ray_aws_launcher.RayAWSLauncher", None, True),
+    ],
+)
+def test_which_launchers_leave_this_machine(
+    target: str, address: str | None, elsewhere: bool
+) -> None:
+    launcher = {"_target_": target, "ray": {"init": {"address": address}}}
+    assert is_elsewhere(OmegaConf.create({"hydra": {"launcher": launcher}})) is elsewhere
 
 
 def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(

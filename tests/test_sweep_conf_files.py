@@ -201,7 +201,7 @@ def test_a_dry_run_sees_the_same_and_leaves_nothing(
     write("mine/mine.yaml", MINE)
     seen: list[Config] = []
 
-    def dry_run(_space: object, composer: sweeping_module.Composer, _n: int) -> str:
+    def dry_run(_space: object, composer: sweeping_module.Composer, _n: int, **_: int) -> str:
         seen.append(composer.config({}, None))
         return "report"
 

@@ -22,21 +22,34 @@ REASONS = {
 }
 
 
-def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = DRAWS) -> str:
+def dry_run(
+    space: SearchSpace,
+    composer: Composer,
+    n_trials: int,
+    draws: int = DRAWS,
+    at_once: int = 1,
+    threads: int | None = None,
+) -> str:
     """Return a report: what proposals cost, how many are turned away, hours for n_trials.
 
     Nothing is stored.
+
+    Args:
+        at_once: trials that a CPU trains side by side.
+        threads: of each of them, where the configuration does not say.
 
     Raises:
         UserError: no proposal fits the budget, or data or device cannot be had.
     """
     base = first_config(space, composer)
-    with StepTimer(base) as timer:
+    with StepTimer(base, threads) as timer:
         proposals = draw_proposals(space, composer, timer.facts, draws)
         seconds = time_epochs(proposals, timer, TIMED_NETS)
         device = timer.facts.device
     lengths = [p.config.train.epochs for p in proposals if p.verdict.accepted and p.config]
-    epochs = fmean(lengths)
+    epochs, at_once = fmean(lengths), at_once if device == "cpu" else 1
+    hours = duration(n_trials * epochs * fmean(seconds) / at_once)
+    side_by_side = f", {at_once} at once" if at_once > 1 else ""
     return "\n".join(
         [
             f"{draws:,} proposals, drawn uniformly from {len(space.reachable())} parameters",
@@ -44,8 +57,8 @@ def dry_run(space: SearchSpace, composer: Composer, n_trials: int, draws: int = 
             *_distribution(proposals),
             f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
             + ", ".join(f"{each:.3g} s" for each in seconds),
-            f"estimate: {duration(n_trials * epochs * fmean(seconds))} for {n_trials} trials "
-            f"of {epochs:.4g} epochs, all on this device and none pruned",
+            f"estimate: {hours} for {n_trials} trials "
+            f"of {epochs:.4g} epochs, all on this device{side_by_side} and none pruned",
         ]
     )
 

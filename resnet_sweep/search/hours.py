@@ -48,6 +48,9 @@ def plan_hours(
     n_trials: int | None = None,
     epochs: int | None = None,
     rungs: Sequence[int] = (),
+    *,
+    at_once: int = 1,
+    threads: int | None = None,
 ) -> HoursPlan:
     """Measure a few steps of a few accepted nets and plan trials and epochs.
 
@@ -55,14 +58,16 @@ def plan_hours(
         num_gpus: with a worker each; more workers on one device share its speed.
         n_trials, epochs: what is fixed already: one of them at most.
         rungs: epochs of the shorter trainings that a trial has besides.
+        at_once: trials that a CPU trains side by side.
+        threads: of each of them, where the configuration does not say.
 
     Raises:
         UserError: no proposal fits the budget, or data or device cannot be had.
     """
-    with StepTimer(first_config(space, composer)) as timer:
+    with StepTimer(first_config(space, composer), threads) as timer:
         proposals = draw_proposals(space, composer, timer.facts, DRAWS)
         epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
-        devices = max(1, num_gpus) if timer.facts.device == "cuda" else 1
+        devices = {"cuda": max(1, num_gpus), "cpu": at_once}.get(timer.facts.device, 1)
         return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs, rungs)
 
 
@@ -77,7 +82,8 @@ def make_plan(
 ) -> HoursPlan:
     """Divide the epochs that fit between trials and length, unless one of them is given."""
     n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs, sum(rungs))
-    where = f"this {facts.device}" if devices == 1 else f"each of {devices} {facts.device} devices"
+    several = "workers on this cpu" if facts.device == "cpu" else f"{facts.device} devices"
+    where = f"this {facts.device}" if devices == 1 else f"each of {devices} {several}"
     lines = [
         f"plan for {hours:g} hours: {n_trials} trials of {epochs} epochs, "
         f"{epoch_seconds:.3g} s an epoch on {where} (measured over {TIMED_NETS} nets)"

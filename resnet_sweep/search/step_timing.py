@@ -9,6 +9,7 @@ sweeper that timed steps itself would keep torch and a device context for its wh
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -37,14 +38,20 @@ class DataFacts:
 class StepTimer:
     """The process that times steps; `facts` are those of the first configuration's data.
 
+    Args:
+        threads: of a worker whose configuration does not say; null: as PyTorch decides.
+
     Raises:
         UserError: data or device cannot be had.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, threads: int | None = None) -> None:
         command = [sys.executable, "-m", "resnet_sweep.search.step_timing"]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        variables = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **variables}
+        )
         try:
             self.facts = DataFacts(**self._ask(config))
         except UserError:
@@ -125,6 +132,8 @@ def _time_steps(config: Config) -> dict[str, Any]:
     from resnet_sweep.training.device import choose_execution
     from resnet_sweep.training.loop import build_step
 
+    if config.train.num_threads is not None:
+        torch.set_num_threads(config.train.num_threads)
     execution = choose_execution(config.train)
     data = place_data(config.data, execution.device, with_test=False)
     limit = len(data.train.labels)

@@ -16,7 +16,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
@@ -62,7 +62,10 @@ from resnet_sweep.workers.launchers import (
     choose_launcher,
     default_n_jobs,
     describe_workers,
+    is_elsewhere,
     is_local,
+    num_cores,
+    threads_of_worker,
     visible_gpus,
 )
 from resnet_sweep.workers.status import Status
@@ -144,7 +147,18 @@ class Sweeping:
             base = self._plan(composer, base, self.options.hours)
         if self.options.dry_run:
             planned = Composer(self.files, self.space.fixed_overrides)
-            say(dry_run(self.space, planned, self.options.n_trials))
+            at_once, threads = self._side_by_side(base)
+            if is_elsewhere(self.config):
+                say(f"timed on this machine; the trials run elsewhere ({self._launcher})")
+            say(
+                dry_run(
+                    self.space,
+                    planned,
+                    self.options.n_trials,
+                    at_once=at_once,
+                    threads=threads,
+                )
+            )
             return
         if not (self.folder / SETTINGS).exists():
             self._find_extension(composer)  # while nothing is written
@@ -186,6 +200,12 @@ class Sweeping:
             old = read_settings(self.folder)
             n_trials, epochs = fixed_trials or old.n_trials, fixed_epochs or old.epochs
         else:
+            allowed = (
+                f"times steps and counts GPUs here, and {self._launcher} trains elsewhere: give "
+                "hydra.sweeper.n_trials, train.epochs and hydra.sweeper.timeout_seconds instead"
+            )
+            require(not is_elsewhere(self.config), "hydra.sweeper.hours", hours, allowed)
+            at_once, threads = self._side_by_side(base)
             num_gpus = min(self.options.n_jobs or default_n_jobs(), len(visible_gpus()))
             plan = plan_hours(
                 self.space,
@@ -195,6 +215,8 @@ class Sweeping:
                 fixed_trials,
                 fixed_epochs,
                 self.options.rungs,
+                at_once=at_once,
+                threads=threads,
             )
             say(plan.text)
             if plan.smaller:
@@ -204,6 +226,16 @@ class Sweeping:
         self.options = replace(self.options, n_trials=n_trials)
         self.space = self._build_space(f"train.epochs={epochs}")
         return base_config(self.space, Composer(self.files, self.space.fixed_overrides))
+
+    @property
+    def _launcher(self) -> str:
+        return f"hydra/launcher={self.config.hydra.runtime.choices['hydra/launcher']}"
+
+    def _side_by_side(self, base: Config) -> tuple[int, int]:
+        """Return how many trials the cores train at once, and with how many threads each."""
+        n_jobs = self.options.n_jobs or default_n_jobs()
+        threads = threads_of_worker(n_jobs)
+        return min(n_jobs, max(1, num_cores() // (base.train.num_threads or threads))), threads
 
     def _in_use(self, holder: str) -> ConfigError:
         allowed = f"a sweep with this name is running in {self.folder} ({holder})"

@@ -64,12 +64,12 @@ class LocalLauncher:
         self, folder: Path, n_jobs: int, module: str = "resnet_sweep.workers.worker"
     ) -> None:
         self._folder = folder
-        self._threads = max(1, num_cores() // n_jobs)
+        self._threads = threads_of_worker(n_jobs)
         self._gpus = visible_gpus()
         self._module = module
 
     def start(self, index: int) -> LocalWorker:
-        environment = {"OMP_NUM_THREADS": str(self._threads), **os.environ}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[index % len(self._gpus)]
         command = [sys.executable, "-m", self._module, str(self._folder), str(index)]
@@ -227,6 +227,20 @@ def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) 
 
     os.chdir(working_dir)
     return run_worker(Path(folder), index)
+
+
+def threads_of_worker(n_jobs: int) -> int:
+    """Return the threads of each local worker: OMP_NUM_THREADS, or its share of the cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else max(1, num_cores() // n_jobs)
+
+
+def is_elsewhere(config: DictConfig) -> bool:
+    """Return whether the workers may run on other machines than this one."""
+    name = str(OmegaConf.select(config, "hydra.launcher._target_")).rpartition(".")[2]
+    if name == "RayLauncher":
+        return OmegaConf.select(config, "hydra.launcher.ray.init.address") not in (None, "local")
+    return name not in ("BasicLauncher", "LocalLauncher", "JoblibLauncher")
 
 
 def is_local(config: DictConfig) -> bool:
