@@ -29,7 +29,7 @@ from resnet_sweep.workers.study import SWEEP_ID
 _WAY_OUT = "put it back, or take another hydra.sweeper.study_name"
 
 
-def continue_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -> list[str]:
+def continue_frozen(folder: Path, settings: SweepSettings) -> list[str]:
     """Compare a sweep with what its folder holds, if any; return what to say of it, a line each.
 
     What differs in a folder that has trained nothing is discarded: the sweep begins anew.
@@ -46,13 +46,22 @@ def continue_frozen(folder: Path, space: SearchSpace, settings: SweepSettings) -
         return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
     if changes:
         refuse_changes(folder, settings, changes)
+    return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
+
+
+def check_frozen(folder: Path, settings: SweepSettings) -> None:
+    """Compose what the sweep in a folder composed at its start, from its own copy.
+
+    Raises:
+        RecordError: the copy is damaged.
+    """
     try:
-        check_space(space, frozen_composer(folder, old))
+        space = SearchSpace.from_json(settings.space)
+        check_space(space, frozen_composer(folder, settings))
     except RecordError:
         raise
     except UserError as error:
         raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
-    return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
 
 
 def check_study(folder: Path, study: optuna.Study) -> None:

@@ -44,7 +44,7 @@ from resnet_sweep.search.results import (
     retrain_command,
     write_results,
 )
-from resnet_sweep.search.resuming import check_study, continue_frozen, has_trained
+from resnet_sweep.search.resuming import check_frozen, check_study, continue_frozen, has_trained
 from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
@@ -108,7 +108,9 @@ class Sweeping:
 
         Who trains, such as the launcher and its options, follows today's files.
         """
-        frozen = frozen_files(self.folder, read_settings(self.folder))
+        settings = read_settings(self.folder)
+        check_frozen(self.folder, settings)
+        frozen = frozen_files(self.folder, settings)
         changed = self.files.changed_since(frozen)
         self.files = frozen
         sweep = ("hydra.sweeper", "hydra/sweeper")
@@ -243,7 +245,7 @@ class Sweeping:
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
         """Return the study; refuse what does not continue the sweep that is there."""
-        for line in continue_frozen(self.folder, self.space, settings):
+        for line in continue_frozen(self.folder, settings):
             say(line)
         directions = self.options.directions
         study = open_own_study(self.name, settings.storage, self.folder, directions)
