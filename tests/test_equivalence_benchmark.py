@@ -14,6 +14,8 @@ import pytest
 from conftest import ROOT
 from equivalence import MARGIN, compare_means
 
+pytestmark = pytest.mark.engines  # a benchmark, whole
+
 
 def t_tail(t: float, freedom: float) -> float:
     """Return P(T > t) of Student's t, from its density by the trapezoidal rule."""

@@ -19,6 +19,8 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.budget import check_budget
 
+pytestmark = pytest.mark.engines  # a benchmark, whole
+
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--small"]
 
 

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from bad_sets import save_png
 from conftest import ROOT
+
+pytestmark = pytest.mark.engines  # a benchmark, whole
 
 SCRIPT = ROOT / "benchmarks" / "predict.py"
 

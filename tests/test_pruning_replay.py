@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pytest
 from conftest import ROOT
 from optuna.pruners import NopPruner, ThresholdPruner
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import pruning
+
+pytestmark = pytest.mark.engines  # a benchmark, whole
 
 
 def test_a_replay_ends_trials_where_the_pruner_does() -> None:

@@ -25,6 +25,8 @@ STAND_IN = """
 import torch
 from torch import nn
 
+pytestmark = pytest.mark.engines  # a benchmark, whole
+
 hyp = {'opt': {'batch_size': 50}}
 
 def make_net():
