@@ -1,0 +1,1 @@
+"""The command that summarises a folder of runs, and what it writes."""
