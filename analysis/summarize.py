@@ -8,7 +8,7 @@ from pathlib import Path
 # A checkout that is not installed works too.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_sweep.analysis.command import main
+from resnet_sweep.analysis.summary.command import main
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,8 @@ from generated_runs import write_run, write_sweep
 from raw_importance import Chosen
 
 from resnet_sweep.analysis import figures
-from resnet_sweep.analysis.summary import Options, Summary, summarize
+from resnet_sweep.analysis.summary.manifest import Options, Summary
+from resnet_sweep.analysis.summary.summarize import summarize
 
 ALL = 1000
 
@@ -26,6 +27,8 @@ def copy_run(source: Path, target: Path, seed: int, data: dict[str, Any], **resu
         values = json.loads((source / name).read_text()) | changes
         if name == "config.json":
             values["data"] |= data
+            values["train"] |= {"num_threads": 3, "progress": False}  # where and how, not what
+            values["model"] |= {"max_params": 6_000_000}
         else:
             values["seed"] = seed
         (target / name).write_text(json.dumps(values))

@@ -1,20 +1,15 @@
-"""Importance from the raw files: least squares, floors of chance, Optuna's measures.
+"""Importance from the raw files: least squares and floors of chance.
 
-Nothing is imported from the project; Optuna's evaluators are the reference for their own measures.
+Nothing is imported from the project.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import BaseImportanceEvaluator
 from scipy import stats
 
 LOGS = ("optimizer.lr@sgd", "optimizer.lr@adamw", "train.batch_size")
@@ -144,65 +139,3 @@ def _block(values: list[Any]) -> np.ndarray:
     if len(set(x[present].tolist())) < 3:
         return x[:, None]
     return np.column_stack([x, np.where(present, x**2 - (x[present] ** 2).mean(), 0.0)])
-
-
-# ---- Optuna's measures ----
-
-
-def shares(
-    make: Callable[[], BaseImportanceEvaluator],
-    chosen: Chosen,
-    names: list[str],
-    order: np.ndarray,
-    permutations: int,
-    choice_up_to: int = 0,
-) -> tuple[dict[str, float], list[float]]:
-    """Return each parameter's share, and the largest of each shuffle on the same scale.
-
-    Args:
-        order: of the configurations in the study.
-        permutations: of the objective, drawn by numpy's generator 0.
-        choice_up_to: a number with as many values is a choice.
-    """
-    plain = {name: _as_choice(each, choice_up_to) for name, each in chosen.plain().items()}
-    rows = [{n: plain[n][i] for n in names if plain[n][i] is not None} for i in order]
-    kinds = {name: _distribution(name, plain[name]) for name in names}
-    y = np.array(chosen.means)[order]
-    found = _evaluate(make(), rows, kinds, y)
-    total = sum(found.values())
-    generator = np.random.default_rng(0)
-    largest = [
-        max(_evaluate(make(), rows, kinds, generator.permutation(y)).values()) / total
-        for _ in range(permutations)
-    ]
-    return {name: value / total for name, value in found.items()}, largest
-
-
-def _as_choice(values: list[Any], most: int) -> list[Any]:
-    few = len({value for value in values if value is not None}) <= most
-    return [str(value) if few and value is not None else value for value in values]
-
-
-def _distribution(name: str, values: list[Any]) -> BaseDistribution:
-    present = [value for value in values if value is not None]
-    if isinstance(present[0], str):
-        return CategoricalDistribution(sorted(set(present)))
-    return FloatDistribution(min(present), max(present), log=name in LOGS)
-
-
-def _evaluate(
-    evaluator: BaseImportanceEvaluator,
-    rows: list[dict[str, Any]],
-    kinds: dict[str, BaseDistribution],
-    y: np.ndarray,
-) -> dict[str, float]:
-    study = optuna.create_study(direction="maximize")
-    for row, value in zip(rows, y.tolist(), strict=True):
-        study.add_trial(
-            optuna.create_trial(
-                value=value, params=row, distributions={name: kinds[name] for name in row}
-            )
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on constant parameters of a branch
-        return evaluator.evaluate(study, params=list(kinds))

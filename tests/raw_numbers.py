@@ -14,14 +14,6 @@ from typing import Any
 
 import numpy as np
 
-# What says where a run is carried out, or by which images it is judged.
-APART = (
-    "seed", "resume", "evaluate_test", "data.root", "data.cache_dir", "data.download",
-    "data.val_size", "data.split_seed", "model.max_params", "model.max_multiply_adds",
-    "train.device", "train.progress", "train.tensorboard", "train.figures", "train.num_threads",
-    "train.checkpoint_interval_seconds",
-)  # fmt: skip
-
 
 def read_runs(root: Path) -> dict[str, dict[str, Any]]:
     """Return config, result and rows of metrics.csv of every readable run, by its place."""
@@ -57,8 +49,12 @@ def split_of(run: dict[str, Any]) -> tuple[float, int]:
 
 
 def configuration_key(run: dict[str, Any]) -> str:
-    values = {k: v for k, v in flat(run["config"]).items() if k not in APART}
-    return json.dumps([values, run["result"]["data_fingerprint"]], sort_keys=True)
+    """Return what the generated runs differ in by intent; all else only says where they ran."""
+    values = flat(run["config"])
+    names = ("optimizer.name", "optimizer.lr", "regularization.dropout", "model.blocks")
+    drawn = [values[name] for name in (*names, "train.batch_size", "train.epochs")]
+    used = [name for name, options in run["config"]["augmentation"].items() if options is not None]
+    return json.dumps([drawn, used, run["result"]["data_fingerprint"]])
 
 
 def configurations(runs: dict[str, dict[str, Any]]) -> dict[str, dict[int, list[str]]]:

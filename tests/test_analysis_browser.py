@@ -14,7 +14,8 @@ import pytest
 from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures, filter_runs, load_runs
-from resnet_sweep.analysis.summary import Options, summarize
+from resnet_sweep.analysis.summary.manifest import Options
+from resnet_sweep.analysis.summary.summarize import summarize
 
 pytestmark = [
     pytest.mark.engines,

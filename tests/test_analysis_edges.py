@@ -24,7 +24,8 @@ from resnet_sweep.analysis.figures.effects import draw_effects
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, make_parameter
 from resnet_sweep.analysis.runs import runs_table
-from resnet_sweep.analysis.summary import Options, summarize
+from resnet_sweep.analysis.summary.manifest import Options
+from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.reporting.style import figure_style, mark_outside, short_name

@@ -15,8 +15,7 @@ from sklearn.metrics import confusion_matrix as reference_confusion
 from resnet_sweep.analysis.figures.confusion import confusion_matrix
 from resnet_sweep.analysis.figures.tradeoffs import pareto_front
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
-from resnet_sweep.analysis.report.table_data import embed_json
+from resnet_sweep.analysis.report.data import SERIES, embed_json, encode_curves
 from resnet_sweep.analysis.view import Curves
 from resnet_sweep.reporting.style import figure_style, limit_to_typical, plain, use_log_scale
 
@@ -76,7 +75,7 @@ def test_curves_survive_the_report() -> None:
 
 
 def test_long_curves_are_thinned_but_keep_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_sweep.analysis.report.curve_data.MAX_POINTS", 30)
+    monkeypatch.setattr("resnet_sweep.analysis.report.data.MAX_POINTS", 30)
     curves, _ = make_curves({"a": 500})
     data = encode_curves(curves, ["a"])
     epochs = np.frombuffer(base64.b64decode(data.text), "<u2", data.counts[0])

@@ -12,18 +12,16 @@ import pytest
 from generated_runs import write_sweep
 from scipy import stats
 
-from resnet_sweep.analysis.coverage import coverage_remarks
-from resnet_sweep.analysis.evaluators import fanova, ped_anova
 from resnet_sweep.analysis.importance import measure_importance
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import (
     Parameter,
     Population,
+    coverage_remarks,
     make_parameter,
     population_of_runs,
     proposals_of_sweep,
 )
-from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep, write_sweep_trials
 from resnet_sweep.reporting.statistics import Noise
 
@@ -163,28 +161,6 @@ def test_what_only_repeats_others_is_not_tested() -> None:
     columns["square"] = columns["sum"] ** 2
     found = measure_importance(make_population(columns, y), UNKNOWN)
     assert all(test.degrees > 0 for test in found.tests)
-
-
-def test_optunas_measures_are_shares_with_a_floor() -> None:
-    columns, y = draw(3, n=40)
-    population = make_population(columns, y)
-    ped = ped_anova(population, ACCURACY)
-    forest = fanova(population, ACCURACY)
-    assert ped is not None and forest is not None
-    assert set(ped.values) == set(columns) and sum(ped.values.values()) == pytest.approx(1)
-    assert "inside@sgd" not in forest.values and sum(forest.values.values()) == pytest.approx(1)
-    assert next(iter(forest.values)) == "choice" and forest.values["choice"] > forest.floor / 2
-    assert 0.2 < ped.floor <= 1
-
-
-def test_fanova_is_refused_where_it_would_take_minutes() -> None:
-    columns, y = draw(0, n=301)
-    with pytest.raises(UserError, match="at most 300 trials, there are 301"):
-        fanova(make_population(columns, y), ACCURACY)
-
-
-def test_few_trials_have_no_shares() -> None:
-    assert ped_anova(make_population(*draw(0, n=15)), ACCURACY) is None
 
 
 def test_a_sampler_that_stayed_where_it_liked_is_told() -> None:

@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-import pandas as pd
 import pytest
 import raw_numbers as raw
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from optuna.importance import (
-    BaseImportanceEvaluator,
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-)
 from raw_importance import (
     Chosen,
     noise_floors,
     partial_effects,
     permutation_floors,
-    shares,
 )
 
-from resnet_sweep.analysis import evaluators
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures.effects import draw_effects
 from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.parameters import Parameter, Population
 from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import BLACK, VERMILION, figure_style
-
-PED_SHUFFLES, FANOVA_SHUFFLES = 100, 3
 
 
 @pytest.fixture(scope="module")
 def view(checked_root: Path) -> View:
     archive = read_archive(checked_root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluators, "FANOVA_PERMUTATIONS", FANOVA_SHUFFLES)  # a second each
-        return build_view(archive, runs_table(archive), Objective("val_accuracy", 1), True)
+    return build_view(archive, runs_table(archive), Objective("val_accuracy", 1))
 
 
 @pytest.fixture(scope="module")
@@ -94,65 +79,6 @@ def test_the_noise_floors(
     sd, _ = raw.pooled([raw.seed_means(raw_ranked, s, "val_accuracy") for s in raw_groups])
     floors = noise_floors(raw_chosen.columns(), raw_chosen.means, sd)
     assert marks(figure, 0, VERMILION) == pytest.approx(floors)
-
-
-def floor_of(figure: Figure, panel: int) -> float:
-    [line] = figure.axes[panel].lines
-    return float(np.asarray(line.get_xdata())[0])
-
-
-def check_shares(
-    figure: Figure,
-    panel: int,
-    make: Callable[[], BaseImportanceEvaluator],
-    chosen: Chosen,
-    order: np.ndarray,
-    permutations: int,
-    choice_up_to: int = 0,
-) -> list[float]:
-    """Compare the bars, and return the largest of each shuffle."""
-    names = list(bars(figure, panel))
-    wanted, largest = shares(make, chosen, names, order, permutations, choice_up_to)
-    assert bars(figure, panel) == pytest.approx(wanted) and sum(wanted.values()) == pytest.approx(1)
-    assert str(len(chosen.means)) in figure.axes[panel].get_title()
-    return largest
-
-
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_ped_anova_is_optunas(figure: Figure, raw_chosen: Chosen) -> None:
-    order = np.random.default_rng(0).permutation(len(raw_chosen.means))
-    found = check_shares(figure, 1, PedAnovaImportanceEvaluator, raw_chosen, order, PED_SHUFFLES, 8)
-    assert set(bars(figure, 1)) == set(raw_chosen.columns())
-    assert floor_of(figure, 1) == pytest.approx(np.quantile(found, 0.95))
-
-
-def test_a_number_of_two_values_is_worth_what_a_choice_of_two_is() -> None:
-    generator = np.random.default_rng(0)
-    number = generator.choice([0.0, 1.0], 59)
-    objective = pd.Series(generator.normal(size=59))
-    objective[np.flatnonzero(number)[:8]] += 10  # the best all have one value
-    word = pd.Series(np.where(number > 0, "high", "low"))
-    both = [Parameter("number", pd.Series(number), True), Parameter("word", word, False)]
-    population = Population("59 draws", objective, both, pd.Series(range(59)))
-    found = evaluators.ped_anova(population, Objective("val_accuracy", 1))
-    assert found is not None
-    assert found.values["number"] == pytest.approx(0.5) == found.values["word"]
-
-
-def test_a_loss_is_a_negated_accuracy(view: View) -> None:
-    loss = replace(view.population, objective=-view.population.objective)
-    found = evaluators.ped_anova(loss, Objective("val_loss", -1))
-    assert found == view.ped_anova and found is not None
-
-
-def test_fanova_is_optunas(figure: Figure, raw_chosen: Chosen) -> None:
-    order = np.arange(len(raw_chosen.means))
-    found = check_shares(
-        figure, 2, lambda: FanovaImportanceEvaluator(seed=0), raw_chosen, order, FANOVA_SHUFFLES
-    )
-    conditional = {name for name, values in raw_chosen.columns().items() if None in values}
-    assert set(names_of(figure)) - set(bars(figure, 2)) == conditional
-    assert floor_of(figure, 2) == pytest.approx(max(found))
 
 
 # ---- effects ----

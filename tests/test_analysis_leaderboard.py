@@ -13,7 +13,8 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.summary import Options, Summary, summarize
+from resnet_sweep.analysis.summary.manifest import Options, Summary
+from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.confirmation.tables import bounds
 
 SWEPT = {"data": "digits", "optimizer": "sgd", "train.epochs": 3}
@@ -90,9 +91,26 @@ def test_all_rows_list_what_they_differ_in(mixed: Path) -> None:
 def test_widths_that_count_for_nothing_are_not_listed(tmp_path: Path) -> None:
     base = {"model.base_width": 8, "model.widths": [16, 64, 128, 256]}
     write_run(tmp_path / "base", 0.8, base)
-    write_run(tmp_path / "wide", 0.7, {"model.widths": [8, 16, 32, 64]})
+    write_run(tmp_path / "wide", 0.7, {"model.widths": [8, 16, 32, 48]})
     one, two = (row[-1] for row in summary_of(tmp_path).leaderboard.rows)
-    assert one == "model.base_width=8" and two == "model.widths=[8, 16, 32, 64]"
+    assert one == "model.base_width=8" and two == "model.widths=[8, 16, 32, 48]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"model.base_width": 8}, {"model.widths": [8, 16, 32, 64]}),
+        ({"optimizer.lr": 0.1}, {"optimizer.lr": 0.2, "optimizer.lr_scaling": "linear"}),
+        ({}, {"train.num_threads": 3, "train.compile": "none"}),
+    ],
+)
+def test_two_spellings_of_one_configuration_are_seeds_of_it(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    write_run(tmp_path / "a", 0.8, {**one, "seed": 1, "train.batch_size": 128})
+    write_run(tmp_path / "b", 0.9, {**other, "seed": 2, "train.batch_size": 128})
+    [row] = summary_of(tmp_path).leaderboard.rows
+    assert row[1:4:2] == ["0.8500", "2"]
 
 
 def test_another_kind_of_net_is_told_by_its_name_alone(tmp_path: Path) -> None:

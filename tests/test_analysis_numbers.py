@@ -19,7 +19,7 @@ import pandas as pd
 import raw_numbers as raw
 from checked_summary import duration, noise_of
 
-from resnet_sweep.analysis.summary import Summary
+from resnet_sweep.analysis.summary.manifest import Summary
 
 # ---- leaderboard ----
 

@@ -17,7 +17,8 @@ from generated_runs import LABELS, make_predictions, write_run
 from processes import meanwhile, wait_for
 
 from resnet_sweep.analysis import figures, writing
-from resnet_sweep.analysis.summary import CACHE, LOCK, Options, Summary, summarize
+from resnet_sweep.analysis.summary.manifest import CACHE, Options, Summary
+from resnet_sweep.analysis.summary.summarize import LOCK, summarize
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.system.locks import FileLock
 

@@ -15,8 +15,7 @@ import pytest
 from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import load_epochs, load_runs
-from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.reading import flatten
+from resnet_sweep.analysis.archive import flatten, read_archive
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import read_metrics
@@ -250,7 +249,7 @@ def test_augmentations_are_joined() -> None:
 
 def test_reading_needs_no_torch() -> None:
     code = (
-        "import sys, resnet_sweep.analysis.command, resnet_sweep.analysis.writing;"
+        "import sys, resnet_sweep.analysis.summary.command, resnet_sweep.analysis.summary.writing;"
         "from resnet_sweep.analysis import load_runs; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,10 +12,9 @@ from matplotlib.collections import LineCollection
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.answers import answers
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.configurations import completed, pruned
 from resnet_sweep.analysis.figures import FIGURES, write_figures
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.runs import runs_table
+from resnet_sweep.analysis.runs import completed, pruned, runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import figure_style
 

@@ -6,17 +6,18 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from generated_runs import LABELS, make_predictions, write_run
 from scipy import stats
 
 from resnet_sweep.analysis import compare_configurations, compare_runs, figures, load_runs
+from resnet_sweep.analysis.answers import noise_answers
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.command import main
 from resnet_sweep.analysis.configurations import group_seeds
-from resnet_sweep.analysis.noise_answers import noise_answers
 from resnet_sweep.analysis.objective import Objective, choose_objective
 from resnet_sweep.analysis.runs import runs_table
+from resnet_sweep.analysis.summary.command import main
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.statistics import (
@@ -212,4 +213,4 @@ def test_runs_are_compared_on_the_same_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["test_accuracy", "test_loss", "run", "nonsense"])
 def test_what_may_not_order_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"objective={name}"):
-        choose_objective(name, [])
+        choose_objective(name, [], pd.DataFrame({name: [0.5]}))

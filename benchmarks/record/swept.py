@@ -15,7 +15,8 @@ from resnet_sweep.analysis.discover import find_runs
 from resnet_sweep.analysis.importance import FTest
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.runs import runs_table
-from resnet_sweep.analysis.summary import CACHE, FIGURES, Options, summarize
+from resnet_sweep.analysis.summary.manifest import CACHE, FIGURES, Options
+from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result
@@ -127,8 +128,9 @@ def space_table(space: dict[str, str]) -> Table:
 
 def _view(place: Path, cache: Path) -> View:
     archive = read_found(place, find_runs(place), cache)
-    objective = choose_objective(None, [sweep.record for sweep in archive.sweeps.values()])
-    return build_view(archive, runs_table(archive), objective)
+    runs = runs_table(archive)
+    objective = choose_objective(None, [sweep.record for sweep in archive.sweeps.values()], runs)
+    return build_view(archive, runs, objective)
 
 
 def _importance(view: View) -> Iterator[str]:

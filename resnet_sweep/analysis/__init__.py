@@ -12,15 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet_sweep.analysis.compare import compare_configurations, compare_runs
+    from resnet_sweep.analysis.configurations import compare_configurations, compare_runs
     from resnet_sweep.analysis.filters import filter_runs
     from resnet_sweep.analysis.runs import load_epochs, load_runs
 
 __all__ = ["compare_configurations", "compare_runs", "filter_runs", "load_epochs", "load_runs"]
 
 _MODULES = {
-    "compare_configurations": "resnet_sweep.analysis.compare",
-    "compare_runs": "resnet_sweep.analysis.compare",
+    "compare_configurations": "resnet_sweep.analysis.configurations",
+    "compare_runs": "resnet_sweep.analysis.configurations",
     "filter_runs": "resnet_sweep.analysis.filters",
     "load_epochs": "resnet_sweep.analysis.runs",
     "load_runs": "resnet_sweep.analysis.runs",

@@ -7,18 +7,26 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from resnet_sweep.analysis.compare import compare_configurations, compare_runs, describe
-from resnet_sweep.analysis.configurations import completed, seed_values
-from resnet_sweep.analysis.importance_answers import importance_answers
-from resnet_sweep.analysis.noise_answers import noise_answers
+import pandas as pd
+
+from resnet_sweep.analysis.archive import NO_SPLIT
+from resnet_sweep.analysis.configurations import (
+    compare_configurations,
+    compare_runs,
+    describe,
+    seed_values,
+)
+from resnet_sweep.analysis.importance import Importance
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.reading import NO_SPLIT
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.parameters import Parameter
+from resnet_sweep.analysis.runs import completed, pruned
+from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.statistics import SIGNIFICANCE, Comparison, Interval, mean_interval
 from resnet_sweep.system.console import duration
 
 MAX_REMARKS = 8
+MAX_SPREADS = 8
 
 
 def answers(view: View) -> list[str]:
@@ -246,3 +254,125 @@ def _other_splits(view: View) -> Iterator[str]:
             images = f"judged by {split}" if is_judged else "trained without validation images"
             text = _interval_text(mean_interval(values.to_numpy()), objective)
             yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
+
+
+def noise_answers(view: View) -> Iterator[str]:
+    """Yield the noise between seeds, what lies within it, and whether one number is enough."""
+    yield from _within_noise(view)
+
+
+def _within_noise(view: View) -> Iterator[str]:
+    table, noise = view.configurations.table, view.configurations.noise
+    if len(table) < 2:
+        return
+    if noise.sd == 0:
+        yield (
+            "Repeated seeds gave one and the same value, so they do not show the noise between "
+            "seeds: small differences may mean nothing."
+        )
+        return
+    if noise.degrees == 0:
+        yield (
+            "No configuration was trained with two seeds, so the noise between seeds is not "
+            "known here: small differences may mean nothing."
+        )
+        return
+    close = int(table["within_noise"].fillna(False).sum())
+    yield (
+        f"Seeds differ by {noise.sd:.2g} (standard deviation, {noise.degrees} degrees of "
+        f"freedom, {_noise_source(view)}): {close} of the other {len(table) - 1} configurations "
+        "lie within the noise of the best (each compared by a t test at 95%)."
+    )
+
+
+def _noise_source(view: View) -> str:
+    """Return which configurations the seed noise was measured on."""
+    repeated = view.configurations.repeated
+    pooled, others = repeated[repeated["pooled"]], repeated[~repeated["pooled"]]
+    if len(pooled) > 1:
+        fewest, most = pooled["n"].min(), pooled["n"].max()
+        seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
+        text = f"pooled over {len(pooled)} configurations with {seeds} seeds"
+        text += f": {_spreads(pooled, view.objective)}"
+    else:
+        row = pooled.iloc[0]
+        text = (
+            f"from one configuration alone, {row['configuration']} at "
+            f"{view.objective.show(row['mean'])} with {row['n']} seeds: at other settings it may "
+            "be larger or smaller"
+        )
+    if len(others):
+        spreads = _spreads(others, view.objective)
+        text += f"; not pooled, since worse than the median configuration: {spreads}"
+    return text
+
+
+def _spreads(rows: pd.DataFrame, objective: Objective) -> str:
+    """Return the standard deviation of each of a few configurations with several seeds."""
+    shown = [
+        f"{row['sd']:.2g} at {objective.show(row['mean'])} (n = {row['n']})"
+        for row in rows.head(MAX_SPREADS).to_dict("records")
+    ]
+    left = len(rows) - MAX_SPREADS
+    return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
+
+
+def importance_answers(view: View) -> Iterator[str]:
+    """Yield which hyperparameters matter, and what to doubt about that."""
+    yield from _importance(view)
+    yield from _coverage(view)
+
+
+def _importance(view: View) -> Iterator[str]:
+    found = view.importance
+    if found.reason:
+        yield f"Which hyperparameters matter cannot be told: {found.reason}."
+        return
+    matter = [
+        f"{t.parameter.label} ({t.effect:.2f}, p = {t.p_value:.2g})"
+        for t in found.tests
+        if t.matters
+    ]
+    others = [t.parameter.label for t in found.tests if not t.matters] + list(found.untested)
+    source = f"{found.num_configurations} configurations of {view.population.description}"
+    text = (
+        f"What matters among {source}, with partial eta squared and the p value of the F-test, "
+        f"corrected for {len(found.tests)} tests by Holm's method: {', '.join(matter)}."
+    )
+    yield text if matter else f"No hyperparameter stands out from the noise among {source}."
+    if others:
+        yield f"Cannot tell: {', '.join(sorted(others))}."
+    yield from _codings(found)
+    num_pruned = len(pruned(runs_of_sweep(view)))
+    if num_pruned:
+        yield (
+            f"The {num_pruned} pruned trials have no final value and are left out of these tests, "
+            "so what made them bad may look harmless."
+        )
+
+
+def _codings(found: Importance) -> Iterator[str]:
+    """Say how numbers and choices enter the tests."""
+    logs = [t.parameter.name for t in found.tests if t.parameter.is_log]
+    choices = [t.parameter for t in found.tests if not t.parameter.is_numeric]
+    squares = "with their squares" if found.model == "quadratic" else "without squares"
+    text = f"Coding: numbers enter {squares}, of their logarithm for {', '.join(logs) or 'none'}"
+    if choices:
+        levels = "; ".join(f"{p.name}: {_levels(p)}" for p in choices[:MAX_REMARKS])
+        text += f"; choices as one column for each level but the first ({levels})"
+    if any("@" in test.parameter.name for test in found.tests):
+        text += "; name@choice is judged only among the configurations with that choice"
+    yield f"{text}."
+
+
+def _levels(parameter: Parameter) -> str:
+    levels = parameter.values.dropna().unique().tolist()
+    return ", ".join(map(str, levels[:MAX_REMARKS])) + (", …" if levels[MAX_REMARKS:] else "")
+
+
+def _coverage(view: View) -> Iterator[str]:
+    for name, remarks in list(view.remarks.items())[:MAX_REMARKS]:
+        yield f"{name}: {'; '.join(remarks)}."
+    others = list(view.remarks)[MAX_REMARKS:]
+    if others:
+        yield f"Such remarks hold for {len(others)} more: {', '.join(others)}."

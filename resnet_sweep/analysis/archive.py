@@ -1,10 +1,10 @@
-"""Everything below a folder as two tables in memory, read anew only where files changed."""
+"""Everything below a folder as records and curves in memory, read anew only where files changed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resnet_sweep.analysis.code_digest import code_digest
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
-from resnet_sweep.analysis.reading import (
-    RUNNING,
-    UNREADABLE,
-    read_record,
-    refused_record,
-    shorten,
-)
+from resnet_sweep.records.identity import SPLIT, configuration_id
 from resnet_sweep.records.metrics_batch import read_metrics_batch
-from resnet_sweep.records.run_folder import RESULT, RecordError
+from resnet_sweep.records.run_folder import (
+    RESULT,
+    RecordError,
+    TrialResult,
+    read_config_values,
+    read_result,
+)
 from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, salvage_sweep
 from resnet_sweep.system.atomic import write_atomically
 
-CACHE_VERSION = b"3"
+MADE_BY = b"code_digest"
 BATCH = 500
 MISSING = "there is no such file"
 NO_RESULT = f"{RESULT}: {MISSING}"
 OnProgress = Callable[[int, int], None]
+NO_SPLIT = "none"
+RUNNING, UNREADABLE = "running", "unreadable"
+NUMBERS = (
+    "num_params",
+    "multiply_adds",
+    "epochs",
+    "val_accuracy",
+    "val_loss",
+    "test_accuracy",
+    "test_loss",
+    "objective",
+    "train_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+)
+TEXTS = ("device", "data_fingerprint", "git_commit")
 
 
 @dataclass(frozen=True)
@@ -193,7 +210,7 @@ def _read_cache(
     records_path, epochs_path = _paths(cache_dir)
     try:
         table = pq.read_table(records_path, memory_map=False)
-        if (table.schema.metadata or {}).get(b"cache_version") != CACHE_VERSION:
+        if (table.schema.metadata or {}).get(MADE_BY) != code_digest().encode():
             return {}, empty
         stamps = {each.run: each.stamp for each in found}
         rows = zip(*(table[name].to_pylist() for name in ("run", "stamp", "record")), strict=True)
@@ -221,5 +238,104 @@ def _write_cache(cache_dir: Path, archive: Archive) -> None:
             "stamp": [each.stamp for each in archive.found],
             "record": [json.dumps(archive.records[each.run]) for each in archive.found],
         }
-    ).replace_schema_metadata({b"cache_version": CACHE_VERSION})
+    ).replace_schema_metadata({MADE_BY: code_digest().encode()})
     write_atomically(records_path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+
+def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
+    """Return a run's `status`, `reason`, `settings` (flat) and `result`; never raises.
+
+    What cannot be read gives the status `unreadable` and the reason; what has no result yet
+    and a process that works on it, `running`.
+    """
+    reasons = []
+    config: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    try:
+        config = read_config_values(run_dir)
+        settings = flatten(config)
+    except RecordError as error:
+        reasons.append(shorten(error, run_dir))
+    try:
+        result = _result_values(read_result(run_dir))
+    except RecordError as error:
+        if is_claimed and isinstance(error.__cause__, FileNotFoundError):
+            result = {"status": RUNNING, "epochs": 0}
+        else:
+            reasons.append(shorten(error, run_dir))
+    status = UNREADABLE if reasons else result.pop("status")
+    reason = "; ".join(reasons) or result.pop("error", None)
+    fingerprint = result.get("data_fingerprint")
+    return {
+        "status": status,
+        "reason": reason,
+        "settings": settings,
+        "result": result,
+        "configuration": configuration_id(config, 4, fingerprint) if config else None,
+        "split": split_text(settings) if settings else None,
+    }
+
+
+def refused_record(reason: str | None) -> dict[str, Any]:
+    """Return the record of a place that cannot be looked into."""
+    return {"status": UNREADABLE, "reason": reason, "settings": {}, "result": {}}
+
+
+def split_text(settings: dict[str, Any]) -> str:
+    """Return which part of the training images a run is judged by."""
+    size, seed = (settings.get(name) for name in SPLIT)
+    if size == 0:
+        return NO_SPLIT
+    amount = f"{size:g}" if isinstance(size, (int, float)) else size
+    return f"val_size={amount} split_seed={seed}"
+
+
+def flatten(config: dict[str, Any]) -> dict[str, Any]:
+    """Return dotted names and values; a group's `name` stands under the group itself.
+
+    `augmentation` becomes the names of those in use, joined by +.
+    """
+    flat: dict[str, Any] = {}
+    _flatten_into(flat, "", config)
+    augmentation = config.get("augmentation")
+    if isinstance(augmentation, dict):
+        used = [name for name, options in augmentation.items() if options is not None]
+        unused = [f"augmentation.{name}" for name in augmentation if name not in used]
+        for name in unused:
+            flat.pop(name, None)
+        flat["augmentation"] = valid_text("+".join(used)) or "none"
+    return flat
+
+
+def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
+    for name_of_node, value in node.items():
+        key = valid_text(name_of_node)
+        if isinstance(value, dict):
+            _flatten_into(flat, f"{prefix}{key}.", value)
+        else:
+            name = prefix[:-1] if key == "name" and prefix else f"{prefix}{key}"
+            flat[name] = json.dumps(value) if isinstance(value, list) else valid_text(value)
+
+
+def shorten(error: Exception, run_dir: Path) -> str:
+    """Return an error's text without the folder that it happened in, in valid UTF-8."""
+    text = str(error).replace(f"{run_dir}/", "")
+    return " ".join(str(valid_text(text)).split())
+
+
+def _result_values(result: TrialResult) -> dict[str, Any]:
+    values = asdict(result)
+    numbers = {name: values[name] for name in ("status", *NUMBERS)}
+    if values["device"] == "cpu":  # the process's highest ever, which earlier trials may have had
+        numbers["peak_memory_bytes"] = None
+    texts = {name: valid_text(values[name]) for name in ("error", *TEXTS)}
+    versions = values["versions"]
+    return {**numbers, **texts, "versions": json.dumps(versions) if versions else None}
+
+
+def valid_text(value: Any) -> Any:
+    """Return text that UTF-8 can hold; a path may have bytes that are no UTF-8."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()

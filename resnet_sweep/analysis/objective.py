@@ -12,6 +12,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import SweepRecord
 from resnet_sweep.reporting.numbers import cut_to_fractions
 
+PEAK_MEMORY = "peak_memory_bytes"
 DEFAULT_OBJECTIVE = "val_accuracy"
 UNITS = {
     "val_accuracy": "validation accuracy (fraction)",
@@ -21,7 +22,7 @@ UNITS = {
     "multiply_adds": "multiply-adds of one image's forward pass",
     "train_seconds": "training time (s)",
     "images_per_second": "training speed (images/s)",
-    "peak_memory_bytes": "peak memory (bytes)",
+    PEAK_MEMORY: "peak memory (bytes)",
 }
 MAXIMIZED = frozenset({"val_accuracy", "objective", "images_per_second"})
 
@@ -55,20 +56,25 @@ class Objective:
         return table.sort_values(column or self.column, ascending=self.sign < 0, kind="stable")
 
 
-def choose_objective(name: str | None, sweeps: Iterable[SweepRecord]) -> Objective:
+def choose_objective(
+    name: str | None, sweeps: Iterable[SweepRecord], runs: pd.DataFrame
+) -> Objective:
     """Return the objective asked for, the one that all sweeps share, or validation accuracy.
 
     Raises:
-        UserError: an unknown one, or one that would select on the test set.
+        UserError: an unknown one, one that no run has, or one that would select on the test set.
     """
     if name is None:
         firsts = {_first_objective(record.objectives) for record in sweeps if record.objectives}
         name = firsts.pop() if len(firsts) == 1 else DEFAULT_OBJECTIVE
-        name = name if name in UNITS else DEFAULT_OBJECTIVE
+        known = name in UNITS and (name != PEAK_MEMORY or runs[name].notna().any())
+        name = name if known else DEFAULT_OBJECTIVE
     if name in TEST_COLUMNS:
         raise UserError(f"objective={name}: the test set is only reported, it never selects")
     if name not in UNITS:
         raise UserError(f"objective={name}: must be one of {', '.join(UNITS)}")
+    if name == PEAK_MEMORY and runs[name].isna().all():
+        raise UserError(f"objective={name}: none of the runs has one; it is known on a GPU alone")
     return Objective(name, 1 if name in MAXIMIZED else -1)
 
 

@@ -1,4 +1,4 @@
-"""Tables of runs and epochs for whoever wants to go on with pandas."""
+"""Tables of runs and epochs for whoever wants to go on with pandas; which runs count as what."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resnet_sweep.analysis.archive import Archive, read_archive
-from resnet_sweep.analysis.reading import NUMBERS, TEXTS, valid_text
+from resnet_sweep.analysis.archive import NUMBERS, TEXTS, Archive, read_archive, valid_text
+from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.records.sweep_folder import SweepTrial, rung_of
 
 INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
@@ -26,6 +26,18 @@ SWEEP_COLUMNS = (
     "started",
     "ended",
 )
+ORDER = (
+    "completed",
+    "pruned",
+    "running",
+    "waiting",
+    "rejected",
+    "interrupted",
+    "diverged",
+    "out_of_memory",
+    "failed",
+    "unreadable",
+)
 RESULT_COLUMNS = (
     "run",
     "status",
@@ -36,6 +48,17 @@ RESULT_COLUMNS = (
     *NUMBERS,
     *TEXTS,
     "versions",
+)
+
+# Columns that are there even where no configuration could be read.
+ALWAYS = ("seed", "data", "augmentation")
+_TRIAL_COLUMNS = (
+    ("trial", "number", "Int64"),
+    ("trial_state", "state", "str"),
+    ("repeat_of", "repeat_of", "Int64"),
+    ("worker", "worker", "Int64"),
+    ("started", "started", "float64"),
+    ("ended", "ended", "float64"),
 )
 
 
@@ -114,18 +137,6 @@ def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     return columns
 
 
-# Columns that are there even where no configuration could be read.
-ALWAYS = ("seed", "data", "augmentation")
-_TRIAL_COLUMNS = (
-    ("trial", "number", "Int64"),
-    ("trial_state", "state", "str"),
-    ("repeat_of", "repeat_of", "Int64"),
-    ("worker", "worker", "Int64"),
-    ("started", "started", "float64"),
-    ("ended", "ended", "float64"),
-)
-
-
 def sweep_labels(archive: Archive) -> dict[str, str]:
     """Return what each sweep folder is called: its study, or its place where two share a name."""
     names = {
@@ -196,3 +207,50 @@ def setting_column(values: list[Any]) -> pd.Series[Any]:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def completed(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Return the completed runs that have a finite objective; a rung is no whole run."""
+    finite = np.isfinite(runs[objective.column].astype("float64"))
+    return runs[(runs["status"] == "completed") & finite & runs["rung"].isna()]
+
+
+def pruned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that pruning ended, among them the last rung of a trial pruned there."""
+    last = runs.groupby(["sweep", "trial"])["rung"].transform("max") == runs["rung"]
+    ended_at_rung = (runs["trial_state"] == "pruned") & last.fillna(False)
+    return runs[(runs["status"] == "pruned") | ended_at_rung]
+
+
+def count_statuses(archive: Archive, runs: pd.DataFrame) -> tuple[dict[str, int], float | None]:
+    """Return runs and proposals without one by status, and the rejection rate.
+
+    A trial counts once: its finished rungs only where it was pruned after them.
+
+    Args:
+        runs: those that count, and with them their sweeps.
+    """
+    finished_rung = runs["rung"].notna() & (runs["status"] == "completed")
+    ended_at_rung = pruned(runs)["rung"].notna().sum()
+    counts = Counter(runs.loc[~finished_rung, "status"].tolist())
+    trials = _trials(archive, runs)
+    rejected = sum(trial.state == "rejected" for trial in trials)
+    trained = sum(trial.is_trained for trial in trials)
+    counts["pruned"] += int(ended_at_rung)
+    counts["rejected"] += rejected
+    counts["waiting"] += sum(trial.state == "waiting" for trial in trials)
+    counts["failed"] += sum(t.state == "failed" and t.run_dir is None for t in trials)
+    shown = {status: counts[status] for status in ORDER if counts[status]}
+    rate = rejected / (rejected + trained) if rejected + trained else None
+    return shown, rate
+
+
+def _trials(archive: Archive, runs: pd.DataFrame) -> list[SweepTrial]:
+    """Return the trials of sweeps that have runs among these, or of all where all runs are."""
+    labels, chosen = sweep_labels(archive), set(runs["sweep"].dropna())
+    sweeps = [
+        sweep
+        for folder, sweep in archive.sweeps.items()
+        if labels[folder] in chosen or len(runs) == len(archive.found)
+    ]
+    return [trial for sweep in sweeps for trial in sweep.trials]

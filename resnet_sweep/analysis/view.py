@@ -10,18 +10,17 @@ import pandas as pd
 import pyarrow as pa
 
 from resnet_sweep.analysis.archive import Archive
-from resnet_sweep.analysis.configurations import Configurations, completed, group_seeds
-from resnet_sweep.analysis.coverage import coverage_remarks
-from resnet_sweep.analysis.evaluators import Shares, fanova, ped_anova
+from resnet_sweep.analysis.configurations import Configurations, group_seeds
 from resnet_sweep.analysis.importance import Importance, measure_importance
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import (
     Population,
+    coverage_remarks,
     population_of_runs,
     population_of_sweep,
     proposals_of_sweep,
 )
-from resnet_sweep.analysis.runs import differing_settings, sweep_labels
+from resnet_sweep.analysis.runs import completed, differing_settings, sweep_labels
 from resnet_sweep.records.identity import tells_apart
 from resnet_sweep.records.sweep_folder import Sweep
 
@@ -80,8 +79,6 @@ class View:
     differing: list[str]
     population: Population
     importance: Importance
-    ped_anova: Shares | None
-    fanova: Shares | None
     curves: Curves
     sweep: Sweep | None
     sweep_label: str | None
@@ -101,14 +98,8 @@ class View:
         return self.configurations.table["run"].head(count).tolist()
 
 
-def build_view(
-    archive: Archive, runs: pd.DataFrame, objective: Objective, with_fanova: bool = False
-) -> View:
-    """Compute what follows from these runs of an archive.
-
-    Raises:
-        UserError: fANOVA was asked for of too many trials.
-    """
+def build_view(archive: Archive, runs: pd.DataFrame, objective: Objective) -> View:
+    """Compute what follows from these runs of an archive."""
     ranked = comparable_runs(runs, objective)
     configurations = group_seeds(ranked, objective)
     label, others = _choose_sweep(ranked, objective, configurations)
@@ -123,8 +114,6 @@ def build_view(
         differing=differing,
         population=population,
         importance=measure_importance(population, configurations.noise_of_all),
-        ped_anova=ped_anova(population, objective),
-        fanova=fanova(population, objective) if with_fanova else None,
         curves=Curves(archive.epochs),
         sweep=sweep,
         sweep_label=label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,14 @@ def t_quantile(degrees: Any, num_intervals: int = 1) -> Any:
         degrees: of freedom, a number or an array.
         num_intervals: that are to hold together, each by so much wider (Sidak 1967).
     """
+    if np.ndim(degrees) == 0:
+        return _quantile(float(degrees), num_intervals)
     return stats.t.ppf((1 + LEVEL ** (1 / num_intervals)) / 2, degrees)
+
+
+@lru_cache(maxsize=4096)  # a summary asks for few, thousands of times
+def _quantile(degrees: float, num_intervals: int) -> float:
+    return float(stats.t.ppf((1 + LEVEL ** (1 / num_intervals)) / 2, degrees))
 
 
 def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:

@@ -15,11 +15,10 @@ from resnet_sweep.analysis.figures.curves import (
     draw_pruned_curves,
 )
 from resnet_sweep.analysis.figures.effects import draw_effects
-from resnet_sweep.analysis.figures.history import draw_history
+from resnet_sweep.analysis.figures.history import draw_history, draw_workers
 from resnet_sweep.analysis.figures.importance import draw_importance
 from resnet_sweep.analysis.figures.parallel import draw_parallel
 from resnet_sweep.analysis.figures.tradeoffs import draw_params, draw_seeds, draw_time
-from resnet_sweep.analysis.figures.workers import draw_workers
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.style import NotDrawnError, figure_style, plain, save_figure
 
@@ -76,14 +75,12 @@ FIGURES = (
     FigureSpec(
         "importance",
         "Which hyperparameters matter",
-        "Blue: significant (Holm-corrected) and above both floors. Grey: cannot tell. Black "
-        "line: what the luckiest hyperparameter reaches in 1 of 20 shuffles of the "
-        "objective, or at most where there are fewer than 100; how many stands below each axis. "
-        "Vermilion line: what seed noise alone reaches; for PED-ANOVA and fANOVA that is the "
-        "same as permutation. name@choice is judged inside that choice only, and the choice itself "
-        "(optimizer) where the numbers of its branches have their means over the configurations "
-        "there: other ranges would give it another effect. After a sampler "
-        "that learns, PED-ANOVA and fANOVA favour what it liked.",
+        "Additive F-tests on a quadratic model. Blue: significant (Holm-corrected) and above both "
+        "floors. Grey: cannot tell. Black line: what the luckiest hyperparameter reaches in 1 of "
+        "20 shuffles of the objective. Vermilion line: what seed noise alone reaches. name@choice "
+        "is judged inside that choice only, and the choice itself (optimizer) where the numbers "
+        "of its branches have their means over the configurations there: other ranges would give "
+        "it another effect. optuna-dashboard shows PED-ANOVA and fANOVA of a sweep.",
         draw_importance,
         of_sweep=True,
     ),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from resnet_sweep.analysis.configurations import completed, pruned
+from resnet_sweep.analysis.runs import completed, pruned
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.reporting.style import (
     BLUE,

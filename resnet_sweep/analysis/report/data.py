@@ -1,17 +1,20 @@
-"""The table of runs as columns for the report's script."""
+"""What the page shows, as columns and curves for its script."""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.runs import differing_settings, setting_names, text_of
-from resnet_sweep.analysis.view import View
+from resnet_sweep.analysis.view import Curves, View
 
 COLUMNS = (
     "run",
@@ -39,6 +42,9 @@ MORE_COLUMNS = (
     "repeat_of",
     "split",
 )
+SERIES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
+MAX_POINTS = 500_000
+MIN_POINTS_OF_RUN = 20
 
 
 def table_data(view: View) -> dict[str, Any]:
@@ -91,3 +97,38 @@ def embed_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+@dataclass(frozen=True)
+class CurveData:
+    """Curves as base64 of little-endian 16-bit numbers.
+
+    Args:
+        text: for each run its epochs (uint16), then each of SERIES (float16).
+        counts: points of each run, in order.
+        limit: most points of a run; longer ones are thinned, first and last kept.
+    """
+
+    text: str
+    counts: list[int]
+    limit: int
+
+
+def encode_curves(curves: Curves, runs: list[str]) -> CurveData:
+    """Return the curves of these runs, thinned where there are more than 500,000 points."""
+    limit = max(MIN_POINTS_OF_RUN, MAX_POINTS // max(1, len(runs)))
+    parts, counts = [], []
+    for run in runs:
+        epochs = curves.curve(run, "epoch")
+        chosen = _chosen(len(epochs), limit)
+        counts.append(len(chosen))
+        parts.append(np.minimum(epochs[chosen], 65535).astype("<u2").tobytes())
+        with np.errstate(over="ignore"):
+            parts += [curves.curve(run, name)[chosen].astype("<f2").tobytes() for name in SERIES]
+    return CurveData(base64.b64encode(b"".join(parts)).decode(), counts, limit)
+
+
+def _chosen(count: int, limit: int) -> np.ndarray:
+    if count <= limit:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))

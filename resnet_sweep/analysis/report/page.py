@@ -11,8 +11,7 @@ from pathlib import Path
 
 from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE
-from resnet_sweep.analysis.report.curve_data import SERIES, encode_curves
-from resnet_sweep.analysis.report.table_data import embed_json, table_data
+from resnet_sweep.analysis.report.data import SERIES, embed_json, encode_curves, table_data
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.atomic import write_text

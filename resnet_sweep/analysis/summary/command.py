@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from resnet_sweep.analysis.summary import Options, Step, Summary, summarize
+from resnet_sweep.analysis.summary.manifest import Options, Step, Summary
+from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
 from resnet_sweep.system.console import page
@@ -53,7 +54,6 @@ def _parse(arguments: list[str] | None) -> Options:
     add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
     add("--top", type=_positive, default=10, help="rows of the leaderboard (default: 10)")
     add("--compare", nargs=2, metavar=("A", "B"), help="test two runs or two configurations (id)")
-    add("--fanova", action="store_true", help="fANOVA too, for at most 300 trials")
     given = parser.parse_args(arguments)
     return Options(
         root=given.folder,
@@ -62,7 +62,6 @@ def _parse(arguments: list[str] | None) -> Options:
         sort=given.sort,
         top=given.top,
         objective=given.objective,
-        fanova=given.fanova,
         compare=None if given.compare is None else (given.compare[0], given.compare[1]),
     )
 

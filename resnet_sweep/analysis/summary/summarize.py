@@ -3,69 +3,29 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from resnet_sweep import __version__
 from resnet_sweep.analysis.discover import Found, find_runs
+from resnet_sweep.analysis.summary.manifest import (
+    CACHE,
+    FIGURES,
+    Options,
+    Step,
+    Summary,
+    fingerprint_of,
+    read_manifest,
+    write_manifest,
+)
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.reporting.tables import Table
-from resnet_sweep.system.atomic import remove_leftovers, write_text
+from resnet_sweep.system.atomic import remove_leftovers
 from resnet_sweep.system.console import say
 from resnet_sweep.system.locks import FileLock
 
-CACHE = ".cache"
-FIGURES = "figures"
-MANIFEST = "summary.json"
 LOCK = "summary.lock"
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
-Step = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a summary is asked for.
-
-    Args:
-        where: condition of `filter_runs`; null: all runs.
-        objective, sort: columns; null: the sweep's objective, and by it.
-        compare: two runs or two configurations.
-    """
-
-    root: Path
-    output: Path
-    where: str | None = None
-    sort: str | None = None
-    top: int = 10
-    objective: str | None = None
-    fanova: bool = False
-    compare: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a summary says on the terminal.
-
-    Args:
-        counts: runs and rejected proposals by status.
-        problems: what is damaged or missing in the records of sweeps.
-        rejection_rate: of all proposals of sweeps; null: there was no sweep.
-        paths: what was written.
-        num_read: runs whose files were opened.
-    """
-
-    counts: dict[str, int]
-    problems: list[str]
-    rejection_rate: float | None
-    answers: list[str]
-    leaderboard: Table
-    paths: list[str]
-    num_read: int
 
 
 def summarize(options: Options, on_step: Step | None = None) -> Summary:
@@ -90,20 +50,15 @@ def summarize(options: Options, on_step: Step | None = None) -> Summary:
         raise UserError(f"--output {options.output}: cannot be written: {error}") from error
 
 
-def drop_manifest(output: Path) -> None:
-    """Vouch no longer for the files of a folder, before the first of them is replaced."""
-    (output / CACHE / MANIFEST).unlink(missing_ok=True)
-
-
 def _summarize(options: Options, found: Found, on_step: Step) -> Summary:
-    fingerprint = _fingerprint(options, found)
-    known = _read_manifest(options, fingerprint)
+    fingerprint = fingerprint_of(options, found)
+    known = read_manifest(options, fingerprint)
     if known is not None:
         return known
-    from resnet_sweep.analysis.writing import write_summary  # these bring pandas and more
+    from resnet_sweep.analysis.summary.writing import write_summary  # these bring pandas and more
 
     summary = write_summary(options, found, on_step)
-    _write_manifest(options, fingerprint, summary)
+    write_manifest(options, fingerprint, summary)
     return summary
 
 
@@ -143,39 +98,3 @@ def _alone(output: Path) -> Iterator[bool]:
 
 def _no_step(what: str, done: int, total: int) -> None:
     pass
-
-
-def _fingerprint(options: Options, found: Found) -> str:
-    parts = [
-        __version__,
-        repr(options),
-        [(each.run, each.stamp) for each in found.runs],
-        [(each.sweep, each.stamp) for each in found.sweeps],
-    ]
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
-def _write_manifest(options: Options, fingerprint: str, summary: Summary) -> None:
-    files = {path: _size_and_time(path) for path in summary.paths}
-    manifest = {"fingerprint": fingerprint, "files": files, "summary": asdict(summary)}
-    write_text(options.output / CACHE / MANIFEST, json.dumps(manifest))
-
-
-def _read_manifest(options: Options, fingerprint: str) -> Summary | None:
-    """Return the last summary where it is of the same runs and its files are as it left them."""
-    try:
-        manifest = json.loads((options.output / CACHE / MANIFEST).read_bytes())
-        if manifest["fingerprint"] != fingerprint:
-            return None
-        values, files = manifest["summary"], manifest["files"]
-        board = Table(**values["leaderboard"])
-        summary = Summary(**{**values, "leaderboard": board, "num_read": 0})
-        is_whole = all(_size_and_time(path) == files[path] for path in summary.paths)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return summary if is_whole else None
-
-
-def _size_and_time(path: str) -> list[int]:
-    status = Path(path).stat()
-    return [status.st_size, status.st_mtime_ns]

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.answers import answers, compare_two
 from resnet_sweep.analysis.archive import Archive, read_found
-from resnet_sweep.analysis.counting import count_statuses
 from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
@@ -23,8 +22,13 @@ from resnet_sweep.analysis.leaderboard import (
 )
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.report.page import ReportTexts, write_report
-from resnet_sweep.analysis.runs import RESULT_COLUMNS, differing_settings, runs_table
-from resnet_sweep.analysis.summary import (
+from resnet_sweep.analysis.runs import (
+    RESULT_COLUMNS,
+    count_statuses,
+    differing_settings,
+    runs_table,
+)
+from resnet_sweep.analysis.summary.manifest import (
     CACHE,
     FIGURES,
     Options,
@@ -48,9 +52,9 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     archive = read_found(options.root, found, cache_dir, lambda *at: on_step("reading", *at))
     runs = _chosen(runs_table(archive), options)
     records = [sweep.record for sweep in archive.sweeps.values()]
-    objective = choose_objective(options.objective, records)
+    objective = choose_objective(options.objective, records, runs)
     on_step("computing", 0, 1)
-    view = build_view(archive, runs, objective, options.fanova)
+    view = build_view(archive, runs, objective)
     board = make_leaderboard(view, options.top, options.sort, TERMINAL_SETTINGS)
     said = answers(view)
     if options.compare is not None:

@@ -1,3 +1,0 @@
-from resnet_sweep.analysis.command import main
-
-main()
