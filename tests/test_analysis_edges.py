@@ -18,12 +18,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from resnet_sweep.analysis import command, figures, load_runs
+from resnet_sweep.analysis import figures, load_runs
 from resnet_sweep.analysis.figures.confusion import draw_confusion
 from resnet_sweep.analysis.figures.effects import draw_effects
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, make_parameter
 from resnet_sweep.analysis.runs import runs_table
+from resnet_sweep.analysis.summary import command
 from resnet_sweep.analysis.summary.manifest import Options
 from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.analysis.view import View, build_view

@@ -16,7 +16,8 @@ from conftest import ROOT
 from generated_runs import LABELS, make_predictions, write_run
 from processes import meanwhile, wait_for
 
-from resnet_sweep.analysis import figures, writing
+from resnet_sweep.analysis import figures
+from resnet_sweep.analysis.summary import writing
 from resnet_sweep.analysis.summary.manifest import CACHE, Options, Summary
 from resnet_sweep.analysis.summary.summarize import LOCK, summarize
 from resnet_sweep.config.errors import UserError
