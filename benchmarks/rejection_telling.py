@@ -38,7 +38,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.plan import plan_resnet
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.telling import tell_rejection
+from resnet_sweep.workers.claims import tell_rejection
 
 BUDGET = 5_000_000
 NOISE = 0.0015

@@ -14,7 +14,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.search.judge import UNBUILDABLE, judge
-from resnet_sweep.workers.telling import TOLD_AS_CONSTRAINT, tell_rejection
+from resnet_sweep.workers.claims import TOLD_AS_CONSTRAINT, tell_rejection
 
 
 def with_model(**values: Any) -> Config:
