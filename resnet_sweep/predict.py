@@ -33,7 +33,8 @@ def predict_set(config: PredictConfig) -> Path:
     Raises:
         UserError: in one line, which file and position; nothing is left.
     """
-    from resnet_sweep.data.custom import read_custom  # these bring torch
+    from resnet_sweep.data.custom import choose_background, read_custom  # these bring torch
+    from resnet_sweep.data.labels import describe_number_order
     from resnet_sweep.prediction.outcome import predict_custom
     from resnet_sweep.prediction.output import describe_outcome
     from resnet_sweep.prediction.predicting import load_nets
@@ -43,9 +44,14 @@ def predict_set(config: PredictConfig) -> Path:
     check_new_folder(folder)
     nets = load_nets(config.run, config.device, config.precision)
     path = Path(config.input).expanduser()
-    custom = read_custom(path, nets[0].class_names, nets[0].image_size)
+    background = choose_background([net.config.data for net in nets], config.background)
+    custom = read_custom(path, nets[0].class_names, nets[0].image_size, background)
     say(f"recognised: {custom.layout}; {len(custom)} images")
     say(f"classes of this net: {_first_names(nets[0].class_names)}")
+    if config.labels == "indices":
+        order = describe_number_order(nets[0].class_names)
+        told = "labels=indices writes the place of a class in this order, counted from 0"
+        say(f"{told}; {order}" if order else told)
     outcome = predict_custom(nets, custom, config)
     for message in custom.messages():
         say(f"note: {message}")

@@ -7,18 +7,65 @@ import os
 import pickle
 import struct
 import sys
-import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bad_sets import CLASSES, IMAGES, LABELS, check_refused, npy_header, png_bomb, zip_members
+from PIL import Image
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom import read_custom
-from resnet_sweep.data.numpy_files import MAX_FREE_BYTES
+
+CLASSES = ("cat", "dog")
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+LABELS = np.array([0, 1, 0, 1, 0, 1])
+
+
+def save_png(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size).save(path, "png")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def png_bomb(side: int) -> bytes:
+    """Return a small PNG that claims side x side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"\0" * 999))
+    return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
+
+
+def npy_header(shape: str, descr: str = "'|u1'") -> bytes:
+    """Return an .npy file whose header claims anything."""
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 64
+
+
+def zip_members(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an archive of these members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def check_refused(path: Path, message: str, names: Path | None = None) -> None:
+    """Read a set whole and expect one line that says this and names the file."""
+    with pytest.raises(UserError) as raised:
+        custom = read_custom(path, CLASSES, 8)
+        custom.images.read(range(len(custom)))
+    line = str(raised.value)
+    assert message in line
+    assert str(names or path) in line
+    assert "\n" not in line and len(line) < 600 + len(str(path))
 
 
 def _npy(array: np.ndarray, **options: bool) -> bytes:
@@ -103,19 +150,11 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.pkl": (_batch(data=IMAGES[:0], labels=[]), "is empty"),
     "float.pkl": (_batch(data=IMAGES / 255), "images must be uint8"),
     "rows.pkl": (_batch(data=IMAGES.reshape(6, -1)[:, 1:]), "images must be uint8"),
-    "huge.npy": (npy_header("(1000000000, 32, 32, 3)"), "claims uint8 [1000000000, 32, 32, 3]"),
-    "overflow.npy": (
-        npy_header("(4611686018427387904, 4611686018427387904, 32, 3)"),
-        "claims uint8",
-    ),
-    "negative.npy": (npy_header("(-1, 32, 32, 3)"), "negative shape"),
-    "bool.npy": (npy_header("(True, 8, 8)"), "no integer in shape [True, 8, 8]"),
-    "objects.npy": (_npy(np.array([{}, 1], object), allow_pickle=True), "holds object"),
-    "records.npy": (npy_header("(1,)", "[('a', '<i4')]"), "must be numbers or text"),
-    "code.npy": (npy_header("__import__('os').mkdir('was_executed')"), "damaged .npy header"),
-    "version.npy": (b"\x93NUMPY\x09\x00" + b"\0" * 99, "damaged .npy header"),
-    "cut.npy": (_npy(IMAGES)[:-1], "damaged or cut off: claims uint8 [6, 8, 8, 3]"),
-    "cut_header.npy": (_npy(IMAGES)[:40], "damaged .npy header"),
+    "objects.npy": (_npy(np.array([{}, 1], object), allow_pickle=True), "damaged .npy"),
+    "code.npy": (npy_header("__import__('os').mkdir('was_executed')"), "damaged .npy"),
+    "version.npy": (b"\x93NUMPY\x09\x00" + b"\0" * 99, "damaged .npy"),
+    "cut.npy": (_npy(IMAGES)[:-1], "damaged .npy"),
+    "cut_header.npy": (_npy(IMAGES)[:40], "damaged .npy"),
     "float.npy": (_npy(IMAGES / 255), "images must be uint8"),
     "signed.npy": (_npy(IMAGES.astype(np.int64)), "images must be uint8"),
     "shape.npy": (_npy(np.zeros((6, 8, 8, 4), np.uint8)), "found uint8 [6, 8, 8, 4]"),
@@ -123,37 +162,24 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "none.npy": (_npy(IMAGES[:0]), "is empty: must hold at least one image"),
     "nothing.npy": (b"", "is empty"),
     "text.npy": (b"hello", "damaged .npy, or not recognised"),
-    "outside.npz": (zip_members({"../../images.npy": _npy(IMAGES)}), "leads outside"),
-    "absolute.npz": (zip_members({"/images.npy": _npy(IMAGES)}), "leads outside"),
-    "backslash.npz": (zip_members({"..\\images.npy": _npy(IMAGES)}), "leads outside"),
-    "drive.npz": (zip_members({"C:images.npy": _npy(IMAGES)}), "leads outside"),
-    "huge.npz": (
-        zip_members({"images.npy": npy_header("(99999999, 32, 32, 3)")}),
-        "images.npy: damaged or cut",
-    ),
-    "bomb.npz": (
-        zip_members({"images.npy": _npy(np.zeros((MAX_FREE_BYTES // 192 + 1, 8, 8, 3), np.uint8))}),
-        "images.npy: refused as a decompression bomb",
-    ),
     "objects.npz": (
         zip_members({"images.npy": _npy(IMAGES), "labels.npy": _npy(LABELS.astype(object))}),
-        "labels.npy: refused, it holds object",
+        "labels: damaged, or of Python objects (Object arrays",
     ),
     "cut.npz": (_npz()[:-40], "damaged .npz"),
     "text.npz": (b"PK\x03\x04 nothing", "damaged .npz"),
     "no_arrays.npz": (zip_members({"data.pkl": b"x"}), "must be an .npz of arrays"),
     "several.npz": (_npz(others=IMAGES), "must hold one array of images; holds"),
     "no_images.npz": (zip_members({"labels.npy": _npy(LABELS)}), "must hold one array of images"),
-    "labels.npz": (_npz(labels=LABELS + 1), "labels[1]: label must be from 0 to 1, is 2"),
-    "labels_far.npz": (_npz(labels=LABELS.astype(np.uint64) + 2**63), "labels[0]: label must be"),
-    "ids.npz": (_npz(ids=LABELS), "ids[2]: repeats the ID '0' of [0]"),
+    "labels.npz": (_npz(labels=LABELS + 1), "'labels'[1]: label must be from 0 to 1, is 2"),
+    "labels_far.npz": (_npz(labels=LABELS.astype(np.uint64) + 2**63), "'labels'[0]: label must be"),
+    "ids.npz": (_npz(ids=LABELS), "'ids'[2]: repeats the ID '0' of [0]"),
     "archive.tar.gz": (b"\x1f\x8b\x08" + b"\0" * 20, "is a gzip archive: unpack it"),
     "archive.tar": (b"x" * 257 + b"ustar" + b"\0" * 99, "is a tar archive: unpack it"),
     "notes.txt": (b"hello", "not recognised"),
     "data.txt": (b"data from last week", "not recognised; must be an image folder"),
     "broken.png": (b"\x89PNG\r\n\x1a\n broken", "damaged, not an image"),
     "bomb.png": (png_bomb(30_000), "decompression bomb"),
-    "small_bomb.png": (png_bomb(10_000), "decompression bomb"),
 }
 
 
@@ -175,23 +201,6 @@ def test_those_pickles_would_have_run_code(
     assert os.listdir(tmp_path) == ["was_executed"]
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_members_compressed_in_other_ways(tmp_path: Path, compression: int) -> None:
-    """Whole ones are read; damaged ones and bombs are refused."""
-    path = tmp_path / "set.npz"
-    whole = zip_members({"images.npy": _npy(IMAGES)}, compression)
-    path.write_bytes(whole)
-    custom = read_custom(path, CLASSES, 8)
-    np.testing.assert_array_equal(custom.images.read(range(6)), IMAGES.transpose(0, 3, 1, 2))
-    spoilt = bytearray(whole)
-    spoilt[len(whole) // 2] ^= 255
-    path.write_bytes(spoilt)
-    check_refused(path, "images.npy: damaged")
-    zeros = np.zeros((MAX_FREE_BYTES // 192 + 1, 8, 8, 3), np.uint8)
-    path.write_bytes(zip_members({"images.npy": _npy(zeros)}, compression))
-    check_refused(path, "images.npy: refused as a decompression bomb")
-
-
 def test_every_truncation_of_an_npz_is_one_line(tmp_path: Path) -> None:
     whole = _npz()
     for length in range(1, len(whole), 37):
@@ -206,36 +215,11 @@ def test_a_flipped_bit_in_a_member_is_found(tmp_path: Path) -> None:
     check_refused(tmp_path / "bit.npz", "Bad CRC-32")
 
 
-def test_a_member_that_claims_more_than_the_file(tmp_path: Path) -> None:
-    """Sizes in the directory that are as false as the header's, so that they agree."""
-    small = npy_header("(1000000, 32, 32, 3)")
-    content = bytearray(zip_members({"images.npy": small}, zipfile.ZIP_STORED))
-    directory = content.index(b"PK\x01\x02")
-    size = 1000000 * 3072 + len(small) - 64
-    struct.pack_into("<II", content, directory + 20, size, size)
-    (tmp_path / "lie.npz").write_bytes(content)
-    check_refused(tmp_path / "lie.npz", "images.npy: damaged or cut off")
-
-
-def test_a_header_is_not_read_as_far_as_it_claims(tmp_path: Path) -> None:
-    length = 2**25
-    long = b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + b" " * length
-    (tmp_path / "long.npz").write_bytes(zip_members({"images.npy": long}))
-    (tmp_path / "long.npy").write_bytes(long)
-    for name in ("long.npz", "long.npy"):
-        tracemalloc.start()
-        try:
-            check_refused(tmp_path / name, f"damaged .npy header (it claims {length} bytes")
-            assert tracemalloc.get_traced_memory()[1] < length / 8
-        finally:
-            tracemalloc.stop()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux tells it")
 def test_claims_are_refused_before_memory_is_set_aside(tmp_path: Path) -> None:
     import subprocess
 
-    for name in ("huge.npy", "overflow.npy", "huge.npz", "memo.pkl", "long.pkl", "bomb.png"):
+    for name in ("memo.pkl", "long.pkl", "bomb.png"):
         (tmp_path / name).write_bytes(BAD_FILES[name][0])
     code = """
 import resource, sys
@@ -253,3 +237,77 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_labels_of_another_length_beside_an_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "x_data.npy", IMAGES)
+    np.save(tmp_path / "x_labels.npy", LABELS[:5])
+    check_refused(
+        tmp_path, "must have one label for each image; has 5 for 6", tmp_path / "x_labels.npy"
+    )
+
+
+def test_several_sets_in_a_folder_are_listed(tmp_path: Path) -> None:
+    for version in ("v4", "v6"):
+        np.save(tmp_path / f"cifar10.1_{version}_data.npy", IMAGES)
+        np.save(tmp_path / f"cifar10.1_{version}_labels.npy", LABELS)
+    check_refused(tmp_path, f"name one: input={tmp_path / 'cifar10.1_v4_data.npy'}")
+
+
+def test_corruptions_of_unequal_length(tmp_path: Path) -> None:
+    np.save(tmp_path / "fog.npy", IMAGES)
+    np.save(tmp_path / "snow.npy", IMAGES[:5])
+    np.save(tmp_path / "labels.npy", LABELS)
+    check_refused(tmp_path, "holds 5 images, fog.npy 6; must be equal", tmp_path / "snow.npy")
+    os.remove(tmp_path / "labels.npy")
+    check_refused(tmp_path, "several arrays (fog.npy, snow.npy) and no labels.npy")
+
+
+def test_folders_that_are_no_set(tmp_path: Path) -> None:
+    check_refused(tmp_path / "nowhere", "cannot be read (No such file or directory)")
+    check_refused(tmp_path, "it is empty")
+    (tmp_path / "notes.txt").write_text("x")
+    check_refused(tmp_path, "it holds notes.txt; name one file")
+    os.mkfifo(tmp_path / "pipe")
+    check_refused(tmp_path / "pipe", "must be a file or a folder")
+
+
+def test_a_class_that_the_net_does_not_know(tmp_path: Path) -> None:
+    save_png(tmp_path / "cat" / "0.png")
+    save_png(tmp_path / "dgo" / "0.png")
+    check_refused(tmp_path, "the net has no class 'dgo'; did you mean dog?", tmp_path / "dgo")
+
+
+def test_the_folder_above_is_told_apart(tmp_path: Path) -> None:
+    save_png(tmp_path / "test" / "cat" / "0.png")
+    check_refused(tmp_path, f"is input={tmp_path / 'test'} meant?")
+
+
+def test_images_in_and_beside_folders(tmp_path: Path) -> None:
+    save_png(tmp_path / "cat" / "0.png")
+    save_png(tmp_path / "1.png")
+    check_refused(tmp_path, "images beside folders of images (cat)")
+    os.remove(tmp_path / "1.png")
+    np.save(tmp_path / "x.npy", IMAGES)
+    check_refused(tmp_path, "images and arrays (x.npy)")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("damaged", b"nothing", "damaged, not an image, or unreadable"),
+        ("cut", None, "damaged, not an image, or unreadable"),
+        ("bomb", png_bomb(20_000), "decompression bomb"),
+    ],
+)
+def test_a_bad_image_is_named_with_its_position(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    for index in range(4):
+        save_png(tmp_path / "cat" / f"{index}.png")
+    bad = tmp_path / "cat" / "2.png"
+    if content is None:
+        Image.fromarray(IMAGES[0]).resize((64, 64)).save(bad)
+    bad.write_bytes(bad.read_bytes()[:-30] if content is None else content)
+    check_refused(tmp_path, message, bad)
+    check_refused(tmp_path, "image 3 of 4", bad)

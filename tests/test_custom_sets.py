@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.custom import CustomSet, Group, read_custom
-from resnet_sweep.data.custom.folder import SMALL_FILE
+from resnet_sweep.data.decoding import SMALL_FILE
 
 RNG = np.random.default_rng(0)
 CLASSES = ("cat", "dog", "bird", "frog")
@@ -147,7 +148,9 @@ def test_class_folders_are_matched_by_name(tmp_path: Path) -> None:
     assert custom.labels is not None and custom.labels.tolist() == [0, 0, 0, 1, 1, 1]
     expected = np.stack([pixels[each] for each in custom.ids]).transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(_pixels(custom), expected)
-    assert "2 class folders" in custom.layout and custom.messages() == []
+    assert "2 class folders" in custom.layout
+    (told,) = custom.messages()
+    assert "1 .txt" in told and told.endswith("README.txt")
 
 
 def test_a_folder_without_classes_has_no_labels(tmp_path: Path) -> None:
@@ -216,3 +219,73 @@ def test_an_array_left_on_disk_costs_no_memory(tmp_path: Path) -> None:
     np.save(tmp_path / "set.npy", HWC)
     images: Any = _read(tmp_path / "set.npy").images
     assert isinstance(images.array, np.memmap)
+
+
+ELEVEN = tuple(sorted(map(str, range(11))))  # as folders are sorted: 0, 1, 10, 2, ...
+
+
+def _save_labelled(root: Path, kind: str, labels: Any) -> Path:
+    labels = np.asarray(labels)
+    images = RNG.integers(0, 256, (len(labels), SIZE, SIZE, 3), dtype=np.uint8)
+    path = root / {"npy": "x_data.npy", "pickle": "x.pkl", "list": "x.pkl"}.get(kind, "x.npz")
+    if kind == "npy":
+        np.save(path, images)
+        np.save(root / "x_labels.npy", labels)
+    elif kind in ("pickle", "list"):
+        values = labels.tolist() if kind == "list" else labels
+        path.write_bytes(pickle.dumps({b"data": images, b"labels": values}))
+    else:
+        np.savez(path, images=images, labels=labels[:, None] if kind == "column" else labels)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "column", "pickle", "list"])
+def test_integers_are_names_where_class_names_are_integers(tmp_path: Path, kind: str) -> None:
+    numbers = [10, 2, 0, 9, 1]
+    custom = read_custom(_save_labelled(tmp_path, kind, numbers), ELEVEN, SIZE)
+    assert custom.labels is not None
+    assert [ELEVEN[place] for place in custom.labels] == [str(number) for number in numbers]
+    assert "class names" in custom.layout
+
+
+def test_integers_of_corruptions_are_names_as_well(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (10, SIZE, SIZE, 3), dtype=np.uint8)
+    np.save(tmp_path / "fog.npy", images)
+    for labels in ([10, 2], np.array([[10], [2]]), [10, 2] * 5):
+        np.save(tmp_path / "labels.npy", labels)
+        custom = read_custom(tmp_path, ELEVEN, SIZE)
+        assert custom.labels is not None
+        assert [ELEVEN[place] for place in custom.labels] == ["10", "2"] * 5
+        assert len(custom.groups) == 5
+
+
+@pytest.mark.parametrize("names", [("1", "2", "3"), ("01", "02", "03"), ("-1", "1", "2")])
+def test_an_integer_that_names_no_class_is_refused_with_both_readings(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    path = _save_labelled(tmp_path, "npz", [1, 2, 0])
+    with pytest.raises(UserError, match=r"'labels'\[2\]: label 0 ") as raised:
+        read_custom(path, names, SIZE)
+    assert f"({', '.join(names)})" in str(raised.value)
+    assert f"as a place it would be class {names[0]}" in str(raised.value)
+
+
+def test_one_number_under_two_names_is_refused(tmp_path: Path) -> None:
+    path = _save_labelled(tmp_path, "npz", [1, 2])
+    with pytest.raises(UserError, match=r"'labels'\[0\]: label 1 is not the number of one class"):
+        read_custom(path, ("01", "1", "2"), SIZE)
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("cat", "1", "2")])
+def test_integers_are_places_otherwise(tmp_path: Path, names: tuple[str, ...]) -> None:
+    custom = read_custom(_save_labelled(tmp_path, "npz", [2, 0, 1]), names, SIZE)
+    assert custom.labels is not None and custom.labels.tolist() == [2, 0, 1]
+    assert "class names" not in custom.layout
+
+
+def test_a_broken_link_beside_an_array_is_not_taken_for_no_labels(tmp_path: Path) -> None:
+    np.save(tmp_path / "x_data.npy", HWC)
+    (tmp_path / "x_labels.npy").symlink_to("nowhere")
+    for path in (tmp_path, tmp_path / "x_data.npy"):
+        with pytest.raises(UserError, match=r"x_labels\.npy"):
+            _read(path)

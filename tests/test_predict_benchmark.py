@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bad_sets import save_png
 from conftest import ROOT
+from test_custom_bad_sets import save_png
 
 pytestmark = pytest.mark.engines  # a benchmark, whole
 

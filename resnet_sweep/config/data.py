@@ -8,6 +8,8 @@ from typing import Optional
 from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 
 NUM_SCANS = 1797  # of digits
+BACKGROUNDS = ("black", "white")
+DEFAULT_BACKGROUND = "black"
 
 
 @dataclass
@@ -71,26 +73,30 @@ class ImageFolderConfig(DataConfig):
 
     Args:
         image_size: side in pixels to which other images are resized.
+        background: black or white, what transparent images are laid over.
         cache_dir: where decoded images are kept; null: the user's cache folder.
     """
 
     name: str = "image_folder"
     image_size: int = 32
+    background: str = DEFAULT_BACKGROUND
     cache_dir: Optional[str] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_int("data.image_size", self.image_size, 4, 512)
+        require_one_of("data.background", self.background, BACKGROUNDS)
 
 
 @dataclass
 class ArraysConfig(DataConfig):
     """`train.npz` and `test.npz` (images, labels), or `train_images.npy` and so on.
 
-    Images are uint8, [N, H, W, 3] or [N, 3, H, W]; labels are integers from 0.
+    Images are uint8, [N, H, W, 3] or [N, 3, H, W]; labels are integers from 0, [N] or [N, 1].
 
     Args:
-        num_classes: null: one more than the largest training label.
+        num_classes: null: one more than the largest training label, and each class must have a
+            training image.
     """
 
     name: str = "arrays"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from resnet_sweep.config.data import BACKGROUNDS
 from resnet_sweep.config.errors import require, require_int, require_one_of
 from resnet_sweep.config.paths import distinct_paths
 from resnet_sweep.config.train import DEVICES, PRECISIONS
@@ -23,7 +24,8 @@ class PredictConfig:
             always a list; required.
         input: a file or folder of images, with labels or without; required.
         output: folder to make; written whole or not at all.
-        labels: `names` or `indices` in predictions.csv.
+        labels: `names` or `indices` in predictions.csv; an index is the place of a class in the
+            order of the run, counted from 0, also where class names are numbers.
         tta: `none`, `flip` (image and mirror image) or `flip_shift` (both, unmoved and moved by
             a pixel to two corners): the mean of the probabilities over these views, reported
             beside the plain numbers and never instead of them.
@@ -31,6 +33,8 @@ class PredictConfig:
         precision: null: the run's own on a GPU, else fp32.
         batch_size: images at once; null: as in the evaluations of training.
         num_threads: CPU threads; null: torch's choice.
+        background: what transparent images are laid over, black or white; null: what the nets
+            were trained with (data.background), or black.
         figures: draw the sheets of images and the confusion matrix.
         progress: show a progress bar on a terminal.
     """
@@ -44,6 +48,7 @@ class PredictConfig:
     precision: Optional[str] = None
     batch_size: Optional[int] = None
     num_threads: Optional[int] = None
+    background: Optional[str] = None
     figures: bool = True
     progress: bool = True
 
@@ -56,4 +61,5 @@ class PredictConfig:
         require_one_of("device", self.device, DEVICES)
         require_one_of("precision", self.precision, PRECISIONS, or_null=True)
         require_int("batch_size", self.batch_size, 1, or_null=True)
+        require_one_of("background", self.background, BACKGROUNDS, or_null=True)
         require_int("num_threads", self.num_threads, 1, 1024, or_null=True)

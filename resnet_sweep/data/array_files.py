@@ -1,16 +1,12 @@
-"""Reading .npy and .npz files that nobody vouches for: what they claim is checked first."""
+"""Arrays of images in .npy and .npz files: reading them, and how their axes are meant."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,159 +14,126 @@ from numpy.typing import NDArray
 from resnet_sweep.config.errors import UserError, why
 
 NPY_MAGIC = b"\x93NUMPY"
-# Photographs shrink a little, drawings tenfold. Large content that shrinks more is a bomb.
-MAX_RATIO = 100
-MAX_FREE_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 10_000  # as numpy.load's max_header_size
-_CHUNK = 2**24
+MIN_SIDE = 4  # also keeps [N, H, W, 3] and [N, 3, H, W] apart
+ALLOWED_IMAGES = (
+    "images must be uint8 [N, H, W, 3], [N, 3, H, W], grey [N, H, W], "
+    "or rows [N, 3*S*S] with the channels one after another; H and W at least 4"
+)
 
 
 class Header(NamedTuple):
-    """What an .npy file claims to hold, and where its numbers begin."""
-
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    is_fortran: bool
-    offset: int
-
-    @property
-    def num_bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def open_npy(path: Path) -> NDArray[Any]:
     """Return the array in an .npy file, left on disk until it is used.
 
     Raises:
-        UserError: names the file, if it is damaged, cut off or holds Python objects.
+        UserError: names the file, if it is damaged or holds Python objects.
     """
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header = _read_header(file, str(path), size)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if header.num_bytes == 0:
-        return np.empty(header.shape, header.dtype)
-    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
-    array: NDArray[Any] = np.memmap(
-        path, header.dtype, mode="r", offset=header.offset, shape=header.shape, order=order
-    )
+        raise UserError(f"{path}: cannot be read ({error.strerror or why(error)})") from None
+    except Exception as error:  # NumPy lets through what a damaged file makes it raise
+        raise UserError(f"{path}: damaged .npy, or of Python objects ({_short(error)})") from None
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path}: damaged .npy (it is an archive)")
     return array
 
 
-class NpzFile:
-    """The arrays of an .npz file, each read when it is asked for.
+def read_npz_headers(path: Path) -> dict[str, Header]:
+    """Return shape and type of the arrays in an .npz file, without reading them.
 
     Raises:
-        UserError: names the file, and the member that is wrong.
+        UserError: names the file, if it is damaged or holds no array.
+    """
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.endswith(".npy"):
+                    with archive.open(member) as file:
+                        found[member.removesuffix(".npy")] = _read_header(file)
+    except Exception as error:  # a damaged archive raises almost anything
+        raise UserError(f"{path}: damaged .npz ({_short(error)})") from None
+    if not found:
+        raise UserError(f"{path}: must be an .npz of arrays; holds none")
+    return found
+
+
+def read_npz(path: Path, name: str) -> NDArray[Any]:
+    """Return one array of an .npz file.
+
+    Raises:
+        UserError: names the file, and what it lacks, or what is damaged or holds Python objects.
+    """
+    if name not in read_npz_headers(path):
+        raise UserError(f"{path}: must be an .npz with `{name}`")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive[name]
+    except Exception as error:  # as above
+        raise UserError(
+            f"{path}: {name}: damaged, or of Python objects ({_short(error)})"
+        ) from None
+    return array
+
+
+def _read_header(file: IO[bytes]) -> Header:
+    version = np.lib.format.read_magic(file)
+    is_first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return Header(shape, dtype)
+
+
+def _short(error: Exception) -> str:
+    return why(error)[:120]
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """The layout of an array of images.
+
+    Args:
+        name: the axes, for a person.
+        is_last: the channels are the last axis.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
-        except Exception as error:  # a damaged archive raises almost anything
-            raise UserError(f"{path}: damaged .npz ({why(error)[:120]})") from None
-        for member in members:
-            _check_name(path, member.filename)
-        self.members = {m.filename.removesuffix(".npy"): m for m in members}
-        if len(self.members) != len(members):
-            raise UserError(f"{path}: damaged .npz (two members have the same name)")
-        self.members = {n: m for n, m in self.members.items() if m.filename.endswith(".npy")}
-        if not self.members:
-            raise UserError(f"{path}: must be an .npz of arrays; holds none")
+    name: str
+    channels: int
+    height: int
+    width: int
+    is_last: bool = False
 
-    def header(self, name: str) -> Header:
-        """Return what an array claims to be; its file's size has been compared."""
-        with self._open(name) as file:
-            return _read_header(file, self._where(name), self.members[name].file_size)
-
-    def read(self, name: str) -> NDArray[Any]:
-        header = self.header(name)
-        self._check_bomb(name)
-        with self._open(name) as file:
-            array = np.empty(header.num_bytes, np.uint8)
-            file.read(header.offset)
-            _fill(file, array)
-            file.read(1)  # at the end zipfile compares the checksum
-        order: Any = "F" if header.is_fortran else "C"
-        return array.view(header.dtype).reshape(header.shape, order=order)
-
-    @contextmanager
-    def _open(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a member; whatever a damaged one raises becomes a UserError."""
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.members[name]) as file:
-                yield file
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"{self._where(name)}: damaged ({why(error)[:120]})") from None
-
-    def _where(self, name: str) -> str:
-        return f"{self.path}: {self.members[name].filename}"
-
-    def _check_bomb(self, name: str) -> None:
-        member = self.members[name]
-        if member.compress_size > self.path.stat().st_size:
-            raise UserError(f"{self._where(name)}: damaged or cut off: larger than the file")
-        ratio = member.file_size / max(member.compress_size, 1)
-        if member.file_size > MAX_FREE_BYTES and ratio > MAX_RATIO:
-            claim = f"{member.compress_size} bytes claim to hold {member.file_size}"
-            raise UserError(f"{self._where(name)}: refused as a decompression bomb: {claim}")
+    def arrange(self, block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return some images as RGB, [n, 3, height, width]; grey ones have one channel thrice."""
+        if self.is_last:
+            images = block.transpose(0, 3, 1, 2)
+        else:
+            images = block.reshape(len(block), self.channels, self.height, self.width)
+        return np.repeat(images, 3, axis=1) if self.channels == 1 else images
 
 
-def _check_name(path: Path, name: str) -> None:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if name.startswith(("/", "\\")) or ".." in parts or ":" in name:
-        raise UserError(f"{path}: refused, its member {name!r} leads outside")
+def find_layout(shape: tuple[int, ...]) -> ArrayLayout | None:
+    """Return the layout of an array of this shape; None: these are no images."""
+    layout = _find(shape)
+    return layout if layout and min(layout.height, layout.width) >= MIN_SIDE else None
 
 
-def _read_header(file: IO[bytes], where: str, size: int) -> Header:
-    """Read an .npy header and compare its claim with the size of the file."""
-    try:
-        start = _read_start(file)
-        version = np.lib.format.read_magic(start)
-        read: Any = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        with warnings.catch_warnings():  # of files written by Python 2
-            warnings.simplefilter("ignore", UserWarning)
-            shape, is_fortran, dtype = read(start)
-    except Exception as error:  # NumPy's parser lets through what a damaged header makes it raise
-        raise UserError(f"{where}: damaged .npy header ({why(error)[:120]})") from None
-    header = Header(shape, dtype, is_fortran, file.tell())
-    if dtype.hasobject or dtype.kind not in "biufUS":
-        raise UserError(f"{where}: refused, it holds {dtype}; must be numbers or text")
-    if any(isinstance(length, bool) for length in shape):
-        raise UserError(f"{where}: damaged .npy header (no integer in shape {list(shape)})")
-    if min(shape, default=0) < 0:
-        raise UserError(f"{where}: damaged .npy header (negative shape {list(shape)})")
-    found = size - header.offset
-    if header.num_bytes != found:
-        claim = f"claims {dtype} {list(shape)}, {header.num_bytes} bytes, and holds {found}"
-        raise UserError(f"{where}: damaged or cut off: {claim}")
-    return header
-
-
-def _read_start(file: IO[bytes]) -> IO[bytes]:
-    """Return the header by itself: NumPy reads what it claims to hold before it looks at it."""
-    start = file.read(np.lib.format.MAGIC_LEN)
-    claim = file.read(2 if start[6:7] == b"\1" else 4)
-    length = int.from_bytes(claim, "little")
-    if length > MAX_HEADER_BYTES:
-        raise ValueError(f"it claims {length} bytes; at most {MAX_HEADER_BYTES}")
-    return io.BytesIO(start + claim + file.read(length))
-
-
-def _fill(file: IO[bytes], target: NDArray[np.uint8]) -> None:
-    done = 0
-    while done < len(target):
-        chunk = file.read(min(_CHUNK, len(target) - done))
-        if not chunk:
-            raise EOFError("cut off")
-        target[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        done += len(chunk)
+def _find(shape: tuple[int, ...]) -> ArrayLayout | None:
+    match shape:
+        case (_, height, width, (1 | 3) as channels) if shape[1] not in (1, 3):
+            return ArrayLayout("N,H,W,C", channels, height, width, is_last=True)
+        case (_, (1 | 3) as channels, height, width):
+            return ArrayLayout("N,C,H,W", channels, height, width)
+        case (_, height, width):
+            return ArrayLayout("N,H,W", 1, height, width)
+        case (_, length):
+            for channels in (3, 1):
+                side = math.isqrt(length // channels)
+                if length == channels * side * side:
+                    return ArrayLayout(f"rows of {length}, channel first", channels, side, side)
+    return None

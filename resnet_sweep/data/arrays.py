@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,19 @@ from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
 from resnet_sweep.config.errors import ConfigError, UserError, require
-from resnet_sweep.data.array_layout import find_layout
-from resnet_sweep.data.dataset import Dataset, make_dataset
-from resnet_sweep.data.numpy_files import NpzFile, open_npy
-
-_ALLOWED_IMAGES = (
-    "images must be uint8 [N, S, S, 3], [N, 3, S, S], grey [N, S, S] or rows [N, 3*S*S] with the "
-    "channels one after another, S at least 4"
+from resnet_sweep.data.array_files import (
+    ALLOWED_IMAGES,
+    find_layout,
+    open_npy,
+    read_npz,
+    read_npz_headers,
 )
+from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.data.labels import flatten_column
+
+logger = logging.getLogger(__name__)
+
+MAX_SHOWN = 8
 
 
 def load_arrays(config: ArraysConfig) -> Dataset:
@@ -36,20 +43,43 @@ def load_arrays(config: ArraysConfig) -> Dataset:
         raise UserError(f"{_describe(root, 'test', 'images')}: {found}, must be {side} as in train")
     train_labels = _read_labels(root, "train", len(train_images), num_classes)
     test_labels = _read_labels(root, "test", len(test_images), num_classes)
+    present = np.unique(train_labels)
+    if len(present) < num_classes:
+        absent = _describe_absent(present, num_classes)
+        where = _describe(root, "train", "labels")
+        logger.warning("%s: no training image of the %d classes has %s", where, num_classes, absent)
     names = [str(label) for label in range(num_classes)]
     return make_dataset((train_images, train_labels), (test_images, test_labels), names)
 
 
 def count_label_classes(config: ArraysConfig) -> int:
-    """Return config.num_classes, or one more than the largest training label."""
+    """Return config.num_classes, or else one more than the largest training label.
+
+    Raises:
+        UserError: that would give classes without a training image.
+    """
     root = _find_root(config)
     if config.num_classes is not None:
         return config.num_classes
-    num_classes = int(_read_labels(root, "train").max()) + 1
+    labels, where = _read_labels(root, "train"), _describe(root, "train", "labels")
+    present = np.unique(labels)
+    num_classes = int(present[-1]) + 1
+    if len(present) < num_classes:
+        advice = f"number the classes from 0 on, or give data.num_classes={num_classes}"
+        raise UserError(
+            f"{where}: no training image has {_describe_absent(present, num_classes)}; {advice}"
+        )
     if num_classes < 2:
-        where = _describe(root, "train", "labels")
         raise UserError(f"{where}: must hold at least 2 classes, all labels are 0")
     return num_classes
+
+
+def _describe_absent(present: NDArray[np.int64], num_classes: int) -> str:
+    """Return which labels below num_classes are not among these."""
+    known, count = set(present.tolist()), num_classes - len(present)
+    absent = (str(label) for label in range(num_classes) if label not in known)
+    more = f" and {count - MAX_SHOWN} more" if count > MAX_SHOWN else ""
+    return f"label {', '.join(islice(absent, MAX_SHOWN))}{more}"
 
 
 def find_image_side(config: ArraysConfig) -> int:
@@ -58,12 +88,13 @@ def find_image_side(config: ArraysConfig) -> int:
     if path.suffix == ".npy":
         shape = open_npy(path).shape
     else:
-        archive = NpzFile(path)
-        _check_has(archive, "images")
-        shape = archive.header("images").shape
+        headers = read_npz_headers(path)
+        if "images" not in headers:
+            raise UserError(f"{path}: must be an .npz with `images`")
+        shape = headers["images"].shape
     layout = find_layout(shape)
     if layout is None:
-        raise UserError(f"{path}: {_ALLOWED_IMAGES}; found {list(shape)}")
+        raise UserError(f"{path}: {ALLOWED_IMAGES}; found {list(shape)}")
     return layout.height
 
 
@@ -82,7 +113,7 @@ def _read_images(root: Path, part: str) -> NDArray[np.uint8]:
     layout = find_layout(array.shape) if array.dtype == np.uint8 and len(array) else None
     if layout is None or layout.height != layout.width:
         where, found = _describe(root, part, "images"), f"{array.dtype} {list(array.shape)}"
-        raise UserError(f"{where}: {_ALLOWED_IMAGES}; found {found}")
+        raise UserError(f"{where}: {ALLOWED_IMAGES}, all of them square; found {found}")
     return np.ascontiguousarray(layout.arrange(array))
 
 
@@ -90,10 +121,10 @@ def _read_labels(
     root: Path, part: str, num_images: int | None = None, num_classes: int | None = None
 ) -> NDArray[np.int64]:
     """Return labels as int64 [N], checked against what is given."""
-    labels, where = _read(root, part, "labels"), _describe(root, part, "labels")
+    labels, where = flatten_column(_read(root, part, "labels")), _describe(root, part, "labels")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
         found = f"found {labels.dtype} {list(labels.shape)}"
-        raise UserError(f"{where}: labels must be integers [N]; {found}")
+        raise UserError(f"{where}: labels must be integers [N] or [N, 1]; {found}")
     if num_images is not None and len(labels) != num_images:
         allowed = f"must have {num_images} labels, one for each image"
         raise UserError(f"{where}: {allowed}; has {len(labels)}")
@@ -108,11 +139,13 @@ def _read_labels(
 def _describe(root: Path, part: str, field: str) -> str:
     """Return the file that holds a part's images or labels."""
     npz = root / f"{part}.npz"
-    return str(npz if npz.exists() else root / f"{part}_{field}.npy")
+    return str(npz if os.path.lexists(npz) else root / f"{part}_{field}.npy")
 
 
 def _find(root: Path, part: str, field: str) -> Path:
     path = Path(_describe(root, part, field))
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path}: is a broken symbolic link")
     if not path.exists():
         raise UserError(f"{path}: no such file, nor {part}.npz")
     return path
@@ -122,11 +155,4 @@ def _read(root: Path, part: str, field: str) -> NDArray[Any]:
     path = _find(root, part, field)
     if path.suffix == ".npy":
         return np.array(open_npy(path))  # from the disk into memory, where training wants it
-    archive = NpzFile(path)
-    _check_has(archive, field)
-    return archive.read(field)
-
-
-def _check_has(archive: NpzFile, field: str) -> None:
-    if field not in archive.members:
-        raise UserError(f"{archive.path}: must be an .npz with `{field}`")
+    return read_npz(path, field)

@@ -1,12 +1,15 @@
-"""Image files in class folders, in torchvision's ImageFolder layout."""
+"""Image files in class folders, in torchvision's ImageFolder layout, and their pixels kept."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +17,22 @@ from numpy.typing import NDArray
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.dataset import Dataset, make_dataset
-from resnet_sweep.data.image_files import IMG_EXTENSIONS, ImageFile, decode, list_images, scan
-from resnet_sweep.data.pixel_cache import PixelCache
+from resnet_sweep.data.decoding import FileSource
+from resnet_sweep.data.image_files import (
+    ImageFile,
+    describe_left_out,
+    list_class_folders,
+    list_images,
+    list_loose,
+)
+from resnet_sweep.data.labels import describe_number_order
+from resnet_sweep.system.atomic import replacing
 from resnet_sweep.system.console import track
 
 logger = logging.getLogger(__name__)
 
 _PARTS = ("train", "test")
+_CHUNK = 256  # images decoded at once
 
 
 def load_image_folder(config: ImageFolderConfig) -> Dataset:
@@ -36,11 +48,11 @@ def load_image_folder(config: ImageFolderConfig) -> Dataset:
     train_files, train_labels = _list_part(root / "train", names)
     test_files, test_labels = _list_part(root / "test", names)
     files, size = train_files + test_files, config.image_size
-    cache = PixelCache(config, _digest_files(files))
-    pixels, fingerprint = cache.read((len(files), 3, size, size)) or (
-        _decode_all(files, size),
-        None,
-    )
+    cache = _PixelCache(config, files)
+    kept = cache.read((len(files), 3, size, size))
+    if kept is None and (order := describe_number_order(names)):
+        logger.warning("%s", order)
+    pixels, fingerprint = kept or (_decode_all(files, config), None)
     train = (pixels[: len(train_files)], train_labels)
     test = (pixels[len(train_files) :], test_labels)
     data = make_dataset(train, test, names, fingerprint)
@@ -52,7 +64,7 @@ def load_image_folder(config: ImageFolderConfig) -> Dataset:
 def find_class_names(config: ImageFolderConfig) -> list[str]:
     """Return the names of the folders in `train/`, sorted: their positions are the labels."""
     folder = _find_root(config) / "train"
-    names = _list_class_folders(folder)
+    names = list_class_folders(str(folder))
     if len(names) < 2:
         found = f"only {names[0]}" if names else "none"
         raise UserError(f"{folder}: must hold a folder for each of at least 2 classes, has {found}")
@@ -71,12 +83,8 @@ def _find_root(config: ImageFolderConfig) -> Path:
     return root
 
 
-def _list_class_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in scan(str(folder)) if entry.is_dir())
-
-
 def _check_same_classes(root: Path, train_names: Sequence[str]) -> None:
-    train, test = set(train_names), set(_list_class_folders(root / "test"))
+    train, test = set(train_names), set(list_class_folders(str(root / "test")))
     sides = {"train": sorted(train - test), "test": sorted(test - train)}
     lists = [f"only in {part}: {', '.join(names)}" for part, names in sides.items() if names]
     if lists:
@@ -86,16 +94,109 @@ def _check_same_classes(root: Path, train_names: Sequence[str]) -> None:
 def _list_part(
     folder: Path, class_names: Sequence[str]
 ) -> tuple[list[ImageFile], NDArray[np.int64]]:
-    """Return the images of all classes, in the order of torchvision's ImageFolder, and labels."""
+    """Return the images of all classes, in the order of torchvision's ImageFolder, and labels.
+
+    What is left out is told.
+    """
     files: list[ImageFile] = []
     counts: list[int] = []
+    loose, left_out = list_loose(str(folder))
     for name in class_names:
-        found = sorted(list_images(str(folder / name)))
-        if not found:
-            raise UserError(f"{folder / name}: must hold an image ({', '.join(IMG_EXTENSIONS)})")
-        files += found
-        counts.append(len(found))
+        found = list_images(str(folder / name))
+        left_out += found.left_out
+        if not found.images:
+            others = f"; {describe_left_out(found.left_out)}" if found.left_out else ""
+            raise UserError(f"{folder / name}: must hold an image that Pillow reads{others}")
+        files += found.images
+        counts.append(len(found.images))
+    if left_out:
+        logger.warning("%s", describe_left_out(left_out))
+    if loose:
+        beside = describe_left_out([file.path for file in loose], "beside the class folders")
+        logger.warning("%s", beside)
     return files, np.repeat(np.arange(len(class_names), dtype=np.int64), counts)
+
+
+def _decode_all(files: Sequence[ImageFile], config: ImageFolderConfig) -> NDArray[np.uint8]:
+    source = FileSource([file.path for file in files], config.image_size, config.background)
+    pixels = np.empty((len(files), 3, config.image_size, config.image_size), dtype=np.uint8)
+    for start in track(range(0, len(files), _CHUNK), "Reading images"):
+        chunk = range(start, min(start + _CHUNK, len(files)))
+        pixels[chunk.start : chunk.stop] = source.read(chunk)
+    for change in source.changes():
+        logger.warning("%s", change)
+    return pixels
+
+
+class _PixelCache:
+    """The decoded images of one folder at one size and background: `<key>.npy`, `<key>.json`.
+
+    The manifest holds how images were decoded, the digest of the list of files, the fingerprint
+    of the data set, and a checksum of both pixels and fingerprint; where one does not fit, there
+    is no cache.
+    """
+
+    _FORMAT = 2  # to be raised when decoding changes
+
+    def __init__(self, config: ImageFolderConfig, files: Sequence[ImageFile]) -> None:
+        import PIL
+
+        root = Path(os.path.expanduser(config.root or "")).absolute()
+        name = f"{root}\0{config.image_size}\0{config.background}"
+        key = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+        self.folder = _find_cache_folder(config)
+        self.pixels_path = self.folder / f"{key}.npy"
+        self.manifest_path = self.folder / f"{key}.json"
+        self._source = {
+            "format": self._FORMAT,
+            "pillow": PIL.__version__,
+            "files": _digest_files(files),
+        }
+
+    def read(self, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], str] | None:
+        """Return the pixels, uint8 of this shape, and the fingerprint; None: decode again."""
+        try:
+            manifest = json.loads(self.manifest_path.read_bytes())
+            if any(manifest.get(name) != value for name, value in self._source.items()):
+                return None
+            # Pages of the file, which all workers of a machine share; writes stay private.
+            pixels = np.load(self.pixels_path, mmap_mode="c", allow_pickle=False)
+            fingerprint = str(manifest["fingerprint"])
+            checksum = _compute_checksum(pixels, fingerprint)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # whatever a torn file makes the readers raise
+            logger.warning("cache %s is damaged (%s): rebuilt", self.pixels_path, error)
+            return None
+        is_whole = pixels.dtype == np.uint8 and pixels.shape == shape
+        if not is_whole or checksum != manifest.get("checksum"):
+            logger.warning("cache %s is damaged: rebuilt", self.pixels_path)
+            return None
+        return pixels, fingerprint
+
+    def write(self, pixels: NDArray[np.uint8], fingerprint: str) -> None:
+        """Keep the pixels; where that fails, say so and go on."""
+        manifest: dict[str, Any] = {
+            **self._source,
+            "fingerprint": fingerprint,
+            "checksum": _compute_checksum(pixels, fingerprint),
+        }
+        text = json.dumps(manifest, indent=2).encode()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.pixels_path) as file:
+                np.save(file, pixels, allow_pickle=False)
+            with replacing(self.manifest_path) as file:
+                file.write(text)
+        except OSError as error:
+            logger.warning("no cache of the decoded images, every run decodes them: %s", error)
+
+
+def _find_cache_folder(config: ImageFolderConfig) -> Path:
+    if config.cache_dir is not None:
+        return Path(os.path.expanduser(config.cache_dir)).absolute()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(user_cache)) / "resnet_sweep"
 
 
 def _digest_files(files: Sequence[ImageFile]) -> str:
@@ -104,15 +205,5 @@ def _digest_files(files: Sequence[ImageFile]) -> str:
     return hashlib.blake2b(os.fsencode("".join(lines)), digest_size=16).hexdigest()
 
 
-def _decode_all(files: Sequence[ImageFile], size: int) -> NDArray[np.uint8]:
-    pixels = np.empty((len(files), 3, size, size), dtype=np.uint8)
-    resized: list[str] = []
-    for index, file in enumerate(track(files, "Reading images")):
-        image = decode(file.path, size)
-        pixels[index] = image.pixels.transpose(2, 0, 1)
-        if image.was_resized:
-            resized.append(file.path)
-    if resized:
-        message = "%d of %d images resized to %dx%d, the first: %s"
-        logger.warning(message, len(resized), len(files), size, size, resized[0])
-    return pixels
+def _compute_checksum(pixels: NDArray[np.uint8], fingerprint: str) -> int:
+    return zlib.crc32(fingerprint.encode(), zlib.crc32(pixels.data))

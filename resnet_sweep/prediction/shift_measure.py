@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.shift import NUM_STRENGTHS, ShiftConfig
 from resnet_sweep.data.corruption import corrupt
-from resnet_sweep.data.custom import CustomSet, read_custom
+from resnet_sweep.data.custom import CustomSet, choose_background, read_custom
 from resnet_sweep.prediction.predicting import predict
 from resnet_sweep.prediction.scoring import Accuracy, measure_accuracy
 from resnet_sweep.prediction.shift_scores import (
@@ -54,7 +54,8 @@ def measure(options: ShiftConfig) -> Report:
     nets = [load_net(Path(run).expanduser(), options.device) for run in options.run]
     _check_alike(nets)
     names, side = nets[0].class_names, nets[0].image_size
-    sets = {path: _read_labelled(path, names, side) for path in options.custom}
+    background = choose_background([net.config.data for net in nets])
+    sets = {path: _read_labelled(path, names, side, background) for path in options.custom}
     data = read_run_data(nets[0], options.data_root).dataset
     test = _draw_test(data.test_images, data.test_labels, options)
     rows = _measure_test(nets, test, options)
@@ -84,8 +85,8 @@ def _check_alike(nets: Sequence[TrainedNet]) -> None:
             raise UserError(f"run: {first.run_dir} and {net.run_dir} {problem}")
 
 
-def _read_labelled(path: str, names: Sequence[str], side: int) -> CustomSet:
-    custom = read_custom(Path(path).expanduser(), names, side)
+def _read_labelled(path: str, names: Sequence[str], side: int, background: str) -> CustomSet:
+    custom = read_custom(Path(path).expanduser(), names, side, background)
     if custom.labels is None:
         raise UserError(f"custom={path}: has no labels, so there is no accuracy to report")
     say(f"recognised: {path}: {custom.layout}; {len(custom)} images")

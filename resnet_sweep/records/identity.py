@@ -72,7 +72,8 @@ FIELDS: dict[str, dict[str, str]] = {
         SHOWN: "name",
     },
     "data": {
-        OUTCOME: "name val_size split_seed train_subset test_size image_size num_classes",
+        OUTCOME: "name val_size split_seed train_subset test_size image_size background "
+        "num_classes",
         PLACE: "root download cache_dir",
     },
     "train": {
@@ -82,7 +83,13 @@ FIELDS: dict[str, dict[str, str]] = {
     },
 }
 # Of OUTCOME: which images are read. Where the data's fingerprint is known, it says so by itself.
-DATA_SOURCE = ("data.name", "data.test_size", "data.image_size", "data.num_classes")
+DATA_SOURCE = (
+    "data.name",
+    "data.test_size",
+    "data.image_size",
+    "data.background",
+    "data.num_classes",
+)
 # Of OUTCOME: which of the training images judge a run. Runs with others are ranked apart.
 SPLIT = ("data.val_size", "data.split_seed")
 # Of PLACE: what refuses a proposal. No matter to a run that is trained, but to a search.

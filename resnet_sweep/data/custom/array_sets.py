@@ -1,8 +1,9 @@
-""".npy and .npz files of images, with their labels and IDs."""
+"""Arrays of images in .npy, .npz and pickle files, with their labels and IDs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.data.array_layout import find_layout
-from resnet_sweep.data.custom.arrays import ArraySource, ChainSource, check_layout
-from resnet_sweep.data.custom.columns import find_key, read_ids, read_labels
-from resnet_sweep.data.custom.custom_set import CustomSet, Group, make_custom_set
-from resnet_sweep.data.numpy_files import NpzFile, open_npy
+from resnet_sweep.data.array_files import find_layout, open_npy, read_npz, read_npz_headers
+from resnet_sweep.data.custom.custom_set import (
+    ArraySource,
+    ChainSource,
+    CustomSet,
+    Group,
+    check_layout,
+    make_custom_set,
+)
+from resnet_sweep.data.labels import Labels, find_key, read_ids, read_labels
+from resnet_sweep.data.unpickle import load_pickle
 
 LABEL_KEYS = ("labels", "label", "fine_labels", "targets", "target", "y", "Y")
+IMAGE_KEYS = ("data", "images", "x", "X")
 ID_KEYS = ("ids", "id", "ID", "IDs")
 IMAGE_SUFFIXES = ("_data", "_images")
 LABELS_FILE = "labels.npy"
 NUM_SEVERITIES = 5
 
 
-def read_npy(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+def read_npy_set(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     """Read an .npy file of images, with the file of labels that lies beside it, if one does."""
     array = open_npy(path)
     layout = check_layout(array.shape, array.dtype, str(path))
     labels_path = find_labels_file(path)
-    labels = None
-    told = "without labels"
+    places, told = None, "without labels"
     if labels_path is not None:
-        labels = read_labels(open_npy(labels_path), str(labels_path), len(array), class_names)
-        told = f"labels from {labels_path.name}"
+        raw = open_npy(labels_path)
+        places, reading = read_labels(raw, str(labels_path), len(array), class_names)
+        told = f"labels from {labels_path.name}{reading}"
     line = f"one array in {path.name}, {layout.name}, {told}"
-    return make_custom_set(path, ArraySource(array, layout, size), line, labels)
+    return make_custom_set(path, ArraySource(array, layout, size), line, places)
 
 
 def find_labels_file(path: Path) -> Path | None:
@@ -42,41 +50,83 @@ def find_labels_file(path: Path) -> Path | None:
     stems = [path.stem.removesuffix(suffix) for suffix in IMAGE_SUFFIXES]
     names = [f"{stem}_labels.npy" for stem in [*stems, path.stem]]
     beside = (path.with_name(name) for name in [*names, LABELS_FILE])
-    return next((other for other in beside if other.is_file() and other != path), None)
+    found = (other for other in beside if os.path.lexists(other) and other != path)
+    return next((other for other in found if not other.is_dir()), None)
 
 
-def read_npz(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+def read_npz_set(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     """Read an .npz file with one array of images and, under usual names, labels and IDs."""
-    archive = NpzFile(path)
-    labels_key, ids_key = (find_key(archive.members, keys) for keys in (LABEL_KEYS, ID_KEYS))
-    images_key = _find_images(archive, {labels_key, ids_key})
-    array = archive.read(images_key)
-    layout = check_layout(array.shape, array.dtype, f"{path}: {images_key}")
-    labels = ids = None
-    if labels_key is not None:
-        where = f"{path}: {labels_key}"
-        labels = read_labels(archive.read(labels_key), where, len(array), class_names)
-    if ids_key is not None:
-        ids = read_ids(archive.read(ids_key), f"{path}: {ids_key}", len(array))
-    line = f"{path.name} with {images_key!r}, {layout.name}, {tell_columns(labels_key, ids_key)}"
-    return make_custom_set(path, ArraySource(array, layout, size), line, labels, ids)
-
-
-def tell_columns(labels_key: str | None, ids_key: str | None) -> str:
-    """Return what a layout's line says about labels and IDs."""
-    labels = "without labels" if labels_key is None else f"labels from {labels_key!r}"
-    return labels if ids_key is None else f"{labels}, IDs from {ids_key!r}"
-
-
-def _find_images(archive: NpzFile, others: set[str | None]) -> str:
-    headers = {name: archive.header(name) for name in archive.members if name not in others}
-    found = [n for n, header in headers.items() if find_layout(header.shape)]
+    headers = read_npz_headers(path)
+    labels_key, ids_key = (find_key(headers, keys) for keys in (LABEL_KEYS, ID_KEYS))
+    others = {n: h for n, h in headers.items() if n not in (labels_key, ids_key)}
+    found = [name for name, header in others.items() if find_layout(header.shape)]
     if len(found) > 1:  # labels as one-hot rows and the like have another type
-        found = [name for name in found if headers[name].dtype == np.uint8] or found
+        found = [name for name in found if others[name].dtype == np.uint8] or found
     if len(found) != 1:
-        listed = ", ".join(f"{n} {h.dtype} {list(h.shape)}" for n, h in headers.items()) or "none"
-        raise UserError(f"{archive.path}: must hold one array of images; holds {listed[:200]}")
-    return found[0]
+        listed = ", ".join(f"{n} {h.dtype} {list(h.shape)}" for n, h in others.items()) or "none"
+        raise UserError(f"{path}: must hold one array of images; holds {listed[:200]}")
+    keys = found[0], labels_key, ids_key
+    content = {key: read_npz(path, key) for key in keys if key is not None}
+    return _read_columns(path, path.name, content, keys, class_names, size)
+
+
+def read_pickle_set(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+    """Read a pickled dict with b'data' and perhaps b'labels' and b'ids', as CIFAR's batches are.
+
+    Keys may be text or bytes.
+    """
+    content = load_pickle(path)
+    if not isinstance(content, dict):
+        found = type(content).__name__.lstrip("_")
+        raise UserError(f"{path}: must be a pickled dict with b'data', not {found}")
+    images_key, labels_key, ids_key = (
+        find_key(content, _either(keys)) for keys in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS)
+    )
+    if images_key is None:
+        names = sorted(repr(key)[:40] for key in content if isinstance(key, (str, bytes)))
+        listed = ", ".join(names)[:200] or "no key that is text"
+        raise UserError(f"{path}: must be a dict with b'data' or b'images'; it has {listed}")
+    array = content[images_key]
+    if not isinstance(array, np.ndarray):
+        found = type(array).__name__
+        raise UserError(f"{path}: {images_key!r}: must be a NumPy array, not {found}")
+    content[images_key] = np.asarray(array)
+    keys = images_key, labels_key, ids_key
+    return _read_columns(path, "pickled dict", content, keys, class_names, size)
+
+
+def _read_columns(
+    path: Path,
+    kind: str,
+    content: Mapping[Any, Any],
+    keys: tuple[Any, Any, Any],
+    class_names: Sequence[str],
+    size: int,
+) -> CustomSet:
+    """Make a set of images, labels and IDs under three keys; the last two may be null."""
+    images_key, labels_key, ids_key = keys
+    array = content[images_key]
+    layout = check_layout(array.shape, array.dtype, f"{path}: {images_key!r}")
+    places = ids = None
+    told = "without labels"
+    if labels_key is not None:
+        where = f"{path}: {labels_key!r}"
+        places, reading = read_labels(content[labels_key], where, len(array), class_names)
+        told = f"labels from {_text(labels_key)!r}{reading}"
+    if ids_key is not None:
+        ids = read_ids(content[ids_key], f"{path}: {ids_key!r}", len(array))
+        told = f"{told}, IDs from {_text(ids_key)!r}"
+    line = f"{kind} with {_text(images_key)!r}, {layout.name}, {told}"
+    return make_custom_set(path, ArraySource(array, layout, size), line, places, ids)
+
+
+def _either(names: Sequence[str]) -> list[bytes | str]:
+    """Return each name as bytes and as text, which Python 2 and 3 make of it."""
+    return [key for name in names for key in (name.encode(), name)]
+
+
+def _text(key: Any) -> str:
+    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 def read_corruptions(
@@ -96,24 +146,25 @@ def read_corruptions(
         if len(array) != count:
             problem = f"holds {len(array)} images, {files[0].name} {count}; must be equal"
             raise UserError(f"{path}: {problem}")
-    labels = _read_repeated(raw, labels_path, count, class_names)
+    labels, reading = _read_repeated(raw, labels_path, count, class_names)
     parts = NUM_SEVERITIES if _repeats(labels) else 1
     groups = _divide([path.stem for path in files], count, parts)
     divided = f", {parts} severities of {count // parts}" if parts > 1 else ""
     names = f"{len(files)} corruptions of {count} images{divided}"
-    line = f"CIFAR-10-C style folder, {names}, {layouts[0].name}, labels from {LABELS_FILE}"
+    line = (
+        f"CIFAR-10-C style folder, {names}, {layouts[0].name}, labels from {LABELS_FILE}{reading}"
+    )
     sources = [ArraySource(a, each, size) for a, each in zip(arrays, layouts, strict=True)]
     ids = tuple(f"{path.stem}/{index}" for path in files for index in range(count))
     everything = np.tile(labels, len(files))
     return make_custom_set(folder, ChainSource(sources), line, everything, ids, groups)
 
 
-def _read_repeated(
-    raw: NDArray[Any], path: Path, count: int, class_names: Sequence[str]
-) -> NDArray[np.int64]:
+def _read_repeated(raw: NDArray[Any], path: Path, count: int, class_names: Sequence[str]) -> Labels:
     """Read labels of all severities, or of one of the five."""
-    if raw.ndim == 1 and len(raw) * NUM_SEVERITIES == count:
-        return np.tile(read_labels(raw, str(path), len(raw), class_names), NUM_SEVERITIES)
+    if len(raw) * NUM_SEVERITIES == count:
+        places, reading = read_labels(raw, str(path), len(raw), class_names)
+        return Labels(np.tile(places, NUM_SEVERITIES), reading)
     return read_labels(raw, str(path), count, class_names)
 
 

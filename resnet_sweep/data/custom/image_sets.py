@@ -1,142 +1,98 @@
-"""Image files, with or without class folders, decoded a few at a time."""
+"""Image files, with or without class folders, as custom sets."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.data.custom.columns import check_distinct, find_class
 from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
+from resnet_sweep.data.decoding import FileSource
 from resnet_sweep.data.image_files import (
-    IMG_EXTENSIONS,
-    ImageFile,
-    decode,
-    is_folder,
+    Listing,
+    describe_left_out,
+    find_missed_images,
     list_images,
     scan,
 )
-
-MAX_THREADS = 8
-# Up to this many bytes, handing a file to a thread costs more than the thread gains.
-SMALL_FILE = 16 * 1024
-IGNORED_FOLDERS = ("__MACOSX",)
+from resnet_sweep.data.labels import check_distinct, find_class
 
 
-class FileSource:
-    """Images in files.
+def read_image_file(path: Path, size: int, background: str) -> CustomSet:
+    """Read a single image."""
+    source = FileSource([str(path)], size, background)
+    return make_custom_set(path, source, "one image file", ids=(path.name,))
+
+
+def list_image_folders(root: str) -> dict[str, Listing]:
+    """Return what lies in each folder of `root` that holds an image somewhere, by its name."""
+    found = {e.name: list_images(e.path) for e in scan(root) if e.is_dir()}
+    return {name: listing for name, listing in found.items() if listing.images}
+
+
+def read_loose_images(root: Path, listing: Listing, size: int, background: str) -> CustomSet:
+    """Read the images `root/*`; the IDs are their names."""
+    paths = sorted(file.path for file in listing.images)
+    source = FileSource(paths, size, background, _check_left_out(listing.left_out))
+    ids = _name_images(root, paths)
+    return make_custom_set(root, source, "image folder, no classes", ids=ids)
+
+
+def read_class_folders(
+    root: Path,
+    folders: Mapping[str, Listing],
+    left_out: Sequence[str],
+    class_names: Sequence[str],
+    size: int,
+    background: str,
+) -> CustomSet:
+    """Read the images `root/<class>/*`; the IDs are their paths within root.
 
     Args:
-        size: side S of the images that are read.
+        left_out: files beside the class folders.
     """
-
-    def __init__(self, paths: Sequence[str], size: int) -> None:
-        self.paths, self.size = paths, size
-        self.was_resized = np.zeros(len(paths), bool)
-        self.was_grey = np.zeros(len(paths), bool)
-        threads = min(MAX_THREADS, os.cpu_count() or 1)
-        self.pool = ThreadPoolExecutor(threads, "decode")
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        from PIL import Image
-
-        images = np.empty((len(indices), 3, self.size, self.size), np.uint8)
-        with warnings.catch_warnings():  # around all threads: the filters are the process's
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            read = self.pool.map if self._is_large(indices[0]) else map
-            for place, pixels in enumerate(read(self._read_one, indices)):
-                images[place] = pixels
-        return images
-
-    def changes(self) -> list[str]:
-        found, count = [], len(self)
-        for flags, told in (
-            (self.was_grey, "are grey: taken as RGB"),
-            (self.was_resized, f"resized to {self.size}x{self.size}"),
-        ):
-            if flags.any():
-                first = self.paths[int(flags.argmax())]
-                found.append(f"{flags.sum()} of {count} images {told}, the first: {first}")
-        return found
-
-    def _is_large(self, index: int) -> bool:
-        try:
-            return os.path.getsize(self.paths[index]) > SMALL_FILE
-        except OSError:
-            return False  # reading it says why
-
-    def _read_one(self, index: int) -> NDArray[np.uint8]:
-        try:
-            image = decode(self.paths[index], self.size)
-        except UserError as error:
-            raise UserError(f"{error}: image {index + 1} of {len(self)}") from None
-        self.was_resized[index] = image.was_resized
-        self.was_grey[index] = image.was_grey
-        return image.pixels.transpose(2, 0, 1)
-
-
-def read_image_file(path: Path, size: int) -> CustomSet:
-    """Read a single image."""
-    return make_custom_set(path, FileSource([str(path)], size), "one image file", ids=(path.name,))
-
-
-def read_image_folder(
-    root: Path, folders: Sequence[str], class_names: Sequence[str], size: int
-) -> CustomSet:
-    """Read `root/*` or, where there are folders of images, `root/<class>/*`.
-
-    The IDs are the paths within root.
-    """
+    places = {name: place for place, name in enumerate(class_names)}
     paths: list[str] = []
     labels: list[int] = []
-    places = {name: place for place, name in enumerate(class_names)}
-    for name in folders or [""]:
-        inside = list_images(str(root / name)) if folders else _list_loose(root)
-        found = sorted(file.path for file in inside if not file.name.startswith("."))
-        paths += found
-        if folders:
-            labels += [_find_label(root / name, places)] * len(found)
-    ids = [_printable(os.path.relpath(path, root)) for path in paths]
-    check_distinct(ids, f"{root}: ID")
-    known = np.array(labels, np.int64) if folders else None
-    line = f"image folder, {len(folders)} class folders" if folders else "image folder, no classes"
-    return make_custom_set(root, FileSource(paths, size), line, known, tuple(ids))
+    others = [*left_out]
+    for name, listing in folders.items():
+        paths += sorted(file.path for file in listing.images)
+        labels += [_find_label(root / name, places)] * len(listing.images)
+        others += listing.left_out
+    source = FileSource(paths, size, background, _check_left_out(others))
+    line = f"image folder, {len(folders)} class folders"
+    known, ids = np.array(labels, np.int64), _name_images(root, paths)
+    return make_custom_set(root, source, line, known, ids)
 
 
-def find_image_folders(root: Path) -> tuple[bool, list[str]]:
-    """Return whether images lie in `root` itself, and which of its folders hold some."""
-    loose, folders = False, []
-    for entry in scan(str(root)):
-        if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
-            continue
-        if is_folder(entry):
-            if list_images(entry.path):
-                folders.append(entry.name)
-        elif entry.name.lower().endswith(IMG_EXTENSIONS):
-            loose = True
-    return loose, sorted(folders)
+def _check_left_out(paths: Sequence[str]) -> list[str]:
+    """Return what is said of files that are left out.
 
-
-def _list_loose(root: Path) -> list[ImageFile]:
-    return [file for file in list_images(str(root)) if file.folder == str(root)]
+    Raises:
+        UserError: there are images among them, which would be missing among the predictions.
+    """
+    if missed := find_missed_images(paths):
+        reason = "images all the same, of a format that Pillow cannot read or with a wrong ending"
+        raise UserError(f"{describe_left_out(missed, reason)}; convert, rename or remove them")
+    return [describe_left_out(paths)] if paths else []
 
 
 def _find_label(folder: Path, places: dict[str, int]) -> int:
     try:
         return find_class(folder.name, places, str(folder))
     except UserError as error:
-        inner = [name for name in find_image_folders(folder)[1] if name in places]
+        inner = [name for name in list_image_folders(str(folder)) if name in places]
         hint = f"; is input={folder} meant?" if inner else ""
         raise UserError(f"{error}{hint}") from None
+
+
+def _name_images(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    ids = [_printable(os.path.relpath(path, root)) for path in paths]
+    check_distinct(ids, f"{root}: ID")
+    return tuple(ids)
 
 
 def _printable(path: str) -> str:

@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from resnet_sweep.config.errors import UserError
-from resnet_sweep.data.custom.array_files import (
+from resnet_sweep.config.data import DEFAULT_BACKGROUND, DataConfig, ImageFolderConfig
+from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.data.array_files import NPY_MAGIC
+from resnet_sweep.data.custom.array_sets import (
     IMAGE_SUFFIXES,
     LABELS_FILE,
     read_corruptions,
-    read_npy,
-    read_npz,
+    read_npy_set,
+    read_npz_set,
+    read_pickle_set,
 )
 from resnet_sweep.data.custom.custom_set import CustomSet
-from resnet_sweep.data.custom.folder import (
-    find_image_folders,
+from resnet_sweep.data.custom.image_sets import (
+    list_image_folders,
+    read_class_folders,
     read_image_file,
-    read_image_folder,
+    read_loose_images,
 )
-from resnet_sweep.data.custom.pickles import read_pickle
-from resnet_sweep.data.image_files import IMG_EXTENSIONS, is_folder, scan
-from resnet_sweep.data.numpy_files import NPY_MAGIC
+from resnet_sweep.data.image_files import has_image_ending, holds_image, list_loose
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 PICKLE_STARTS = (b"\x80", b"(dp", b"}q")  # from protocol 2 on; a dict in protocols 0 and 1
@@ -38,12 +40,18 @@ ARCHIVES = {
 KINDS = "an image folder, .npy, .npz or pickled arrays, or a CIFAR-10-C style folder"
 
 
-def read_custom(path: Path, class_names: Sequence[str], image_size: int) -> CustomSet:
+def read_custom(
+    path: Path,
+    class_names: Sequence[str],
+    image_size: int,
+    background: str = DEFAULT_BACKGROUND,
+) -> CustomSet:
     """Recognise the set at `path`; images are read when they are asked for.
 
     Args:
         class_names: of the net; labels become places in it, class folders are matched by name.
         image_size: side to which images of another size are brought.
+        background: black or white, what transparent images are laid over.
 
     Raises:
         UserError: one line that names the file and the position of what is wrong.
@@ -53,13 +61,31 @@ def read_custom(path: Path, class_names: Sequence[str], image_size: int) -> Cust
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if S_ISDIR(mode):
-        return _read_folder(path, class_names, image_size)
+        return _read_folder(path, class_names, image_size, background)
     if not S_ISREG(mode):
         raise UserError(f"{path}: must be a file or a folder")
-    return _read_file(path, class_names, image_size)
+    return _read_file(path, class_names, image_size, background)
 
 
-def _read_file(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
+def choose_background(trained_on: Sequence[DataConfig], background: str | None = None) -> str:
+    """Return what transparent images are laid over.
+
+    Args:
+        trained_on: the data of the nets that see the images.
+        background: what the user wants; null: what those images were laid over.
+
+    Raises:
+        ConfigError: the nets were trained with both.
+    """
+    if background is not None:
+        return background
+    found = sorted({c.background for c in trained_on if isinstance(c, ImageFolderConfig)})
+    allowed = f"must be one of {', '.join(found)}: the nets were trained with both"
+    require(len(found) < 2, "background", None, allowed)
+    return found[0] if found else DEFAULT_BACKGROUND
+
+
+def _read_file(path: Path, class_names: Sequence[str], size: int, background: str) -> CustomSet:
     try:
         with open(path, "rb") as file:
             start = file.read(512)
@@ -71,35 +97,37 @@ def _read_file(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
         if start[place : place + len(signature)] == signature:
             raise UserError(f"{path}: is {name}: unpack it and name the folder")
     if start.startswith(NPY_MAGIC):
-        return read_npy(path, class_names, size)
+        return read_npy_set(path, class_names, size)
     if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
-        return read_npz(path, class_names, size)
-    if path.name.lower().endswith(IMG_EXTENSIONS):
-        return read_image_file(path, size)
+        return read_npz_set(path, class_names, size)
+    if has_image_ending(path.name) or holds_image(str(path)):
+        return read_image_file(path, size, background)
     suffix = path.suffix.lower()
     if start.startswith(PICKLE_STARTS) or suffix in PICKLE_SUFFIXES:
-        return read_pickle(path, class_names, size)
+        return read_pickle_set(path, class_names, size)
     damaged = f"damaged {suffix}, or " if suffix in (".npy", ".npz") else ""
     raise UserError(f"{path}: {damaged}not recognised; must be {KINDS}")
 
 
-def _read_folder(root: Path, class_names: Sequence[str], size: int) -> CustomSet:
-    loose, folders = find_image_folders(root)
-    files = [e for e in scan(str(root)) if not (e.name.startswith(".") or is_folder(e))]
-    arrays = sorted(root / e.name for e in files if e.name.endswith((".npy", ".npz")))
-    if loose and folders:
-        found = f"images beside folders of images ({folders[0]})"
+def _read_folder(root: Path, class_names: Sequence[str], size: int, background: str) -> CustomSet:
+    loose, folders = list_loose(str(root)), list_image_folders(str(root))
+    files = [Path(path) for path in loose.left_out]
+    arrays = [path for path in files if path.suffix in (".npy", ".npz")]
+    if loose.images and folders:
+        found = f"images beside folders of images ({next(iter(folders))})"
         raise UserError(f"{root}: holds {found}; must have either, or none in folders")
-    if (loose or folders) and arrays:
+    if (loose.images or folders) and arrays:
         found = f"images and arrays ({arrays[0].name})"
         raise UserError(f"{root}: holds {found}; name one file with input={arrays[0]}")
-    if loose or folders:
-        return read_image_folder(root, folders, class_names, size)
+    if loose.images:
+        return read_loose_images(root, loose, size, background)
+    if folders:
+        return read_class_folders(root, folders, loose.left_out, class_names, size, background)
     if arrays:
         return _read_arrays(root, arrays, class_names, size)
-    pickles = sorted(root / e.name for e in files if e.name.lower().endswith(PICKLE_SUFFIXES))
+    pickles = [path for path in files if path.suffix.lower() in PICKLE_SUFFIXES]
     if len(pickles) == 1:
-        return read_pickle(pickles[0], class_names, size)
+        return read_pickle_set(pickles[0], class_names, size)
     names = ", ".join(sorted(os.listdir(root))[:8])
     holds = f"it holds {names[:120]}; name one file" if names else "it is empty"
     raise UserError(f"{root}: must hold {KINDS}; {holds}")
@@ -115,16 +143,16 @@ def _read_arrays(
         listed = ", ".join(path.name for path in arrays[:8])
         raise UserError(f"{root}: holds several sets ({listed}); name one: input={choices[0]}")
     if choices:
-        return (read_npz if npz else read_npy)(choices[0], class_names, size)
+        return (read_npz_set if npz else read_npy_set)(choices[0], class_names, size)
     images = [path for path in arrays if path.name != LABELS_FILE]
     if not images:
         raise UserError(f"{root}: holds {LABELS_FILE} and no images")
     if len(images) == 1 and images[0].stem in ("images", "data"):
-        return read_npy(images[0], class_names, size)
+        return read_npy_set(images[0], class_names, size)
     if (root / LABELS_FILE).is_file():
         return read_corruptions(root, images, class_names, size)
     if len(images) == 1:
-        return read_npy(images[0], class_names, size)
+        return read_npy_set(images[0], class_names, size)
     listed = ", ".join(path.name for path in images[:8])
     raise UserError(f"{root}: holds several arrays ({listed}) and no {LABELS_FILE}; name one")
 

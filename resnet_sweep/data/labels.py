@@ -1,10 +1,11 @@
-"""Labels and IDs of a custom set, checked one by one."""
+"""Labels, class names and IDs as users write them, checked one by one."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from resnet_sweep.config.errors import UserError
 
 MAX_SHOWN = 40
 MAX_BITS = 64
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def find_key(content: Container[Any], names: Sequence[Any]) -> Any:
@@ -20,10 +22,23 @@ def find_key(content: Container[Any], names: Sequence[Any]) -> Any:
     return next((name for name in names if name in content), None)
 
 
-def read_labels(
-    values: Any, where: str, num_images: int, class_names: Sequence[str]
-) -> NDArray[np.int64]:
-    """Return labels, given as places in `class_names` or as names, as places.
+class Labels(NamedTuple):
+    """Labels as places in a net's class names.
+
+    Args:
+        places: int64 [N].
+        reading: how they were read, where they could have been meant otherwise; or empty.
+    """
+
+    places: NDArray[np.int64]
+    reading: str = ""
+
+
+def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[str]) -> Labels:
+    """Read labels: class names, or their places in `class_names`.
+
+    Where all class names are integers, an integer is the name of its class: folders are sorted as
+    text, so that class 10 has place 2.
 
     Args:
         values: an array [N] or [N, 1], or a list, of integers or of text.
@@ -32,23 +47,59 @@ def read_labels(
     Raises:
         UserError: names the first position that is wrong.
     """
-    column = _as_column(values, where, num_images, "label")
-    if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
-        return _check_range(column, where, class_names)
+    column = as_column(values, where, num_images, "label")
     places = {name: place for place, name in enumerate(class_names)}
+    are_names = describe_number_order(class_names) is not None
+    numbers = _number_places(class_names) if are_names else {p: p for p in places.values()}
     labels = np.empty(num_images, np.int64)
-    for index, value in enumerate(column):
-        plain = _plain(value)
+    reading = ""
+    for index, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
+        plain, here = _plain(value), f"{where}[{index}]"
         if isinstance(plain, str):
-            plain = find_class(plain, places, f"{where}[{index}]")
+            labels[index] = find_class(plain, places, here)
         elif not isinstance(plain, int):
-            raise UserError(
-                f"{where}[{index}]: must be an integer or a class name, not {_shown(value)}"
-            )
-        if not 0 <= plain < len(class_names):
-            raise _out_of_range(where, index, plain, class_names)
-        labels[index] = plain
-    return labels
+            allowed = "must be an integer or a class name"
+            raise UserError(f"{here}: {allowed}, not {_shown(value)}")
+        elif plain in numbers:
+            labels[index] = numbers[plain]
+            reading = " (its numbers are class names, not places)" if are_names else ""
+        else:
+            raise _wrong_number(plain, here, class_names, are_names)
+    return Labels(labels, reading)
+
+
+def describe_number_order(class_names: Sequence[str]) -> str | None:
+    """Return a line where class names are integers that differ from their places."""
+    numbers = _read_numbers(class_names)
+    place = next((place for place, number in enumerate(numbers) if number != place), None)
+    if place is None:
+        return None
+    order = "class names are numbers in the order of text"
+    return f"{order}: the class at place {place}, counted from 0, is {class_names[place]}"
+
+
+def _read_numbers(class_names: Sequence[str]) -> list[int]:
+    """Return all class names as integers, or nothing where one is none."""
+    are_numbers = all(_INTEGER.fullmatch(name) for name in class_names)
+    return [int(name) for name in class_names] if are_numbers else []
+
+
+def _number_places(class_names: Sequence[str]) -> dict[int, int]:
+    """Return the place of each number; one that two names have, as 1 and 01, has none."""
+    numbers = _read_numbers(class_names)
+    return {n: place for place, n in enumerate(numbers) if numbers.count(n) == 1}
+
+
+def _wrong_number(
+    number: int, where: str, class_names: Sequence[str], are_names: bool
+) -> UserError:
+    top = len(class_names) - 1
+    if not are_names:
+        return UserError(f"{where}: label must be from 0 to {top}, is {_shown(number)}")
+    shown = ", ".join(class_names[:12]) + (", ..." if top >= 12 else "")
+    as_place = f"; as a place it would be class {class_names[number]}" if 0 <= number <= top else ""
+    problem = f"label {_shown(number)} is not the number of one class ({shown}){as_place}"
+    return UserError(f"{where}: {problem}; give class names")
 
 
 def find_class(name: str, places: dict[str, int], where: str) -> int:
@@ -72,7 +123,7 @@ def read_ids(values: Any, where: str, num_images: int) -> tuple[str, ...]:
         UserError: names the first position that is no integer or text, or repeats another.
     """
     ids = []
-    for index, value in enumerate(_as_column(values, where, num_images, "ID")):
+    for index, value in enumerate(as_column(values, where, num_images, "ID")):
         plain = _plain(value)
         if not isinstance(plain, (int, str)):
             raise UserError(f"{where}[{index}]: must be an integer or text, not {_shown(value)}")
@@ -88,10 +139,15 @@ def check_distinct(ids: Sequence[str], where: str) -> None:
             raise UserError(f"{where}[{index}]: repeats the ID {_shown(each)} of [{first[each]}]")
 
 
-def _as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[Any]:
+def flatten_column(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array [N, 1], which Keras users have, as [N]; any other as it is."""
+    return values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[Any]:
     """Return an array or a list with one entry an image; nested lists are not looked into."""
     if isinstance(values, np.ndarray):
-        flat = values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
+        flat = flatten_column(values)
         if flat.ndim != 1 or flat.dtype.kind not in "iuUS":
             allowed = f"must be integers or text [N], one {what} for each image"
             raise UserError(f"{where}: {allowed}; found {values.dtype} {list(values.shape)}")
@@ -104,19 +160,6 @@ def _as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[
         found = f"has {len(column)} for {num_images} images"
         raise UserError(f"{where}: must have one {what} for each image; {found}")
     return column
-
-
-def _check_range(column: NDArray[Any], where: str, class_names: Sequence[str]) -> NDArray[np.int64]:
-    bad = np.flatnonzero((column < 0) | (column >= len(class_names)))
-    if len(bad):
-        raise _out_of_range(where, int(bad[0]), int(column[bad[0]]), class_names)
-    return column.astype(np.int64)
-
-
-def _out_of_range(where: str, index: int, label: int, class_names: Sequence[str]) -> UserError:
-    return UserError(
-        f"{where}[{index}]: label must be from 0 to {len(class_names) - 1}, is {label}"
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,217 @@
+"""From an image file to RGB pixels, as a viewer shows it, and what had to be changed for that."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_sweep.config.data import DEFAULT_BACKGROUND
+from resnet_sweep.config.errors import UserError, why
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+GREY, COLORS, DEEP, TRANSPARENT = "grey", "colors", "deep", "transparent"
+TURNED, FRAMES, RESIZED = "turned", "frames", "resized"
+_ORIENTATION = 274  # the EXIF and TIFF tag
+MAX_THREADS = 8
+# Up to this many bytes, handing a file to a thread costs more than the thread gains.
+SMALL_FILE = 16 * 1024
+
+
+class Decoded(NamedTuple):
+    """One image as RGB.
+
+    Args:
+        pixels: uint8 [size, size, 3].
+        changes: what had to be changed, of GREY, COLORS and so on.
+    """
+
+    pixels: NDArray[np.uint8]
+    changes: frozenset[str]
+
+
+def decode(path: str, size: int, background: str = DEFAULT_BACKGROUND) -> Decoded:
+    """Read one image, RGB and `size` pixels square.
+
+    It is turned as its EXIF orientation says, laid over `background` (black or white) where it
+    is transparent, and the first where a file holds several.
+
+    Raises:
+        UserError: names the file, if it is damaged, no image, or has numbers of 32 bits.
+    """
+    from PIL import Image
+
+    try:
+        # A file of our own: of a damaged one Pillow's may stay open.
+        with open(path, "rb") as file, Image.open(file) as image:
+            changes = set(_find_changes(image))
+            image.load()
+            upright = _turn(image, changes)
+            if image.mode.startswith(("I", "F")):
+                upright = _to_8_bits(upright, path)
+            rgb = _lay_over(upright, background, changes)
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's readers let through what a damaged file makes them raise
+        raise UserError(f"{path}: damaged, not an image, or unreadable ({why(error)})") from None
+    if rgb.size != (size, size):
+        changes.add(RESIZED)
+        return Decoded(resize(rgb, size), frozenset(changes))
+    return Decoded(np.asarray(rgb), frozenset(changes))
+
+
+def resize(image: PillowImage, size: int) -> NDArray[np.uint8]:
+    """Return a Pillow image `size` pixels square, whatever its shape was."""
+    from PIL import Image
+
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _find_changes(image: PillowImage) -> list[str]:
+    """Return what can be told before the pixels are read, which some formats change."""
+    changes = []
+    if image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F")):
+        changes.append(GREY)
+    elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        changes.append(COLORS)
+    tiles = getattr(image, "tile", ())
+    if image.mode.startswith("I") or any(";16" in str(tile[3:]) for tile in tiles):
+        changes.append(DEEP)
+    if getattr(image, "is_animated", False):
+        changes.append(FRAMES)
+    if getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) in range(2, 9):
+        changes.append(TURNED)  # Pillow turns TIFF files by itself
+    return changes
+
+
+def _turn(image: PillowImage, changes: set[str]) -> PillowImage:
+    """Return an image as its EXIF orientation says it is meant."""
+    from PIL import ImageOps
+
+    try:
+        if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
+            return image
+        upright = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF: viewers show the image as it is stored
+        return image
+    changes.add(TURNED)
+    return upright
+
+
+def _to_8_bits(image: PillowImage, path: str) -> PillowImage:
+    """Return a grey image of 16 bits by its upper 8, as Pillow reads colours of 16 bits."""
+    from PIL import Image
+
+    is_full_range = image.mode.startswith("I;16") or (image.mode == "I" and _is_netpbm(path))
+    if not is_full_range:
+        allowed = f"must have 8 or 16 bits per channel (has Pillow's mode {image.mode})"
+        raise UserError(f"{path}: {allowed}")
+    values = np.asarray(image)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return grey
+    grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _is_netpbm(path: str) -> bool:
+    """Pillow spreads the values of these over 16 bits, in a mode of 32."""
+    with open(path, "rb") as file:
+        return file.read(2) in (b"P2", b"P5")
+
+
+def _lay_over(image: PillowImage, background: str, changes: set[str]) -> PillowImage:
+    """Return an image as RGB; what is transparent shows the background."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    above = image.convert("RGBA")
+    if above.getchannel("A").getextrema() == (255, 255):
+        return above.convert("RGB")
+    changes.add(TRANSPARENT)
+    canvas = Image.new("RGBA", above.size, background)
+    canvas.alpha_composite(above)
+    return canvas.convert("RGB")
+
+
+class FileSource:
+    """Images in files, read a few at a time.
+
+    Args:
+        size: side S of the images that are read.
+        background: what transparent images are laid over, black or white.
+        notes: lines that go before those about the images read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: int,
+        background: str = DEFAULT_BACKGROUND,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.paths, self.size, self.background, self.notes = paths, size, background, notes
+        self._changed: dict[str, set[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return images as uint8 [len(indices), 3, S, S].
+
+        Raises:
+            UserError: names the file and the position of an image that cannot be read.
+        """
+        images = np.empty((len(indices), 3, self.size, self.size), np.uint8)
+        with warnings.catch_warnings():  # around all threads: the filters are the process's
+            warnings.simplefilter("ignore")  # Pillow's, of 90 megapixels and of damaged EXIF
+            decode_all = self._threads.map if self._is_large(indices[0]) else map
+            for place, image in enumerate(decode_all(self._decode, indices)):
+                images[place] = image.pixels.transpose(2, 0, 1)
+                for change in image.changes:
+                    self._changed.setdefault(change, set()).add(indices[place])
+        return images
+
+    def changes(self) -> list[str]:
+        """Return what had to be done to the images read so far, for the user to know."""
+        told = {
+            TURNED: "turned as their EXIF orientation says",
+            TRANSPARENT: f"are transparent: laid over {self.background}",
+            GREY: "are grey: taken as RGB",
+            COLORS: "are CMYK or in other colours than RGB: taken as RGB",
+            DEEP: "have 16 bits per channel: the upper 8 are taken",
+            FRAMES: "hold several frames or pages: the first is taken",
+            RESIZED: f"resized to {self.size}x{self.size}",
+        }
+        found = list(self.notes)
+        for change, text in told.items():
+            if places := self._changed.get(change):
+                count = f"{len(places)} of {len(self)} images"
+                found.append(f"{count} {text}, the first: {self.paths[min(places)]}")
+        return found
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "decode")
+
+    def _is_large(self, index: int) -> bool:
+        try:
+            return os.path.getsize(self.paths[index]) > SMALL_FILE
+        except OSError:
+            return False  # reading it says why
+
+    def _decode(self, index: int) -> Decoded:
+        try:
+            return decode(self.paths[index], self.size, self.background)
+        except UserError as error:
+            raise UserError(f"{error}: image {index + 1} of {len(self)}") from None
