@@ -103,7 +103,7 @@ def test_more_seeds_come_behind_those_there_are() -> None:
         ("{end: source, steps: {a: [optimizer.lr=0.3]}}", "optimizer.lr is 0.3, there 0.1"),
         ("steps: {a: [optimizer.lr=0.1]}", "has no step that changes something"),
         ("steps: {a: [seed=7]}", "a: changes seed: all runs are compared on the same images"),
-        ("steps: {a: [data.split_seed=7]}", "a: changes data: all runs"),
+        ("steps: {a: [data.split_seed=7]}", "a: changes data.split_seed: all runs"),
         ('steps: {"a\\nb": [optimizer.lr=0.3]}', r"steps='a\\nb': must be a name of printable"),
         ("steps: {start: [optimizer.lr=0.3]}", "steps=start: is the name of the first recipe"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,8 +10,12 @@ import pickle
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,9 +23,19 @@ import torch
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, from_dict, to_dict
-from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.errors import RunFolderError, UserError
 from resnet_sweep.records import checkpoint, run_folder
-from resnet_sweep.records.run_folder import EpochMetrics, Predictions, RecordError, TrialResult
+from resnet_sweep.records.claim import claimed
+from resnet_sweep.records.run_folder import (
+    EpochMetrics,
+    Predictions,
+    RecordError,
+    TrialResult,
+    read_config,
+    read_result,
+    write_config,
+    write_result,
+)
 from resnet_sweep.system.atomic import replacing, write_text
 
 ROWS = [
@@ -228,3 +243,56 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "result.json")
     with pytest.raises(RecordError, match="regular file"):
         run_folder.read_result(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK])
+def test_a_run_folder_needs_no_hard_links(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with claimed(tmp_path / "run", tiny_config):
+        assert read_config(tmp_path / "run") == tiny_config
+    with claimed(tmp_path / "run", tiny_config):
+        pass
+    other = replace(tiny_config, seed=1)
+    with pytest.raises(RunFolderError, match="seed=0, not 1"), claimed(tmp_path / "run", other):
+        pass
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_configuration_that_a_kill_left_empty_is_written_again(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr("resnet_sweep.records.run_folder._FIRST_WRITE_TRIES", 1)
+    (tmp_path / "config.json").touch()
+    write_config(tmp_path, tiny_config)
+    assert read_config(tmp_path) == tiny_config
+
+
+def test_of_many_processes_without_hard_links_one_writes(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(errno.EPERM, "no links")))
+    monkeypatch.setattr(os, "getpid", lambda: threading.get_ident())  # drafts of their own
+    configs = [replace(tiny_config, seed=seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda config: write_config(tmp_path, config), configs))
+    assert read_config(tmp_path) in configs
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_record_from_before_the_name_of_its_objective(tmp_path: Path) -> None:
+    write_result(tmp_path, make_result())
+    values = json.loads((tmp_path / "result.json").read_text())
+    del values["objective_name"]
+    (tmp_path / "result.json").write_text(json.dumps(values))
+    assert read_result(tmp_path).objective_name == "val_accuracy"

@@ -46,7 +46,7 @@ NUMBERS = (
     "images_per_second",
     "peak_memory_bytes",
 )
-TEXTS = ("device", "data_fingerprint", "git_commit")
+TEXTS = ("objective_name", "device", "data_fingerprint", "git_commit")
 
 
 @dataclass(frozen=True)

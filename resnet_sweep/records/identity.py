@@ -220,17 +220,13 @@ def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any,
     return [] if stored == given else [(path, stored, given)]
 
 
-def moved(config: Values, place: Values) -> Values:
-    """Return the plain values of a configuration, carried out where and as another one is."""
-    result = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
-    for path, role in ROLES.items():
-        group, _, name = path.rpartition(".")
-        if role != PLACE or path in LIMITS or "." in group:
-            continue
-        ours, theirs = (result, place) if not group else (result[group], place[group])
-        if name in ours and name in theirs:
-            ours[name] = theirs[name]
-    return result
+def with_data_of(config: Values, place: Values) -> Values:
+    """Return plain values with the data where another configuration has the same ones."""
+    theirs = place["data"]
+    if any(path.startswith("data.") for path, _, _ in changes(config, {**config, "data": theirs})):
+        return config
+    where = {n: theirs[n] for n in FIELDS["data"][PLACE].split() if n in theirs}
+    return {**config, "data": {**config["data"], **where}}
 
 
 def _values(config: Config | Values) -> Values:

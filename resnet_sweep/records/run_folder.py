@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
@@ -45,6 +46,9 @@ LIMITS = {
     "images_per_second": (0, 1e12),
     "peak_memory_bytes": (0, 2**60),
 }
+
+
+_FIRST_WRITE_TRIES = 40
 
 
 class RecordError(UserError):
@@ -88,11 +92,13 @@ class TrialResult:
         status: one of STATUSES.
         epochs: finished ones.
         multiply_adds: of one image's forward pass.
-        objective: validation accuracy of the last epoch; null without a validation part.
+        objective: what the run was judged by, at its end: the value of `objective_name`; null
+            where it did not complete, or has none.
         train_seconds: training and evaluation, over all sittings of the run.
         images_per_second: training images over the time of the training steps alone.
         peak_memory_bytes: of the device; on a CPU, of the process.
         error: what ended a run that did not complete.
+        objective_name: val_accuracy of a single run, the first objective of its sweep of a trial.
     """
 
     status: str
@@ -113,21 +119,48 @@ class TrialResult:
     git_commit: Optional[str]
     data_fingerprint: str
     error: Optional[str] = None
+    objective_name: str = "val_accuracy"  # the only one in records from before this field
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
 def write_config(run_dir: Path, config: Config) -> None:
-    """Write config.json whole, unless there is one: the first of several processes wins."""
-    if (run_dir / CONFIG).exists():
+    """Write config.json whole, unless there is one: the first of several processes wins.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    path = run_dir / CONFIG
+    if _is_begun(path):
         return
     draft = run_dir / f"{CONFIG}.{os.getpid()}"
     write_json(draft, {"schema_version": SCHEMA_VERSION, **to_dict(config)})
     try:
-        os.link(draft, run_dir / CONFIG)
+        os.link(draft, path)
+    except OSError:  # it is there, or exFAT or a network file system that has no hard links
+        _write_first(path, draft.read_bytes())
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _is_begun(path: Path) -> bool:
+    """Return whether there is a file, and not one that a kill left empty."""
+    return path.exists() and (not path.is_file() or path.stat().st_size > 0)
+
+
+def _write_first(path: Path, content: bytes) -> None:
+    """Write a file unless another process does: exclusive creation tells who is first."""
+    try:
+        with open(path, "xb", buffering=0) as file:
+            file.write(content)
+            os.fsync(file.fileno())
+        return
     except FileExistsError:
         pass
-    finally:
-        draft.unlink()
+    for _ in range(_FIRST_WRITE_TRIES):  # the first one writes within milliseconds
+        if _is_begun(path):
+            return
+        time.sleep(0.05)
+    write_atomically(path, lambda file: file.write(content))  # it was killed in between
 
 
 def read_config(run_dir: Path) -> Config:

@@ -13,8 +13,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
+from resnet_sweep.config.data import DataConfig
+from resnet_sweep.config.errors import require
 from resnet_sweep.records.checking import check_plain, check_record
-from resnet_sweep.records.run_folder import SCHEMA_VERSION, RecordError, read_json
+from resnet_sweep.records.run_folder import (
+    RESULT,
+    SCHEMA_VERSION,
+    RecordError,
+    read_json,
+    read_result,
+)
 from resnet_sweep.system.atomic import write_json, write_text
 
 SWEEP = "sweep.json"
@@ -144,6 +152,23 @@ def rung_of(run: str) -> tuple[str, int] | None:
     epochs = name.removeprefix(RUNG)
     is_rung = name.startswith(RUNG) and epochs.isdecimal() and epochs.isascii()
     return (folder, int(epochs)) if is_rung else None
+
+
+def check_data(folder: Path, config: DataConfig, fingerprint: str) -> None:
+    """Refuse data that are not those which the runs of a sweep have read.
+
+    Raises:
+        ConfigError: the fingerprint is another one.
+    """
+    for path in sorted((folder / RUNS).glob(f"*/{RESULT}")):
+        try:
+            before = read_result(path.parent).data_fingerprint
+        except RecordError:
+            continue
+        field, value = ("data.root", config.root) if config.root else ("data", config.name)
+        allowed = f"holds other data than {path.parent} read (fingerprint {fingerprint}, then "
+        require(before == fingerprint, field, value, f"{allowed}{before})")
+        return  # they are all alike
 
 
 def is_sweep(folder: Path) -> bool:

@@ -11,18 +11,21 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.data import ArraysConfig, ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.records.run_folder import RecordError, read_config
+from resnet_sweep.records.identity import signature
+from resnet_sweep.records.run_folder import RecordError, read_config, read_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.locate import OutsideSpace, locate
+from resnet_sweep.search.proposal import base_config
 from resnet_sweep.search.rejudging import judged_anew
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import EXTENDED_FROM, REPEAT_OF, state_of
+from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, REPEAT_OF, state_of
 
 EXTEND_FROM = "hydra.sweeper.extend_from"
 
@@ -52,7 +55,9 @@ def find_extension(
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
     left_out: list[str] = []
-    known = list(_with_configs(folder, trials, left_out))
+    known = _on_same_data(
+        folder, _with_configs(folder, trials, left_out), space, composer, left_out
+    )
     unjudged: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
         known, unjudged = _judged_anew(folder, known, objectives, rungs)
@@ -121,6 +126,34 @@ def _with_configs(
             left_out.append(f"trial {trial.number}: {rung}")
 
 
+def _on_same_data(
+    folder: Path,
+    trials: Iterable[tuple[FrozenTrial, Config]],
+    space: SearchSpace,
+    composer: Composer,
+    left_out: list[str],
+) -> list[tuple[FrozenTrial, Config]]:
+    """Return the trials that read the data of this sweep, wherever they lay; note the others."""
+    data = base_config(space, composer).data
+    fingerprint = None
+    if isinstance(data, (ImageFolderConfig, ArraysConfig)):  # those of the others never change
+        from resnet_sweep.data.registry import load_dataset  # brings torch
+
+        fingerprint = load_dataset(data).fingerprint
+    kept = []
+    for trial, config in trials:
+        try:
+            before = read_result(folder / RUNS / str(trial.number)).data_fingerprint
+        except RecordError:
+            before = None
+        if fingerprint is None or before in (None, fingerprint):
+            kept.append((trial, config))
+        else:
+            change = f"data.root={data.root} has the fingerprint {fingerprint}, not {before}"
+            left_out.append(f"trial {trial.number}: read other data: {change}")
+    return kept
+
+
 def extend_from(
     space: SearchSpace, composer: Composer, trials: Iterable[tuple[FrozenTrial, Config]]
 ) -> tuple[list[FrozenTrial], list[str]]:
@@ -145,14 +178,18 @@ def extend_from(
             change = f"{path} was {to_text(theirs)} and is {to_text(ours)} now"
             left_out.append(f"trial {trial.number}: {change}")
         else:
-            mapped.append(_moved(space, trial, location.params))
+            mapped.append(_moved(space, trial, location.params, signature(config)))
     return mapped, left_out
 
 
-def _moved(space: SearchSpace, trial: FrozenTrial, params: dict[str, Any]) -> FrozenTrial:
+def _moved(
+    space: SearchSpace, trial: FrozenTrial, params: dict[str, Any], signature: str
+) -> FrozenTrial:
     distributions = {p.name: p.distribution for p in space.parameters if p.name in params}
     # It repeats a trial of the old study, whose number means another one here.
     kept = {name: value for name, value in trial.user_attrs.items() if name != REPEAT_OF}
+    if ACCEPTED in kept:  # an older version may have spelled it otherwise
+        kept[ACCEPTED] = {**kept[ACCEPTED], "signature": signature}
     return optuna.trial.create_trial(
         state=trial.state,
         values=trial.values,

@@ -25,10 +25,15 @@ MOST_TRIES = 100
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a net has to fit."""
+    """What a net has to fit.
+
+    Args:
+        fingerprint: of the data; null: they have not been read.
+    """
 
     num_classes: int
     image_size: int
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)

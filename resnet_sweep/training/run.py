@@ -110,7 +110,12 @@ def _reading() -> Iterator[None]:
         raise DataError(str(error)) from error
 
 
-def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+def run_trial(
+    config: Config,
+    run_dir: Path,
+    on_epoch: OnEpoch | None = None,
+    objective: str = "val_accuracy",
+) -> TrialResult:
     """Train one configuration and leave its run folder, whatever happens.
 
         prepare budget, device and data          (a user's mistake ends here)
@@ -125,6 +130,7 @@ def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) ->
 
     Args:
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
+        objective: field of the result by which the run is judged.
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
@@ -136,6 +142,9 @@ def run_trial(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) ->
             (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
             _set_switches(config, prepared.execution)
             result = _attempt(config, run_dir, prepared, state, on_epoch, stop)
+            result = replace(result, objective_name=objective)
+            if result.status == "completed":
+                result.objective = getattr(result, objective)
             return _written(run_dir, result)
 
 
@@ -190,8 +199,6 @@ def _complete(training: Training, prepared: Prepared) -> TrialResult:
     if training.config.train.figures:
         _draw(training)
     result = _result(training.config, prepared, training, "completed", None)
-    if val is not None:
-        result.objective = val.accuracy
     if test is not None:
         result.test_accuracy, result.test_loss = test.accuracy, test.loss
     return result

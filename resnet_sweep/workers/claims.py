@@ -69,7 +69,7 @@ class Claims:
 
     def __init__(self, study: optuna.Study, folder: Path, n_trials: int, worker: int) -> None:
         self.study = study
-        self.progress = StudyProgress(study)
+        self.progress = StudyProgress(study, folder)
         self._folder = folder
         self._n_trials = n_trials
         self._worker = worker

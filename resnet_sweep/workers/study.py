@@ -16,6 +16,8 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.records.identity import is_current, signature
+from resnet_sweep.records.run_folder import RecordError, read_config_values
 from resnet_sweep.records.sweep_folder import RUNS, TRAINED_STATES, SweepTrial
 from resnet_sweep.search.schema import Direction
 from resnet_sweep.system.atomic import write_text
@@ -176,6 +178,7 @@ class StudyProgress:
     """What the trials of a study come to.
 
     Args:
+        folder: of the sweep; null: signatures count as they are stored.
         counts: finished trials by state.
         open: trials that run or wait, as of the last refresh.
         rejections: of the rejected trials by reason.
@@ -184,8 +187,9 @@ class StudyProgress:
         first: the first trial that was accepted for training here.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: optuna.Study, folder: Path | None = None) -> None:
         self.study = study
+        self.folder = folder
         self.counts: Counter[str] = Counter()
         self.train_seconds: dict[str, list[float]] = {}
         self.open: list[FrozenTrial] = []
@@ -232,9 +236,18 @@ class StudyProgress:
         accepted = trial.user_attrs.get(ACCEPTED)
         if accepted is None:
             return
-        self.signatures.setdefault(accepted["signature"], trial.number)
+        self.signatures.setdefault(self._signature(trial, accepted["signature"]), trial.number)
         if EXTENDED_FROM not in trial.user_attrs:
             self.first = trial.number if self.first is None else min(self.first, trial.number)
+
+    def _signature(self, trial: FrozenTrial, stored: str) -> str:
+        """Return a trial's signature, again from its run folder where an older version gave it."""
+        if is_current(stored) or self.folder is None:
+            return stored
+        try:
+            return signature(read_config_values(self.folder / RUNS / str(trial.number)))
+        except RecordError:
+            return stored
 
     def _count(self, trial: FrozenTrial) -> None:
         if EXTENDED_FROM in trial.user_attrs:

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from optuna.trial import Trial, TrialState
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
-from resnet_sweep.records.identity import signature
-from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.records.identity import signature, with_data_of
+from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.sweep_folder import RUNS, check_data
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.derived import target
 from resnet_sweep.search.proposal import DataShape, Proposal, judged, propose
@@ -58,7 +59,7 @@ def load_data(config: Config) -> DataShape:
 
     device = choose_execution(config.train).device
     data = place_data(config.data, device, with_test=config.evaluate_test)
-    return DataShape(len(data.class_names), data.train.images.shape[-1])
+    return DataShape(len(data.class_names), data.train.images.shape[-1], data.fingerprint)
 
 
 def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_data) -> WorkerExit:
@@ -91,7 +92,10 @@ class Worker:
         self._extend_space = load_function(self._settings.custom_search_space)
         self._study = open_study(self._settings, self._space, folder, index)
         self._claims = Claims(self._study, folder, self._settings.n_trials, index)
-        self._shape = prepare(from_dict(self._settings.base))
+        base = from_dict(self._settings.base)
+        self._shape = prepare(base)
+        if self._shape.fingerprint is not None:
+            check_data(folder, base.data, self._shape.fingerprint)
         self._rejected_in_a_row = 0
 
     @cached_property
@@ -141,7 +145,8 @@ class Worker:
 
     def _proposal(self, trial: Trial) -> Proposal:
         if PLANNED in trial.user_attrs:
-            return judged(from_dict(trial.user_attrs[PLANNED]), self._shape)
+            planned = with_data_of(trial.user_attrs[PLANNED], self._settings.base)
+            return judged(from_dict(planned), self._shape)
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
         return propose(self._composer, self._draw(trial), seed, self._shape)
 
@@ -278,6 +283,8 @@ def run_worker(folder: Path, index: int) -> str:
     """Work with the real training, and leave word of the end for the sweep."""
     from resnet_sweep.training.run import run_trial
 
+    with suppress(RecordError):  # which the worker meets as well, and tells
+        run_trial = partial(run_trial, objective=read_settings(folder).objectives[0])
     worker_exit = work(folder, index, run_trial)
     write_exit(folder, index, worker_exit)
     return worker_exit.kind

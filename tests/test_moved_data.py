@@ -1,0 +1,147 @@
+"""Data that lie elsewhere now: their fingerprint decides whether a run or a sweep goes on."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_tiny_config, train_here
+from optuna.trial import TrialState
+from stub_sweep import make_settings, make_sweep, open_stub_study
+from sweep_stub import result_of, stub_run_trial
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.compose import conf_dir, to_dict
+from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.records.run_folder import (
+    read_metrics,
+    read_result,
+    write_config,
+    write_result,
+)
+from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.extension import find_extension
+from resnet_sweep.search.proposal import DataShape, base_config
+from resnet_sweep.search.settings import base_values, found_changes
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.training.loop import Interrupted
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.workers.study import PLANNED
+from resnet_sweep.workers.worker import work
+
+
+def make_arrays(folder: Path, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for part, count in (("train", 48), ("test", 8)):
+        images = rng.integers(0, 255, (count, 32, 32, 3), dtype=np.uint8)
+        np.savez(folder / f"{part}.npz", images=images, labels=np.arange(count) % 2)
+    return folder
+
+
+def config_on(root: Path) -> Config:
+    tiny = make_tiny_config()
+    data = ArraysConfig(root=str(root), val_size=8)
+    train = replace(tiny.train, batch_size=16, checkpoint_interval_seconds=0.0)
+    return replace(tiny, data=data, train=train)
+
+
+def interrupt(config: Config, run_dir: Path) -> None:
+    def stop(_metrics: object) -> None:
+        raise Interrupted
+
+    assert run_trial(config, run_dir, stop).status == "interrupted"
+
+
+def test_a_run_goes_on_where_its_data_lie_now(tmp_path: Path) -> None:
+    interrupt(config_on(make_arrays(tmp_path / "old")), tmp_path / "run")
+    first = read_metrics(tmp_path / "run")
+    (tmp_path / "old").rename(tmp_path / "new")
+    found = train_here("resume=run", f"data.root={tmp_path}/new", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    rows = read_metrics(tmp_path / "run")
+    assert [row.epoch for row in rows] == [1, 2]
+    assert rows[0].train_loss == first[0].train_loss
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    interrupt(config_on(make_arrays(tmp_path / "old")), tmp_path / "run")
+    shutil.rmtree(tmp_path / "old")
+    make_arrays(tmp_path / "new", seed=1)
+    found = train_here("resume=run", f"data.root={tmp_path}/new", cwd=tmp_path)
+    assert found.returncode == 2
+    (line,) = found.stderr.splitlines()
+    assert "run" in line and "data have changed" in line
+
+
+def test_a_sweep_may_go_on_where_its_data_lie_now() -> None:
+    config = config_on(Path("old"))
+    moved = replace(config, data=replace(config.data, root="new"))
+    other = replace(config, data=replace(config.data, split_seed=9))
+    first, second, third = (make_settings(base=base_values(c)) for c in (config, moved, other))
+    assert found_changes(first, second) == []
+    assert ["data.split_seed" in line for line in found_changes(first, third)] == [True]
+
+
+@pytest.mark.parametrize(("fingerprint", "kind"), [("0", "done"), ("ff", "user_error")])
+def test_a_sweep_goes_on_only_with_its_own_data(
+    tmp_path: Path, fingerprint: str, kind: str
+) -> None:
+    make_sweep(tmp_path, n_trials=1)
+    run_dir = tmp_path / RUNS / "7"
+    run_dir.mkdir(parents=True)
+    result = replace(result_of(make_tiny_config(), "completed"), data_fingerprint="0")
+    write_result(run_dir, result)
+    ended = work(tmp_path, 0, stub_run_trial, lambda _: DataShape(10, 32, fingerprint))
+    assert ended.kind == kind
+    if kind == "user_error":
+        assert all(word in ended.message for word in ("data=digits", "ff", "0"))
+
+
+def test_a_planned_run_reads_its_data_where_they_lie_now(tmp_path: Path) -> None:
+    planned, now = config_on(Path("old")), config_on(Path("new"))
+    make_sweep(tmp_path, base=base_values(now), n_trials=1)
+    open_stub_study(tmp_path).enqueue_trial({}, user_attrs={PLANNED: to_dict(planned)})
+    trained: list[Config] = []
+
+    def train(config: Config, run_dir: Path, on_epoch: object = None) -> object:
+        trained.append(config)
+        return stub_run_trial(config, run_dir)
+
+    assert work(tmp_path, 0, train, lambda _: DataShape(10, 32)).kind == "done"
+    assert [config.data.root for config in trained] == ["new"]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_sweep_takes_over_trials_by_their_data(tmp_path: Path, is_same: bool) -> None:
+    data = make_arrays(tmp_path / "now")
+    fixed = ["data=arrays", "data.val_size=8", "train.batch_size=16"]
+    old = tmp_path / "sweep"
+    old_settings = make_sweep(old, *fixed, "data.root=before", "optimizer.lr=interval(0.01,1)")
+    space = SearchSpace.from_json(old_settings.space)
+    study = open_stub_study(old)
+    trial = study.ask()
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    config = composer.config(space.suggest(trial), 0)
+    study.tell(trial, 0.5)
+    run_dir = old / RUNS / "0"
+    run_dir.mkdir(parents=True)
+    write_config(run_dir, config)
+    from resnet_sweep.data.registry import load_dataset
+
+    print_of = load_dataset(replace(config.data, root=str(data))).fingerprint
+    result = result_of(config, "completed")
+    write_result(run_dir, replace(result, data_fingerprint=print_of if is_same else "beef"))
+    settings = make_settings(*fixed, f"data.root={data}", "optimizer.lr=interval(0.001,2)")
+    new_space = SearchSpace.from_json(settings.space)
+    new_composer = Composer(conf_dir(), new_space.fixed_overrides)
+    assert base_config(new_space, new_composer).data.root == str(data)
+    found = find_extension(new_space, new_composer, old, ["val_accuracy"], [])
+    assert [t.state for t in found.trials] == [TrialState.COMPLETE] * is_same
+    assert len(found.left_out) == (not is_same)
+    assert all("beef" in line and "data" in line for line in found.left_out)
+    assert read_result(run_dir).objective_name == "val_accuracy"
