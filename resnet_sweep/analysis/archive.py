@@ -17,6 +17,7 @@ from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_run
 from resnet_sweep.records.identity import SPLIT, configuration_id
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import (
+    CONFIG,
     RESULT,
     RecordError,
     TrialResult,
@@ -264,15 +265,20 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
             result = {"status": RUNNING, "epochs": 0}
         else:
             reasons.append(shorten(error, run_dir))
+    configuration = None
+    try:
+        if config:
+            configuration = configuration_id(config, 4, result.get("data_fingerprint"))
+    except RecursionError:
+        reasons.append(f"{CONFIG}: is nested too deeply")
     status = UNREADABLE if reasons else result.pop("status")
     reason = "; ".join(reasons) or result.pop("error", None)
-    fingerprint = result.get("data_fingerprint")
     return {
         "status": status,
         "reason": reason,
         "settings": settings,
         "result": result,
-        "configuration": configuration_id(config, 4, fingerprint) if config else None,
+        "configuration": configuration,
         "split": split_text(settings) if settings else None,
     }
 
