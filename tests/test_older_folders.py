@@ -35,6 +35,15 @@ from resnet_sweep.workers.study import StudyProgress
 
 ARCHIVE = Path(__file__).parent / "version_0_1_0_folders.tar.xz"
 SWEEP = "sweeps/night"
+MADE_BY = [
+    *("model=resnet20", "model.widths=[4,8]", "model.blocks=[1,1]", "model.strides=[2,2]"),
+    *("train.batch_size=32", "scheduler=one_cycle", "augmentation=none", "data=digits"),
+    *("data.train_subset=200", "train.figures=false", "train.tensorboard=false", "train.epochs=2"),
+    *("model.max_params=100000", "search_space=[]", "optimizer.lr=tag(log,interval(0.003,0.1))"),
+    *("hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "hydra.sweeper.start_from=[]"),
+    *("hydra.sweeper.study_name=night", "hydra.sweeper.folder=sweeps"),
+    "hydra.sweeper.sampler.seed=1",
+]
 
 
 @pytest.fixture
@@ -92,6 +101,26 @@ def test_its_trials_are_taken_over(older: Path) -> None:
     composer = frozen_composer(older / SWEEP, settings)
     found = find_extension(space, composer, older / SWEEP, ["val_accuracy"], [])
     assert (len(found.trials), found.left_out) == (3, [])
+
+
+def test_a_sweep_goes_on_with_one_more_trial(older: Path) -> None:
+    before = read_sweep(older / SWEEP).trials
+    found = train_here("-m", *MADE_BY, "hydra.sweeper.n_trials=4", cwd=older)
+    assert found.returncode == 0, found.stderr
+    after = read_sweep(older / SWEEP).trials
+    assert after[:3] == before
+    assert [trial.state for trial in after] == ["completed"] * 4
+    result = read_result(older / SWEEP / "runs/3")
+    assert (result.objective, result.objective_name) == (result.val_accuracy, "val_accuracy")
+
+
+def test_a_confirmation_is_read_again_without_a_training(older: Path) -> None:
+    logs = {path: path.read_bytes() for path in older.rglob("confirm/*/runs/*/train.log")}
+    words = (f"sweep={SWEEP}", "top_k=2", "num_seeds=2", "baseline=null")
+    found = run_here("confirm", *words, cwd=older)
+    assert found.returncode == 0, found.stderr
+    assert logs and all(path.read_bytes() == text for path, text in logs.items())
+    assert set(logs) == set(older.rglob("confirm/*/runs/*/train.log"))
 
 
 def test_a_run_is_predicted_from(older: Path) -> None:
