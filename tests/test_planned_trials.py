@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import pytest
 from conftest import make_tiny_config
+from omegaconf import OmegaConf
 from stub_sweep import make_sweep, open_stub_study, read_trials, run_stub_sweep, trained_numbers
-from sweep_stub import TRAININGS, prepare, stub_run_trial
+from sweep_stub import TRAININGS, prepare, result_of, stub_run_trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.compose import conf_dir, to_dict
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values
+from resnet_sweep.workers import planned
+from resnet_sweep.workers.launchers import BASIC_LAUNCHER
+from resnet_sweep.workers.planned import PlannedRun, WorkerPool, train_planned
 from resnet_sweep.workers.study import PLANNED, to_record
+from resnet_sweep.workers.trial import RunTrial
 from resnet_sweep.workers.worker import work
 
 
@@ -63,3 +71,27 @@ def test_what_cannot_be_trained_has_failed_and_no_other_takes_its_place(tmp_path
     assert [record.state for record in records] == ["completed", "failed", "completed", "failed"]
     assert "batch_size=64" in (records[1].error or "")
     assert records[3].error == "repeats trial 2"
+
+
+def _broken(config: Config, *_: object) -> TrialResult:
+    return result_of(config, "diverged")
+
+
+@pytest.mark.parametrize(("run_trial", "fails"), [(_broken, True), (_too_large, False)])
+def test_a_command_of_which_no_run_completed_fails(
+    run_trial: RunTrial,
+    fails: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(planned, "supervise", lambda *_: work(place, 0, run_trial, prepare))
+    place, config = tmp_path / "study", make_tiny_config()
+    runs = [PlannedRun("one", replace(config, seed=seed)) for seed in (0, 1)]
+    local = OmegaConf.create({"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}}})
+    workers = WorkerPool(WorkersConfig(), local, Mock(), "again")
+    with pytest.raises(SystemExit) if fails else nullcontext() as ended:
+        train_planned(place, conf_dir(), "val_accuracy", runs, workers, "title")
+    if ended is not None:
+        assert ended.value.code == 1
+        assert "2 ended (2 diverged)" in capsys.readouterr().err

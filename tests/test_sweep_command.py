@@ -17,9 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from stub_sweep import read_trials
-from sweep_stub import prepare, stub_run_trial
+from sweep_stub import prepare, result_of, stub_run_trial
 
+from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.run_folder import TrialResult
 from resnet_sweep.search import sweeping as sweeping_module
 from resnet_sweep.search.hours import HoursPlan, make_plan
 from resnet_sweep.search.settings import read_settings
@@ -29,6 +31,7 @@ from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.launchers import is_elsewhere
 from resnet_sweep.workers.study import EXTENDED_FROM
+from resnet_sweep.workers.trial import OnEpoch
 from resnet_sweep.workers.worker import work
 
 SWEEP = [
@@ -333,3 +336,40 @@ def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
         run_sweep("data.val_size=100")
     assert "differs: data.val_size was 200.0, is 100.0" in capsys.readouterr().err
     assert len(read_trials(folder)) == 2
+
+
+@pytest.mark.parametrize(
+    ("statuses", "count"),
+    [
+        (["diverged", "failed"], "2 ended (1 diverged, 1 failed)"),
+        (["pruned", "pruned"], "2 ended (2 pruned)"),
+        (["failed", "pruned"], "2 ended (1 failed, 1 pruned)"),
+        ([], "none has ended"),  # hydra.sweeper.timeout_seconds is over before
+        (["failed", "completed"], None),
+    ],
+)
+def test_a_sweep_without_a_completed_trial_fails_and_says_what_became_of_them(
+    statuses: list[str],
+    count: str | None,
+    run_sweep: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left = iter(statuses)
+
+    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        result = stub_run_trial(config, run_dir, on_epoch)
+        return result_of(config, next(left)) if result.status == "completed" else result
+
+    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+        if statuses:
+            work(sweeping.folder, 0, train, prepare)
+
+    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    with nullcontext() if count is None else pytest.raises(SystemExit) as ended:
+        run_sweep()
+        run_sweep()  # there is nothing left to train
+    if ended is not None:
+        assert ended.value.code == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("error: ") and count is not None and count in line

@@ -173,11 +173,21 @@ def test_status_lines_come_with_changes_or_once_a_minute(
 
 def test_a_worker_that_dies_or_is_stopped_again_and_again_ends_the_sweep(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3)
-    for bound, note in ((MAX_DEATHS, "_note_death"), (MAX_STOPS, "_note_stop")):
+    for bound, note, *seconds in ((MAX_DEATHS, "_note_death"), (MAX_STOPS, "_note_stop", 1.0)):
         supervisor, _ = make_supervisor(tmp_path)
         worker: Any = SimpleNamespace(last_words=lambda: "signal 9", stop=lambda: None)
         slot = supervisor._slots[0] = Slot(worker)
         for count in range(1, bound + 1):
             assert supervisor._fatal is None, count
-            getattr(supervisor, note)(0, slot)
+            getattr(supervisor, note)(0, slot, *seconds)
         assert supervisor._fatal is not None and f"{bound} times" in supervisor._fatal.message
+
+
+def test_a_long_trial_may_take_more_jobs_than_a_worker_may_be_stopped(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=3)
+    supervisor, _ = make_supervisor(tmp_path)
+    worker: Any = SimpleNamespace(stop=lambda: None)
+    slot = supervisor._slots[0] = Slot(worker)
+    for _job in range(MAX_STOPS + 1):
+        supervisor._note_stop(0, slot, 3600.0)
+    assert supervisor._fatal is None

@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from optuna.distributions import BaseDistribution
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -21,7 +22,7 @@ from optuna.pruners import (
     PatientPruner,
     SuccessiveHalvingPruner,
 )
-from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, QMCSampler
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config.errors import ConfigError, require, require_int, why
@@ -33,33 +34,47 @@ from resnet_sweep.search.schema import (
     PatientConfig,
     PrunerConfig,
 )
+from resnet_sweep.search.shared_samplers import SharedGrid, SharedQmc
 from resnet_sweep.search.space import SearchSpace, describe_distribution, every_value
 
 SAMPLER = "hydra.sweeper.sampler"
 # The least that Optuna works with; it does not check this itself.
 _LEAST = {"seed": 0, "n_startup_trials": 0, "n_ei_candidates": 1}
 _MOST_SEED = 2**32 - 1
+_GRID, _QMC = "optuna.samplers.GridSampler", "optuna.samplers.QMCSampler"
+_RANDOM = "optuna.samplers.RandomSampler"
 _WHITELIST = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
 def build_sampler(
-    node: dict[str, Any], space: SearchSpace, worker: int, trials: int
+    node: dict[str, Any], space: SearchSpace, worker: int, trials: int, study_seed: int = 0
 ) -> BaseSampler:
     """Return the sampler of one worker.
 
     Args:
         node: hydra.sweeper.sampler; its seed is mixed with the next two, so that no worker
-            repeats another's draws and none those from before a restart.
+            repeats another's draws and none those from before a restart. What walks through one
+            set of points (a grid, a quasi-random sequence) has one seed in all workers.
         trials: in the study when the worker starts.
+        study_seed: the same in all workers, of what must share a seed and is given none.
 
     Raises:
         ConfigError: it lacks a package, or a value is wrong.
     """
     node = dict(node)
     _check_numbers(node)
-    if node.get("seed") is not None and (worker or trials):
-        mixed = np.random.SeedSequence([node["seed"], worker, trials])
-        node["seed"] = int(mixed.generate_state(1)[0])
+    given, target = node.get("seed"), node.get("_target_")
+    own = given
+    if given is not None and (worker or trials):
+        own = int(np.random.SeedSequence([given, worker, trials]).generate_state(1)[0])
+    if target in (_GRID, _QMC):
+        node["_partial_"] = True  # _instantiated() knows the space
+        if target == _QMC and given is None:
+            node["seed"] = study_seed
+        if target == _QMC and node.get("independent_sampler") is None:
+            node["independent_sampler"] = {"_target_": _RANDOM, "seed": own}
+    elif own is not None:
+        node["seed"] = own
     try:
         sampler = _instantiated(node, space)
     except ConfigError:
@@ -76,7 +91,9 @@ def _instantiated(node: dict[str, Any], space: SearchSpace) -> Any:
         warnings.simplefilter("ignore")  # experimental options
         sampler = instantiate(node, _execution_whitelist_=_WHITELIST)
         if isinstance(sampler, functools.partial) and sampler.func is GridSampler:
-            sampler = sampler(_grid(space))
+            sampler = SharedGrid(_grid(space), **sampler.keywords)
+        elif isinstance(sampler, functools.partial) and sampler.func is QMCSampler:
+            sampler = SharedQmc(_always_drawn(space), **sampler.keywords)
     if isinstance(sampler, CmaEsSampler):
         importlib.import_module("cmaes")  # Optuna misses it only later
     return sampler
@@ -99,7 +116,7 @@ def _check_numbers(node: dict[str, Any]) -> None:
 
 
 def is_exhausted(study: optuna.Study) -> bool:
-    return isinstance(study.sampler, GridSampler) and study.sampler.is_exhausted(study)
+    return isinstance(study.sampler, SharedGrid) and study.sampler.is_exhausted(study)
 
 
 def _grid(space: SearchSpace) -> dict[str, Any]:
@@ -114,6 +131,12 @@ def _grid(space: SearchSpace) -> dict[str, Any]:
             )
         grid[parameter.name] = values
     return grid
+
+
+def _always_drawn(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return the parameters that every trial draws, but those of one value, which none draws."""
+    always = [p for p in space.parameters if p.condition is None and not p.distribution.single()]
+    return {parameter.name: parameter.distribution for parameter in always}
 
 
 def read_pruner(node: dict[str, Any]) -> PrunerConfig:

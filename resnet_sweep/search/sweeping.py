@@ -70,7 +70,13 @@ from resnet_sweep.workers.launchers import (
 )
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import open_own_study, prepare_study
-from resnet_sweep.workers.supervisor import Limits, Supervisor, TooManyFailures, supervise
+from resnet_sweep.workers.supervisor import (
+    Limits,
+    Supervisor,
+    TooManyFailures,
+    exit_if_none_completed,
+    supervise,
+)
 
 STUDY_NAME = "hydra.sweeper.study_name"
 # Of the params that the package gives a sweep: those that the user's own files replace.
@@ -177,6 +183,8 @@ class Sweeping:
                 self._supervise(supervisor, settings.workers)
             finally:
                 self._report(study, supervisor)
+            if supervisor.progress.trained or not best_trials(study):  # else all were taken over
+                exit_if_none_completed(supervisor.progress, f"trials of {self.name}")
 
     def _build_space(self, *more: str) -> SearchSpace:
         node = OmegaConf.select(self.config, "search_space")
@@ -350,7 +358,6 @@ class Sweeping:
         supervisor.status.explain_rejections(supervisor.progress)
         best = best_trials(study)
         if not best:
-            say("no trial has completed: there are no results")
             return
         write_results(self.folder, study, best)
         retrain = [retrain_command(trial, self.space, self._frozen) for trial in best]

@@ -90,10 +90,11 @@ class Claims:
             self._is_new = broken_off is not None
             if broken_off is not None:
                 return self._take(broken_off)
+            trial = None
             if self.progress.trained + len(self.progress.running) < self._n_trials:
-                return self._next()
-            orphan = self._find_orphan()
-            return None if orphan is None else self._take(orphan)
+                trial = self._next()
+            orphan = None if trial else self._find_orphan()
+            return trial if orphan is None else self._take(orphan)
 
     def accept(self, trial: Trial, verdict: dict[str, Any]) -> int | None:
         """Record that a trial is going to be trained, unless the same was trained already.

@@ -27,10 +27,12 @@ class WorkerExit:
     Args:
         kind: done (nothing is left to train), stopped (it was asked to), user_error or
             broken_folder (no worker can go on).
+        seconds: for which it worked.
     """
 
     kind: str
     message: str = ""
+    seconds: float = 0.0
 
 
 def write_exit(folder: Path, index: int, worker_exit: WorkerExit) -> None:

@@ -37,7 +37,7 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.workers.launchers import choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import PLANNED, open_own_study, to_record
-from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
+from resnet_sweep.workers.supervisor import Limits, Supervisor, exit_if_none_completed, supervise
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 
@@ -91,7 +91,7 @@ def train_planned(
 
     Raises:
         UserError: no worker can go on, or the folder holds other runs.
-        SystemExit: it was interrupted.
+        SystemExit: it was interrupted, or not one run has completed.
     """
     study = prepare_planned(place, objective, runs, workers)
     seconds, names = workers.options.status_seconds, _names(runs)
@@ -101,6 +101,7 @@ def train_planned(
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
     supervise(supervisor, workers.num_workers, workers.go_on)
+    exit_if_none_completed(supervisor.progress, f"runs in {place}")
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
 
 

@@ -181,6 +181,7 @@ class StudyProgress:
         folder: of the sweep; null: signatures count as they are stored.
         counts: finished trials by state.
         open: trials that run or wait, as of the last refresh.
+        failures: of the failed trials by reason.
         rejections: of the rejected trials by reason.
         signatures: of what is or was trained -> trial number.
         train_seconds: of the trials trained here, by state.
@@ -194,6 +195,7 @@ class StudyProgress:
         self.train_seconds: dict[str, list[float]] = {}
         self.open: list[FrozenTrial] = []
         self.signatures: dict[str, int] = {}
+        self.failures: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
         self.smallest_rejected: int | None = None
         self.first: int | None = None
@@ -254,7 +256,10 @@ class StudyProgress:
             return
         state = state_of(trial)
         self.counts[state] += 1
-        seconds = trial.user_attrs.get(OUTCOME, {}).get("train_seconds")
+        outcome = trial.user_attrs.get(OUTCOME, {})
+        if state == "failed":
+            self.failures[outcome.get("reason") or "failed"] += 1
+        seconds = outcome.get("train_seconds")
         if seconds:
             self.train_seconds.setdefault(state, []).append(seconds)
         if state == "rejected":

@@ -32,6 +32,7 @@ STOP_SECONDS = 120.0
 EXHAUSTED = "the search space is exhausted: no proposal is new"
 MAX_DEATHS = 3  # of workers over one trial, or of one worker without any trial between
 MAX_STOPS = 20  # of one worker by others, as by a queue that takes its place, likewise
+SOON_SECONDS = 60.0  # a worker that was stopped later has trained: a long trial takes many jobs
 
 
 class TooManyFailures(Exception):
@@ -175,7 +176,7 @@ class Supervisor:
         if left is None:
             self._note_death(index, slot)
         else:
-            self._note_stop(index, slot)
+            self._note_stop(index, slot, left.seconds)
         if index in self._slots:
             slot.worker = self.launcher.start(index)
 
@@ -191,9 +192,12 @@ class Supervisor:
             return
         self.status.say(f"worker {index} has died ({words}); another one goes on with its trial")
 
-    def _note_stop(self, index: int, slot: Slot) -> None:
-        """Bound how often a worker is started again that somebody else stops."""
+    def _note_stop(self, index: int, slot: Slot, seconds: float) -> None:
+        """Bound how often a worker is started again that somebody else stops soon."""
         self._begin_row(slot)
+        if seconds >= SOON_SECONDS:
+            slot.stops = 0
+            return
         slot.stops += 1
         if slot.stops >= MAX_STOPS:
             self._give_up(index, f"worker {index} was stopped {slot.stops} times in a row")
@@ -250,3 +254,22 @@ def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:
     except KeyboardInterrupt as interrupt:
         say(f"interrupted; go on with: {go_on}")
         sys.exit(interrupted_status(interrupt))
+
+
+def exit_if_none_completed(progress: StudyProgress, what: str) -> None:
+    """End the program with status 1, and the counts, where no trial of a study has completed.
+
+    Args:
+        what: is trained, in the plural.
+
+    Raises:
+        SystemExit: none has.
+    """
+    progress.refresh()
+    if progress.counts["completed"]:
+        return
+    parts = [f"{count} {reason}" for reason, count in progress.failures.most_common()]
+    parts += [f"{progress.counts['pruned']} pruned"] if progress.counts["pruned"] else []
+    ended = f"{progress.trained} ended ({', '.join(parts)})" if parts else "none has ended"
+    say(f"error: no {what} have completed: {ended}", sys.stderr)
+    sys.exit(1)

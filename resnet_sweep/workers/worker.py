@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.workers.claims import Claims, Rejection
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import ACCEPTED, PLANNED, SEED, Outcome
+from resnet_sweep.workers.study import ACCEPTED, PLANNED, SEED, SWEEP_ID, Outcome
 from resnet_sweep.workers.trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,9 @@ def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_
         try:
             with suppress(OSError):  # a full disk shows with the first trial
                 lock.write(this_process())
-            return Worker(folder, index, run_trial, prepare, stop).loop()
+            began = time.monotonic()
+            left = Worker(folder, index, run_trial, prepare, stop).loop()
+            return replace(left, seconds=time.monotonic() - began)
         except UserError as error:
             return WorkerExit("user_error", str(error))
         except BrokenFolder as error:
@@ -262,7 +266,8 @@ def open_study(
     storage = open_storage(settings.storage, folder)
     study = optuna.load_study(study_name=settings.study_name, storage=storage)
     trials = len(study.get_trials(deepcopy=False))
-    study.sampler = build_sampler(settings.sampler, space, index, trials)
+    shared = zlib.crc32(str(study.user_attrs.get(SWEEP_ID)).encode())
+    study.sampler = build_sampler(settings.sampler, space, index, trials, shared)
     pruner = read_pruner(settings.pruner)
     study.pruner = build_pruner(pruner, settings.epochs, settings.rungs)
     return study
