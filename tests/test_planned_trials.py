@@ -16,7 +16,7 @@ from stub_sweep import make_sweep, open_stub_study, read_trials, run_stub_sweep,
 from sweep_stub import TRAININGS, prepare, result_of, stub_run_trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import conf_dir, to_dict
+from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
@@ -91,7 +91,7 @@ def test_a_command_of_which_no_run_completed_fails(
     local = OmegaConf.create({"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}}})
     workers = WorkerPool(WorkersConfig(), local, Mock(), "again")
     with pytest.raises(SystemExit) if fails else nullcontext() as ended:
-        train_planned(place, conf_dir(), "val_accuracy", runs, workers, "title")
+        train_planned(place, "val_accuracy", runs, workers, "title")
     if ended is not None:
         assert ended.value.code == 1
         assert "2 ended (2 diverged)" in capsys.readouterr().err
