@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,6 @@ from measurements import Row, add_options, here, open_measurements
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.system.environment import peak_memory_bytes
 
 TRIAL_IMAGES = 10 * 50_000
 ENOUGH = 0.95  # of the best rate: fewer workers are taken for so much
@@ -71,7 +71,7 @@ def train_for(seconds: float, batch_size: int, small: bool) -> None:
 def _memory_bytes(device: torch.device) -> int:
     """Return what this process holds of the device; of a GPU, context and free blocks too."""
     if device.type != "cuda":
-        return peak_memory_bytes(device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     listing = subprocess.run(query, capture_output=True, text=True, timeout=60).stdout
     for line in listing.splitlines():

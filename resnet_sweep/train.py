@@ -6,6 +6,7 @@ python -m resnet_sweep.train resume=outputs/runs/2026-11-22_10-00-00
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from omegaconf import DictConfig
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.run_folder import STATUSES, TrialResult
 from resnet_sweep.system.cli import one_line_errors, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
-from resnet_sweep.training.report import report
 from resnet_sweep.training.resume import discard_empty, finished_result, is_resume, resumed_config
 
 
@@ -33,10 +34,11 @@ def _run(composed: DictConfig) -> float | None:
     run_dir = _shown(hydra_config.runtime.output_dir)
     try:
         objective, status = _train(to_config(composed), run_dir)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         discard_empty(run_dir)
         raise
-    # In a multirun one run that fails must not end the others; an interruption ends all.
+    # In a multirun one run that fails must not end the others, and is counted when all have ended
+    # (training/run_check.py); an interruption ends all.
     if status >= 128 or (status and hydra_config.mode == RunMode.RUN):
         sys.exit(status)
     return objective
@@ -48,8 +50,34 @@ def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
     from resnet_sweep.training.run import run_trial
 
     log_to_console()
-    result = run_trial(config, run_dir)
-    return result.objective, report(result, run_dir)
+    try:
+        result = run_trial(config, run_dir)
+    except KeyboardInterrupt:  # too late to interrupt the run, or before it began
+        ended = finished_result(run_dir, STATUSES)
+        if ended is not None:
+            _report(ended, run_dir)
+        raise
+    return result.objective, _report(result, run_dir)
+
+
+def _report(result: TrialResult, run_dir: Path) -> int:
+    """Print where the run folder is and what came out; return the exit status.
+
+    It is 0 for a completed run, 128 + signal for an interrupted one, otherwise 1.
+    """
+    say(f"run folder: {run_dir}")
+    say(f"status: {result.status}")
+    if result.val_accuracy is not None:
+        say(f"validation accuracy: {result.val_accuracy:.4f}")
+    if result.test_accuracy is not None:
+        say(f"test accuracy: {result.test_accuracy:.4f}")
+    if result.status == "interrupted":
+        say(f"go on with: python -m resnet_sweep.train resume={run_dir}")
+        return 128 + signal.Signals[result.error or "SIGINT"]
+    if result.status in ("completed", "pruned"):
+        return 0
+    say(f"error: the run ended as {result.status}: {result.error}", sys.stderr)
+    return 1
 
 
 def _resume(arguments: list[str]) -> int:
@@ -60,7 +88,7 @@ def _resume(arguments: list[str]) -> int:
     if result is None or wants_test:
         return _train(config, run_dir)[1]
     say("the run is complete: nothing to do")
-    return report(result, run_dir)
+    return _report(result, run_dir)
 
 
 def _shown(folder: str) -> Path:

@@ -10,13 +10,16 @@ from conftest import make_tiny_config
 from resnet_sweep.config import Config
 from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OptimizerConfig, SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.data.augmentation import Augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
+from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer, evaluate
+from resnet_sweep.training.loss import build_loss
 from resnet_sweep.training.step import TrainStep
 
 EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
@@ -26,16 +29,24 @@ def make_step(config: Config) -> TrainStep:
     torch.manual_seed(0)
     model = build_model(config, 10, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     part = Part(torch.randint(0, 256, (80, 3, 32, 32), dtype=torch.uint8), torch.arange(80) % 10)
-    half_life = config.regularization.ema_half_life_epochs
+    settings = config.regularization
+    half_life = settings.ema_half_life_epochs
+    augmentation, optimizer = Augmentation(config.augmentation, 10), config.optimizer
+    k, alpha = optimizer.lookahead_steps, optimizer.lookahead_alpha
     return TrainStep(
-        config,
         EXECUTION,
         model,
-        build_optimizer(config.optimizer, model, config.regularization.weight_decay),
-        None if half_life is None else AveragedWeights(model, half_life),
+        build_optimizer(optimizer, model, settings.weight_decay),
+        build_loss(model, EXECUTION, settings),
         part,
+        config.train.batch_size,
         Normalizer(torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])),
-        Augmentation(config.augmentation, 10),
+        augmentation,
+        flips=AlternatingFlips(1, 80, torch.device("cpu")) if augmentation.alternates else None,
+        sam=SharpnessAware(model, 0.05, settings.sam == "asam") if settings.sam else None,
+        clip_grad_norm=settings.clip_grad_norm,
+        ema=None if half_life is None else AveragedWeights(model, half_life),
+        lookahead=None if k is None else Lookahead(model, k, alpha, 80 // config.train.batch_size),
     )
 
 

@@ -20,6 +20,7 @@ from resnet_sweep.records.run_folder import read_metrics
 from resnet_sweep.training.device import choose_execution
 from resnet_sweep.training.loop import build_step
 from resnet_sweep.training.run import prepare, run_trial
+from resnet_sweep.training.step import TrainStep
 from resnet_sweep.training.teacher import Teacher, distillation_loss
 
 
@@ -70,11 +71,16 @@ def test_a_teacher_answers_as_its_run_did(taught: Path) -> None:
     assert loss == pytest.approx(last.val_loss, rel=1e-4)
 
 
+def build(config: Config) -> TrainStep:
+    prepared = prepare(config)
+    return build_step(config, prepared.data, prepared.execution, prepared.teacher)
+
+
 def test_the_weight_is_the_teachers_share(taught: Path) -> None:
     losses = {}
     for weight in (0.0, 0.25, 1.0):
         config = student_config(taught, distill_weight=weight, weight_decay=0.0)
-        step = build_step(config, prepare(config).data, choose_execution(config.train))
+        step = build(config)
         torch.manual_seed(3)
         step(torch.arange(64), 0.0, 0)
         losses[weight] = step.take_sums(64)[0]
@@ -83,7 +89,7 @@ def test_the_weight_is_the_teachers_share(taught: Path) -> None:
 
 def test_nothing_waits_for_the_device_and_the_teacher_stays(taught: Path) -> None:
     config = student_config(taught)
-    step = build_step(config, prepare(config).data, choose_execution(config.train))
+    step = build(config)
     assert step.teacher is not None
     before = copy.deepcopy(step.teacher.model.state_dict())
     step(torch.arange(64), 0.1, 0)
@@ -96,10 +102,7 @@ def test_nothing_waits_for_the_device_and_the_teacher_stays(taught: Path) -> Non
 
 def test_a_student_trains_and_its_start_is_its_seeds(taught: Path, tmp_path: Path) -> None:
     plain = replace(make_tiny_config(), seed=1)
-    nets = [
-        build_step(config, prepare(config).data, choose_execution(config.train)).model
-        for config in (plain, student_config(taught))
-    ]
+    nets = [build(config).model for config in (plain, student_config(taught))]
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(a, b)
     assert run_trial(student_config(taught), tmp_path / "run").status == "completed"

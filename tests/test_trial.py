@@ -243,12 +243,11 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(
 def test_a_figure_that_fails_costs_nothing_else(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_sweep.training import run as trial
 
     def broken(*_: object) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(trial, "draw_curves", broken)
+    monkeypatch.setattr("resnet_sweep.training.products.draw_curves", broken)
     tiny_config.train.figures = True
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     assert "no font" in (tmp_path / "run" / "train.log").read_text()

@@ -96,7 +96,8 @@ class TrialResult:
             where it did not complete, or has none.
         train_seconds: training and evaluation, over all sittings of the run.
         images_per_second: training images over the time of the training steps alone.
-        peak_memory_bytes: of the device; on a CPU, of the process.
+        peak_memory_bytes: of the device; on a CPU, of the process while it trained this run; null
+            where that cannot be measured.
         error: what ended a run that did not complete.
         objective_name: val_accuracy of a single run, the first objective of its sweep of a trial.
     """
@@ -112,7 +113,7 @@ class TrialResult:
     objective: Optional[float]
     train_seconds: float
     images_per_second: Optional[float]
-    peak_memory_bytes: int
+    peak_memory_bytes: Optional[int]
     seed: int
     device: str
     versions: dict[str, str]

@@ -131,6 +131,7 @@ def _time_steps(config: Config) -> dict[str, Any]:
     from resnet_sweep.data.device import place_data
     from resnet_sweep.training.device import choose_execution
     from resnet_sweep.training.loop import build_step
+    from resnet_sweep.training.teacher import load_teacher
 
     if config.train.num_threads is not None:
         torch.set_num_threads(config.train.num_threads)
@@ -141,7 +142,7 @@ def _time_steps(config: Config) -> dict[str, Any]:
         limit = min(limit, CPU_BATCH_SIZE)
     batch_size = min(config.train.batch_size, limit)
     config = replace(config, train=replace(config.train, batch_size=batch_size))
-    step = build_step(config, data, execution)
+    step = build_step(config, data, execution, load_teacher(config, data, execution))
     if execution.records_graph:
         step.record_graph()
     indices = torch.arange(batch_size, device=execution.device)

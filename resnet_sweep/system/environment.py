@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import platform
-import resource
+import re
 import subprocess
-import sys
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,12 +52,40 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak of the device's allocations; on a CPU, of the process's memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+class PeakMemory:
+    """The largest memory from now on: of the device's allocations; on a CPU, of the process.
+
+    Of the process's whole life, which is what getrusage gives, a long-lived worker's later runs
+    would have at least the earlier ones' peak.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        gc.collect()  # what a run before has left in cycles would count, and could be missing
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        try:
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps what was freed
+            if trim is not None:
+                trim(0)
+            Path("/proc/self/clear_refs").write_text("5")  # man 5 proc: resets VmHWM
+            self._can_measure = True
+        except OSError:
+            self._can_measure = False
+
+    def bytes(self) -> int | None:
+        """Return the peak; null on a CPU whose system cannot measure from a given moment on."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        if not self._can_measure:
+            return None
+        try:
+            status = Path("/proc/self/status").read_text()
+        except OSError:
+            return None
+        found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+        return None if found is None else int(found[1]) * 1024
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

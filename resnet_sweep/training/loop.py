@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,33 @@ import torch
 from torch import nn
 
 from resnet_sweep.config import Config
-from resnet_sweep.data.augmentation import Augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.data.resizing import train_image_size
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.whitening import whiten_stem
 from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
+from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.scheduler import Schedule
+from resnet_sweep.optim.swa import EqualAverage
 from resnet_sweep.records.checkpoint import write_checkpoint
-from resnet_sweep.records.run_folder import EpochMetrics, write_metrics
+from resnet_sweep.records.run_folder import METRICS, EpochMetrics, write_metrics
 from resnet_sweep.system.stopping import StopRequest
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
+from resnet_sweep.training.loss import build_loss
 from resnet_sweep.training.progress import RunProgress
-from resnet_sweep.training.random_state import image_order, seed_draws
-from resnet_sweep.training.run_state import Position, capture, restore
+from resnet_sweep.training.state import (
+    Position,
+    epoch_seed,
+    image_order,
+    read_position,
+    seed_draws,
+)
 from resnet_sweep.training.step import TrainStep
-from resnet_sweep.training.teacher import load_teacher
+from resnet_sweep.training.teacher import Teacher
 
 
 class Diverged(Exception):
@@ -103,30 +112,49 @@ def steps_per_epoch(config: Config, data: DeviceData) -> int:
     return len(data.train.labels) // config.train.batch_size
 
 
-def build_step(config: Config, data: DeviceData, execution: Execution) -> TrainStep:
-    """Build the net and all that a training step needs."""
-    teacher = load_teacher(config, data, execution)
+def build_step(
+    config: Config, data: DeviceData, execution: Execution, teacher: Teacher | None = None
+) -> TrainStep:
+    """Build the net and all that a training step needs.
+
+    Args:
+        teacher: of `regularization.distill_from`.
+    """
+    settings, batch_size = config.regularization, config.train.batch_size
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.class_names), data.train.images.shape[-1])
     whiten_stem(model, data.train.images, data.mean, data.std)
     model = model.to(execution.device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-    regularization = config.regularization
-    half_life = regularization.ema_half_life_epochs
-    half_life_steps = None if half_life is None else half_life * steps_per_epoch(config, data)
     optimizer = build_optimizer(
-        config.optimizer, model, regularization.weight_decay, capturable=execution.records_graph
+        config.optimizer, model, settings.weight_decay, capturable=execution.records_graph
     )
-    return TrainStep(
-        config,
+    augmentation = Augmentation(config.augmentation, len(data.class_names))
+    step = TrainStep(
         execution,
         model,
         optimizer,
-        None if half_life_steps is None else AveragedWeights(model, half_life_steps),
+        build_loss(model, execution, settings),
         data.train,
+        batch_size,
         Normalizer(data.mean, data.std),
-        Augmentation(config.augmentation, len(data.class_names)),
-        teacher,
+        augmentation,
+        teacher=teacher,
+        clip_grad_norm=settings.clip_grad_norm,
     )
+    if augmentation.alternates:
+        first = epoch_seed(config.seed, 0, 2)
+        step.flips = AlternatingFlips(first, len(data.train.labels), data.train.images.device)
+    rho, half_life = settings.sam_radius(), settings.ema_half_life_epochs
+    if rho is not None:
+        step.sam = SharpnessAware(model, rho, adaptive=settings.sam == "asam")
+    if half_life is not None:
+        step.ema = AveragedWeights(model, half_life * steps_per_epoch(config, data))
+    if config.optimizer.lookahead_steps is not None:
+        k, alpha = config.optimizer.lookahead_steps, config.optimizer.lookahead_alpha
+        step.lookahead = Lookahead(model, k, alpha, step.steps_per_epoch)
+    if settings.swa_start is not None:
+        step.swa = EqualAverage(model)
+    return step
 
 
 def start_training(
@@ -134,14 +162,23 @@ def start_training(
     run_dir: Path,
     data: DeviceData,
     execution: Execution,
+    teacher: Teacher | None,
     state: dict[str, Any] | None,
 ) -> Training:
     """Build what trains; go on from the state of a checkpoint if there is one."""
-    step = build_step(config, data, execution)
+    step = build_step(config, data, execution, teacher)
     peak_lr = config.optimizer.peak_lr(config.train.batch_size)
     steps = steps_per_epoch(config, data)
     schedule = Schedule(config.scheduler, peak_lr, steps, config.train.epochs)
-    position = Position() if state is None else restore(state, step, schedule)
+    position = Position()
+    if state is not None:
+        step.load_state_dict(state)
+        schedule.load_state_dict(state["schedule"])
+        position = read_position(state["position"])
+    if position.history:
+        write_metrics(run_dir, position.history)  # what was trained after the checkpoint goes
+    else:
+        (run_dir / METRICS).unlink(missing_ok=True)
     full = data.train.images.shape[-1]
     step.set_image_size(train_image_size(config.train, position.epoch, full))
     if execution.records_graph:
@@ -176,9 +213,13 @@ def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> No
 
 
 def save_checkpoint(training: Training) -> None:
-    state = capture(training.position, training.step, training.schedule)
-    fingerprint = training.data.fingerprint
-    write_checkpoint(training.run_dir, {**state, "data_fingerprint": fingerprint})
+    state = {
+        "position": asdict(training.position),
+        "schedule": training.schedule.state_dict(),
+        "data_fingerprint": training.data.fingerprint,
+        **training.step.state_dict(),
+    }
+    write_checkpoint(training.run_dir, state)
 
 
 class _Stopwatch:
@@ -199,7 +240,8 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
     _count_step_time(position, watch)
     _require_finite("training", loss, position)
-    if _averages_epoch(training.config, position.epoch):
+    swa_start = training.config.regularization.swa_start
+    if swa_start is not None and position.epoch + 1 > swa_start * training.config.train.epochs:
         training.step.average_epoch()
     training.evaluation = training.evaluate_val()
     val = training.evaluation
@@ -218,12 +260,6 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
     )
     _close_epoch(training, metrics)
     return metrics
-
-
-def _averages_epoch(config: Config, epoch: int) -> bool:
-    """Whether the weights at the end of this epoch, counted from 0, belong to SWA's mean."""
-    start = config.regularization.swa_start
-    return start is not None and epoch + 1 > start * config.train.epochs
 
 
 def _require_finite(part: str, loss: float, position: Position) -> None:

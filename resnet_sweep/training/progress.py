@@ -139,7 +139,8 @@ def _summary_writer(run_dir: Path, done_epochs: int) -> SummaryWriter:
     # TensorBoard takes a second to import and not every run needs it.
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    purge_step = done_epochs + 1 if done_epochs > 0 else None
+    # Whatever a sitting before wrote of later epochs goes: they are trained again.
+    purge_step = done_epochs + 1 if (run_dir / TENSORBOARD).exists() else None
     return SummaryWriter(str(run_dir / TENSORBOARD), purge_step=purge_step)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -12,11 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import (
     ConfigError,
     DataError,
@@ -28,24 +25,12 @@ from resnet_sweep.config.errors import (
 from resnet_sweep.data.device import DeviceData, place_data
 from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
-from resnet_sweep.model.diagram import draw_architecture
-from resnet_sweep.model.summary import write_architecture_text
-from resnet_sweep.records.checkpoint import read_checkpoint, write_model
+from resnet_sweep.records.checkpoint import read_checkpoint
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import (
-    ARCHITECTURE,
-    DIAGRAM,
-    RESULT,
-    Predictions,
-    TrialResult,
-    write_predictions,
-    write_result,
-)
-from resnet_sweep.system.environment import device_name, git_commit, peak_memory_bytes, versions
+from resnet_sweep.records.run_folder import RESULT, TrialResult, write_result
+from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
-from resnet_sweep.training.curves import draw_curves
 from resnet_sweep.training.device import Execution, choose_execution
-from resnet_sweep.training.evaluation import Evaluation
 from resnet_sweep.training.loop import (
     Diverged,
     Interrupted,
@@ -55,19 +40,21 @@ from resnet_sweep.training.loop import (
     start_training,
     train,
 )
+from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
-from resnet_sweep.training.teacher import load_teacher
+from resnet_sweep.training.teacher import Teacher, load_teacher
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs from outside: its cost within budget, a device, its data."""
+    """What a run needs from outside: its cost within budget, a device, its data, its teacher."""
 
     cost: Cost
     execution: Execution
     data: DeviceData
+    teacher: Teacher | None
 
 
 def prepare(config: Config) -> Prepared:
@@ -92,11 +79,11 @@ def prepare(config: Config) -> Prepared:
     images = len(data.train.labels)
     allowed = f"must be at most the number of training images, {images}"
     require(config.train.batch_size <= images, "train.batch_size", config.train.batch_size, allowed)
-    load_teacher(config, data, execution)
+    teacher = load_teacher(config, data, execution)
     # The device stays; only `train.compile=auto` waits to know how many images there are.
     work_ahead = float(cost.multiply_adds) * images * config.train.epochs
     execution = choose_execution(config.train, work_ahead)
-    return Prepared(cost, execution, data)
+    return Prepared(cost, execution, data, teacher)
 
 
 @contextmanager
@@ -134,9 +121,11 @@ def run_trial(
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
+        KeyboardInterrupt: a signal came too late to interrupt the run, whose folder is as it
+            should be; where no `stop_on_signals` around this waits for it.
     """
+    prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
-        prepared = prepare(config)
         with claimed(run_dir, config), log_to_file(run_dir):
             state = _read_state(run_dir, prepared)
             (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
@@ -145,7 +134,10 @@ def run_trial(
             result = replace(result, objective_name=objective)
             if result.status == "completed":
                 result.objective = getattr(result, objective)
-            return _written(run_dir, result)
+            result = _written(run_dir, result)
+        if result.status != "interrupted":
+            stop.end_program()
+        return result
 
 
 def _read_state(run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
@@ -166,10 +158,19 @@ def _attempt(
 ) -> TrialResult:
     """Train and return the result; what ends a run early becomes its status."""
     training: Training | None = None
+    peak_memory = PeakMemory(prepared.execution.device)
     try:
-        training = start_training(config, run_dir, prepared.data, prepared.execution, state)
+        if stop.signal_number is not None:  # while another context read the data
+            raise Interrupted
+        training = start_training(
+            config, run_dir, prepared.data, prepared.execution, prepared.teacher, state
+        )
         train(training, on_epoch, stop)
-        return _complete(training, prepared)
+        test = write_products(training)
+        result = _result(config, prepared, training, peak_memory, "completed", None)
+        if test is not None:
+            result.test_accuracy, result.test_loss = test.accuracy, test.loss
+        return result
     except UserError:
         raise
     except PrunedTrial as reason:
@@ -183,43 +184,16 @@ def _attempt(
         ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
         error = one_line(reason)
         log.exception("%s: %s", ending, error)
-        return _result(config, prepared, training, ending, error)
+        return _result(config, prepared, training, peak_memory, ending, error)
     log.warning("%s: %s", ending, error)
-    return _result(config, prepared, training, ending, error)
-
-
-def _complete(training: Training, prepared: Prepared) -> TrialResult:
-    """Evaluate, write the products of a finished run and return its result."""
-    run_dir = training.run_dir
-    val = training.evaluation or training.evaluate_val()
-    test = training.evaluate_test()
-    write_model(run_dir, _model_content(training))
-    if val is not None:
-        write_predictions(run_dir, _predictions(training, val))
-    if training.config.train.figures:
-        _draw(training)
-    result = _result(training.config, prepared, training, "completed", None)
-    if test is not None:
-        result.test_accuracy, result.test_loss = test.accuracy, test.loss
-    return result
-
-
-def _draw(training: Training) -> None:
-    """Draw the curves and the net; a run is not lost for a figure."""
-    run_dir, image_size = training.run_dir, training.data.train.images.shape[-1]
-    model = training.step.model
-    try:
-        draw_curves(training.position.history, run_dir)
-        draw_architecture(model, image_size, run_dir / DIAGRAM)
-        write_architecture_text(model, image_size, run_dir / ARCHITECTURE)
-    except Exception as error:
-        log.warning("a figure could not be drawn: %s", error, exc_info=True)
+    return _result(config, prepared, training, peak_memory, ending, error)
 
 
 def _result(
     config: Config,
     prepared: Prepared,
     training: Training | None,
+    peak_memory: PeakMemory,
     status: str,
     error: str | None,
 ) -> TrialResult:
@@ -238,37 +212,13 @@ def _result(
         objective=None,
         train_seconds=0.0 if training is None else training.train_seconds,
         images_per_second=None if training is None else training.images_per_second,
-        peak_memory_bytes=peak_memory_bytes(device),
+        peak_memory_bytes=peak_memory.bytes(),
         seed=config.seed,
         device=device_name(device),
         versions=versions(),
         git_commit=git_commit(),
         data_fingerprint=prepared.data.fingerprint,
         error=error,
-    )
-
-
-def _model_content(training: Training) -> dict[str, object]:
-    data = training.data
-    return {
-        "config": to_dict(training.config),
-        "class_names": list(data.class_names),
-        "image_size": data.train.images.shape[-1],
-        "mean": data.mean.cpu(),
-        "std": data.std.cpu(),
-        "state_dict": {
-            name: value.cpu() for name, value in training.kept_model.state_dict().items()
-        },
-    }
-
-
-def _predictions(training: Training, val: Evaluation) -> Predictions:
-    data = training.data
-    return Predictions(
-        indices=data.val_indices,
-        labels=data.val.labels.cpu().numpy(),
-        probabilities=val.probabilities.half().cpu().numpy(),
-        class_names=np.array(data.class_names),
     )
 
 
@@ -300,6 +250,3 @@ def _set_switches(config: Config, execution: Execution) -> None:
         torch.use_deterministic_algorithms(config.train.deterministic)
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if execution.device.type == "cuda":
-        gc.collect()  # what a run before has left in cycles would count, and could be missing
-        torch.cuda.reset_peak_memory_stats()

@@ -1,7 +1,10 @@
-"""A Hydra callback that refuses a bad run before its folder exists."""
+"""A Hydra callback: bad runs are refused before their folder exists, failed ones counted."""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ from omegaconf import DictConfig
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.records.run_folder import CONFIG
+from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.system.cli import USAGE_ERROR
+from resnet_sweep.system.console import say
 
 
 class RefuseBadRuns(Callback):
@@ -30,6 +34,23 @@ class RefuseBadRuns(Callback):
             _prepare(to_config(config), run_dir)
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._started = time.time()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """End with exit status 1 where runs of a plain multirun have failed."""
+        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            return  # a sweep over a search space counts its trials itself
+        # From the folders, since the runs may have trained in other processes.
+        paths = Path(config.hydra.sweep.dir).rglob(RESULT)
+        results = [read_result(p.parent) for p in paths if p.stat().st_mtime >= self._started - 2]
+        failed = Counter(r.status for r in results if r.status not in ("completed", "pruned"))
+        if failed:
+            counts = ", ".join(f"{count} {status}" for status, count in failed.items())
+            total = f"{failed.total()} of {len(results)} runs did not complete"
+            say(f"error: {total} ({counts}): {config.hydra.sweep.dir}", sys.stderr)
+            raise SystemExit(1)
 
 
 def _prepare(config: Config, run_dir: Path) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
-from resnet_sweep.config import Config
 from resnet_sweep.config.errors import one_line
-from resnet_sweep.config.optim import OptimizerConfig
-from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.data.resizing import resize
@@ -22,8 +20,8 @@ from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer
-from resnet_sweep.training.loss import build_loss
-from resnet_sweep.training.random_state import epoch_seed, get_rng_state, set_rng_state
+from resnet_sweep.training.loss import Loss
+from resnet_sweep.training.state import get_rng_state, set_rng_state
 from resnet_sweep.training.teacher import Teacher
 
 GRAPH_WARMUP_STEPS = 3
@@ -36,47 +34,59 @@ class TrainStep:
     that stays in its place, so that the step can be recorded once as a CUDA graph.
 
     Args:
+        loss: of `model`, from build_loss.
         part: the training part, on the device.
-        ema: averaged weights to update after each step, if any.
-        teacher: a trained net whose answers are part of the loss, if any.
+        flips: which images are mirrored, where an augmentation alternates.
+        teacher: a trained net whose answers are part of the loss.
+        sam: what makes a step sharpness-aware.
+        clip_grad_norm: largest 2-norm of all gradients together.
+        ema: averaged weights to update after each step.
+        lookahead: slow weights to update after each step.
+        swa: weights to average at the ends of epochs.
     """
 
     def __init__(
         self,
-        config: Config,
         execution: Execution,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        ema: AveragedWeights | None,
+        loss: Loss,
         part: Part,
+        batch_size: int,
         normalize: Normalizer,
         augmentation: Augmentation,
+        *,
+        flips: AlternatingFlips | None = None,
         teacher: Teacher | None = None,
+        sam: SharpnessAware | None = None,
+        clip_grad_norm: float | None = None,
+        ema: AveragedWeights | None = None,
+        lookahead: Lookahead | None = None,
+        swa: EqualAverage | None = None,
     ) -> None:
         self.execution = execution
         self.model = model
         self.optimizer = optimizer
-        self.ema = ema
+        # Not a method: the step would hold itself, and its graph's memory would wait for Python's
+        # collector of cycles while the worker's next net is built beside it.
+        self.loss = loss
         self.part = part
         self.normalize = normalize
         self.augmentation = augmentation
-        self.flips = _alternating_flips(config, part) if augmentation.alternates else None
-        regularization = config.regularization
-        self.clip_grad_norm = regularization.clip_grad_norm
+        self.flips = flips
         self.teacher = teacher
-        self.sam = _sharpness_aware(regularization, model)
-        self.steps_per_epoch = max(1, len(part.labels) // config.train.batch_size)
-        self.lookahead = _lookahead(config.optimizer, model, self.steps_per_epoch)
-        self.swa = None if regularization.swa_start is None else EqualAverage(model)
+        self.sam = sam
+        self.clip_grad_norm = clip_grad_norm
+        self.ema = ema
+        self.lookahead = lookahead
+        self.swa = swa
+        self.steps_per_epoch = max(1, len(part.labels) // batch_size)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
-        self.indices = torch.arange(config.train.batch_size, device=device)
+        self.indices = torch.arange(batch_size, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=execution.dtype == torch.float16)
-        # Not a method: the step would hold itself, and its graph's memory would wait for Python's
-        # collector of cycles while the worker's next net is built beside it.
-        self.loss = build_loss(model, execution, regularization)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.image_size = int(part.images.shape[-1])
 
@@ -174,12 +184,9 @@ class TrainStep:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            self._warm_up_steps()
+            for _ in range(GRAPH_WARMUP_STEPS):
+                self._step()
         torch.cuda.current_stream().wait_stream(stream)
-
-    def _warm_up_steps(self) -> None:
-        for _ in range(GRAPH_WARMUP_STEPS):
-            self._step()
 
     def take_sums(self, images: int) -> tuple[float, float]:
         """Return mean loss and accuracy over `images` images and start counting anew."""
@@ -187,6 +194,44 @@ class TrainStep:
         self.loss_sum.zero_()
         self.correct.zero_()
         return loss / images, correct / images
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the step, the random numbers ahead among it."""
+        state = {
+            "model": self.model.state_dict(),
+            # Hyperparameters stay out: they follow from the configuration and the device.
+            "optimizer": self.optimizer.state_dict()["state"],
+            "ema": None if self.ema is None else self.ema.model.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sums": {"loss": self.loss_sum, "correct": self.correct},
+            "rng": get_rng_state(),
+        }
+        if self.lookahead is not None:
+            state["lookahead"] = self.lookahead.slow
+        if self.swa is not None:
+            state["swa"] = {"model": self.swa.model.state_dict(), "count": self.swa.count}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what state_dict returned."""
+        self.model.load_state_dict(state["model"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = lr  # the tensor in its place, not a copy
+        if self.ema is not None:
+            self.ema.model.load_state_dict(state["ema"])
+        if self.lookahead is not None:
+            self.lookahead.load(state["lookahead"])
+        if self.swa is not None:
+            self.swa.model.load_state_dict(state["swa"]["model"])
+            self.swa.count = state["swa"]["count"]
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.loss_sum.copy_(state["sums"]["loss"])
+        self.correct.copy_(state["sums"]["correct"])
+        set_rng_state(state["rng"])
 
     def _step(self) -> None:
         labels = self.part.labels[self.indices]
@@ -230,18 +275,3 @@ class TrainStep:
             self.lookahead.update()
         if self.ema is not None:
             self.ema.update()
-
-
-def _sharpness_aware(config: RegularizationConfig, model: nn.Module) -> SharpnessAware | None:
-    rho = config.sam_radius()
-    return None if rho is None else SharpnessAware(model, rho, config.sam == "asam")
-
-
-def _lookahead(config: OptimizerConfig, model: nn.Module, steps_per_epoch: int) -> Lookahead | None:
-    steps, alpha = config.lookahead_steps, config.lookahead_alpha
-    return None if steps is None else Lookahead(model, steps, alpha, steps_per_epoch)
-
-
-def _alternating_flips(config: Config, part: Part) -> AlternatingFlips:
-    seed = epoch_seed(config.seed, 0, 2)
-    return AlternatingFlips(seed, len(part.labels), part.images.device)

@@ -1,11 +1,41 @@
-"""Random numbers: seeds that follow from (seed, epoch), and the generators' states."""
+"""What a run stands on between two steps: its position, and the random numbers ahead."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+
+from resnet_sweep.records.run_folder import EpochMetrics
+
+
+@dataclass
+class Position:
+    """Where a run stands.
+
+    Args:
+        epoch: finished epochs.
+        step: finished steps of the epoch after them.
+        history: one entry for each finished epoch.
+        train_seconds: over all sittings.
+        step_seconds: of them, in training steps.
+        epoch_seconds: of them, in the epoch that is under way.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[EpochMetrics] = field(default_factory=list)
+    train_seconds: float = 0.0
+    step_seconds: float = 0.0
+    epoch_seconds: float = 0.0
+
+
+def read_position(values: dict[str, Any]) -> Position:
+    """Return the position that a checkpoint holds as plain values."""
+    history = [EpochMetrics(**row) for row in values["history"]]
+    return Position(**{**values, "history": history})
 
 
 def epoch_seed(seed: int, epoch: int, stream: int) -> int:
