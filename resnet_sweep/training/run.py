@@ -160,11 +160,11 @@ def _attempt(
     training: Training | None = None
     peak_memory = PeakMemory(prepared.execution.device)
     try:
-        if stop.signal_number is not None:  # while another context read the data
-            raise Interrupted
         training = start_training(
             config, run_dir, prepared.data, prepared.execution, prepared.teacher, state
         )
+        if stop.signal_number is not None:  # while the data were read, within another context
+            raise Interrupted
         train(training, on_epoch, stop)
         test = write_products(training)
         result = _result(config, prepared, training, peak_memory, "completed", None)
