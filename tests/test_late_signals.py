@@ -128,6 +128,8 @@ class Killed(BaseException):
 def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
     interval: float, stops: list[int], tmp_path: Path, tiny_config: Config
 ) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of what it imports
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     tiny_config.train.epochs = 3
     tiny_config.train.tensorboard = True
     tiny_config.train.checkpoint_interval_seconds = interval
@@ -143,8 +145,6 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
             run_trial(tiny_config, tmp_path / "run", kill)
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     assert [row.epoch for row in read_metrics(tmp_path / "run")] == [1, 2, 3]
-    with warnings.catch_warnings(action="ignore"):  # of what it imports
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
 
