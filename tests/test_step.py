@@ -20,7 +20,7 @@ from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer, evaluate
 from resnet_sweep.training.loss import build_loss
-from resnet_sweep.training.step import TrainStep
+from resnet_sweep.training.step import GRAPH_WARMUP_STEPS, TrainStep
 
 EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
 
@@ -78,7 +78,8 @@ def test_recording_leaves_the_next_step_as_it_would_have_been(
             step(torch.arange(64), 0.1, i)
         if step is recorded:
             with step.preserved():
-                step._warm_up_steps()
+                for _ in range(GRAPH_WARMUP_STEPS):
+                    step._step()
         step(torch.arange(10, 74), 0.1, steps_before)
     for a, b in zip(state_of(plain), state_of(recorded), strict=True):
         assert torch.equal(a, b)
