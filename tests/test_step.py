@@ -30,7 +30,7 @@ def make_step(config: Config) -> TrainStep:
     model = build_model(config, 10, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     part = Part(torch.randint(0, 256, (80, 3, 32, 32), dtype=torch.uint8), torch.arange(80) % 10)
     settings = config.regularization
-    half_life = settings.ema_half_life_epochs
+    rho, half_life = settings.sam_radius(), settings.ema_half_life_epochs
     augmentation, optimizer = Augmentation(config.augmentation, 10), config.optimizer
     k, alpha = optimizer.lookahead_steps, optimizer.lookahead_alpha
     return TrainStep(
@@ -43,7 +43,7 @@ def make_step(config: Config) -> TrainStep:
         Normalizer(torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])),
         augmentation,
         flips=AlternatingFlips(1, 80, torch.device("cpu")) if augmentation.alternates else None,
-        sam=SharpnessAware(model, 0.05, settings.sam == "asam") if settings.sam else None,
+        sam=None if rho is None else SharpnessAware(model, rho, settings.sam == "asam"),
         clip_grad_norm=settings.clip_grad_norm,
         ema=None if half_life is None else AveragedWeights(model, half_life),
         lookahead=None if k is None else Lookahead(model, k, alpha, 80 // config.train.batch_size),
