@@ -19,7 +19,7 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
 	train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none \
 	'hydra.sweeper.start_from=[]'
 
-# The whole record: screening, its survivors, ablation, sweep, confirmation, the test set; then RESULTS.md.
+# The whole record: factors and their survivors, steps, sweep, confirmation, the test set; then RESULTS.md.
 # Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU. DATA: other images,
 # as DATA=data=cifar10 where there is no data/cifar10-jpeg (docs/jpeg_copy.md).
 SIZE ?= full
@@ -28,9 +28,8 @@ ifeq ($(SIZE),small)
 DATA ?= data=image_folder data.root=data/cifar10-jpeg
 SMALL := data.val_size=2000 data.train_subset=2000 train.device=cpu 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
 SMALL_NET := $(SMALL) train.epochs=5 train.batch_size=64 'model.widths=[12,24,48]'
-SCREEN := num_seeds=2 $(SMALL_NET)
-FOLLOW := num_seeds=10
-ABLATE := num_seeds=5 $(SMALL_NET)
+FACTORS := num_seeds=2 $(SMALL_NET)
+STEPS := num_seeds=5 $(SMALL_NET)
 # Few enough parameters that forty trials can say which of them matter.
 SWEEP := $(SMALL) 'search_space=[optimization]' 'model.base_width=range(8,17,4)' 'model.kernel_size=choice(3,5)' \
 	'model.shortcut_kernel_size=choice(1,3)' 'model.pool_size=null,2' 'model.block=choice(basic,preact)' \
@@ -40,29 +39,26 @@ SWEEP := $(SMALL) 'search_space=[optimization]' 'model.base_width=range(8,17,4)'
 	'augmentation=choice([crop_flip],[crop_flip,cutout])' 'regularization.label_smoothing=interval(0.0,0.2)' \
 	model.max_params=100000 'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=40
 CONFIRM := top_k=3 num_seeds=3 all_data=false baseline=null
-MEASURE := 'experiments=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL_NET)
+TEST := 'recipes=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL_NET)
 else ifeq ($(SIZE),full)
 DATA ?= data=cifar10
-SCREEN := num_seeds=2
-FOLLOW := num_seeds=10
-ABLATE := num_seeds=5
+FACTORS := num_seeds=2
+STEPS := num_seeds=5
 SWEEP := 'search_space=[full]' 'optimizer=choice(sgd,adam,adamw,muon)' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
 CONFIRM := top_k=5 num_seeds=3
-MEASURE := num_seeds=5 data.val_size=0 \
-	'experiments=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]'
+TEST := 'recipes=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]' num_seeds=5
 else
 $(error SIZE=$(SIZE): must be full or small)
 endif
 
 record: $(INSTALLED)
-	$(BIN)/python -m resnet_sweep.screen factors=ingredients folder=$(RECORD)/screening $(DATA) $(SCREEN)
-	$(BIN)/python -m resnet_sweep.follow_up screening=$(RECORD)/screening $(FOLLOW)
-	$(BIN)/python -m resnet_sweep.ablate steps=source_to_best folder=$(RECORD)/ablation $(DATA) $(ABLATE)
+	$(BIN)/python -m resnet_sweep.compare factors=ingredients folder=$(RECORD)/factors $(DATA) $(FACTORS)
+	$(BIN)/python -m resnet_sweep.compare steps=source_to_best folder=$(RECORD)/steps $(DATA) $(STEPS)
 	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna hydra/sweeper/pruner=none $(DATA) $(SWEEP) \
 		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep
 	$(BIN)/python -m resnet_sweep.confirm sweep=$(RECORD)/sweep $(CONFIRM)
-	$(BIN)/python -m resnet_sweep.measure folder=$(RECORD)/measured $(DATA) $(MEASURE)
-	$(BIN)/python -m benchmarks.record.__main__ $(RECORD) RESULTS.md
+	$(BIN)/python -m resnet_sweep.compare split=test folder=$(RECORD)/test $(DATA) $(TEST)
+	$(BIN)/python -m benchmarks.record $(RECORD) RESULTS.md
 
 # One thread a process: the workers of pytest-xdist already use every core.
 test: lint

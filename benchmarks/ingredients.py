@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from resnet_sweep.comparison.steps import Step, compare_pairs
+from resnet_sweep.comparison.paired import compare_recipes
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.prediction.views import VIEWS, apply_view
+from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.run_folder import read_predictions
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table, to_markdown
@@ -156,20 +157,20 @@ def _table(
     """
     names = [name for name, _ in rows]
     values = np.array([[by_seed[s] for s in sorted(by_seed)] for by_seed in accuracies.values()])
-    steps = compare_pairs(names, values, [names.index(other) for _, other in rows])
+    found = compare_recipes(names, values, [names.index(other) for _, other in rows])
     columns = ["n", "mean %", "gain, points", "95% interval", "of all rows together", "verdict"]
-    pairs = zip(rows, steps, strict=True)
-    cells = [_row(name, other, step) for (name, other), step in pairs]
+    pairs = zip(rows, found, strict=True)
+    cells = [_row(name, other, row) for (name, other), row in pairs]
     return Table([*columns, "against", what], cells, 5)
 
 
-def _row(name: str, other: str, step: Step) -> list[str]:
-    start = [str(step.accuracy.n), points(step.accuracy.mean, ".2f")]
-    if step.step is None or name == other:
+def _row(name: str, other: str, row: Row) -> list[str]:
+    start = [str(row.n), points(row.mean, ".2f")]
+    if np.isnan(row.gain) or name == other:
         return [*start, "", "", "", "", "", name]
-    alone = point_bounds(step.step.low, step.step.high)
-    together = point_bounds(step.low, step.high)
-    return [*start, points(step.step.difference), alone, together, step.verdict, other, name]
+    alone = point_bounds(row.gain_low, row.gain_high)
+    together = point_bounds(row.all_low, row.all_high)
+    return [*start, points(row.gain), alone, together, row.verdict, other, name]
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
-"""The entry point of a screening: which of many changes to a recipe can be told from noise.
+"""The entry point of a comparison: recipes side by side, or what changes to a recipe do.
 
-python -m resnet_sweep.screen factors=ingredients num_seeds=2
+python -m resnet_sweep.compare 'recipes=[source,source_tuned]'
+python -m resnet_sweep.compare steps=source_to_best
+python -m resnet_sweep.compare factors=ingredients
 """
 
 from __future__ import annotations
 
-from resnet_sweep.comparison.command import Sitting, run_command
-from resnet_sweep.config.effects import ScreenConfig
+from resnet_sweep.comparison.command import Call, run_command
+from resnet_sweep.config.compare import CompareConfig
 
 
-def _screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
-    from resnet_sweep.comparison.screening import screen  # brings pandas
+def _compare(options: CompareConfig, call: Call) -> None:
+    from resnet_sweep.comparison.comparing import compare  # brings Optuna and SciPy
 
-    screen(options, given, sitting)
+    compare(options, call)
 
 
 def main() -> None:
-    """Screen changes; see --help."""
-    run_command("screen", ScreenConfig, _screen)
+    """Compare; see --help."""
+    run_command(_compare)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ TINY_OVERRIDES = [
 # Processes of pytest-xdist take whole files, these first: none is left alone with a long one.
 LONG_FILES = (
     "test_train",
-    "test_effects_commands",
+    "test_compare",
     "test_sweep",
     "test_sweep_samplers",
     "test_confirm",
@@ -52,7 +52,7 @@ LONG_FILES = (
     "test_sweep_benchmarks",
     "test_trial",
     "test_export",
-    "test_effects_planning",
+    "test_comparison_planning",
 )
 
 

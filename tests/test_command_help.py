@@ -15,7 +15,7 @@ from resnet_sweep.config.compose import SCHEMAS
 from resnet_sweep.config.help import field_table, field_texts
 from resnet_sweep.search.schema import PRUNERS, SweeperConfig
 
-COMMANDS = ("train", "confirm", "predict", "export")
+COMMANDS = ("train", "confirm", "compare", "predict", "export")
 ALL_SCHEMAS = [
     Config,
     SweeperConfig,

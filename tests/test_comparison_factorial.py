@@ -1,18 +1,30 @@
-"""Effects, their errors and intervals against SciPy, NumPy and simulations of known truth."""
+"""Designs against their definition and a Hadamard matrix; effects against SciPy and known truth."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.linalg import hadamard
 
-from resnet_sweep.comparison.contrasts import estimate, lenth_error
-from resnet_sweep.comparison.design import alias_strings, fractional_factorial
+from resnet_sweep.comparison.factorial import (
+    Effects,
+    Levels,
+    alias_strings,
+    estimate,
+    fractional_factorial,
+    generators,
+    lenth_error,
+    num_three_factor_aliases,
+)
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.comparison import Row
 
 NAMES = [f"f{k}" for k in range(16)]
 DESIGN = fractional_factorial(32, 16)
@@ -31,16 +43,19 @@ def test_effects_are_differences_of_means_with_a_pooled_error() -> None:
     found = estimate(NAMES, DESIGN, values)
     for k, effect in enumerate(found.main):
         high, low = values[DESIGN[:, k] > 0], values[DESIGN[:, k] < 0]
-        assert effect.difference == pytest.approx(high.mean() - low.mean())
+        assert effect.gain == pytest.approx(high.mean() - low.mean())
     pooled = np.sqrt(values.var(axis=1, ddof=1).mean())
     assert found.error == pytest.approx(2 * pooled / np.sqrt(96)) and found.degrees == 64
     sidak = stats.t.ppf((1 + 0.95 ** (1 / 16)) / 2, 64) * found.error
     effect = found.main[2]
-    assert (effect.low, effect.high) == pytest.approx(
-        (effect.difference - sidak, effect.difference + sidak)
+    assert (effect.all_low, effect.all_high) == pytest.approx(
+        (effect.gain - sidak, effect.gain + sidak)
     )
-    single = 2 * stats.t.sf(abs(effect.difference) / found.error, 64)
-    assert effect.p_value == pytest.approx(1 - (1 - single) ** 16, abs=1e-12)
+    plain = stats.t.ppf(0.975, 64) * found.error
+    assert effect.gain_high - effect.gain == pytest.approx(plain)
+    single = 2 * stats.t.sf(abs(effect.gain) / found.error, 64)
+    assert effect.p_value == pytest.approx(single)
+    assert effect.all_p_value == pytest.approx(1 - (1 - single) ** 16, abs=1e-12)
     assert [e.name for e in found.main if e.verdict == "better"] == ["f2"]
 
 
@@ -82,8 +97,8 @@ def test_runs_that_failed_leave_the_rest_to_least_squares() -> None:
     rows, seeds = np.nonzero(np.isfinite(values))
     matrix: Any = np.column_stack([np.ones(len(rows)), DESIGN[rows]])
     expected = 2 * np.linalg.solve(matrix.T @ matrix, matrix.T @ values[rows, seeds])[1:]
-    assert [effect.difference for effect in found.main] == pytest.approx(list(expected))
-    assert found.degrees == 30 and found.n == 61 and not found.interactions
+    assert [effect.gain for effect in found.main] == pytest.approx(list(expected))
+    assert found.degrees == 30 and found.main[0].n == 61 and not found.interactions
 
 
 def test_too_few_runs_say_so() -> None:
@@ -94,3 +109,79 @@ def test_too_few_runs_say_so() -> None:
     values[:20] = np.nan
     with pytest.raises(UserError, match="only 12 of 32 runs completed"):
         estimate(NAMES, DESIGN, values)
+
+
+SIZES = [(8, 4), (16, 5), (16, 8), (32, 6), (32, 15), (32, 16), (64, 20)]
+
+
+@pytest.mark.parametrize(("runs", "factors"), SIZES)
+def test_any_three_factors_are_a_full_factorial(runs: int, factors: int) -> None:
+    """An orthogonal array of strength 3 is a design of resolution IV (Rao 1947)."""
+    design = fractional_factorial(runs, factors)
+    assert design.shape == (runs, factors) and len(np.unique(design, axis=0)) == runs
+    for triple in combinations(range(factors), min(3, factors)):
+        counts = Counter(map(tuple, design[:, triple].tolist()))
+        assert set(counts.values()) == {runs // 8} and len(counts) == 8
+
+
+def _strings_by_algebra(generators: list[str]) -> list[list[tuple[int, int]]]:
+    found: dict[frozenset[str], list[tuple[int, int]]] = {}
+    for i, j in combinations(range(len(generators)), 2):
+        product = frozenset(generators[i]) ^ frozenset(generators[j])
+        found.setdefault(product, []).append((i, j))
+    return list(found.values())
+
+
+@pytest.mark.parametrize(("runs", "factors"), SIZES)
+def test_aliases_are_those_of_the_generators(runs: int, factors: int) -> None:
+    words = generators(runs, factors)
+    design = fractional_factorial(runs, factors)
+    assert sorted(alias_strings(design)) == sorted(_strings_by_algebra(words))
+    triples = [frozenset(a) ^ frozenset(b) ^ frozenset(c) for a, b, c in combinations(words, 3)]
+    assert num_three_factor_aliases(design) == [triples.count(frozenset(w)) for w in words]
+
+
+def _profile(design: Levels) -> Counter[int]:
+    """Return how often each sum over the runs of a product of four columns occurs."""
+    sums = (abs(int(design[:, q].prod(axis=1).sum())) for q in combinations(range(16), 4))
+    return Counter(sums)
+
+
+def test_sixteen_in_32_runs_is_the_fold_over_of_a_hadamard_matrix() -> None:
+    """Box and Wilson's fold-over is another way to the one 2^(16-11) design of resolution IV."""
+    square = hadamard(16)
+    folded = np.vstack([square, -square]).astype(np.int8)
+    assert _profile(fractional_factorial(32, 16)) == _profile(folded)
+    assert sorted(map(len, alias_strings(folded))) == [8] * 15
+
+
+def test_a_matrix_that_is_no_such_design_is_seen() -> None:
+    design = fractional_factorial(32, 16)
+    design[:, 1] = design[:, 0] * design[:, 2]  # a main effect aliased with an interaction
+    assert sorted(map(len, alias_strings(design))) != [8] * 15
+
+
+@pytest.mark.parametrize(
+    ("runs", "factors", "said"),
+    [
+        (12, 4, "runs=12: must be a power of two, from 4 to 128"),
+        (2, 1, "from 4 to 128"),
+        (32, 17, "runs=32: must be at least 34 for 17 factors"),
+    ],
+)
+def test_impossible_sizes_are_refused(runs: int, factors: int, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        fractional_factorial(runs, factors)
+
+
+@pytest.mark.parametrize(("size", "chance"), [(0, 1 / 6), (2, 5 / 6), (3, 43 / 44)])
+def test_the_stated_chances_of_surviving_are_those_of_a_normal_effect(
+    size: int, chance: float
+) -> None:
+    """Of changes whose true effect is so many standard errors."""
+    draws = np.random.default_rng(0).normal(0.01 * size, 0.01, 40_000)
+    rows = [Row(str(k), 32, "", gain=gain) for k, gain in enumerate(draws.tolist())]
+    found = Effects(rows, [], 0.01, 16, "")
+    assert len(found.survivors()) / len(draws) == pytest.approx(chance, abs=0.01)
+    without_noise = Effects(rows, [], math.nan, math.nan, "none")
+    assert len(without_noise.survivors()) == (draws > 0).sum()

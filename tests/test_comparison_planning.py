@@ -1,20 +1,30 @@
-"""The shipped experiments, screening and ablation; what a user's own files must be."""
+"""The shipped experiments, factors and steps; what a user's own files must be."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from resnet_sweep.comparison.planning import plan_ablation, plan_screening, with_seeds
-from resnet_sweep.comparison.recipes import read_ablation, read_screening
+from resnet_sweep.comparison.change_files import read_factors, read_steps
+from resnet_sweep.comparison.planning import (
+    Factorial,
+    RecipeComposer,
+    Recipes,
+    plan_factors,
+    plan_recipes,
+    plan_steps,
+)
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.workers import MOST_SEEDS
 from resnet_sweep.model.budget import measure_cost
 from resnet_sweep.model.build import build_model
 from resnet_sweep.records.identity import outcome
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import ConfFiles
 
 SMALL = ["data=digits", "train.epochs=4", "model.widths=[4,8,8]", "model.blocks=[1,1,1]"]
 COUNTS = {
@@ -24,6 +34,18 @@ COUNTS = {
     "best_10_minutes": 4_695_082,
     "fast_94": 2_085_283,
 }
+
+
+def _composer(given: Sequence[str] = (), split: str = "val") -> RecipeComposer:
+    return RecipeComposer(ConfFiles(conf_dir()), split, given)
+
+
+def _steps(name: str, given: Sequence[str] = ()) -> Recipes:
+    return plan_steps(read_steps(name, conf_dir()), _composer(given))
+
+
+def _factors(name: str, given: Sequence[str] = ()) -> Factorial:
+    return plan_factors(read_factors(name, conf_dir()), _composer(given))
 
 
 def _experiment(name: str) -> Config:
@@ -53,24 +75,24 @@ def test_source_tuned_has_the_net_and_the_length_of_source() -> None:
     assert tuned.model == source.model and tuned.train.epochs == source.train.epochs == 100
 
 
-def test_the_shipped_ablation_goes_from_source_to_best_one_change_at_a_time() -> None:
-    ablation = read_ablation("source_to_best")
-    plan = plan_ablation(ablation, [])
+def test_the_shipped_steps_go_from_source_to_best_one_change_at_a_time() -> None:
+    plan = _steps("source_to_best")
     assert outcome(plan.configs[0]) == outcome(_experiment("source"))
     assert outcome(plan.configs[-1]) == outcome(_experiment("best_100_epochs"))
-    assert plan.left_out == [] and len(plan.configs) == len(ablation.steps) + 1
+    assert plan.left_out == [] and len(plan.configs) == 10
+    assert plan.others == [0, *range(9)]
     assert all(not config.evaluate_test for config in plan.configs)
 
 
 def test_the_command_line_wins_and_a_change_without_effect_is_left_out() -> None:
-    plan = plan_ablation(read_ablation("source_to_best"), SMALL)
+    plan = _steps("source_to_best", SMALL)
     assert plan.left_out == ["three wide stages"]
     assert {tuple(c.model.stage_widths()) for c in plan.configs} == {(4, 8, 8)}  # type: ignore[attr-defined]
 
 
-def test_the_shipped_screening_makes_each_change_in_half_of_its_runs() -> None:
-    plan = plan_screening(read_screening("ingredients"), [*SMALL, "regularization.sam=null"])
-    assert plan.left_out == ["sam"] and plan.design.shape == (32, 15)
+def test_the_shipped_factors_are_each_in_half_of_the_runs() -> None:
+    plan = _factors("ingredients", [*SMALL, "regularization.sam=null"])
+    assert plan.left_out == ["sam"] and plan.levels.shape == (32, 15)
     assert len({str(outcome(config)) for config in plan.configs}) == 32
     seen = {
         "muon": [config.optimizer.name == "muon" for config in plan.configs],
@@ -78,16 +100,64 @@ def test_the_shipped_screening_makes_each_change_in_half_of_its_runs() -> None:
         "cutout": [config.augmentation.cutout is not None for config in plan.configs],
         "dirac": [config.init.name == "dirac" for config in plan.configs],
     }
-    names = [factor.name for factor in plan.factors]
     for name, made in seen.items():
-        assert made == (plan.design[:, names.index(name)] > 0).tolist() and sum(made) == 16
+        column = plan.levels[:, plan.shown_names.index(name)]
+        assert made == (column > 0).tolist() and sum(made) == 16
+
+
+def test_recipes_on_the_test_set_train_on_all_images_unless_told_otherwise() -> None:
+    for given, split, val_size in [
+        (SMALL, "test", 0),
+        ([*SMALL, "data.val_size=0.3"], "test", 0.3),
+        (SMALL, "val", 0.2),
+    ]:
+        plan = plan_recipes(["source", "fast_94"], _composer(given, split))
+        assert plan.names == ["source", "fast_94"] and plan.others == [0, 0]
+        assert {config.data.val_size for config in plan.configs} == {val_size}
+        assert {config.evaluate_test for config in plan.configs} == {split == "test"}
+
+
+def test_recipes_of_other_images_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^quickstart: changes data\."):
+        plan_recipes(["source", "quickstart"], _composer())
 
 
 def test_more_seeds_come_behind_those_there_are() -> None:
-    configs = [_experiment("source"), _experiment("fast_94")]
-    few, many = (with_seeds(["a", "b"], configs, n) for n in (2, 3))
+    plan = plan_recipes(["source", "fast_94"], _composer(SMALL))
+    few, many = plan.runs(2), plan.runs(3)
     assert many[: len(few)] == few
     assert [run.config.seed for run in many[::2]] == [0, 1, 2]
+
+
+FACTORS = """\
+runs: 8
+common: [train.batch_size=64]
+factors:
+  lr: {low: [optimizer.lr=0.05], high: [optimizer.lr=0.3]}
+  dirac: [init=dirac]
+  smoothing: [regularization.label_smoothing=0.1]
+"""
+
+
+def test_each_survivor_is_alone_with_fresh_seeds_and_images(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(FACTORS)
+    given = ["data=digits", "train.epochs=2", "data.split_seed=3", "seed=5"]
+    factorial = _factors(str(tmp_path / "mine.yaml"), given)
+    plan = factorial.survivors(["lr", "dirac"])
+    assert plan.names == ["start", "lr", "dirac", "all together"] and plan.others == [0] * 4
+    start = outcome(plan.configs[0])
+    changed = [{k for k, v in outcome(c).items() if v != start.get(k)} for c in plan.configs[1:]]
+    assert changed == [{"optimizer.lr"}, {"init.name"}, {"optimizer.lr", "init.name"}]
+    for config in plan.configs:
+        assert (config.train.batch_size, config.train.epochs) == (64, 2)
+        assert config.regularization.label_smoothing == 0 and not config.evaluate_test
+        assert config.data.split_seed == 4
+    most = {run.config.seed for run in factorial.runs(MOST_SEEDS)}
+    assert not most & {run.config.seed for run in plan.runs(MOST_SEEDS)}
+    assert factorial.survivors(["lr"]).names == ["start", "lr"]
+    assert factorial.survivors(["lr", "dirac"], "too large").left_out == [
+        "all together (too large)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +173,17 @@ def test_more_seeds_come_behind_those_there_are() -> None:
         ("{end: source, steps: {a: [optimizer.lr=0.3]}}", "optimizer.lr is 0.3, there 0.1"),
         ("steps: {a: [optimizer.lr=0.1]}", "has no step that changes something"),
         ("steps: {a: [seed=7]}", "a: changes seed: all runs are compared on the same images"),
+        ("steps: {a: [data.root=elsewhere]}", "a: changes data.root: all runs"),
         ("steps: {a: [data.split_seed=7]}", "a: changes data.split_seed: all runs"),
         ('steps: {"a\\nb": [optimizer.lr=0.3]}', r"steps='a\\nb': must be a name of printable"),
-        ("steps: {start: [optimizer.lr=0.3]}", "steps=start: is the name of the first recipe"),
+        ("steps: {start: [optimizer.lr=0.3]}", "steps=start: is the name"),
     ],
 )
-def test_bad_ablations_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_steps_are_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=said.replace("(", r"\(").replace("{}", r"\{\}")):
-        plan_ablation(read_ablation(str(path)), [])
+        _steps(str(path))
 
 
 @pytest.mark.parametrize(
@@ -123,23 +194,34 @@ def test_bad_ablations_are_refused(tmp_path: Path, text: str, said: str) -> None
         ("{runs: many, factors: {a: [optimizer.lr=1]}}", "must be an integer"),
         ("factors: {a: [optimizer.lr=1]}", "two factors or more"),
         ("factors: {a: [init=dirac], b: [init=orthogonal]}", "two factors set the same field"),
-        ("factors: {a: [data.val_size=0.3], b: [init=dirac]}", "a: changes data"),
+        ("factors: {a: [data.val_size=0.3], b: [init=dirac]}", "a: changes data.val_size"),
         ("factors: {a: [seed=3], b: [init=dirac]}", "a: changes seed"),
         ('factors: {"a\\e[2J": [init=dirac]}', "must be a name of printable characters"),
+        ("factors: {all together: [optimizer.lr=1], b: [init=dirac]}", "all together: is the name"),
         ("- a", "must be a mapping, not a list"),
     ],
 )
-def test_bad_screenings_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_factors_are_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=said):
-        plan_screening(read_screening(str(path)), [])
+        _factors(str(path))
+
+
+def test_a_factor_that_is_left_out_stays_at_its_low_level(tmp_path: Path) -> None:
+    """Before, the design's runs had it at no level, and its start at the low one."""
+    path = tmp_path / "mine.yaml"
+    text = "{low: [optimizer.lr=0.3], high: [optimizer.lr=0.3]}"
+    path.write_text(f"factors: {{a: {text}, b: [init=dirac], c: [train.batch_size=32]}}")
+    plan = _factors(str(path))
+    assert plan.left_out == ["a"] and plan.names[0] == "none"
+    assert {config.optimizer.lr for config in (*plan.configs, plan.alone["start"])} == {0.3}
 
 
 def test_few_factors_make_each_combination_once(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("factors: {a: [optimizer.lr=0.3], b: [init=dirac], c: [train.batch_size=32]}")
-    plan = plan_screening(read_screening(str(path)), ["train.batch_size=64"])
+    plan = _factors(str(path), ["train.batch_size=64"])
     assert plan.left_out == ["c"]
-    assert sorted(map(tuple, plan.design.tolist())) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    assert sorted(map(tuple, plan.levels.tolist())) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
     assert len({str(outcome(config)) for config in plan.configs}) == 4

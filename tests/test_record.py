@@ -1,4 +1,4 @@
-"""The record's page, section by section, against numbers computed apart from it."""
+"""The record's page: from folders and JSON, between the marked lines and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,24 +11,33 @@ import pytest
 from generated_runs import make_config, write_run, write_sweep
 from scipy import stats
 
+from benchmarks.record.__main__ import main
 from benchmarks.record.page import write_record
 from benchmarks.record.recipes import changes, describe_recipe
 from benchmarks.record.swept import space_table
-from resnet_sweep.comparison.contrasts import estimate
-from resnet_sweep.comparison.design import fractional_factorial
-from resnet_sweep.comparison.figures import draw_screening
-from resnet_sweep.comparison.planning import ScreeningPlan, with_seeds
-from resnet_sweep.comparison.recipes import Factor
-from resnet_sweep.comparison.results import by_configuration
-from resnet_sweep.comparison.screening import _report
-from resnet_sweep.comparison.writing import write_report
+from resnet_sweep.comparison.factorial import estimate, fractional_factorial
+from resnet_sweep.comparison.figures import draw
+from resnet_sweep.comparison.paired import compare_recipes
+from resnet_sweep.comparison.report import to_report
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.comparison import (
+    COMPARISON,
+    Compared,
+    ComparisonPlan,
+    Part,
+    comparison_values,
+)
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.reporting.report import write_report
+from resnet_sweep.system.atomic import write_json
 
 GAINS = {"good": 0.05, "bad": -0.04, "idle": 0.0, "other": 0.0, "fifth": 0.0}
 NEW = {"model.name": "mine", "optimizer": "adamw", "model.block": "preact"}
 PAIR = 0.03  # what good and bad do together beyond each alone
+
+
+PAGE = "# Mine\n\n<!-- small: begin -->\nold\n<!-- small: end -->\n\nthe rest\n"
 
 
 def _page(folder: Path) -> str:
@@ -38,46 +47,155 @@ def _page(folder: Path) -> str:
     return page.read_text()
 
 
-def _measured(folder: Path, recipes: dict[str, list[float]], **settings: Any) -> None:
+def _compared(design: str, recipes: list[str], parts: list[Part], **more: Any) -> Compared:
+    plan = ComparisonPlan(design, "val", "mine", recipes, [], 2, 10)
+    values: dict[str, Any] = {"levels": [], "runs": [], "survivor_runs": [], "left_out": []}
+    command = f"python -m resnet_sweep.compare {design}=mine"
+    return Compared(command, design, plan, parts=parts, **(values | more))
+
+
+def _tested(folder: Path, recipes: dict[str, list[float]], **settings: Any) -> Path:
+    """Leave what a comparison on the test set leaves; return its JSON file."""
     runs = []
     for name, accuracies in recipes.items():
         for seed, accuracy in enumerate(accuracies):
-            number = str(len(runs))
-            run_dir = folder / "measured/study/runs" / number
+            run_dir = f"study/runs/{len(runs)}"
             own = {"model.name": "mine", "seed": seed, **settings}
-            write_run(run_dir, settings=own, test_accuracy=accuracy)
-            runs.append({"configuration": name, "accuracy": 0.0, "run_dir": number})
-    values = {"command": "python -m resnet_sweep.measure x", "runs": runs}
-    (folder / "measured/measured.json").write_text(json.dumps(values))
+            write_run(folder / "test" / run_dir, settings=own, test_accuracy=accuracy)
+            runs.append(EndedRun(name, seed, "completed", None, None, 0.0, 1.0, run_dir))
+    compared = _compared("recipes", list(recipes), [], runs=runs)
+    write_json(folder / "test" / COMPARISON, comparison_values(compared))
+    return folder / "test" / COMPARISON
 
 
-def _screening(folder: Path, interaction: float = 0.0) -> dict[str, float]:
-    """Leave what a screening with known effects leaves; return what it has measured, in points."""
-    design = fractional_factorial(16, len(GAINS))
-    factors = [Factor(name, [], ["optimizer.lr=0.1"]) for name in GAINS]
-    configs = [make_config() for _ in design]
-    runs = with_seeds([f"row {row}" for row in range(16)], configs, 2)
-    means = 0.5 + design @ (np.array(list(GAINS.values())) / 2)
-    means = means + interaction / 2 * design[:, 0] * design[:, 1]
-    noise = np.random.default_rng(3).normal(0, 0.004, len(runs))
-    ended = [
-        EndedRun(run.configuration, run.config.seed, "completed", None, None, value, 1.0, str(n))
-        for n, (run, value) in enumerate(zip(runs, np.tile(means, 2) + noise, strict=True))
+def _factors(folder: Path, interaction: float = 0.0) -> dict[str, float]:
+    """Leave what a design with known effects leaves; return what it has measured, in points."""
+    levels = fractional_factorial(16, len(GAINS))
+    means = 0.5 + levels @ (np.array(list(GAINS.values())) / 2)
+    means = means + interaction / 2 * levels[:, 0] * levels[:, 1]
+    values = means[:, None] + np.random.default_rng(3).normal(0, 0.004, (16, 2))
+    effects = estimate(list(GAINS), levels, values)
+    seeds = np.random.default_rng(4).normal([[0.5], [0.55]], 0.004, (2, 10))
+    survivors = compare_recipes(["start", "good"], seeds, [0, 0])
+    parts = [
+        Part("effects", "Main effects", effects.main, ["every run completed"]),
+        Part("interactions", "Strings of interactions", effects.interactions),
+        Part("survivors", "Survivors, each alone", survivors, ["1 of 5 changes survived"]),
     ]
-    effects = estimate(list(GAINS), design, by_configuration(ended, 16))
-    plan = ScreeningPlan(factors, design, configs, [])
-    report = _report("Screening", plan, effects, ended, "python -m resnet_sweep.screen x")
-    (folder / "screening").mkdir(parents=True)
-    write_report(folder / "screening", report, draw_screening(effects, "Screening"))
-    values = 100 * (np.tile(means, 2) + noise)
-    levels = np.tile(design, (2, 1))
-    pairs = zip(GAINS, levels.T, strict=True)
-    return {name: values[made > 0].mean() - values[made < 0].mean() for name, made in pairs}
+    compared = _compared("factors", [], parts, levels=levels.tolist())
+    (folder / "factors").mkdir(parents=True)
+    figures = draw(compared)
+    write_report(folder / "factors", to_report(compared), figures["comparison"])
+    figures["survivors"].savefig(folder / "factors/survivors.png")
+    made = zip(GAINS, levels.T > 0, strict=True)
+    return {name: 100 * (values[high].mean() - values[~high].mean()) for name, high in made}
+
+
+def _steps(folder: Path) -> None:
+    seeds = np.random.default_rng(5).normal([[0.5], [0.53], [0.49]], 0.002, (3, 5))
+    rows = compare_recipes(["start", "up", "down"], seeds, [0, 0, 1])
+    compared = _compared("steps", ["start", "up", "down"], [Part("steps", "Steps", rows, ["x*y"])])
+    (folder / "steps").mkdir(parents=True)
+    write_report(folder / "steps", to_report(compared), draw(compared)["comparison"])
+
+
+def test_rows_come_from_run_folders_and_missing_stages_are_named(tmp_path: Path) -> None:
+    tested = {"a": [0.91, 0.93], "b": [0.81, 0.80]}
+    _tested(tmp_path / "small", tested)
+    page = tmp_path / "RESULTS.md"
+    page.write_text(PAGE)
+    write_record(tmp_path / "small", page)
+    text = page.read_text()
+    assert text.startswith("# Mine\n\n<!-- small: begin -->") and text.endswith("the rest\n")
+    for title in ("Factors", "Survivors of the factors", "One change after another", "Sweep"):
+        assert f'"{title}"' in text and f"### {title}" not in text
+    assert "old" not in text and "    python -m resnet_sweep.compare recipes=mine\n" in text
+    for name, accuracies in tested.items():
+        mean, sd = 100 * np.mean(accuracies), 100 * np.std(accuracies, ddof=1)
+        row = next(line for line in text.splitlines() if line.endswith(f"| {name} |"))
+        ends = stats.t.interval(0.95, 1, mean, sd / np.sqrt(2))
+        low, high = np.clip(ends, 0, 100)  # of "a" 79 to 105
+        assert f"| 1,000 | 3 | 2 | {mean:.2f} | {sd:.2f} | {low:.2f} to {high:.2f} |" in row
+    write_record(tmp_path / "small", page)
+    assert page.read_text() == text
+
+
+def test_tables_come_from_json_alone(tmp_path: Path) -> None:
+    """What a report's own Markdown says makes no difference."""
+    _factors(tmp_path / "small")
+    _steps(tmp_path / "small")
+    for stage in ("factors", "steps"):
+        (tmp_path / f"small/{stage}/comparison.md").write_text("nonsense")
+    text = _page(tmp_path / "small")
+    assert "nonsense" not in text and "| worse | down |" in text and "- x\\*y\n" in text
+    assert "**Survivors** with 10 fresh seeds each: better: good" in text
+    for name in ("factors", "survivors", "steps"):
+        assert f"(docs/record_small_{name}.png)" in text
+        assert (tmp_path / f"docs/record_small_{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_two_recipes_are_no_row(tmp_path: Path) -> None:
+    _tested(tmp_path / "small", {"a": [0.9, 0.8]})
+    result = tmp_path / "small/test/study/runs/1/result.json"
+    result.write_text(result.read_text().replace('"num_params": 1000', '"num_params": 999'))
+    with pytest.raises(UserError, match="no runs of one recipe"):
+        _page(tmp_path / "small")
+
+
+def test_a_page_without_the_lines_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    page = tmp_path / "RESULTS.md"
+    page.write_text("# Mine\n")
+    with pytest.raises(UserError, match="<!-- small: begin -->"):
+        write_record(tmp_path / "small", page)
+    assert page.read_text() == "# Mine\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("small/test/comparison.json", b'{"command": "x", "runs": [{"accuracy": 0.5}]}', "damaged"),
+        ("small/test/comparison.json", b"\x93\x00\xff\x1b[2J\n", "is damaged"),
+        ("small/test/comparison.json", b"[]", "must be an object, not a list"),
+        ("small/sweep/confirm/confirmation.json", b"{", "is damaged"),
+        ("small/sweep/confirm/confirmation.json", b'{"runs": []}', "has no 'command'"),
+        ("small/factors/comparison.json", b"", "is damaged"),
+        ("small/steps/comparison.json", b'{"parts": []}', "is damaged"),
+        ("docs", b"a file", "cannot be written"),
+        ("RESULTS.md", PAGE.encode("utf-16"), "cannot be read as UTF-8 text"),
+    ],
+)
+def test_what_is_damaged_is_named_in_one_line_and_the_page_stays(
+    tmp_path: Path, name: str, content: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, path = tmp_path / "RESULTS.md", tmp_path / name
+    _tested(tmp_path / "small", {"a": [0.9, 0.8]})
+    page.write_text(PAGE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    before = page.read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "small"), str(page)])
+    line = capsys.readouterr().err
+    assert ended.value.code == 2 and line.startswith("error: ") and line.count("\n") == 1
+    assert str(path) in line and said in line and line[:-1].isprintable()
+    assert page.read_bytes() == before
+
+
+def test_a_page_that_is_a_link_stays_one_and_keeps_its_line_ends(tmp_path: Path) -> None:
+    _tested(tmp_path / "small", {"a": [0.9, 0.8]})
+    real, link = tmp_path / "RESULTS.md", tmp_path / "elsewhere/link.md"
+    real.write_bytes(PAGE.replace("\n", "\r\n").encode())
+    link.parent.mkdir()
+    link.symlink_to(real)
+    write_record(tmp_path / "small", link)
+    assert link.readlink() == real and real.read_bytes().endswith(b"\r\n\r\nthe rest\r\n")
+    assert "compared with each other" in real.read_text()
 
 
 def test_conclusions_come_first_and_commands_last(tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    _measured(folder, {"source": [0.80, 0.82, 0.81], "source_tuned": [0.84, 0.85, 0.86]})
+    _tested(folder, {"source": [0.80, 0.82, 0.81], "source_tuned": [0.84, 0.85, 0.86]})
     text = _page(folder)
     titles = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
     assert titles == ["In short", "On the test set", "Commands"]
@@ -91,7 +209,7 @@ def test_conclusions_come_first_and_commands_last(tmp_path: Path) -> None:
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")
-    assert 'what belongs under "On the test set", "Screening", "Survivors' in text
+    assert 'what belongs under "On the test set", "Factors", "Survivors' in text
     rows = [line for line in text.splitlines() if line.endswith("| not measured | - |")]
     assert [row.split(" | ")[0] for row in rows] == [
         "| source",
@@ -110,7 +228,7 @@ def test_a_wanted_gain_is_reached_where_the_whole_interval_is(
 ) -> None:
     folder, noise = tmp_path / "full", [0.0, 0.002, -0.002, 0.001, -0.001]
     tuned = [0.8 + gain + each for each in noise]
-    _measured(folder, {"source": [0.8] * 5, "source_tuned": tuned})
+    _tested(folder, {"source": [0.8] * 5, "source_tuned": tuned})
     row = next(line for line in _page(folder).splitlines() if line.startswith("| source\\_tuned |"))
     assert f"{100 * gain:+.2f} (" in row and row.endswith(f"n = 5) | {verdict} |")
 
@@ -118,44 +236,22 @@ def test_a_wanted_gain_is_reached_where_the_whole_interval_is(
 @pytest.mark.parametrize("interaction", [0.0, PAIR])
 def test_interactions_are_shown_where_they_stand_out(tmp_path: Path, interaction: float) -> None:
     folder = tmp_path / "small"
-    effects = _screening(folder, interaction)
+    effects = _factors(folder, interaction)
     text = _page(folder)
     told = f"better: good ({effects['good']:+.2f}); worse: bad ({effects['bad']:+.2f})"
-    assert f"of 5 changes in 16 recipes: {told}; undecided: idle, other, fifth." in text
-    _, _, table = text.partition("strings of interactions of two changes, ")
-    rows = [line for line in table.split("\n\n- ")[0].splitlines() if " x " in line]
+    assert f"5 changes in 16 recipes: {told}; undecided: idle, other, fifth." in text
+    _, _, section = text.partition("### Strings of interactions")
+    rows = [line for line in section.partition("###")[0].splitlines() if " x " in line]
     if interaction:
         assert len(rows) == 1 and "good x bad" in rows[0] and "| better |" in rows[0]
     else:
-        assert table.startswith("told apart from noise: none; the largest:") and len(rows) == 3
-    assert "(docs/record_small_screening.png)" in text
-    assert (tmp_path / "docs/record_small_screening.png").is_file()
+        assert "told apart from noise: none" in section and len(rows) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "said"),
-    [
-        ("screening.md", None, "screening.md: cannot be read: No such file"),
-        ("screening.png", None, "screening.png: cannot be read: No such file"),
-        ("screening.md", ("resnet_sweep.screen x", "resnet_sweep.screen y"), "command is another"),
-        ("screening.json", ("resnet_sweep.screen x", "resnet_sweep.screen y"), "command is anothe"),
-        ("screening.json", ('"difference": 0.0', '"difference": 0.1'), "its numbers are others"),
-        ("screening.md", ("## Main effects", ""), "its numbers are others"),
-        ("screening.json", ('"difference": 0.0', '"difference": "0.1'), "screening.json: is damag"),
-    ],
-)
-def test_a_report_whose_files_disagree_is_refused(
-    tmp_path: Path, name: str, change: tuple[str, str] | None, said: str
-) -> None:
-    _screening(tmp_path / "small")
-    path = tmp_path / "small/screening" / name
-    if change is None:
-        path.unlink()
-    else:
-        text = path.read_text()
-        assert change[0] in text
-        path.write_text(text.replace(*change))
-    with pytest.raises(UserError, match=said):
+def test_a_figure_that_is_missing_is_named_and_nothing_written(tmp_path: Path) -> None:
+    _factors(tmp_path / "small")
+    (tmp_path / "small/factors/comparison.png").unlink()
+    with pytest.raises(UserError, match=r"comparison\.png: cannot be read"):
         _page(tmp_path / "small")
     assert (tmp_path / "RESULTS.md").read_text().count("\n") == 2
     assert not (tmp_path / "docs").exists()
@@ -203,7 +299,7 @@ def test_a_space_is_a_table_by_group() -> None:
 def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     source = {"model.widths": [16, 32, 64], "model.blocks": [1, 1, 1]}
-    _measured(folder, {"source": [0.80, 0.82, 0.81]}, **source)
+    _tested(folder, {"source": [0.80, 0.82, 0.81]}, **source)
     write_sweep(folder / "sweep", trials=12)
     runs = []
     accuracies = [0.86, 0.87, 0.85, 0.86]

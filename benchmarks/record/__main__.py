@@ -1,6 +1,6 @@
 """The entry point of the record's page: what `make record` left, as a part of RESULTS.md.
 
-python -m benchmarks.record.__main__ outputs/record/full RESULTS.md
+python -m benchmarks.record outputs/record/full RESULTS.md
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ The figures go into docs/ beside the page. Stages that are not there yet are nam
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the record's part of a page; exit status 2 for a user's mistake."""
-    parser = Parser("python -m benchmarks.record.__main__", DESCRIPTION)
+    parser = Parser("python -m benchmarks.record", DESCRIPTION)
     parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
     with one_line_errors():

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.record.effects import read_effects, read_report, report_path
-from benchmarks.record.reading import naming
+from benchmarks.record.comparisons import FACTORS, STEPS, find_comparison
 from benchmarks.record.recipes import changes
 from benchmarks.record.tested import SOURCE, SWEEP, Tested, find, gain
-from resnet_sweep.comparison.contrasts import verdict
-from resnet_sweep.comparison.recipes import START, TOGETHER
+from resnet_sweep.comparison.change_files import START, TOGETHER
+from resnet_sweep.comparison.paired import verdict
+from resnet_sweep.records.comparison import Compared, Row
 from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.statistics import Comparison
-
-Told = tuple[str, float | None, str]  # name, difference, verdict
 
 
 def conclusions(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     """Yield a sentence or two on each stage that there is."""
     yield from _experiments(recipes)
     yield from _best(folder, recipes)
-    for stem, tell in (("screening", _screened), ("follow_up", _followed), ("ablation", _ablated)):
-        with naming(report_path(folder, stem)):
-            yield from tell(read_report(folder, stem))
+    for stage, tell in ((FACTORS, _effects), (STEPS, _steps)):
+        compared = find_comparison(folder, stage)
+        if compared is not None:
+            yield from tell(compared)
 
 
 def _experiments(recipes: list[Tested]) -> Iterator[str]:
@@ -33,9 +32,9 @@ def _experiments(recipes: list[Tested]) -> Iterator[str]:
     others = [each for each in recipes if not each.of_sweep and each.name != SOURCE]
     if source is None or not others:
         return
-    accuracy = source.attained.accuracy
+    row = source.row
     found = "; ".join(f"`{each.name}` {_gain(gain(each, source))}" for each in others)
-    start = f"`{SOURCE}` has {points(accuracy.mean, '.2f')}% (n = {accuracy.n})"
+    start = f"`{SOURCE}` has {points(row.mean, '.2f')}% (n = {row.n})"
     yield f"**Test set**: {start}, and against it {found}."
 
 
@@ -45,11 +44,11 @@ def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     source = find(recipes, SOURCE, of_sweep=True) or find(recipes, SOURCE)
     if best is None:
         return
-    row = best.attained
+    row = best.row
     text = f"**Sweep**: the {row.name}, {row.num_params:,} parameters, {row.epochs} epochs, has "
-    text += f"{points(row.accuracy.mean, '.2f')}% on the test set (n = {row.accuracy.n})"
+    text += f"{points(row.mean, '.2f')}% on the test set (n = {row.n})"
     if source is not None:
-        size = f"{source.attained.num_params:,} parameters"
+        size = f"{source.row.num_params:,} parameters"
         text += f", against `{SOURCE}` ({size}) {_gain(gain(best, source))}"
         keys = read_sweep_record(folder / SWEEP).space if is_sweep(folder / SWEEP) else ()
         found = changes(best.config, source.config, keys)
@@ -64,52 +63,42 @@ def _gain(found: Comparison | None) -> str:
     return f"{points(found.difference)} points ({bounds}: {verdict(found.low, found.high)})"
 
 
-def _screened(values: dict[str, Any] | None) -> Iterator[str]:
-    if values is None:
+def _effects(compared: Compared) -> Iterator[str]:
+    main, survivors = compared.part("effects"), compared.part("survivors")
+    if main is not None:
+        size = f"{len(main.rows)} changes in {len(compared.levels)} recipes"
+        yield f"**Factors**, {size}: {_sorted_out(main.rows)}."
+    if survivors is None:
         return
-    effects = read_effects(values["main"])
-    told: list[Told] = [(e.name, e.difference, e.verdict) for e in effects]
-    size = f"{len(effects)} changes in {len(values['design'])} recipes"
-    yield f"**Screening** of {size}: {_sorted_out(told)}."
-
-
-def _followed(values: dict[str, Any] | None) -> Iterator[str]:
-    if values is None:
+    if not survivors.rows:
+        yield "**Survivors** of the factors: none."
         return
-    if not values["changes"]:
-        yield "**Survivors** of the screening: none, so that nothing was followed up."
-        return
-    rows = [row for row in values["changes"] if row["recipe"] not in (START, TOGETHER)]
-    seeds = max(row["n"] for row in values["changes"])
-    text = f"**Survivors** with {seeds} fresh seeds each: {_sorted_out(_told(rows))}"
-    for row in values["changes"]:
-        if row["recipe"] == TOGETHER and row["gain"] is not None:
-            text += f"; all of them together {points(row['gain'])} ({row['verdict']})"
+    rows = [row for row in survivors.rows if row.name not in (START, TOGETHER)]
+    seeds = max(row.n for row in survivors.rows)
+    text = f"**Survivors** with {seeds} fresh seeds each: {_sorted_out(rows)}"
+    for row in survivors.rows:
+        if row.name == TOGETHER and not math.isnan(row.gain):
+            text += f"; all of them together {points(row.gain)} ({row.verdict})"
     yield f"{text}."
 
 
-def _ablated(values: dict[str, Any] | None) -> Iterator[str]:
-    if values is None:
+def _steps(compared: Compared) -> Iterator[str]:
+    part = compared.part("steps")
+    if part is None or len(part.rows) < 2:
         return
-    rows = [row for row in values["steps"] if row["recipe"] != START]
-    seeds = max(row["n"] for row in values["steps"])
-    total = rows[-1]["total"]
-    text = f"**One change at a time**, {seeds} seeds: {_sorted_out(_told(rows))}"
-    if total is not None:
-        text += f"; the last recipe is {points(total)} points from the first"
+    seeds, last = max(row.n for row in part.rows), part.rows[-1]
+    text = f"**One change after another**, {seeds} seeds: {_sorted_out(part.rows[1:])}"
+    if not math.isnan(last.over_start):
+        text += f"; the last recipe is {points(last.over_start)} points from the first"
     yield f"{text}."
 
 
-def _told(rows: list[dict[str, Any]]) -> list[Told]:
-    return [(row["recipe"], row["gain"], row["verdict"]) for row in rows]
-
-
-def _sorted_out(told: list[Told]) -> str:
+def _sorted_out(rows: Sequence[Row]) -> str:
     """Return which are better, worse and undecided, the first two with their sizes."""
     parts = []
     for side in ("better", "worse"):
-        names = [f"{name} ({points(d or 0.0)})" for name, d, said in told if said == side]
+        names = [f"{row.name} ({points(row.gain)})" for row in rows if row.verdict == side]
         parts += [f"{side}: {', '.join(names)}"] if names else []
-    rest = [name for name, _, said in told if said not in ("better", "worse")]
+    rest = [row.name for row in rows if row.verdict not in ("better", "worse")]
     parts += [f"undecided: {', '.join(rest)}"] if rest else []
     return "; ".join(parts)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.record.conclusions import conclusions
-from benchmarks.record.effects import (
+from benchmarks.record.comparisons import (
     DOCS,
-    PLACES,
+    FACTORS,
+    STEPS,
+    TEST,
     Figures,
-    read_report,
-    report_lines,
-    report_path,
+    find_comparison,
+    part_lines,
 )
+from benchmarks.record.conclusions import conclusions
 from benchmarks.record.reading import read_values
 from benchmarks.record.swept import sweep_lines
-from benchmarks.record.tested import CONFIRM, MEASURED, SWEEP, Tested, tested_recipes
+from benchmarks.record.tested import CONFIRM, SWEEP, Tested, tested_recipes
 from benchmarks.record.wanted import wanted_table
-from resnet_sweep.comparison.attained import Attained, attained_table
+from resnet_sweep.comparison.report import attained_table
 from resnet_sweep.config.errors import UserError, require, why
+from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.sweep_folder import is_sweep
 from resnet_sweep.reporting.tables import to_markdown
@@ -28,10 +30,11 @@ from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
 TESTED, SWEPT = "On the test set", "Sweep"
-TITLES = {
-    "screening": "Screening",
-    "follow_up": "Survivors of the screening",
-    "ablation": "One change at a time",
+PARTS = {  # title: stage and part
+    "Factors": (FACTORS, "effects"),
+    "Strings of interactions": (FACTORS, "interactions"),
+    "Survivors of the factors": (FACTORS, "survivors"),
+    "One change after another": (STEPS, "steps"),
 }
 
 
@@ -90,7 +93,11 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
         yield "### Wanted and measured\n"
         yield to_markdown(wanted_table(recipes))
     sections = {TESTED: _tested(recipes)}
-    sections |= {TITLES[stem]: report_lines(folder, stem, figures) for stem in TITLES}
+    for title, (stage, kind) in PARTS.items():
+        compared = find_comparison(folder, stage)
+        part = None if compared is None else compared.part(kind)
+        if part is not None:
+            sections[title] = part_lines(folder, stage, part, figures)
     sections[SWEPT] = sweep_lines(folder, figures)
     for title, lines in sections.items():
         if title not in missing:
@@ -102,8 +109,12 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
 
 def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
     """Return the titles of the stages that are not there yet."""
-    there = {TITLES[stem]: read_report(folder, stem) is not None for stem in TITLES}
-    there = {TESTED: bool(recipes), **there, SWEPT: is_sweep(folder / SWEEP)}
+    there = {TESTED: bool(recipes)}
+    for title, (stage, kind) in PARTS.items():
+        compared = find_comparison(folder, stage)
+        there[title] = compared is not None and compared.part(kind) is not None
+    there[SWEPT] = is_sweep(folder / SWEEP)
+    there.pop("Strings of interactions")  # which need every run of the factors
     return [title for title, is_there in there.items() if not is_there]
 
 
@@ -112,18 +123,19 @@ def _quoted(titles: list[str]) -> str:
 
 
 def _tested(recipes: list[Tested]) -> Iterator[str]:
-    rows: dict[str, list[Attained]] = {}
+    rows: dict[str, list[Row]] = {}
     for recipe in recipes:
-        rows.setdefault(recipe.attained.data, []).append(recipe.attained)
+        rows.setdefault(recipe.row.data, []).append(recipe.row)
     for data, found in rows.items():
         yield f"{data}: these numbers are compared with each other only.\n"
         yield to_markdown(attained_table(found))
 
 
 def _commands(folder: Path) -> Iterator[str]:
-    paths = [report_path(folder, stem) for stem in PLACES]
-    paths += [folder / SWEEP / CONFIRM / FINDINGS, folder / MEASURED / "measured.json"]
-    commands = [read_values(path)["command"] for path in paths if path.exists()]
+    found = [find_comparison(folder, stage) for stage in (FACTORS, STEPS, TEST)]
+    commands = [compared.command for compared in found if compared is not None]
+    path = folder / SWEEP / CONFIRM / FINDINGS
+    commands += [read_values(path)["command"]] if path.exists() else []
     whole = f"make record SIZE={folder.name}"
     yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
     yield from (f"    {command}\n" for command in commands)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record.effects import Figures, take_figure
+from benchmarks.record.comparisons import Figures, take_figure
 from benchmarks.record.reading import naming, read_values
 from benchmarks.record.tested import CONFIRM, SWEEP
 from resnet_sweep.analysis.archive import read_found

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.record.comparisons import TEST, find_comparison
 from benchmarks.record.reading import naming, read_values
 from benchmarks.record.recipes import describe_recipe
-from resnet_sweep.comparison.attained import Attained, attained
-from resnet_sweep.comparison.command import STUDY
+from resnet_sweep.comparison.trained import costs
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import read_config, read_result
-from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.reporting.statistics import Comparison, paired_t_test, welch_test
+from resnet_sweep.reporting.statistics import Comparison, mean_interval, paired_t_test, welch_test
 
 SOURCE = "source"
-MEASURED, SWEEP, CONFIRM = "measured", "sweep", "confirm"
+SWEEP, CONFIRM = "sweep", "confirm"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tested:
     of_sweep: bool
     config: Config
     accuracies: dict[int, float]
-    attained: Attained
+    row: Row
 
     @property
     def is_best(self) -> bool:
@@ -51,33 +51,46 @@ def tested_recipes(folder: Path) -> list[Tested]:
         UserError: runs of one name are no runs of one tested recipe, or a file is damaged.
     """
     confirmed = folder / SWEEP / CONFIRM
-    sources = [
-        (folder / MEASURED / "measured.json", folder / MEASURED / STUDY / RUNS, False),
-        (confirmed / FINDINGS, confirmed, True),
-    ]
     found: list[Tested] = []
-    for path, runs, of_sweep in sources:
-        if path.exists():
-            with naming(path):
-                found += _recipes(read_values(path), runs, of_sweep)
+    compared = find_comparison(folder, TEST)
+    if compared is not None:
+        done = [run for run in compared.runs if run.accuracy is not None]
+        found += _recipes([(r.configuration, folder / TEST / r.run_dir) for r in done], False)
+    path = confirmed / FINDINGS
+    if path.exists():
+        with naming(path):
+            runs = [run for run in read_values(path)["runs"] if run["stage"] == "test"]
+            done = [run for run in runs if run["accuracy"] is not None]
+            pairs = [(run["configuration"], confirmed / run["run_dir"]) for run in done]
+            found += _recipes(pairs, True)
     return found
 
 
-def _recipes(values: dict[str, Any], runs: Path, of_sweep: bool) -> Iterator[Tested]:
+def _recipes(runs: list[tuple[str, Path]], of_sweep: bool) -> Iterator[Tested]:
     groups: dict[str, list[Path]] = {}
-    for run in values["runs"]:
-        if run["accuracy"] is not None and run.get("stage", "test") == "test":
-            name = run["configuration"]
-            if not isinstance(name, str):
-                raise TypeError(f"configuration is {name}, must be text")
-            groups.setdefault(name, []).append(runs / run["run_dir"])
+    for name, run_dir in runs:
+        if not isinstance(name, str):
+            raise TypeError(f"configuration is {name}, must be text")
+        groups.setdefault(name, []).append(run_dir)
     for name, run_dirs in groups.items():
         configs = list(map(read_config, run_dirs))
-        label = _label(name, of_sweep, configs[0])
-        row = attained(label, run_dirs)
-        results = map(read_result, run_dirs)
-        pairs = zip(configs, results, strict=True)
-        by_seed = {config.seed: float(result.test_accuracy or 0.0) for config, result in pairs}
+        by_seed: dict[int, float] = {}
+        for config, run_dir in zip(configs, run_dirs, strict=True):
+            accuracy = read_result(run_dir).test_accuracy
+            if accuracy is None:
+                raise UserError(f"{run_dir}: did not read the test set")
+            by_seed[config.seed] = accuracy
+        mean = mean_interval(list(by_seed.values()))
+        row = Row(
+            _label(name, of_sweep, configs[0]),
+            mean.n,
+            "",
+            mean=mean.mean,
+            sd=mean.sd,
+            low=mean.low,
+            high=mean.high,
+            **costs(run_dirs),
+        )
         yield Tested(name, of_sweep, configs[0], by_seed, row)
 
 
@@ -100,7 +113,7 @@ def gain(recipe: Tested, source: Tested) -> Comparison | None:
     Null: they saw other images, or one of them has a single run.
     """
     one, two = recipe.accuracies, source.accuracies
-    if recipe.attained.data != source.attained.data or min(len(one), len(two)) < 2:
+    if recipe.row.data != source.row.data or min(len(one), len(two)) < 2:
         return None
     if one.keys() == two.keys():
         seeds = sorted(one)

@@ -59,6 +59,6 @@ def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
 
 
 def _measured(recipe: Tested) -> str:
-    row = recipe.attained
-    accuracy = f"{points(row.accuracy.mean, '.2f')}% (n = {row.accuracy.n})"
-    return f"{accuracy}, {row.seconds:.0f} s on {row.device}, {row.data}"
+    row = recipe.row
+    accuracy = f"{points(row.mean, '.2f')}% (n = {row.n})"
+    return f"{accuracy}, {row.train_seconds:.0f} s on {row.device}, {row.data}"

@@ -1,7 +1,8 @@
-"""The files of conf/screenings/ and conf/ablations/: changes to a recipe, by name, as overrides."""
+"""The files of conf/comparison/: changes to a recipe, by name, as overrides."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError, did_you_mean, no_such_field, one_line, require
 
 Overrides = list[str]
-START = "start"  # what an ablation and a follow-up call their first recipe
-TOGETHER = "all together"  # and a follow-up its last
+START = "start"  # the recipe that steps and survivors change
+TOGETHER = "all together"  # every survivor at once
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Screening:
-    """A file of conf/screenings/.
+class FactorFile:
+    """A file of conf/comparison/factors/.
 
     Args:
         runs: of the design.
@@ -45,10 +45,15 @@ class Screening:
     common: Overrides
     factors: list[Factor]
 
+    def overrides(self, high: Collection[str]) -> Overrides:
+        """Return those of a run in which the factors of some names are high."""
+        levels = (f.high if f.name in high else f.low for f in self.factors)
+        return [*self.common, *(o for level in levels for o in level)]
+
 
 @dataclass(frozen=True)
-class Ablation:
-    """A file of conf/ablations/.
+class StepFile:
+    """A file of conf/comparison/steps/.
 
     Args:
         start: overrides of the first recipe.
@@ -62,50 +67,51 @@ class Ablation:
     steps: list[tuple[str, Overrides]]
 
 
-def read_screening(name: str) -> Screening:
-    """Return a screening by its name or path.
+def read_factors(name: str, conf: Path) -> FactorFile:
+    """Return a file of factors by its name or path.
+
+    Args:
+        conf: folder of YAML files.
 
     Raises:
-        UserError: there is none, or it is no screening.
+        UserError: there is none, or it is no such file.
     """
-    path = _find("factors", "screenings", name)
+    path = _find("factors", name, conf)
     values = _read(path, {"runs", "common", "factors"})
     runs = values.get("runs", 32)
     require(type(runs) is int, f"{path}: runs", runs, "must be an integer")
     common = _overrides(path, "common", values.get("common", []))
     factors = [_factor(path, key, value) for key, value in _named(path, values, "factors")]
-    for taken in (START, TOGETHER):
-        allowed = "is the name of a recipe of python -m resnet_sweep.follow_up"
-        require(taken not in values["factors"], f"{path}: factors", taken, allowed)
-    return Screening(path.stem, runs, common, factors)
+    return FactorFile(path.stem, runs, common, factors)
 
 
-def read_ablation(name: str) -> Ablation:
-    """Return an ablation by its name or path.
+def read_steps(name: str, conf: Path) -> StepFile:
+    """Return a file of steps by its name or path.
+
+    Args:
+        conf: folder of YAML files.
 
     Raises:
-        UserError: there is none, or it is no ablation.
+        UserError: there is none, or it is no such file.
     """
-    path = _find("steps", "ablations", name)
+    path = _find("steps", name, conf)
     values = _read(path, {"start", "end", "steps"})
     steps = [(key, _overrides(path, key, v)) for key, v in _named(path, values, "steps")]
-    require(
-        START not in values["steps"], f"{path}: steps", START, "is the name of the first recipe"
-    )
     start, end = _overrides(path, "start", values.get("start", [])), values.get("end")
     require(end is None or isinstance(end, str), f"{path}: end", end, "must be an experiment")
-    return Ablation(path.stem, start, end, steps)
+    return StepFile(path.stem, start, end, steps)
 
 
-def _find(field: str, folder: str, name: str) -> Path:
+def _find(field: str, name: str, conf: Path) -> Path:
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         require(path.is_file(), field, name, "there is no such file")
         return path
-    known = sorted(path.stem for path in (conf_dir() / folder).glob("*.yaml"))
+    folder = conf / "comparison" / field
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
     allowed = f"{did_you_mean(name, known)}; or the path of a .yaml file"
     require(name in known, field, name, allowed)
-    return conf_dir() / folder / f"{name}.yaml"
+    return folder / f"{name}.yaml"
 
 
 def _read(path: Path, known: set[str]) -> dict[str, Any]:
@@ -128,6 +134,8 @@ def _named(path: Path, values: dict[str, Any], key: str) -> list[tuple[str, Any]
     for name, _ in pairs:
         is_plain = name.isprintable()
         require(is_plain, f"{path}: {key}", ascii(name), "must be a name of printable characters")
+        allowed = "is the name that another recipe of the comparison has"
+        require(name not in (START, TOGETHER), f"{path}: {key}", name, allowed)
     return pairs
 
 

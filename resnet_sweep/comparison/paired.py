@@ -1,108 +1,78 @@
-"""What each change does to a recipe, paired by seed."""
+"""Recipes compared with others, paired by seed, with intervals that hold for all together."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.comparison.contrasts import verdict
+from resnet_sweep.records.comparison import Row
 from resnet_sweep.reporting.statistics import (
     Comparison,
-    Interval,
     mean_interval,
     paired_t_test,
+    sidak,
     t_quantile,
 )
 
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Step:
-    """A recipe and what its last change did.
+def verdict(low: float, high: float) -> str:
+    """Return what an interval of a gain says; NaN decides nothing."""
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def compare_recipes(names: Sequence[str], values: Values, others: Sequence[int]) -> list[Row]:
+    """Return recipes, each but the first compared with another one.
 
     Args:
-        accuracy: over its seeds.
-        step: this minus the recipe that it changes, over the seeds that both have; null: the
-            start, or fewer than two such seeds.
-        total: this minus the start.
-        low, high: interval of `step` that holds for all rows together (Sidak's correction).
-        num_failed: runs that did not complete.
+        values: float64 [recipes, seeds]; NaN where a run did not complete.
+        others: place of the recipe that each is compared with.
     """
-
-    name: str
-    accuracy: Interval
-    step: Comparison | None
-    total: Comparison | None
-    low: float
-    high: float
-    num_failed: int
-
-    @property
-    def verdict(self) -> str:
-        if self.step is None:
-            return "all failed" if not self.accuracy.n else ""
-        return verdict(self.low, self.high)
+    rows = enumerate(zip(names, others, strict=True))
+    return [_row(k, name, values, other) for k, (name, other) in rows]
 
 
-def compare_steps(names: list[str], values: Values) -> list[Step]:
-    """Return the steps in their order, each compared with the one before it.
-
-    Args:
-        values: float64 [configurations, seeds]; NaN where a run did not complete.
-    """
-    return compare_pairs(names, values, range(-1, len(names) - 1))
-
-
-def compare_with_start(names: list[str], values: Values) -> list[Step]:
-    """Return the start and the changes, each compared with the start.
-
-    Args:
-        values: float64 [configurations, seeds]; NaN where a run did not complete.
-    """
-    return compare_pairs(names, values, [0] * len(names))
-
-
-def compare_pairs(names: list[str], values: Values, changed: Sequence[int]) -> list[Step]:
-    """Return recipes, each but the first compared with the one that it changes.
-
-    Args:
-        values: float64 [configurations, seeds]; NaN where a run did not complete.
-        changed: place of the other recipe of each.
-    """
-    rows = enumerate(zip(names, changed, strict=True))
-    return [_step(k, name, values, before, len(names) - 1) for k, (name, before) in rows]
-
-
-def _step(k: int, name: str, values: Values, before: int, count: int) -> Step:
-    row = values[k]
-    known = row[np.isfinite(row)]
-    nothing = Interval(math.nan, math.nan, 0, math.nan, math.nan)
-    step = _paired(row, values[before]) if k else None
-    half = _half_width(step, count)
-    middle = math.nan if step is None else step.difference
-    return Step(
+def _row(k: int, name: str, values: Values, other: int) -> Row:
+    known = values[k][np.isfinite(values[k])]
+    accuracy = mean_interval(known)
+    row = Row(
         name,
-        mean_interval(known) if len(known) else nothing,
-        step,
-        _paired(row, values[0]) if k else None,
-        middle - half,
-        middle + half,
-        len(row) - len(known),
+        len(known),
+        "" if len(known) else "all failed",
+        values.shape[1] - len(known),
+        accuracy.mean,
+        accuracy.sd,
+        accuracy.low,
+        accuracy.high,
+    )
+    gain, total = (_paired(values[k], values[j]) if k else None for j in (other, 0))
+    if total is not None:
+        row = replace(row, over_start=total.difference)
+    if gain is None:
+        return row
+    # Half of an interval that all rows keep together, over half of one of this row alone.
+    count, degrees = len(values) - 1, gain.n - 1
+    wider = float(t_quantile(degrees, count) / t_quantile(degrees))
+    low = gain.difference - (gain.difference - gain.low) * wider
+    high = gain.difference + (gain.high - gain.difference) * wider
+    return replace(
+        row,
+        verdict=verdict(low, high),
+        gain=gain.difference,
+        gain_low=gain.low,
+        gain_high=gain.high,
+        p_value=gain.p_value,
+        all_low=low,
+        all_high=high,
+        all_p_value=sidak(gain.p_value, count),
     )
 
 
 def _paired(first: Values, second: Values) -> Comparison | None:
+    """Compare the seeds that both have; None: fewer than two."""
     both = np.isfinite(first) & np.isfinite(second)
     return paired_t_test(first[both], second[both]) if both.sum() > 1 else None
-
-
-def _half_width(found: Comparison | None, count: int) -> float:
-    if found is None:
-        return math.nan
-    plain, degrees = (found.high - found.low) / 2, found.n - 1
-    return plain * float(t_quantile(degrees, count) / t_quantile(degrees))

@@ -4,91 +4,241 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from resnet_sweep.comparison.design import Design, check_size, fractional_factorial
-from resnet_sweep.comparison.recipes import START, TOGETHER, Ablation, Factor, Screening
-from resnet_sweep.comparison.screened import Screened
+from resnet_sweep.comparison.change_files import (
+    START,
+    TOGETHER,
+    Factor,
+    FactorFile,
+    StepFile,
+    read_factors,
+    read_steps,
+)
+from resnet_sweep.comparison.factorial import Levels, check_size, fractional_factorial
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import conf_dir
+from resnet_sweep.config.compare import CompareConfig
 from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.config.workers import MOST_SEEDS
 from resnet_sweep.records.identity import changes, outcome
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import ConfFiles
 from resnet_sweep.workers.planned import PlannedRun, quiet
 
 
 @dataclass(frozen=True)
-class ScreeningPlan:
-    """What a screening trains.
+class Recipes:
+    """Configurations that are compared with each other.
 
     Args:
-        design: int8 [configurations, factors].
-        configs: one for each row.
-        left_out: factors that change nothing beside the command line.
-    """
-
-    factors: list[Factor]
-    design: Design
-    configs: list[Config]
-    left_out: list[str]
-
-
-@dataclass(frozen=True)
-class RecipePlan:
-    """What an ablation or a follow-up trains.
-
-    Args:
-        names, configs: the start and the recipes behind it.
+        names, configs: the first one is what all begins with.
+        others: of each the place of the one that it is compared with.
         left_out: changes that change nothing beside the command line.
     """
 
+    name: str
     names: list[str]
     configs: list[Config]
+    others: list[int]
     left_out: list[str]
 
+    @property
+    def shown_names(self) -> list[str]:
+        return self.names
 
-def plan_screening(screening: Screening, given: Sequence[str]) -> ScreeningPlan:
-    """Return the configurations of a screening.
+    def runs(self, num_seeds: int) -> list[PlannedRun]:
+        """Return seed by seed every one, so that more seeds come behind those there are."""
+        return [
+            PlannedRun(name, replace(config, seed=config.seed + number))
+            for number in range(num_seeds)
+            for name, config in zip(self.names, self.configs, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Factorial(Recipes):
+    """The configurations of a design.
 
     Args:
-        given: overrides of the command line, which win over the file's.
+        factors: that change something.
+        levels: int8 [configurations, factors], -1 or 1.
+        alone: of each factor what it is on top of the start; the start comes first.
+    """
+
+    factors: list[Factor]
+    levels: Levels
+    alone: dict[str, Config]
+    composer: RecipeComposer
+    file: FactorFile
+
+    @property
+    def shown_names(self) -> list[str]:
+        return [factor.name for factor in self.factors]
+
+    def runs_alone(self) -> list[PlannedRun]:
+        """Return a run of every recipe that may survive, to look for what no run could have."""
+        return [PlannedRun(name, fresh(config)) for name, config in self.alone.items()]
+
+    def survivors(self, chosen: Sequence[str], without_together: str = "") -> Recipes:
+        """Return the start, each survivor alone on top of it, and all of them together.
+
+        Args:
+            without_together: why all together cannot be trained.
+
+        Raises:
+            UserError: all together cannot be built.
+        """
+        names, configs = [START, *chosen], [self.alone[name] for name in (START, *chosen)]
+        left_out = [f"{TOGETHER} ({without_together})"] if without_together else []
+        if len(chosen) > 1 and not left_out:
+            names.append(TOGETHER)
+            configs.append(self.composer.compose(TOGETHER, self.file.overrides(chosen)))
+        return Recipes(self.name, names, list(map(fresh, configs)), [0] * len(names), left_out)
+
+
+def fresh(config: Config) -> Config:
+    """Return a recipe with a seed and a split that chose no survivor.
+
+    No design has more than MOST_SEEDS seeds.
+    """
+    split_seed = (config.data.split_seed + 1) % 2**32
+    data = replace(config.data, split_seed=split_seed)
+    return replace(config, seed=config.seed + MOST_SEEDS, data=data)
+
+
+@dataclass(frozen=True)
+class RecipeComposer:
+    """Composes recipes.
+
+    Args:
+        files: that runs are composed from.
+        split: that is read.
+        given: overrides of the command line, which win over a file's.
+    """
+
+    files: ConfFiles
+    split: str
+    given: Sequence[str]
+
+    def compose(self, where: str, overrides: Sequence[str]) -> Config:
+        """Return a checked configuration.
+
+        Args:
+            where: named in an error.
+
+        Raises:
+            UserError: it cannot be built, or leaves nothing to compare.
+        """
+        reads_test = self.split == "test"
+        everything = ["data.val_size=0"] if reads_test else []
+        try:
+            words = [*everything, *overrides, *self.given]
+            config = quiet(Composer(self.files, words).config({}, None))
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        allowed = "must leave validation images, by which the runs are compared"
+        has_images = reads_test or config.data.val_size > 0
+        require(has_images, "data.val_size", config.data.val_size, allowed)
+        return replace(config, evaluate_test=reads_test)
+
+
+def plan(options: CompareConfig, files: ConfFiles, given: Sequence[str]) -> Recipes:
+    """Return the configurations of a comparison; of factors a Factorial.
+
+    Raises:
+        UserError: a file is no such file, or one of them cannot be built.
+    """
+    composer = RecipeComposer(files, options.split, given)
+    if options.steps is not None:
+        return plan_steps(read_steps(options.steps, files.folder), composer)
+    if options.factors is not None:
+        return plan_factors(read_factors(options.factors, files.folder), composer)
+    return plan_recipes(options.recipes, composer)
+
+
+def plan_recipes(experiments: Sequence[str], composer: RecipeComposer) -> Recipes:
+    """Return experiments, each compared with the first.
 
     Raises:
         UserError: one of them cannot be built.
     """
-    low = [*screening.common, *_low(screening.factors), *given]
-    base = _compose("without any of the changes", low)
-    factors, left_out = [], []
-    for factor in screening.factors:
-        overrides = [*screening.common, *_levels(screening.factors, [factor]), *given]
-        changed = _compose(factor.name, overrides)
-        _check_comparable(factor.name, changed, base)
-        is_same = _same(base, changed)
-        left_out += [factor.name] if is_same else []
-        factors += [] if is_same else [factor]
-    allowed = "must have two factors or more that change something beside the command line"
-    require(len(factors) > 1, "factors", screening.name, allowed)
-    check_size(screening.runs, len(factors))
-    # Where all combinations are fewer than the runs, each is made once: seeds repeat them.
-    design = fractional_factorial(min(screening.runs, 2 ** len(factors)), len(factors))
-    configs = [
-        _compose(f"configuration {row}", [*screening.common, *_row(factors, levels), *given])
-        for row, levels in enumerate(design)
-    ]
-    _check_all_differ(factors, configs)
-    return ScreeningPlan(factors, design, configs, left_out)
+    configs = [composer.compose(name, [f"experiment={name}"]) for name in experiments]
+    for name, config in zip(experiments, configs, strict=True):
+        _check_comparable(name, config, configs[0])
+    return Recipes("-".join(experiments), list(experiments), configs, [0] * len(configs), [])
 
 
-def _check_comparable(name: str, config: Config, base: Config) -> None:
-    """Refuse a change after which other images or seeds would be compared.
+def plan_steps(file: StepFile, composer: RecipeComposer) -> Recipes:
+    """Return recipes, each with one change more and compared with the one before.
 
     Raises:
-        UserError: it says which field.
+        UserError: one of them cannot be built, or the last is not the recipe that it should be.
     """
-    for path, _, _ in changes(base, config):
-        if path == "seed" or path.startswith("data."):
-            problem = f"changes {path}: all runs are compared on the same images, seed by seed"
-            raise UserError(f"{name}: {problem}")
+    _check_end(file, composer)
+    names, configs, left_out = [START], [composer.compose(START, file.start)], []
+    words = list(file.start)
+    for name, added in file.steps:
+        words += added
+        config = composer.compose(name, words)
+        _check_comparable(name, config, configs[0])
+        if _same(config, configs[-1]):
+            left_out.append(name)
+        else:
+            names.append(name)
+            configs.append(config)
+    allowed = "has no step that changes something beside the command line"
+    require(len(names) > 1, "steps", file.name, allowed)
+    others = [max(0, place - 1) for place in range(len(names))]
+    return Recipes(file.name, names, configs, others, left_out)
+
+
+def _check_end(file: StepFile, composer: RecipeComposer) -> None:
+    """Refuse steps that do not arrive at the experiment that they name."""
+    if file.end is None:
+        return
+    plain = replace(composer, given=[])
+    words = [*file.start, *(override for _, added in file.steps for override in added)]
+    wanted = plain.compose("end", [f"experiment={file.end}"])
+    found = changes(plain.compose("last step", words), wanted)
+    differences = "; ".join(f"{path} is {ours}, there {theirs}" for path, ours, theirs in found)
+    allowed = f"the last step of {file.name} differs from it: {differences}"
+    require(not found, "end", file.end, allowed)
+
+
+def plan_factors(file: FactorFile, composer: RecipeComposer) -> Factorial:
+    """Return the configurations of a design of resolution IV.
+
+    Raises:
+        UserError: one of them cannot be built, or there is no design of this size.
+    """
+    alone = {START: composer.compose(START, file.overrides([]))}
+    factors, left_out = [], []
+    for factor in file.factors:
+        config = composer.compose(factor.name, file.overrides([factor.name]))
+        _check_comparable(factor.name, config, alone[START])
+        if _same(config, alone[START]):
+            left_out.append(factor.name)
+        else:
+            factors.append(factor)
+            alone[factor.name] = config
+    allowed = "must have two factors or more that change something beside the command line"
+    require(len(factors) > 1, "factors", file.name, allowed)
+    check_size(file.runs, len(factors))
+    # Where all combinations are fewer than the runs, each is made once: seeds repeat them.
+    levels = fractional_factorial(min(file.runs, 2 ** len(factors)), len(factors))
+    chosen = [
+        [factor.name for factor, level in zip(factors, row, strict=True) if level > 0]
+        for row in levels
+    ]
+    names = [", ".join(high) or "none" for high in chosen]
+    configs = [
+        composer.compose(f"configuration {row}", file.overrides(high))
+        for row, high in enumerate(chosen)
+    ]
+    _check_all_differ(factors, configs)
+    others = [0] * len(names)
+    return Factorial(
+        file.name, names, configs, others, left_out, factors, levels, alone, composer, file
+    )
 
 
 def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
@@ -97,143 +247,25 @@ def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
     Raises:
         UserError: two rows of the design are one recipe.
     """
-    seen: dict[str, int] = {}
-    for row, config in enumerate(configs):
-        first = seen.setdefault(repr(outcome(config)), row)
-        if first != row:
-            names = ", ".join(factor.name for factor in factors)
-            problem = "makes two rows of the design one recipe: two factors set the same field"
-            raise UserError(f"factors={names}: {problem}, or one has no effect beside another")
+    if len({repr(outcome(config)) for config in configs}) < len(configs):
+        names = ", ".join(factor.name for factor in factors)
+        problem = "makes two rows of the design one recipe: two factors set the same field"
+        raise UserError(f"factors={names}: {problem}, or one has no effect beside another")
 
 
-def _low(factors: list[Factor]) -> list[str]:
-    return _levels(factors, [])
-
-
-def _levels(factors: list[Factor], high: list[Factor]) -> list[str]:
-    return [o for factor in factors for o in (factor.high if factor in high else factor.low)]
-
-
-def _row(factors: list[Factor], levels: Any) -> list[str]:
-    pairs = zip(factors, levels, strict=True)
-    return [o for factor, level in pairs for o in (factor.high if level > 0 else factor.low)]
-
-
-def plan_ablation(ablation: Ablation, given: Sequence[str]) -> RecipePlan:
-    """Return the configurations of an ablation, each with one change more.
-
-    Args:
-        given: overrides of the command line, which win over the file's.
+def _check_comparable(name: str, config: Config, first: Config) -> None:
+    """Refuse a change after which other images or seeds would be compared.
 
     Raises:
-        UserError: one of them cannot be built, or the last is not the recipe that it should be.
+        UserError: it says which field.
     """
-    _check_end(ablation)
-    plan = RecipePlan([START], [_compose(START, [*ablation.start, *given])], [])
-    words = list(ablation.start)
-    for name, overrides in ablation.steps:
-        words += overrides
-        _add(plan, name, _compose(name, [*words, *given]), plan.configs[-1])
-    allowed = "has no step that changes something beside the command line"
-    require(len(plan.names) > 1, "steps", ablation.name, allowed)
-    return plan
-
-
-def plan_follow_up(screened: Screened, given: Sequence[str]) -> RecipePlan:
-    """Return the start, each survivor alone on top of it, and all of them together.
-
-    They get seeds and a split of the training images that chose no survivor.
-
-    Args:
-        given: overrides of the command line, which win over the screening's.
-
-    Raises:
-        UserError: one of them cannot be built, or none changes anything.
-    """
-    factors, before = screened.screening.factors, screened.screening.common
-    first = _compose(START, [*before, *_low(factors), *screened.given])
-    fresh = [f"seed={first.seed + screened.num_seeds}"]
-    fresh.append(f"data.split_seed={first.data.split_seed + 1}")
-    behind = [*screened.given, *fresh, *given]
-    start = _compose(START, [*before, *_low(factors), *behind])
-    _check_fresh(start, first, screened.num_seeds)
-    plan = RecipePlan([START], [start], [])
-    chosen = [factor for factor in factors if factor.name in screened.survivors]
-    for factor in chosen:
-        config = _compose(factor.name, [*before, *_levels(factors, [factor]), *behind])
-        _add(plan, factor.name, config, plan.configs[0])
-    allowed = "none of its survivors changes something beside the command line"
-    require(len(plan.names) > 1, "screening", screened.screening.name, allowed)
-    if len(plan.names) > 2:
-        everything = _compose(TOGETHER, [*before, *_levels(factors, chosen), *behind])
-        _add(plan, TOGETHER, everything, plan.configs[0])
-    return plan
-
-
-def _check_fresh(config: Config, screened: Config, num_seeds: int) -> None:
-    """Refuse what chose the survivors: they would seem better than they are."""
-    fresh = screened.seed + num_seeds
-    require(
-        config.seed >= fresh, "seed", config.seed, f"must be {fresh} or more: not the screening's"
-    )
-    is_fresh = config.data.split_seed != screened.data.split_seed
-    require(is_fresh, "data.split_seed", config.data.split_seed, "must not be the screening's")
-
-
-def _add(plan: RecipePlan, name: str, config: Config, before: Config) -> None:
-    """Add a recipe to a plan, unless it is the one that it changes."""
-    _check_comparable(name, config, plan.configs[0])
-    if _same(config, before):
-        plan.left_out.append(name)
-    else:
-        plan.names.append(name)
-        plan.configs.append(config)
-
-
-def _check_end(ablation: Ablation) -> None:
-    """Refuse steps that do not arrive at the experiment that they name."""
-    if ablation.end is None:
-        return
-    words = [*ablation.start, *(o for _, overrides in ablation.steps for o in overrides)]
-    wanted = _compose("end", [f"experiment={ablation.end}"])
-    found = changes(_compose("last step", words), wanted)
-    differences = "; ".join(f"{path} is {ours}, there {theirs}" for path, ours, theirs in found)
-    allowed = f"the last step of {ablation.name} differs from it: {differences}"
-    require(not found, "end", ablation.end, allowed)
-
-
-def plan_measurement(experiments: Sequence[str], given: Sequence[str]) -> list[Config]:
-    """Return the configuration of each experiment, with the test set.
-
-    Raises:
-        UserError: one of them cannot be built.
-    """
-    composed = (_built(name, [f"experiment={name}", *given]) for name in experiments)
-    return [replace(config, evaluate_test=True) for config in composed]
-
-
-def _built(where: str, overrides: Sequence[str]) -> Config:
-    try:
-        return quiet(Composer(conf_dir(), overrides).config({}, None))
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def _compose(where: str, overrides: Sequence[str]) -> Config:
-    config = _built(where, overrides)
-    allowed = "must leave validation images, by which the runs are compared"
-    require(config.data.val_size > 0, "data.val_size", config.data.val_size, allowed)
-    return config
+    found = [path for path, _, _ in changes(first, config)]
+    found += ["data.root"] if config.data.root != first.data.root else []
+    for path in found:
+        if path == "seed" or path.startswith("data."):
+            problem = f"changes {path}: all runs are compared on the same images, seed by seed"
+            raise UserError(f"{name}: {problem}")
 
 
 def _same(first: Config, second: Config) -> bool:
     return outcome(first) == outcome(second)
-
-
-def with_seeds(names: Sequence[str], configs: Sequence[Config], num: int) -> list[PlannedRun]:
-    """Return seed by seed every configuration, so that more seeds come behind those there are."""
-    return [
-        PlannedRun(name, replace(config, seed=config.seed + number))
-        for number in range(num)
-        for name, config in zip(names, configs, strict=True)
-    ]

@@ -1,105 +1,225 @@
-"""A screening from its file to its report."""
+"""What a comparison says: its parts, with their tables and the sentences below them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 
-from resnet_sweep.comparison.command import Sitting
-from resnet_sweep.comparison.contrasts import Effect, Effects, estimate
-from resnet_sweep.comparison.design import num_three_factor_aliases, words
-from resnet_sweep.comparison.figures import draw_screening
-from resnet_sweep.comparison.planning import ScreeningPlan, plan_screening, with_seeds
-from resnet_sweep.comparison.recipes import read_screening
-from resnet_sweep.comparison.results import by_configuration, completed_share, failures
-from resnet_sweep.comparison.writing import Report, write_report
-from resnet_sweep.config.effects import ScreenConfig
-from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.reporting.numbers import point_bounds, points
+from resnet_sweep.comparison.change_files import START
+from resnet_sweep.comparison.factorial import Effects, num_three_factor_aliases
+from resnet_sweep.comparison.paired import compare_recipes
+from resnet_sweep.comparison.planning import Factorial, Recipes
+from resnet_sweep.comparison.trained import Trained
+from resnet_sweep.records.comparison import (
+    COMPARISON,
+    Compared,
+    ComparisonPlan,
+    Part,
+    Row,
+    comparison_values,
+)
+from resnet_sweep.reporting.numbers import UNKNOWN, point_bounds, points
+from resnet_sweep.reporting.report import Report, Section
 from resnet_sweep.reporting.tables import Table
-from resnet_sweep.system.console import say
 
-STEM = "screening"
-MAIN, STRINGS = "Main effects", "Strings of interactions"
-
-
-def screen(options: ScreenConfig, given: list[str], sitting: Sitting) -> None:
-    """Plan, train what is not trained yet, and report."""
-    screening = read_screening(options.factors)
-    folder = Path(options.folder or f"outputs/screenings/{screening.name}")
-    plan = plan_screening(screening, given)
-    names = [_levels_of(plan, row) for row in range(len(plan.configs))]
-    say(f"screening: {folder}; {', '.join(f.name for f in plan.factors)}")
-    ended = sitting.train(folder, with_seeds(names, plan.configs, options.num_seeds))
-    values = by_configuration(ended, len(plan.configs))
-    effects = estimate([factor.name for factor in plan.factors], plan.design, values)
-    title = f"Screening of {len(plan.factors)} changes in {len(plan.configs)} recipes"
-    report = _report(title, plan, effects, ended, sitting.command)
-    report.values["recipes"] = asdict(screening) | {"given": given, "num_seeds": options.num_seeds}
-    write_report(folder, report, draw_screening(effects, title))
+STEM = COMPARISON.removesuffix(".json")
+EFFECTS, INTERACTIONS = "effects", "interactions"
+SPLITS = {
+    "val": "validation accuracy of the last epoch; the test set is not read",
+    "test": "test accuracy of the last epoch; the test set chose nothing here",
+}
+Column = tuple[str, Callable[[Row], str]]
 
 
-def _levels_of(plan: ScreeningPlan, row: int) -> str:
-    pairs = zip(plan.factors, plan.design[row], strict=True)
-    return ", ".join(factor.name for factor, level in pairs if level > 0) or "none"
+def title(plan: ComparisonPlan) -> str:
+    match plan.design:
+        case "factors":
+            return f"Many changes at once: {plan.name}"
+        case "steps":
+            return f"One change after another: {plan.name}"
+    return f"Recipes on the {'test set' if plan.split == 'test' else 'validation images'}"
 
 
-def _report(
-    title: str, plan: ScreeningPlan, effects: Effects, ended: list[EndedRun], command: str
-) -> Report:
-    tables = [(MAIN, effect_table(effects.main, "change"))]
-    if effects.interactions:
-        tables.append((STRINGS, effect_table(effects.interactions, "sum of pairs")))
-    generators = words(len(plan.configs), len(plan.factors))
-    return Report(
-        STEM,
-        title,
-        command,
-        tables,
-        _said(plan, effects, ended),
-        [asdict(effect) | {"verdict": effect.verdict} for effect in effects.main],
-        {
-            "factors": [
-                asdict(factor) | {"generator": word}
-                for factor, word in zip(plan.factors, generators, strict=True)
-            ],
-            "left_out": plan.left_out,
-            "design": plan.design.tolist(),
-            **asdict(effects),
-            "runs": [asdict(run) for run in ended],
-        },
-    )
+def recipe_part(plan: ComparisonPlan, recipes: Recipes, trained: Trained) -> Part:
+    """Return recipes side by side, or one change after another."""
+    rows = _rows(recipes, trained)
+    left_out = _left_out(recipes.left_out)
+    notes = [*trained.notes(), *_power(rows), *left_out, SPLITS[plan.split]]
+    is_steps = plan.design == "steps"
+    name = "Each against the one above" if is_steps else f"Each against {recipes.names[0]}"
+    return Part(plan.design, name if len(rows) > 1 else "", rows, notes)
 
 
-def effect_table(effects: list[Effect], what: str) -> Table:
-    """Return effects, largest first.
-
-    Args:
-        what: each of them is of.
-    """
-    columns = ["effect, points", "95% interval of all rows", "p, corrected", "verdict", what]
-    ordered = sorted(effects, key=lambda effect: -abs(effect.difference))
-    return Table(columns, [_row(effect) for effect in ordered], 3)
-
-
-def _row(effect: Effect) -> list[str]:
-    p_value = "-" if effect.p_value != effect.p_value else f"{effect.p_value:.4f}"
-    p_value = "<0.0001" if p_value == "0.0000" else p_value
-    bounds = point_bounds(effect.low, effect.high)
-    return [points(effect.difference), bounds, p_value, effect.verdict, effect.name]
-
-
-def _said(plan: ScreeningPlan, effects: Effects, ended: list[EndedRun]) -> list[str]:
-    triples = max(num_three_factor_aliases(plan.design))
+def effect_parts(factorial: Factorial, effects: Effects, trained: Trained) -> list[Part]:
+    """Return the main effects, and the interactions where the design is whole."""
     told = [effect.name for effect in effects.main if effect.verdict != "undecided"]
-    return [
-        completed_share(ended),
-        *failures(ended),
+    triples = max(num_three_factor_aliases(factorial.levels))
+    notes = [
+        *trained.notes(),
         f"told apart from noise: {', '.join(told) or 'none'}; the others are undecided",
         f"standard error of an effect {points(effects.error, '.2f')} points, "
         f"{effects.degrees:.3g} degrees of freedom ({effects.method})",
-        "resolution IV: a main effect is aliased with no other and with no interaction of two, "
-        f"but with up to {triples} interactions of three; interactions of two only with each other",
-        *(f"left out, as it changes nothing here: {name}" for name in plan.left_out),
-        "validation accuracy of the last epoch; the test set is not read",
+        f"resolution IV, {len(factorial.names)} configurations: a main effect is aliased with no "
+        f"other and with no interaction of two, but with up to {triples} interactions of three; "
+        "interactions of two only with each other",
+        *_left_out(factorial.left_out),
+        SPLITS["val"],
     ]
+    main = Part(EFFECTS, "Main effects", effects.main, notes)
+    if not effects.interactions:
+        return [main]
+    return [main, Part(INTERACTIONS, "Strings of interactions", effects.interactions)]
+
+
+def survivor_part(
+    plan: ComparisonPlan, recipes: Recipes, trained: Trained, effects: Effects
+) -> Part:
+    """Return the survivors, each alone on top of the start, with fresh seeds."""
+    by_name = {effect.name: effect.gain for effect in effects.main}
+    rows = [
+        replace(row, in_design=by_name.get(row.name, math.nan)) for row in _rows(recipes, trained)
+    ]
+    seed, split = recipes.configs[0].seed, recipes.configs[0].data.split_seed
+    now = effects.survivors()
+    chosen = plan.survivors or []
+    others = (
+        [] if now == chosen else [f"by all seeds that there are now: {', '.join(now) or 'none'}"]
+    )
+    notes = [
+        *_selection(chosen, effects),
+        f"chosen once, with {plan.chosen_by} seeds of each configuration",
+        *others,
+        *trained.notes(),
+        *_power(rows),
+        *(f"left out: {name}" for name in recipes.left_out),
+        f"seeds from {seed} on and data.split_seed={split}: neither chose the survivors",
+        SPLITS["val"],
+    ]
+    return Part("survivors", "Survivors, each alone", rows, notes)
+
+
+def no_survivors(effects: Effects) -> Part:
+    return Part("survivors", "Survivors", [], _selection([], effects))
+
+
+def _selection(survivors: Sequence[str], effects: Effects) -> list[str]:
+    limit = "at all: there is no measure of the noise"
+    if not math.isnan(effects.error):
+        limit = (
+            f"by more than the standard error of an effect, {points(effects.error, '.2f')} points"
+        )
+    names = [effect.name for effect in effects.main]
+    dropped = [name for name in names if name not in survivors]
+    count = f"{len(survivors)} of {len(names)} changes survived: those that were better {limit}"
+    return [count, *([f"not followed: {', '.join(dropped)}"] if dropped else [])]
+
+
+def _rows(recipes: Recipes, trained: Trained) -> list[Row]:
+    rows = compare_recipes(recipes.names, trained.values, recipes.others)
+    return [replace(row, **cost) for row, cost in zip(rows, trained.costs(), strict=True)]
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out, as it changes nothing here: {name}" for name in names]
+
+
+def _power(rows: Sequence[Row]) -> list[str]:
+    """Say how small a gain so many seeds can find."""
+    if len(rows) < 2:
+        return []
+    widths = [(row.all_high - row.all_low) / 2 for row in rows if not math.isnan(row.gain)]
+    if not widths:
+        return ["no gain can be judged: fewer than two pairs of runs completed"]
+    seeds = max(row.n for row in rows)
+    smallest, largest = points(min(widths), ".2f"), points(max(widths), ".2f")
+    return [
+        f"{seeds} seeds: a gain shows where it is larger than half its interval, here {smallest} "
+        f"to {largest} points; a smaller one is undecided, which does not mean that there is none",
+        "paired t intervals over seeds; the verdict is by those that hold for all rows together",
+    ]
+
+
+def to_report(compared: Compared) -> Report:
+    """Return what is written and printed."""
+    sections: list[Section] = []
+    for part in compared.parts:
+        *before, (title, table) = tables(part)
+        sections += [Section(*each) for each in before]
+        sections.append(Section(title, table, part.notes))
+    rows = [{"part": part.kind, **asdict(row)} for part in compared.parts for row in part.rows]
+    values = comparison_values(compared)
+    return Report(STEM, compared.title, compared.command, sections, rows, values)
+
+
+def tables(part: Part) -> list[tuple[str, Table | None]]:
+    """Return the tables of a part, with their titles; a part without rows has a title alone."""
+    if not part.rows:
+        return [(part.title, None)]
+    if part.kind in (EFFECTS, INTERACTIONS):
+        ordered = sorted(part.rows, key=lambda row: -abs(row.gain))
+        what = "change" if part.kind == EFFECTS else "sum of pairs"
+        return [(part.title, _table(EFFECT_COLUMNS, what, ordered))]
+    extra = {"steps": OVER_START, "survivors": IN_DESIGN}.get(part.kind, [])
+    names = {"steps": "recipe: those above and", "survivors": f"recipe: {START} and"}
+    name, columns = names.get(part.kind, "recipe"), [*ACCURACY, *GAIN, *extra, VERDICT]
+    gains = _table(columns, name, part.rows, len(columns) - 1)
+    if part.kind != "recipes":
+        return [(part.title, gains)]
+    found: list[tuple[str, Table | None]] = []
+    found.append(("Accuracy of the last epoch", attained_table(part.rows)))
+    return [*found, (part.title, gains)] if len(part.rows) > 1 else found
+
+
+def attained_table(rows: Sequence[Row]) -> Table:
+    """Return what recipes attain and cost."""
+    return _table(ATTAINED, "recipe", rows, 7)
+
+
+def _table(columns: Sequence[Column], what: str, rows: Sequence[Row], numeric: int = 3) -> Table:
+    names = [*(name for name, _ in columns), what]
+    return Table(names, [[*(cell(row) for _, cell in columns), row.name] for row in rows], numeric)
+
+
+def _blank(text: str) -> str:
+    """Return a cell of a row that is compared with nothing."""
+    return "" if text == UNKNOWN else text
+
+
+def _p_value(row: Row) -> str:
+    if math.isnan(row.all_p_value):
+        return UNKNOWN
+    return "<0.0001" if row.all_p_value < 0.00005 else f"{row.all_p_value:.4f}"
+
+
+VERDICT: Column = ("verdict", lambda row: row.verdict)
+EFFECT_COLUMNS: list[Column] = [
+    ("effect, points", lambda row: points(row.gain)),
+    ("95% interval of all rows", lambda row: point_bounds(row.all_low, row.all_high)),
+    ("p, of all rows", _p_value),
+    VERDICT,
+]
+ACCURACY: list[Column] = [
+    ("mean %", lambda row: points(row.mean, ".2f")),
+    ("sd", lambda row: points(row.sd, ".2f")),
+    ("n", lambda row: str(row.n)),
+]
+GAIN: list[Column] = [
+    ("gain, points", lambda row: _blank(points(row.gain))),
+    ("95% interval", lambda row: _blank(point_bounds(row.gain_low, row.gain_high))),
+    ("of all rows together", lambda row: _blank(point_bounds(row.all_low, row.all_high))),
+    ("p, of all rows", lambda row: _blank(_p_value(row))),
+]
+OVER_START: list[Column] = [("over the start", lambda row: _blank(points(row.over_start)))]
+IN_DESIGN: list[Column] = [("in the design", lambda row: _blank(points(row.in_design)))]
+ATTAINED: list[Column] = [
+    ("parameters", lambda row: UNKNOWN if row.num_params is None else f"{row.num_params:,}"),
+    ("epochs", lambda row: UNKNOWN if row.epochs is None else str(row.epochs)),
+    ("n", lambda row: str(row.n)),
+    ("mean %", lambda row: points(row.mean, ".2f")),
+    ("sd", lambda row: points(row.sd, ".2f")),
+    ("95% interval", lambda row: point_bounds(row.low, row.high, ".2f")),
+    ("seconds a run", lambda row: points(row.train_seconds / 100, ".0f")),
+    ("device", lambda row: row.device),
+    ("data", lambda row: row.data),
+]

@@ -1,0 +1,211 @@
+"""A comparison's folder: plan.json before its runs, comparison.json after them.
+
+FOLDER/
+  plan.json        what is compared; of factors the survivors, once they are chosen
+  study/           the runs, by number; survivors/ those of the survivors
+  comparison.json  what was found, with every run; .md, .csv and the figures say the same
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional, TypeVar
+
+from resnet_sweep.config.errors import UserError, one_line
+from resnet_sweep.records.checking import check_record
+from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.system.atomic import write_json
+
+PLAN, COMPARISON = "plan.json", "comparison.json"
+STUDY, SURVIVORS = "study", "survivors"
+SCHEMA_VERSION = 1
+Record = TypeVar("Record")
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """What a comparison trains.
+
+    Args:
+        design: recipes, steps or factors.
+        split: val or test.
+        recipes: names of all configurations but the survivors'.
+        given: overrides of the command line, of every run.
+        survivors: of the factors; null: not chosen yet.
+        chosen_by: seeds of each configuration when they were chosen.
+    """
+
+    design: str
+    split: str
+    name: str
+    recipes: list[str]
+    given: list[str]
+    num_seeds: int
+    survivor_seeds: int
+    survivors: Optional[list[str]] = None
+    chosen_by: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe, or an effect, and what it gains. Fractions; NaN: unknown.
+
+    Args:
+        n: seeds that completed; of an effect all runs.
+        mean, sd, low, high: of the accuracy, with its 95% interval.
+        gain: this minus what it is compared with, over the seeds that both have.
+        gain_low, gain_high, p_value: of this row alone.
+        all_low, all_high, all_p_value: that hold for all rows of its part together.
+        over_start: gain over the first recipe.
+        in_design: effect by which a survivor was chosen.
+        train_seconds: median over the runs.
+        data: which images, and how many a run was trained on at most.
+    """
+
+    name: str
+    n: int
+    verdict: str
+    num_failed: int = 0
+    mean: float = math.nan
+    sd: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    gain: float = math.nan
+    gain_low: float = math.nan
+    gain_high: float = math.nan
+    p_value: float = math.nan
+    all_low: float = math.nan
+    all_high: float = math.nan
+    all_p_value: float = math.nan
+    over_start: float = math.nan
+    in_design: float = math.nan
+    num_params: Optional[int] = None
+    epochs: Optional[int] = None
+    train_seconds: float = math.nan
+    device: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table of a comparison.
+
+    Args:
+        kind: recipes, steps, effects, interactions or survivors.
+        notes: sentences below the table.
+    """
+
+    kind: str
+    title: str
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison found.
+
+    Args:
+        command: that made it, and goes on with it.
+        left_out: changes that change nothing beside the command line.
+        levels: of each factor in each configuration, -1 or 1; of no factors empty.
+        runs: of study/, and of survivors/.
+    """
+
+    command: str
+    title: str
+    plan: ComparisonPlan
+    left_out: list[str]
+    levels: list[list[int]]
+    parts: list[Part]
+    runs: list[EndedRun]
+    survivor_runs: list[EndedRun]
+
+    def part(self, kind: str) -> Part | None:
+        return next((part for part in self.parts if part.kind == kind), None)
+
+
+def read_plan(folder: Path) -> ComparisonPlan | None:
+    """Return the plan of a comparison; None: the folder has none.
+
+    Raises:
+        UserError: it is damaged, or cannot be read.
+    """
+    if not (folder / PLAN).exists():
+        return None
+    values = _read(folder / PLAN)
+    values.pop("schema_version", None)
+    return _built(folder / PLAN, ComparisonPlan, values)
+
+
+def write_plan(folder: Path, plan: ComparisonPlan) -> None:
+    write_json(folder / PLAN, {"schema_version": SCHEMA_VERSION, **asdict(plan)})
+
+
+def read_comparison(folder: Path) -> Compared:
+    """Return what a comparison found.
+
+    Raises:
+        UserError: it has not ended, is damaged, or cannot be read.
+    """
+    path = folder / COMPARISON
+    values = _read(path)
+    try:
+        parts = [
+            {**part, "rows": [_built(path, Row, row) for row in part["rows"]]}
+            for part in values["parts"]
+        ]
+        runs = {
+            key: [_built(path, EndedRun, run) for run in values[key]]
+            for key in ("runs", "survivor_runs")
+        }
+        found = {
+            **{key: values[key] for key in ("command", "title", "left_out", "levels")},
+            "plan": _built(path, ComparisonPlan, values["plan"]),
+            "parts": [_built(path, Part, part) for part in parts],
+            **runs,
+        }
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    return _built(path, Compared, found)
+
+
+def comparison_values(compared: Compared) -> dict[str, Any]:
+    """Return what comparison.json holds."""
+    return {"schema_version": SCHEMA_VERSION, **asdict(compared)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise UserError(f"{path}: cannot be read: {reason}") from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    if not isinstance(values, dict):
+        raise _damaged(path, TypeError(f"must be an object, not a {type(values).__name__}"))
+    return values
+
+
+def _built(path: Path, kind: type[Record], values: dict[str, Any]) -> Record:
+    """Return a dataclass of a file's values; null is what was not a number."""
+    try:
+        floats = {name for name, type_ in kind.__annotations__.items() if type_ == "float"}
+        whole = {k: math.nan if v is None and k in floats else v for k, v in values.items()}
+        built = kind(**whole)
+        check_record(built, {})
+    except UserError:
+        raise
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    return built
+
+
+def _damaged(path: Path, error: BaseException) -> UserError:
+    reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
+    return UserError(f"{path}: is damaged: {reason}; the command that wrote it writes it anew")
