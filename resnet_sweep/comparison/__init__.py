@@ -1,1 +1,1 @@
-"""What changes to a recipe do: many at once (screening), or one after another (ablation)."""
+"""Recipes side by side, and what changes to a recipe do: steps one by one, factors at once."""

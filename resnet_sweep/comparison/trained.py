@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,11 @@ class Trained:
         ]
         rows = [row[np.isfinite(row)] for row in self.values]
         noise = pooled_noise([row for row in rows if len(row)]).sd
+        spread = f"standard deviation between seeds, pooled: {points(noise, '.2f')} points"
         return [
             f"{done}, {seconds:,.0f} s of training",
             *failures,
-            f"standard deviation between seeds, pooled: {points(noise, '.2f')} points",
+            *([] if math.isnan(noise) else [spread]),
         ]
 
 
