@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.proposal import DataShape, propose
+from resnet_sweep.search.proposals import DataShape, Proposal, propose
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
@@ -150,9 +150,9 @@ def rejections(count: int = 1000) -> None:
     for _ in range(count):
         assignments = space.suggest(study.ask())
         started = time.perf_counter()
-        verdict = propose(composer, assignments, 0, shape).verdict
+        proposal = propose(composer, assignments, 0, shape)
         seconds = time.perf_counter() - started
-        (accepted if verdict.accepted else rejected).append(seconds)
+        (accepted if isinstance(proposal, Proposal) else rejected).append(seconds)
     for name, times in (("a rejection", rejected), ("an acceptance", accepted)):
         median = statistics.median(times)
         each = f"{1000 * median:.2f} ms (n={len(times)}), {1 / median:.0f} a second"

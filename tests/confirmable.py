@@ -20,7 +20,7 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
-from resnet_sweep.search import sweeping
+from resnet_sweep.search import sweep
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers import planned
@@ -107,7 +107,7 @@ def run_with_workers_here(
 ) -> subprocess.CompletedProcess[str]:
     """Run a sweep or a confirmation without any process of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (sweeping, planned):
+        for module in (sweep, planned):
             patch.setattr(module, "choose_launcher", lambda folder, *_: _HereLauncher(folder))
         return run_here(command, *arguments, cwd=cwd)
 

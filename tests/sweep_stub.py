@@ -17,7 +17,7 @@ from pathlib import Path
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
-from resnet_sweep.search.proposal import DataShape
+from resnet_sweep.search.proposals import DataShape
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, write_exit
 from resnet_sweep.workers.trial import RunTrial

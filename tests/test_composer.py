@@ -21,7 +21,7 @@ from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import judge
+from resnet_sweep.search.proposals import DataShape, check_budget
 from resnet_sweep.search.space import SearchSpace
 
 
@@ -152,7 +152,7 @@ def test_hydra_at_work_stays_at_work() -> None:
         assert GlobalHydra.instance().hydra is outer
 
 
-def test_a_proposal_is_judged_in_a_fraction_of_what_hydra_takes_to_compose_it() -> None:
+def test_a_proposal_is_checked_in_a_fraction_of_what_hydra_takes_to_compose_it() -> None:
     space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     study = optuna.create_study(sampler=RandomSampler(seed=3))
@@ -160,7 +160,7 @@ def test_a_proposal_is_judged_in_a_fraction_of_what_hydra_takes_to_compose_it() 
     for seed in range(40):
         drawn = space.suggest(study.ask())
         start = time.process_time()
-        judge(composer.config(drawn, seed), 10, 32)
+        check_budget(composer.config(drawn, seed), DataShape(10, 32))
         ours.append(time.process_time() - start)
         if seed % 10 == 9:
             start = time.process_time()
@@ -170,8 +170,7 @@ def test_a_proposal_is_judged_in_a_fraction_of_what_hydra_takes_to_compose_it() 
 
 
 def test_the_sweepers_side_is_free_of_torch() -> None:
-    modules = "composer dry_run extension first_trials forecast judge locate hours space"
-    modules += " space_check"
+    modules = "checks composer extension first_trials forecast proposals samplers space sweep"
     imports = "; ".join(f"import resnet_sweep.search.{name}" for name in modules.split())
     code = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -22,8 +22,7 @@ from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_me
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.extension import extend_from, find_extension
-from resnet_sweep.search.first_trials import start_from
-from resnet_sweep.search.locate import OutsideSpace, locate
+from resnet_sweep.search.first_trials import OutsideSpace, find_params, start_from
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
 
@@ -51,7 +50,7 @@ def test_every_proposal_is_found_again(name: str, request: pytest.FixtureRequest
     study = optuna.create_study(sampler=RandomSampler(seed=4))
     for seed in range(15):
         config = composer.config(space.suggest(study.ask()), seed)
-        location = locate(space, composer, config)
+        location = find_params(space, composer, config)
         assert location.differences == []
         again = composer.config(space.suggest(FixedTrial(location.params)), seed)
         assert signature(again) == signature(config)
@@ -99,7 +98,7 @@ def test_an_unknown_source_is_refused(core: Searched) -> None:
 def test_widths_that_do_not_grow_evenly_lie_outside(core: Searched) -> None:
     config = Config(model=ResNetConfig(widths=[16, 64, 72, 256]))
     with pytest.raises(OutsideSpace, match=r"\[16,64,72,256\]"):
-        locate(*core, config)
+        find_params(*core, config)
 
 
 def old_trials(searched: Searched, count: int) -> list[tuple[FrozenTrial, Config]]:

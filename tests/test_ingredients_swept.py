@@ -14,8 +14,8 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.derived import target
 from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.search.space_parsing import target
 
 INGREDIENTS = {
     "SAM": ("regularization.sam", "sam"),

@@ -20,8 +20,9 @@ from processes import wait_for
 
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
-from resnet_sweep.search import checking
+from resnet_sweep.search import checks
 from resnet_sweep.train import main
+from resnet_sweep.workers import launchers
 
 TINY_SWEEP = [
     "-m",
@@ -214,8 +215,8 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     """Let the entry point run here: a process for each mistake would take minutes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(checking, "TRIAL_DRAWS", 20)
-    monkeypatch.setattr(checking, "visible_gpus", list)
+    monkeypatch.setattr(checks, "TRIAL_DRAWS", 20)
+    monkeypatch.setattr(launchers, "visible_gpus", list)
     yield
     GlobalHydra.instance().clear()
 
@@ -249,6 +250,6 @@ def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
 def test_the_sweeper_imports_no_torch() -> None:
     code = (
         "import sys\nimport resnet_sweep.search.plugin\nassert 'optuna' not in sys.modules\n"
-        "import resnet_sweep.search.sweeping\nassert 'torch' not in sys.modules"
+        "import resnet_sweep.search.sweep\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

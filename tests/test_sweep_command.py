@@ -22,11 +22,11 @@ from sweep_stub import prepare, result_of, stub_run_trial
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import TrialResult
-from resnet_sweep.search import sweeping as sweeping_module
-from resnet_sweep.search.hours import HoursPlan, make_plan
+from resnet_sweep.search import sweep as sweep_module
+from resnet_sweep.search.forecast import HoursPlan, make_plan
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.step_timing import DataFacts
-from resnet_sweep.search.sweeping import Sweeping
+from resnet_sweep.search.sweep import Sweep
 from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.launchers import is_elsewhere
@@ -61,14 +61,14 @@ def _work(folder: Path) -> WorkerExit:
 def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Run a sweep from its command line, with stub trainings, in this process."""
 
-    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+    def train_stubs(sweeping: Sweep, *_: object) -> None:
         assert _work(sweeping.folder).kind == "done"
 
     def run(*overrides: str) -> None:
         monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
         main()
 
-    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     yield run
@@ -81,12 +81,12 @@ def test_each_ending_leaves_the_results(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def train_then_end(sweeping: Sweeping, *_: object) -> None:
+    def train_then_end(sweeping: Sweep, *_: object) -> None:
         _work(sweeping.folder)
         if ending is not None:
             raise ending
 
-    monkeypatch.setattr(Sweeping, "_supervise", train_then_end)
+    monkeypatch.setattr(Sweep, "_supervise", train_then_end)
     with nullcontext() if ending is None else pytest.raises(SystemExit):
         run_sweep()
     results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
@@ -96,7 +96,7 @@ def test_each_ending_leaves_the_results(
 def test_a_dry_run_opens_no_storage(
     run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping_module, "dry_run", lambda *_, **__: "report")
+    monkeypatch.setattr(sweep_module, "dry_run", lambda *_, **__: "report")
     run_sweep("hydra.sweeper.dry_run=true", "hydra.sweeper.storage=sqlite:///dry.db")
     assert list(Path.cwd().iterdir()) == []
 
@@ -135,7 +135,7 @@ def test_a_study_that_was_half_prepared_is_prepared_again(
     run_sweep()
     starts = "hydra.sweeper.start_from=[outputs/sweeps/s/runs/0]"
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(sweeping_module, "enqueue_starts", _interrupt)
+        patch.setattr(sweep_module, "enqueue_starts", _interrupt)
         run_sweep(*run, starts)
     for n_trials in (3, 4):
         run_sweep(*run, starts, f"hydra.sweeper.n_trials={n_trials}")
@@ -168,8 +168,8 @@ def test_hours_plan_only_what_the_command_line_leaves_open(
 ) -> None:
     free = [o for o in SWEEP if not o.startswith(("hydra.sweeper.n_", "train.epochs="))]
     monkeypatch.setitem(globals(), "SWEEP", [*free, "hydra.sweeper.n_jobs=3"])
-    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0", "1"])
-    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    monkeypatch.setattr(sweep_module, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(sweep_module, "plan_hours", _plan_a_second_an_epoch)
     run_sweep("hydra.sweeper.hours=0.01", fixed)  # 36 s on each of two GPUs
     settings = read_settings(Path("outputs/sweeps/s"))
     assert (settings.n_trials, settings.epochs) == planned
@@ -222,8 +222,8 @@ def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
-    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(sweep_module, "plan_hours", _plan_a_second_an_epoch)
+    monkeypatch.setattr(sweep_module, "visible_gpus", lambda: ["0"])
     free = [o for o in SWEEP if not o.startswith("hydra.sweeper.n_trials")]
     monkeypatch.setitem(globals(), "SWEEP", free)
     run_sweep("hydra.sweeper.hours=0.001")
@@ -261,8 +261,8 @@ def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
 ) -> None:
     free = [o for o in SWEEP if not o.startswith("train.epochs=")]
     monkeypatch.setitem(globals(), "SWEEP", free)
-    monkeypatch.setattr(sweeping_module, "visible_gpus", lambda: ["0"])
-    monkeypatch.setattr(sweeping_module, "plan_hours", _plan_a_second_an_epoch)
+    monkeypatch.setattr(sweep_module, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(sweep_module, "plan_hours", _plan_a_second_an_epoch)
     hours = ["hydra.sweeper.hours=0.01", "hydra/sweeper/pruner=median"]
     with pytest.raises(SystemExit) as ended:  # 18 epochs in all for each of two trials
         run_sweep(*hours, "hydra.sweeper.rungs=[3,8]")
@@ -323,7 +323,7 @@ def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
         raise UserError("data.val_size=1000: what the data alone can tell")
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(Sweeping, "_supervise", fail)
+        patch.setattr(Sweep, "_supervise", fail)
         run_sweep("data.val_size=1000")
     assert ended.value.code == 2
     assert "trained 0" not in capsys.readouterr().out
@@ -361,11 +361,11 @@ def test_a_sweep_without_a_completed_trial_fails_and_says_what_became_of_them(
         result = stub_run_trial(config, run_dir, on_epoch)
         return result_of(config, next(left)) if result.status == "completed" else result
 
-    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+    def train_stubs(sweeping: Sweep, *_: object) -> None:
         if statuses:
             work(sweeping.folder, 0, train, prepare)
 
-    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
     with nullcontext() if count is None else pytest.raises(SystemExit) as ended:
         run_sweep()
         run_sweep()  # there is nothing left to train

@@ -15,8 +15,8 @@ from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import read_config
-from resnet_sweep.search import sweeping as sweeping_module
-from resnet_sweep.search.sweeping import Sweeping
+from resnet_sweep.search import sweep as sweep_module
+from resnet_sweep.search.sweep import Sweep
 from resnet_sweep.train import main
 from resnet_sweep.workers.worker import work
 
@@ -40,14 +40,14 @@ optimizer: {momentum: 0.5}
 train: {epochs: 2}
 """
 EXPERIMENT = "# @package _global_\noptimizer: {momentum: 0.25}\n"
-Sweep = Callable[..., Config]
+RunSweep = Callable[..., Config]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSweep]:
     """Run a sweep with stub trainings and return what its last trial was trained with."""
 
-    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+    def train_stubs(sweeping: Sweep, *_: object) -> None:
         assert work(sweeping.folder, 0, stub_run_trial, prepare).kind == "done"
 
     def run(*words: str, name: str = "s") -> Config:
@@ -57,7 +57,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
         runs = sorted(Path(f"outputs/sweeps/{name}/runs").iterdir())
         return read_config(runs[-1])
 
-    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     yield run
@@ -92,7 +92,7 @@ def trained_again(printed: str, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_a_primary_configuration_of_ones_own_holds_in_the_sweep_and_ever_after(
-    sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("mine/mine.yaml", MINE)
     own = ["--config-dir", "mine", "--config-name", "mine", LR]
@@ -108,7 +108,7 @@ def test_a_primary_configuration_of_ones_own_holds_in_the_sweep_and_ever_after(
     assert "mine.yaml changed since the sweep began" in capsys.readouterr().out
 
 
-def test_a_configuration_folder_in_the_package_s_place(sweep: Sweep) -> None:
+def test_a_configuration_folder_in_the_package_s_place(sweep: RunSweep) -> None:
     write("mine/mine.yaml", MINE + "hydra: {searchpath: ['file://base']}\n")
     write("base/optimizer/mine.yaml", "defaults: [sgd, _self_]\nname: sgd\n")
     write("mine/train/default.yaml", "defaults: [{/schema/train@_here_: train}, _self_]\n")
@@ -120,7 +120,7 @@ def test_a_configuration_folder_in_the_package_s_place(sweep: Sweep) -> None:
     assert (config.seed, momentum(config), config.train.epochs) == (77, 0.5, 2)
 
 
-def test_options_of_ones_own_from_two_folders_the_first_of_a_name_first(sweep: Sweep) -> None:
+def test_options_of_ones_own_from_two_folders_the_first_of_a_name_first(sweep: RunSweep) -> None:
     write("one/experiment/mine.yaml", EXPERIMENT)
     write("two/experiment/mine.yaml", EXPERIMENT.replace("0.25", "0.75"))
     write("two/experiment/deep/other.yaml", EXPERIMENT.replace("0.25", "0.125"))
@@ -134,7 +134,7 @@ def test_options_of_ones_own_from_two_folders_the_first_of_a_name_first(sweep: S
 
 
 def test_params_in_an_option_of_ones_own(
-    sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(
         "mine/hparams_search/small.yaml",
@@ -152,7 +152,7 @@ def test_params_in_an_option_of_ones_own(
     )
 
 
-def test_the_sweeper_and_the_space_in_a_primary_configuration(sweep: Sweep) -> None:
+def test_the_sweeper_and_the_space_in_a_primary_configuration(sweep: RunSweep) -> None:
     write(
         "mine/mine.yaml",
         "defaults: [config, override search_space: [], override hydra/sweeper: optuna, "
@@ -172,7 +172,7 @@ def test_the_sweeper_and_the_space_in_a_primary_configuration(sweep: Sweep) -> N
 
 
 def test_what_the_environment_gave_at_the_start_stays(
-    sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(
         "mine/mine.yaml", MINE.replace("77", "${oc.env:MY_SEED}") + "resume: ${oc.env:NONE,null}\n"
@@ -187,7 +187,7 @@ def test_what_the_environment_gave_at_the_start_stays(
     assert os.environ["MY_SEED"] == "6"
 
 
-def test_the_best_of_a_sweep_can_be_swept_on(sweep: Sweep) -> None:
+def test_the_best_of_a_sweep_can_be_swept_on(sweep: RunSweep) -> None:
     sweep(LR)
     write("outputs/sweeps/s/experiment/best.yaml", EXPERIMENT)
     config = sweep("--config-dir", "outputs/sweeps/s", "experiment=best", LR, name="t")
@@ -196,16 +196,16 @@ def test_the_best_of_a_sweep_can_be_swept_on(sweep: Sweep) -> None:
 
 
 def test_a_dry_run_sees_the_same_and_leaves_nothing(
-    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+    sweep: RunSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("mine/mine.yaml", MINE)
     seen: list[Config] = []
 
-    def dry_run(_space: object, composer: sweeping_module.Composer, _n: int, **_: int) -> str:
+    def dry_run(_space: object, composer: sweep_module.Composer, _n: int, **_: int) -> str:
         seen.append(composer.config({}, None))
         return "report"
 
-    monkeypatch.setattr(sweeping_module, "dry_run", dry_run)
+    monkeypatch.setattr(sweep_module, "dry_run", dry_run)
     with pytest.raises(FileNotFoundError):  # there are no runs
         sweep("--config-dir=mine", "--config-name=mine", LR, "hydra.sweeper.dry_run=true")
     assert (seen[0].seed, momentum(seen[0])) == (77, 0.5)

@@ -19,13 +19,13 @@ from stub_sweep import make_settings, make_sweep, open_stub_study
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.search import sweeping
+from resnet_sweep.search import sweep as sweep_module
+from resnet_sweep.search.checks import check_space
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.first_trials import find_starts
 from resnet_sweep.search.schema import OBJECTIVES, PRUNERS, SweeperConfig
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.space_check import check_space
-from resnet_sweep.search.sweeping import Sweeping
+from resnet_sweep.search.sweep import Sweep
 from resnet_sweep.workers import launchers
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
@@ -41,16 +41,16 @@ def test_the_default_first_trial_is_the_origin() -> None:
 
 def test_limits_follow_from_their_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sweep(tmp_path, n_trials=40)
-    monkeypatch.setattr(sweeping, "choose_launcher", lambda *_: None)
-    monkeypatch.setattr(sweeping, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(sweep_module, "choose_launcher", lambda *_: None)
+    monkeypatch.setattr(sweep_module, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     options = SimpleNamespace(timeout_seconds=30.0, max_failure_rate=0.25, status_seconds=1.0)
     asked: Any = SimpleNamespace(options=options, folder=tmp_path, config=None, context=None)
     settings = make_settings(n_trials=40)
-    limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = Sweep._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert (limits.n_trials, limits.max_failures) == (40, 10.0)
     assert limits.deadline == 1030.0
     options.timeout_seconds = None
-    limits = Sweeping._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = Sweep._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert limits.deadline is None
 
 

@@ -18,12 +18,13 @@ from scipy.stats import qmc
 from stub_sweep import FIXED, make_sweep, open_stub_study, read_trials
 from sweep_stub import prepare, stub_run_trial
 
+from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.sweeping import Sweeping
+from resnet_sweep.search.sweep import Sweep
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.train import main
-from resnet_sweep.workers.claims import Claims, Rejection
+from resnet_sweep.workers.claims import Claims
 from resnet_sweep.workers.coordination import worker_lock
 from resnet_sweep.workers.study import Outcome
 from resnet_sweep.workers.worker import open_study, work
@@ -53,7 +54,7 @@ SAMPLERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsgaii", "nsgaiii"]
 def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Run a sweep from its command line, with stub trainings, in this process."""
 
-    def train_stubs(sweeping: Sweeping, *_: object) -> None:
+    def train_stubs(sweeping: Sweep, *_: object) -> None:
         ending = work(sweeping.folder, 0, stub_run_trial, prepare)
         assert ending.kind == "done", ending
 
@@ -61,7 +62,7 @@ def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
         main()
 
-    monkeypatch.setattr(Sweeping, "_supervise", train_stubs)
+    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -123,7 +124,7 @@ class _Worker:
         verdict = {"signature": repr(sorted(self.trial.params.items())), "seed": 0}
         earlier = self._claims.accept(self.trial, verdict)
         if earlier is not None:
-            self._claims.reject(self.trial, Rejection("duplicate"), None, 1)
+            self._claims.reject(self.trial, Rejection("duplicate"), 1)
         else:
             self._claims.finish(self.trial, Outcome("completed", [0.5]))
 

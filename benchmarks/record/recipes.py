@@ -8,7 +8,7 @@ from typing import Any
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.search.derived import WIDTHS, split_item, target
+from resnet_sweep.search.space_parsing import WIDTHS, split_item, target
 
 MAX_CHANGES = 12
 

@@ -21,7 +21,7 @@ from resnet_sweep.records.run_folder import (
     read_result,
 )
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
-from resnet_sweep.search.objectives import objective_values
+from resnet_sweep.search.schema import objective_values
 
 
 @dataclass

@@ -19,7 +19,7 @@ from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import judge
+from resnet_sweep.search.proposals import DataShape, Rejection, check_budget
 from resnet_sweep.search.settings import frozen_files, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
 from resnet_sweep.workers.trial import compressed
@@ -138,9 +138,9 @@ def _check_baseline(options: ConfirmConfig, baseline: Config | None, facts: Data
     """Refuse, before anything is trained, a baseline that would fail at the end."""
     if baseline is None:
         return
-    verdict = judge(baseline, facts.num_classes, facts.image_size)
+    checked = check_budget(baseline, DataShape(facts.num_classes, facts.image_size))
     images = facts.num_train(baseline.data)
-    problem = verdict.reason
+    problem = checked.reason if isinstance(checked, Rejection) else None
     if problem is None and baseline.train.batch_size > images:
         problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
     allowed = f"cannot be trained on these data ({problem}); baseline=null leaves it out"

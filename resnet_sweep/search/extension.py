@@ -1,4 +1,4 @@
-"""The trials of an older sweep in a changed space."""
+"""The trials of an older sweep in a changed space, also under other objectives."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import ArraysConfig, ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.identity import signature
-from resnet_sweep.records.run_folder import RecordError, read_config, read_result
+from resnet_sweep.records.run_folder import RecordError, read_config, read_metrics, read_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.locate import OutsideSpace, locate
-from resnet_sweep.search.proposal import base_config
-from resnet_sweep.search.rejudging import judged_anew
+from resnet_sweep.search.first_trials import OutsideSpace, find_params
+from resnet_sweep.search.proposals import base_config
+from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, REPEAT_OF, state_of
+from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, OUTCOME, REPEAT_OF, state_of
+from resnet_sweep.workers.trial import rung_dir
 
 EXTEND_FROM = "hydra.sweeper.extend_from"
 
@@ -46,10 +47,10 @@ class Extension:
 def find_extension(
     space: SearchSpace, composer: Composer, folder: Path, objectives: list[str], rungs: list[int]
 ) -> Extension:
-    """Return the trials of another sweep that lie in this space, judged by its objectives.
+    """Return the trials of another sweep that lie in this space, with the values of its objectives.
 
     Raises:
-        UserError: the folder holds no sweep, or none of its trials can be judged so.
+        UserError: the folder holds no sweep, or none of its trials has recorded them.
     """
     old = old_settings(folder)
     storage = open_storage(old.storage, folder)
@@ -58,15 +59,15 @@ def find_extension(
     known = _on_same_data(
         folder, _with_configs(folder, trials, left_out), space, composer, left_out
     )
-    unjudged: list[str] = []
+    not_recorded: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
-        known, unjudged = _judged_anew(folder, known, objectives, rungs)
-    if unjudged and not known:
+        known, not_recorded = _reevaluated(folder, known, objectives, rungs)
+    if not_recorded and not known:
         asked, before = to_text(objectives), to_text(old.objectives)
         allowed = f"{EXTEND_FROM}={folder} was judged by {before}; no trial of it can be judged so"
-        raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {unjudged[0]}")
+        raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {not_recorded[0]}")
     moved, outside = extend_from(space, composer, known)
-    return Extension(folder, moved, [*left_out, *unjudged, *outside])
+    return Extension(folder, moved, [*left_out, *not_recorded, *outside])
 
 
 def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
@@ -80,20 +81,20 @@ def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
     say_some(left_out, say)
 
 
-def _judged_anew(
+def _reevaluated(
     folder: Path,
     trials: list[tuple[FrozenTrial, Config]],
     objectives: list[str],
     rungs: list[int],
 ) -> tuple[list[tuple[FrozenTrial, Config]], list[str]]:
-    judged, left_out = [], []
+    kept, left_out = [], []
     for trial, config in trials:
         try:
             run_dir = folder / RUNS / str(trial.number)
-            judged.append((judged_anew(trial, run_dir, objectives, rungs), config))
+            kept.append((reevaluate(trial, run_dir, objectives, rungs), config))
         except RecordError as error:
             left_out.append(f"trial {trial.number}: {error}")
-    return judged, left_out
+    return kept, left_out
 
 
 def old_settings(folder: Path) -> SweepSettings:
@@ -169,16 +170,16 @@ def extend_from(
     mapped, left_out = [], []
     for trial, config in trials:
         try:
-            location = locate(space, composer, config)
+            found = find_params(space, composer, config)
         except OutsideSpace as error:
             left_out.append(f"trial {trial.number}: {error}")
             continue
-        if location.differences:
-            path, theirs, ours = location.differences[0]
+        if found.differences:
+            path, theirs, ours = found.differences[0]
             change = f"{path} was {to_text(theirs)} and is {to_text(ours)} now"
             left_out.append(f"trial {trial.number}: {change}")
         else:
-            mapped.append(_moved(space, trial, location.params, signature(config)))
+            mapped.append(_moved(space, trial, found.params, signature(config)))
     return mapped, left_out
 
 
@@ -199,3 +200,57 @@ def _moved(
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )
+
+
+def reevaluate(
+    trial: FrozenTrial, run_dir: Path, objectives: list[str], rungs: list[int]
+) -> FrozenTrial:
+    """Return a completed or pruned trial with the values that these objectives give it.
+
+    What a pruner noted of the old values is left behind.
+
+    Args:
+        rungs: of the new sweep; empty: its pruner compares after each epoch.
+
+    Raises:
+        RecordError: the run has not recorded them.
+    """
+    reported = dict(_reported(run_dir, objectives, rungs))
+    values = None
+    if trial.state == TrialState.COMPLETE:
+        values = objective_values(read_result(run_dir), objectives)
+    if values is None and (trial.state == TrialState.COMPLETE or not reported):
+        raise RecordError(f"{run_dir}: has no record of {', '.join(objectives)}")
+    return optuna.trial.create_trial(
+        state=trial.state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=_with_values(trial.user_attrs, values),
+        intermediate_values=reported,
+    )
+
+
+def _reported(
+    run_dir: Path, objectives: list[str], rungs: list[int]
+) -> Iterator[tuple[int, float]]:
+    """Yield what the training would have reported, as (epoch, value)."""
+    if len(objectives) != 1:
+        return
+    for epochs in rungs:
+        try:
+            values = objective_values(read_result(rung_dir(run_dir, epochs)), objectives)
+        except RecordError:
+            continue  # the old sweep had no such rung
+        if values is not None:
+            yield epochs, values[0]
+    for metrics in [] if rungs else read_metrics(run_dir):
+        value = epoch_value(metrics, objectives)
+        if value is not None:
+            yield metrics.epoch, value
+
+
+def _with_values(attributes: dict[str, Any], values: list[float] | None) -> dict[str, Any]:
+    if OUTCOME not in attributes:
+        return attributes
+    return attributes | {OUTCOME: {**attributes[OUTCOME], "values": values}}

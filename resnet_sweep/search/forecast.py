@@ -1,26 +1,140 @@
-"""From hours to trials and epochs."""
+"""What a sweep would take: proposals without a study, the dry run's report, plans by the hour.
+
+Free of torch: steps are timed in another process.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, quantiles
+
+import optuna
+from optuna.samplers import RandomSampler
 
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.dry_run import TIMED_NETS
-from resnet_sweep.search.forecast import EVALUATION_SHARE, draw_proposals, time_epochs
-from resnet_sweep.search.proposal import first_config
+from resnet_sweep.search.proposals import (
+    DataShape,
+    Proposal,
+    Rejection,
+    first_config,
+    none_fits,
+    propose,
+)
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.step_timing import DataFacts, StepTimer
 from resnet_sweep.system.console import duration
 
-DRAWS = 100
+# A forward pass is a third of forward and backward.
+EVALUATION_SHARE = 1 / 3
+DRY_RUN_DRAWS = 1000
+TIMED_NETS = 5
+REASONS = {
+    "over_budget": "over model.max_params",
+    "over_multiply_adds": "over model.max_multiply_adds",
+    "unbuildable": "cannot be built",
+}
+PLAN_DRAWS = 100
 # The usual sweep, and the smallest one that is worth its while.
 USUAL_TRIALS, USUAL_EPOCHS = 100, 30
 FEWEST_TRIALS, FEWEST_EPOCHS = 30, 10
 MOST_EPOCHS = 200
 MANY_DAYS = 2 * 86400.0
 SMALLEST_SUBSET = 1000
+
+
+def draw_proposals(
+    space: SearchSpace, composer: Composer, facts: DataFacts, count: int
+) -> list[Proposal | Rejection]:
+    """Draw `count` proposals uniformly and check their budgets; nothing is stored."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    shape = DataShape(facts.num_classes, facts.image_size)
+    return [propose(composer, space.suggest(study.ask()), None, shape) for _ in range(count)]
+
+
+def time_epochs(
+    proposals: Sequence[Proposal | Rejection], timer: StepTimer, count: int
+) -> list[float]:
+    """Return the seconds an epoch takes for `count` accepted nets, small to large.
+
+    They lie at equal distances in the order of multiply-adds, so that their mean is that of
+    the accepted nets.
+
+    Raises:
+        UserError: no proposal was accepted, or no step of any could be made.
+    """
+    nets = sorted((p for p in proposals if isinstance(p, Proposal)), key=lambda p: p.multiply_adds)
+    if not nets:
+        raise none_fits([p for p in proposals if isinstance(p, Rejection)])
+    chosen = [nets[(2 * i + 1) * len(nets) // (2 * count)] for i in range(count)]
+    images = timer.facts.train_images + EVALUATION_SHARE * timer.facts.val_images
+    return [images * timer.seconds_per_image(net.config) for net in chosen]
+
+
+def dry_run(
+    space: SearchSpace,
+    composer: Composer,
+    n_trials: int,
+    draws: int = DRY_RUN_DRAWS,
+    at_once: int = 1,
+    threads: int | None = None,
+) -> str:
+    """Return a report: what proposals cost, how many are turned away, hours for n_trials.
+
+    Nothing is stored.
+
+    Args:
+        at_once: trials that a CPU trains side by side.
+        threads: of each of them, where the configuration does not say.
+
+    Raises:
+        UserError: no proposal fits the budget, or data or device cannot be had.
+    """
+    base = first_config(space, composer)
+    with StepTimer(base, threads) as timer:
+        proposals = draw_proposals(space, composer, timer.facts, draws)
+        seconds = time_epochs(proposals, timer, TIMED_NETS)
+        device = timer.facts.device
+    lengths = [p.config.train.epochs for p in proposals if isinstance(p, Proposal)]
+    epochs, at_once = fmean(lengths), at_once if device == "cpu" else 1
+    hours = duration(n_trials * epochs * fmean(seconds) / at_once)
+    side_by_side = f", {at_once} at once" if at_once > 1 else ""
+    return "\n".join(
+        [
+            f"{draws:,} proposals, drawn uniformly from {len(space.reachable())} parameters",
+            *_shares(proposals),
+            *_distribution(proposals),
+            f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
+            + ", ".join(f"{each:.3g} s" for each in seconds),
+            f"estimate: {hours} for {n_trials} trials "
+            f"of {epochs:.4g} epochs, all on this device{side_by_side} and none pruned",
+        ]
+    )
+
+
+def _shares(proposals: Sequence[Proposal | Rejection]) -> list[str]:
+    counts = Counter(p.reason if isinstance(p, Rejection) else None for p in proposals)
+    lines = [("accepted", counts[None]), *((text, counts[key]) for key, text in REASONS.items())]
+    return [f"  {text}: {count / len(proposals):.1%}" for text, count in lines]
+
+
+def _distribution(proposals: Sequence[Proposal | Rejection]) -> list[str]:
+    """Return deciles of parameters (all that can be built) and of multiply-adds (accepted)."""
+    params = [p.num_params for p in proposals if p.num_params is not None]
+    work = [p.multiply_adds for p in proposals if isinstance(p, Proposal)]
+    return [
+        f"  parameters, all: {_deciles(params)}",
+        f"  multiply-adds, accepted: {_deciles(work)}",
+    ]
+
+
+def _deciles(counts: list[int]) -> str:
+    if len(counts) < 2:
+        return ", ".join(f"{count:,}" for count in counts) or "none"
+    cuts = quantiles(counts, n=10, method="inclusive")
+    marks = [("least", min(counts)), ("10%", cuts[0]), ("half", cuts[4]), ("90%", cuts[8])]
+    return ", ".join(f"{name} {value:,.0f}" for name, value in [*marks, ("most", max(counts))])
 
 
 @dataclass(frozen=True)
@@ -65,7 +179,7 @@ def plan_hours(
         UserError: no proposal fits the budget, or data or device cannot be had.
     """
     with StepTimer(first_config(space, composer), threads) as timer:
-        proposals = draw_proposals(space, composer, timer.facts, DRAWS)
+        proposals = draw_proposals(space, composer, timer.facts, PLAN_DRAWS)
         epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
         devices = {"cuda": max(1, num_gpus), "cpu": at_once}.get(timer.facts.device, 1)
         return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs, rungs)

@@ -1,4 +1,4 @@
-"""A draw and its verdict: most that are over budget are turned away without a configuration.
+"""Proposals: draws that are worth training, and why the others are not.
 
 Free of torch.
 """
@@ -6,7 +6,7 @@ Free of torch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -14,9 +14,9 @@ from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.model.budget import measure_cost, resnet_cost
+from resnet_sweep.config.model import ModelConfig
+from resnet_sweep.model.budget import Cost, measure_cost, resnet_cost
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.judge import UNBUILDABLE, Verdict, compare_with_budget
 from resnet_sweep.search.space import EPOCHS, SearchSpace, extremes
 from resnet_sweep.search.space_parsing import to_value
 
@@ -38,16 +38,91 @@ class DataShape:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A draw.
+    """A configuration that can be built and fits its budget."""
+
+    config: Config
+    num_params: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a proposal is not trained.
 
     Args:
-        config: None where it is over budget or has none.
-        error: why it has none.
+        reason: `over_budget` (parameters), `over_multiply_adds`, `unbuildable` or `duplicate`.
+        error: what is wrong, where the reason does not say it.
+        num_params, multiply_adds: None where it cannot be built.
+        excess: how far it is over its limit, as a fraction of the limit.
     """
 
-    config: Config | None
-    verdict: Verdict
+    reason: str
     error: str | None = None
+    num_params: int | None = None
+    multiply_adds: int | None = None
+    excess: float | None = None
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return what the study keeps with the trial."""
+        return {name: value for name, value in asdict(self).items() if name != "excess"}
+
+
+def propose(
+    composer: Composer, assignments: Mapping[str, Any], seed: int | None, shape: DataShape
+) -> Proposal | Rejection:
+    """Return a draw with its configuration, or why it is not trained.
+
+    A ResNet over budget is rejected by its model alone: its configuration is never composed.
+
+    Args:
+        assignments: values by override key, as SearchSpace.suggest gives them.
+    """
+    try:
+        model = composer.resnet(assignments)
+        if model is not None:
+            cost = resnet_cost(model, shape.num_classes, shape.image_size)
+            rejection = _over_budget(cost, model)
+            if rejection is not None:
+                return rejection
+    except (TypeError, ValueError):
+        pass  # left to the whole configuration, which says why
+    try:
+        config = composer.config(assignments, seed)
+    except UserError as error:
+        return Rejection("unbuildable", str(error))
+    return check_budget(config, shape)
+
+
+def check_budget(config: Config, shape: DataShape) -> Proposal | Rejection:
+    """Count a network and compare it with its budget; one that cannot be built is no error."""
+    try:
+        cost = measure_cost(config, shape.num_classes, shape.image_size)
+    except UserError as error:
+        return Rejection("unbuildable", str(error))
+    proposal = Proposal(config, cost.num_params, cost.multiply_adds)
+    return _over_budget(cost, config.model) or proposal
+
+
+def _over_budget(cost: Cost, budget: ModelConfig) -> Rejection | None:
+    cap = budget.max_multiply_adds
+    if cost.num_params > budget.max_params:
+        reason, excess = "over_budget", cost.num_params / budget.max_params - 1
+    elif cap is not None and cost.multiply_adds > cap:
+        reason, excess = "over_multiply_adds", cost.multiply_adds / cap - 1
+    else:
+        return None
+    return Rejection(reason, None, cost.num_params, cost.multiply_adds, excess)
+
+
+def none_fits(rejections: Sequence[Rejection]) -> UserError:
+    """Return what to say where every proposal was rejected."""
+    sizes = [each.num_params for each in rejections if each.num_params is not None]
+    errors = [each.error for each in rejections if each.error]
+    unbuildable = f"none can be built{f': {errors[-1]}' if errors else ''}"
+    least = f"the smallest had {min(sizes):,} parameters" if sizes else unbuildable
+    return UserError(
+        f"search space: none of {len(rejections)} random nets fits its budget; {least}"
+    )
 
 
 def base_config(space: SearchSpace, composer: Composer) -> Config:
@@ -58,15 +133,12 @@ def base_config(space: SearchSpace, composer: Composer) -> Config:
     Raises:
         UserError: none can be built.
     """
+    swept = (p for p in space.parameters if p.key == EPOCHS)
+    longest = {p.key: max(map(to_value, extremes(p.distribution))) for p in swept}
     try:
-        return composer.config(_longest(space), None)
+        return composer.config(longest, None)
     except UserError:
         return first_config(space, composer)
-
-
-def _longest(space: SearchSpace) -> dict[str, Any]:
-    swept = (p for p in space.parameters if p.key == EPOCHS)
-    return {p.key: max(map(to_value, extremes(p.distribution))) for p in swept}
 
 
 def first_config(space: SearchSpace, composer: Composer) -> Config:
@@ -82,53 +154,3 @@ def first_config(space: SearchSpace, composer: Composer) -> Config:
         except UserError as error:
             reason = error
     raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")
-
-
-def propose(
-    composer: Composer, assignments: Mapping[str, Any], seed: int | None, shape: DataShape
-) -> Proposal:
-    """Judge a draw; one that cannot be built is no error.
-
-    Args:
-        assignments: values by override key, as SearchSpace.suggest gives them.
-    """
-    verdict = _over_budget(composer, assignments, shape)
-    if verdict is not None:
-        return Proposal(None, verdict)
-    try:
-        return judged(composer.config(assignments, seed), shape)
-    except UserError as error:
-        return Proposal(None, UNBUILDABLE, str(error))
-
-
-def judged(config: Config, shape: DataShape) -> Proposal:
-    """Return a configuration with its verdict, and why it cannot be built where that is so."""
-    try:
-        cost = measure_cost(config, shape.num_classes, shape.image_size)
-    except UserError as error:
-        return Proposal(None, UNBUILDABLE, str(error))
-    return Proposal(config, compare_with_budget(cost, config.model))
-
-
-def none_fits(proposals: Sequence[Proposal]) -> UserError:
-    """Return what to say where no proposal is accepted."""
-    sizes = [p.verdict.num_params for p in proposals if p.verdict.num_params is not None]
-    reasons = [proposal.error for proposal in proposals if proposal.error]
-    unbuildable = f"none can be built{f': {reasons[-1]}' if reasons else ''}"
-    least = f"the smallest had {min(sizes):,} parameters" if sizes else unbuildable
-    return UserError(f"search space: none of {len(proposals)} random nets fits its budget; {least}")
-
-
-def _over_budget(
-    composer: Composer, assignments: Mapping[str, Any], shape: DataShape
-) -> Verdict | None:
-    """Return the verdict on a net that is counted by its model alone and too large."""
-    try:
-        model = composer.resnet(assignments)
-        if model is None:
-            return None
-        cost = resnet_cost(model, shape.num_classes, shape.image_size)
-    except (TypeError, ValueError):  # left to the whole configuration, which says why
-        return None
-    verdict = compare_with_budget(cost, model)
-    return None if verdict.accepted else verdict

@@ -1,18 +1,23 @@
-"""Schemas of `hydra/sweeper=optuna` and its pruners; names as in hydra-optuna-sweeper.
+"""Schemas of `hydra/sweeper=optuna`, its pruners and objectives; names as in hydra-optuna-sweeper.
 
 Free of torch and of Optuna: Hydra loads this module in every program of the environment.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper.config import SamplerConfig, TPESamplerConfig
 from omegaconf import MISSING
 
 from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
+
+if TYPE_CHECKING:
+    from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
 
 Direction = Literal["minimize", "maximize"]
 
@@ -24,6 +29,8 @@ OBJECTIVES: dict[str, Direction] = {
     "multiply_adds": "minimize",
     "train_seconds": "minimize",
 }
+# Objectives that are known after each epoch, so that a pruner can compare.
+PER_EPOCH = ("val_accuracy", "val_loss")
 
 
 @dataclass
@@ -226,3 +233,22 @@ def register_sweeper_schemas() -> None:
         store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
     for name, pruner in PRUNERS.items():
         store.store(group="schema/pruner", name=name, node=pruner, replace=True)
+
+
+def objective_values(result: TrialResult, objectives: Sequence[str]) -> list[float] | None:
+    """Return one value for each objective; null where one is missing or not finite."""
+    values = [getattr(result, name) for name in objectives]
+    if any(value is None or not math.isfinite(value) for value in values):
+        return None
+    return [float(value) for value in values]
+
+
+def epoch_value(metrics: EpochMetrics, objectives: Sequence[str]) -> float | None:
+    """Return what to report after an epoch; null where nothing can be reported.
+
+    Optuna takes no intermediate values for several objectives.
+    """
+    if len(objectives) != 1 or objectives[0] not in PER_EPOCH:
+        return None
+    value = getattr(metrics, objectives[0])
+    return None if value is None else float(value)

@@ -122,9 +122,9 @@ def base_values(config: Config) -> dict[str, Any]:
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     return [
-        *told(differences(_described(old), _described(new))),
-        *told(changes(old.base, new.base, limits=True)),
-        *told(differences(_questions(old), _questions(new))),
+        *describe_changes(differences(_described(old), _described(new))),
+        *describe_changes(changes(old.base, new.base, limits=True)),
+        *describe_changes(differences(_questions(old), _questions(new))),
     ]
 
 
@@ -145,7 +145,7 @@ def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
         if before[key] != after[key]:  # another one has other options
             before, after = ({name: str(each[key]).rpartition(".")[2]} for each in (before, after))
             path = "hydra.sweeper"
-        found += told(differences(before, after, path))
+        found += describe_changes(differences(before, after, path))
     return found
 
 
@@ -162,7 +162,7 @@ def _questions(settings: SweepSettings) -> dict[str, Any]:
     }
 
 
-def told(found: list[tuple[str, Any, Any]]) -> list[str]:
+def describe_changes(found: list[tuple[str, Any, Any]]) -> list[str]:
     """Return differences, as (field, before, after), in words."""
     return [f"{path} was {_shown(old)}, is {_shown(new)}" for path, old, new in found]
 

@@ -1,10 +1,11 @@
-"""A sweep from the command line to its results."""
+"""A sweep from the command line to its results, begun or resumed."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import cached_property
@@ -19,11 +20,11 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.run_folder import RecordError
-from resnet_sweep.records.sweep_folder import SweepRecord, write_sweep_record
-from resnet_sweep.search.checking import (
+from resnet_sweep.records.sweep_folder import RUNS, SweepRecord, write_sweep_record
+from resnet_sweep.search.checks import (
     check_any_fits,
-    check_device,
     check_rungs,
+    check_space,
     check_sweep,
     fixed_length,
     plain_values,
@@ -32,11 +33,10 @@ from resnet_sweep.search.checking import (
 )
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
-from resnet_sweep.search.dry_run import dry_run
 from resnet_sweep.search.extension import Extension, extend_study, find_extension
 from resnet_sweep.search.first_trials import enqueue_starts, find_starts
-from resnet_sweep.search.hours import plan_hours
-from resnet_sweep.search.proposal import DataShape, base_config
+from resnet_sweep.search.forecast import dry_run, plan_hours
+from resnet_sweep.search.proposals import DataShape, base_config
 from resnet_sweep.search.results import (
     RESULTS,
     best_trials,
@@ -44,14 +44,16 @@ from resnet_sweep.search.results import (
     retrain_command,
     write_results,
 )
-from resnet_sweep.search.resuming import check_frozen, check_study, continue_frozen, has_trained
 from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
+    allowed_changes,
     base_values,
+    found_changes,
     frozen_composer,
     frozen_files,
     read_settings,
+    refuse_changes,
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
@@ -59,6 +61,7 @@ from resnet_sweep.search.space_parsing import parse_override
 from resnet_sweep.system.console import command, say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
+    check_device,
     choose_launcher,
     default_n_jobs,
     describe_workers,
@@ -69,7 +72,8 @@ from resnet_sweep.workers.launchers import (
     visible_gpus,
 )
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import open_own_study, prepare_study
+from resnet_sweep.workers.storage import open_storage
+from resnet_sweep.workers.study import SWEEP_ID, open_own_study, prepare_study
 from resnet_sweep.workers.supervisor import (
     Limits,
     Supervisor,
@@ -83,7 +87,7 @@ STUDY_NAME = "hydra.sweeper.study_name"
 YIELDING = ("train.epochs", "model.max_multiply_adds")
 
 
-class Sweeping:
+class Sweep:
     """One sweep of this process.
 
     Args:
@@ -382,3 +386,77 @@ def _changed_command(*changes: str, without: tuple[str, ...] = ()) -> str:
     gone = {*without, *(change.partition("=")[0] for change in changes)}
     kept = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") not in gone]
     return command("train", *kept, *changes)
+
+
+_WAY_OUT = "put it back, or take another hydra.sweeper.study_name"
+
+
+def continue_frozen(folder: Path, settings: SweepSettings) -> list[str]:
+    """Compare a sweep with what its folder holds, if any; return what to say of it, a line each.
+
+    What differs in a folder that has trained nothing is discarded: the sweep begins anew.
+
+    Raises:
+        UserError: it is another sweep, or what the folder holds is damaged.
+    """
+    if not (folder / SETTINGS).exists():
+        return []
+    old = read_settings(folder)
+    changes = found_changes(old, settings)
+    if changes and not has_trained(folder):
+        _discard(folder, old)
+        return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
+    if changes:
+        refuse_changes(folder, settings, changes)
+    return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
+
+
+def check_frozen(folder: Path, settings: SweepSettings) -> None:
+    """Compose what the sweep in a folder composed at its start, from its own copy.
+
+    Raises:
+        RecordError: the copy is damaged.
+    """
+    try:
+        space = SearchSpace.from_json(settings.space)
+        check_space(space, frozen_composer(folder, settings))
+    except RecordError:
+        raise
+    except UserError as error:
+        raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
+
+
+def check_study(folder: Path, study: optuna.Study) -> None:
+    """Refuse a folder or a study that has lost the other.
+
+    Raises:
+        UserError: trials without what they were drawn from, or trainings without their trials.
+    """
+    trials = len(study.get_trials(deepcopy=False))
+    settings, runs = folder / SETTINGS, folder / RUNS
+    if trials and not settings.exists():
+        lost = f"is missing; nothing else tells what the study's {trials} trials were drawn from"
+        raise RecordError(f"{settings}: {lost}; {_WAY_OUT}")
+    if not trials and has_trained(folder):
+        lost = "holds runs, but the study has no trial: its storage is lost"
+        raise RecordError(f"{runs}: {lost}; {_WAY_OUT}")
+
+
+def has_trained(folder: Path) -> bool:
+    """Return whether any trial, ended or not, has left a run folder."""
+    runs = folder / RUNS
+    return runs.is_dir() and any(runs.iterdir())
+
+
+def _discard(folder: Path, old: SweepSettings) -> None:
+    """Remove the study and the frozen configuration of a sweep that has trained nothing.
+
+    The settings go last: a kill before leaves what is discarded again.
+    """
+    storage = open_storage(old.storage, folder)
+    with suppress(KeyError):  # none
+        study = optuna.load_study(study_name=old.study_name, storage=storage)
+        if study.user_attrs.get(SWEEP_ID) == (folder / SWEEP_ID).read_text():
+            optuna.delete_study(study_name=old.study_name, storage=storage)
+    shutil.rmtree(folder / CONF, ignore_errors=True)
+    (folder / SETTINGS).unlink()

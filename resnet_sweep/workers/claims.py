@@ -1,4 +1,4 @@
-"""Who trains what: claims, adoptions and verdicts, each under one lock.
+"""Who trains what: claims, adoptions and acceptances, each under one lock.
 
 The lock lies in the sweep folder, whatever the storage: two workers that both count n - 1
 trials must not both start another. It is held for milliseconds.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from resnet_sweep.search.searching import is_exhausted
+from resnet_sweep.search.proposals import Rejection
+from resnet_sweep.search.samplers import is_exhausted
 from resnet_sweep.system.locks import FileLock, held_if_free
 from resnet_sweep.workers.coordination import worker_lock
 from resnet_sweep.workers.study import (
@@ -34,20 +35,6 @@ from resnet_sweep.workers.study import (
 CLAIMS = "claims.lock"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal
 TOLD_AS_CONSTRAINT = 10  # one in so many of a row
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why a proposal was not trained.
-
-    Args:
-        reason: as in records.sweep_folder, or duplicate.
-    """
-
-    reason: str
-    error: Optional[str] = None
-    num_params: Optional[int] = None
-    multiply_adds: Optional[int] = None
 
 
 @contextmanager
@@ -96,36 +83,35 @@ class Claims:
             orphan = None if trial else self._find_orphan()
             return trial if orphan is None else self._take(orphan)
 
-    def accept(self, trial: Trial, verdict: dict[str, Any]) -> int | None:
+    def accept(self, trial: Trial, accepted: dict[str, Any]) -> int | None:
         """Record that a trial is going to be trained, unless the same was trained already.
 
         Args:
-            verdict: signature, seed, num_params, multiply_adds.
+            accepted: signature, seed, num_params, multiply_adds.
 
         Returns:
             the number of the trial that it repeats, or None.
         """
         with self._lock:
             self.progress.refresh()
-            earlier = self.progress.signatures.get(verdict["signature"], trial.number)
+            earlier = self.progress.signatures.get(accepted["signature"], trial.number)
             if earlier != trial.number:
                 self.duplicates += 1
                 return earlier
             self.duplicates = 0
-            trial.set_user_attr(ACCEPTED, verdict)
+            trial.set_user_attr(ACCEPTED, accepted)
             self.progress.refresh()
             return None
 
-    def reject(self, trial: Trial, rejection: Rejection, excess: float | None, nth: int) -> None:
+    def reject(self, trial: Trial, rejection: Rejection, nth: int) -> None:
         """Tell the study of a proposal that is not trained.
 
         Args:
-            excess: how far it is over its limit, as a fraction of it; None: it is not.
             nth: 1 for the first rejection after a trial that was trained.
         """
-        trial.set_user_attr(REJECTED, asdict(rejection))
+        trial.set_user_attr(REJECTED, rejection.to_attribute())
         with _unstopped():
-            tell_rejection(self.study, trial, excess, nth)
+            tell_rejection(self.study, trial, rejection.excess, nth)
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Tell the study what became of a training."""

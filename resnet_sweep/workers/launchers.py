@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from resnet_sweep.config.errors import ConfigError, one_line
+from resnet_sweep.config.errors import ConfigError, one_line, require
 from resnet_sweep.system.locks import held_if_free
 from resnet_sweep.workers.coordination import WORKERS, worker_lock, worker_log
 
@@ -269,6 +269,14 @@ def visible_gpus() -> list[str]:
         return [gpu for gpu in ids if gpu not in ("", "-1")]
     lines = _ask_nvidia_smi("-L")
     return [str(i) for i, line in enumerate(lines) if line.startswith("GPU ")]
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError where the workers of this machine cannot have this device; no torch."""
+    allowed = "no NVIDIA GPU is listed or visible on this machine; take cpu"
+    require(name != "cuda" or bool(visible_gpus()), "train.device", name, allowed)
+    allowed = "this machine has no Apple GPU; take cpu"
+    require(name != "mps" or sys.platform == "darwin", "train.device", name, allowed)
 
 
 def default_n_jobs() -> int:

@@ -26,15 +26,14 @@ from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.identity import changes
 from resnet_sweep.records.run_folder import MODEL, read_result
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
-from resnet_sweep.search.checking import check_device
 from resnet_sweep.search.settings import (
     SweepSettings,
     base_values,
-    told,
+    describe_changes,
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.launchers import choose_launcher, default_n_jobs, is_local
+from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import PLANNED, open_own_study, to_record
 from resnet_sweep.workers.supervisor import Limits, Supervisor, exit_if_none_completed, supervise
@@ -169,7 +168,7 @@ def _check_net(config: Config) -> None:
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
-    found = told(changes(trial.user_attrs[PLANNED], run.config))
+    found = describe_changes(changes(trial.user_attrs[PLANNED], run.config))
     if found:
         raise UserError(
             f"{place}: holds runs of another command: of run {trial.number} {'; '.join(found)}; "

@@ -32,7 +32,7 @@ POLL_SECONDS = 0.1
 
 # User attributes of a trial; each is written at once, so that a kill leaves it whole.
 WORKER = "worker"  # index of the worker that has it
-ACCEPTED = "accepted"  # what was judged to be trainable: signature, seed, counts
+ACCEPTED = "accepted"  # what is trained: signature, seed, counts
 REJECTED = "rejected"  # why it was turned away
 PRUNED_AFTER = "pruned_after"  # the epoch at which the pruner decided against it
 OUTCOME = "outcome"  # what became of its training
@@ -230,7 +230,7 @@ class StudyProgress:
 
     @property
     def rejection_rate(self) -> float:
-        """Share of the judged proposals that were over budget or could not be built."""
+        """Share of the proposals that were over budget or could not be built."""
         rejected = self.counts["rejected"]
         return rejected / max(1, rejected + self.trained)
 
@@ -276,7 +276,7 @@ def to_record(trial: FrozenTrial) -> SweepTrial:
     accepted: dict[str, Any] = attributes.get(ACCEPTED, {})
     rejected: dict[str, Any] = attributes.get(REJECTED, {})
     outcome: dict[str, Any] = attributes.get(OUTCOME, {})
-    judged = accepted or rejected
+    counted = accepted or rejected
     is_here = accepted and not rejected and EXTENDED_FROM not in attributes
     return SweepTrial(
         number=trial.number,
@@ -286,8 +286,8 @@ def to_record(trial: FrozenTrial) -> SweepTrial:
         params=trial.params,
         values=trial.values if trial.state == TrialState.COMPLETE else None,
         intermediate_values=trial.intermediate_values,
-        num_params=judged.get("num_params"),
-        multiply_adds=judged.get("multiply_adds"),
+        num_params=counted.get("num_params"),
+        multiply_adds=counted.get("multiply_adds"),
         seed=accepted.get("seed"),
         worker=attributes.get(WORKER),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,

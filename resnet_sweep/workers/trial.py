@@ -28,7 +28,7 @@ from resnet_sweep.config.optim import (
 )
 from resnet_sweep.records.run_folder import CheckpointError, EpochMetrics, RecordError, TrialResult
 from resnet_sweep.records.sweep_folder import RUNG
-from resnet_sweep.search.objectives import epoch_value, objective_values
+from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings
 from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.training.resume import finished_result

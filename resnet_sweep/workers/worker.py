@@ -1,4 +1,4 @@
-"""A worker: one long-lived process that asks, judges, trains and tells until nothing is left.
+"""A worker: one long-lived process that draws, trains and reports trials until nothing is left.
 
 python -m resnet_sweep.workers.worker outputs/sweeps/my_sweep 0
 """
@@ -33,14 +33,14 @@ from resnet_sweep.records.identity import signature, with_data_of
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS, check_data
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.derived import target
-from resnet_sweep.search.proposal import DataShape, Proposal, judged, propose
-from resnet_sweep.search.searching import build_pruner, build_sampler, read_pruner
+from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, check_budget, propose
+from resnet_sweep.search.samplers import build_pruner, build_sampler, read_pruner
 from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_parsing import target
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
-from resnet_sweep.workers.claims import Claims, Rejection
+from resnet_sweep.workers.claims import Claims
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import ACCEPTED, PLANNED, SEED, SWEEP_ID, Outcome
@@ -142,15 +142,15 @@ class Worker:
         if self._claims.finish_interrupted_tell(trial):
             return
         proposal = self._proposal(trial)
-        if ACCEPTED not in trial.user_attrs and not self._accept(trial, proposal):
-            return
-        assert proposal.config is not None
-        self._train(trial, proposal.config)
+        if isinstance(proposal, Rejection):
+            self._reject(trial, proposal)
+        elif ACCEPTED in trial.user_attrs or self._accept(trial, proposal):
+            self._train(trial, proposal.config)
 
-    def _proposal(self, trial: Trial) -> Proposal:
+    def _proposal(self, trial: Trial) -> Proposal | Rejection:
         if PLANNED in trial.user_attrs:
             planned = with_data_of(trial.user_attrs[PLANNED], self._settings.base)
-            return judged(from_dict(planned), self._shape)
+            return check_budget(from_dict(planned), self._shape)
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
         return propose(self._composer, self._draw(trial), seed, self._shape)
 
@@ -169,14 +169,9 @@ class Worker:
         return assignments
 
     def _accept(self, trial: Trial, proposal: Proposal) -> bool:
-        """Judge a proposal; whatever is not trained is told at once."""
-        config, verdict = proposal.config, proposal.verdict
-        counts = {"num_params": verdict.num_params, "multiply_adds": verdict.multiply_adds}
-        if config is None or not verdict.accepted:
-            assert verdict.reason is not None
-            rejection = Rejection(verdict.reason, proposal.error, **counts)
-            self._reject(trial, rejection, verdict.excess)
-            return False
+        """Record that a proposal is trained, unless the same was trained already."""
+        config = proposal.config
+        counts = {"num_params": proposal.num_params, "multiply_adds": proposal.multiply_adds}
         accepted = {"signature": signature(config), "seed": config.seed, **counts}
         earlier = self._claims.accept(trial, accepted)
         if earlier is not None:
@@ -184,13 +179,13 @@ class Worker:
             return False
         return True
 
-    def _reject(self, trial: Trial, rejection: Rejection, excess: float | None = None) -> None:
+    def _reject(self, trial: Trial, rejection: Rejection) -> None:
         if PLANNED in trial.user_attrs:  # no other is drawn in its place
             error = rejection.error or rejection.reason
             self._claims.finish(trial, Outcome("failed", reason="failed", error=error))
             return
         self._rejected_in_a_row += 1
-        self._claims.reject(trial, rejection, excess, self._rejected_in_a_row)
+        self._claims.reject(trial, rejection, self._rejected_in_a_row)
 
     def _exit_after_row(self) -> WorkerExit:
         """End after too long a row of rejections.
