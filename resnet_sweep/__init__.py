@@ -1,3 +1,69 @@
-"""Find small image networks: one training entry point, Optuna sweeps, honest analysis."""
+"""Find small image networks: Hydra-configured training runs and Optuna sweeps under a budget.
+
+from resnet_sweep import compose_config, load_runs, train_run
+
+config = compose_config("experiment=quickstart", "train.epochs=1")
+result = train_run(config, "outputs/runs/mine")
+print(result.val_accuracy, result.num_params)
+runs = load_runs("outputs")  # a pandas DataFrame, one row for each run
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from resnet_sweep.config import Config
+    from resnet_sweep.records.run_folder import TrialResult
 
 __version__ = "0.1.0"
+__all__ = ["compose_config", "load_runs", "train_run"]
+
+# Each function imports what it needs: the commands must not pay for torch or pandas.
+
+
+def compose_config(*overrides: str) -> Config:
+    """Return the checked configuration that the command line `overrides` would give.
+
+    Raises:
+        UserError: a field or a value that is not allowed.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+    from resnet_sweep.config.errors import UserError
+    from resnet_sweep.config.mistakes import describe
+
+    register_schemas()
+    try:
+        with initialize_config_dir(str(conf_dir().resolve())):
+            return to_config(compose("config", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(describe(error)) from error
+
+
+def train_run(config: Config, folder: str | Path) -> TrialResult:
+    """Train one configuration in a run folder, or continue the run that the folder holds.
+
+    Raises:
+        UserError: the configuration cannot be trained, or not in this folder.
+    """
+    from resnet_sweep.training.run import run_trial
+
+    return run_trial(config, Path(folder))
+
+
+def load_runs(folder: str | Path) -> pd.DataFrame:
+    """Return the completed and running runs below a folder, one row for each.
+
+    Columns are the fields of the result and of the configuration, such as `val_accuracy` and
+    `optimizer.lr`.
+    """
+    from resnet_sweep.analysis import load_runs as load
+
+    return load(folder)
