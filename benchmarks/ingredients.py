@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 
 from resnet_sweep.comparison.paired import compare_recipes
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.prediction.views import VIEWS, apply_view
+from resnet_sweep.prediction.predicting import VIEWS, apply_view
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.run_folder import read_predictions
 from resnet_sweep.reporting.numbers import point_bounds, points

@@ -14,7 +14,7 @@ from scipy import ndimage
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
-from resnet_sweep.config.shift import CORRUPTIONS, NUM_STRENGTHS
+from resnet_sweep.config.predict import CORRUPTIONS, NUM_STRENGTHS
 from resnet_sweep.data import corruption
 from resnet_sweep.data.corruption import corrupt
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_sweep.config.shift import CORRUPTIONS, NUM_STRENGTHS
+from resnet_sweep.config.predict import CORRUPTIONS, NUM_STRENGTHS
 
 # Images at once: a whole data set of floats would take gigabytes.
 CHUNK = 500

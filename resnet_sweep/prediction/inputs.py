@@ -1,155 +1,176 @@
-"""Nets on the test images as they are, corrupted, and on custom sets.
-
-The test set is read to report, never to choose.
-"""
+"""What is predicted: sets that somebody brings, the run's own test set, and corruptions of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_sweep.config.errors import UserError
-from resnet_sweep.config.shift import NUM_STRENGTHS, ShiftConfig
-from resnet_sweep.data.corruption import corrupt
-from resnet_sweep.data.custom import CustomSet, choose_background, read_custom
-from resnet_sweep.prediction.predicting import predict
-from resnet_sweep.prediction.scoring import Accuracy, measure_accuracy
-from resnet_sweep.prediction.shift_scores import (
-    CLEAN,
-    CORRUPTION,
-    CUSTOM,
-    ModelScores,
-    Report,
-    Row,
-    escape,
-    make_row,
-    mean_row,
+from resnet_sweep.config.predict import (
+    CORRUPTED,
+    NUM_STRENGTHS,
+    OWN_INPUTS,
+    TEST,
+    PredictConfig,
 )
-from resnet_sweep.system.console import say, track
+from resnet_sweep.data.corruption import corrupt
+from resnet_sweep.data.custom import CustomSet, Group, choose_background, read_custom
+from resnet_sweep.system.console import say
 from resnet_sweep.training.run_data import compare_fingerprint, read_run_data
-from resnet_sweep.training.trained_net import TrainedNet, load_net
+from resnet_sweep.training.trained_net import TrainedNet
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One set of images.
+
+    Args:
+        images: its path is what the user called it.
+        folder: name of the folder of its files, where there are several inputs.
+        notes: what a reader of the numbers should know.
+        fingerprint: of the data set that it is the test part of; null: a custom set.
+    """
+
+    images: CustomSet
+    folder: str
+    notes: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnImages:
-    """Test images uint8 [N, 3, S, S], labels int64 [N] and their places in the test part."""
+    """Test images uint8 [N, 3, S, S], labels int64 [N] and their places in the test set.
+
+    Args:
+        total: images of the whole test set.
+    """
 
     images: torch.Tensor
     labels: NDArray[np.int64]
     places: NDArray[np.int64]
+    total: int
+    fingerprint: str
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        return self.images[torch.as_tensor(indices)].numpy()
+
+    def changes(self) -> list[str]:
+        return []
+
+    def describe(self) -> str:
+        return f"{len(self):,} of the {self.total:,} test images of the run's data"
 
 
-def measure(options: ShiftConfig) -> Report:
-    """Measure every net on every set.
+@dataclass(frozen=True, eq=False)
+class CorruptedImages:
+    """Every corruption at every strength of the same images, made when they are read."""
+
+    test: DrawnImages
+    names: Sequence[str]
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.names) * NUM_STRENGTHS * len(self.test)
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        stretches, rows = np.divmod(np.asarray(indices, np.int64), len(self.test))
+        images = np.empty((len(rows), *self.test.images.shape[1:]), np.uint8)
+        for stretch in np.unique(stretches):
+            name, strength = self.names[stretch // NUM_STRENGTHS], stretch % NUM_STRENGTHS + 1
+            chosen = rows[stretches == stretch]
+            clean, places = self.test.images[torch.from_numpy(chosen)], self.test.places[chosen]
+            made = corrupt(clean, name, int(strength), self.seed, places)
+            images[stretches == stretch] = made.numpy()
+        return images
+
+    def changes(self) -> list[str]:
+        return []
+
+
+def read_inputs(nets: Sequence[TrainedNet], config: PredictConfig) -> list[Input]:
+    """Return what the options name, in their order.
 
     Raises:
-        UserError: a run, its data or a custom set cannot be used.
+        UserError: a set or the run's data cannot be read.
     """
-    nets = [load_net(Path(run).expanduser(), options.device) for run in options.run]
-    _check_alike(nets)
     names, side = nets[0].class_names, nets[0].image_size
-    background = choose_background([net.config.data for net in nets])
-    sets = {path: _read_labelled(path, names, side, background) for path in options.custom}
-    data = read_run_data(nets[0], options.data_root).dataset
-    test = _draw_test(data.test_images, data.test_labels, options)
-    rows = _measure_test(nets, test, options)
-    for path, custom in sets.items():
-        for found, more in zip(rows, _measure_custom(nets, path, custom), strict=True):
-            found += more
-    notes = [f"{path}: {text}" for path, custom in sets.items() for text in custom.messages()]
-    models = [
-        ModelScores(
-            run=escape(str(net.run_dir)),
-            num_params=sum(parameter.numel() for parameter in net.model.parameters()),
-            rows=tuple(own),
-            notes=tuple(map(escape, (*compare_fingerprint(net, data.fingerprint), *notes))),
-        )
-        for net, own in zip(nets, rows, strict=True)
-    ]
-    settings = {"seed": options.seed, "custom": options.custom, "data_root": options.data_root}
-    counts = len(test.labels), len(data.test_labels)
-    return Report(tuple(models), *counts, data.fingerprint, settings)
+    background = choose_background([net.config.data for net in nets], config.background)
+    read_test = cache(lambda: _read_test(nets, config))  # once for test and corruptions
+    inputs = []
+    for given, folder in zip(config.input, folder_names(config.input), strict=True):
+        if given not in OWN_INPUTS:
+            images = read_custom(Path(given).expanduser(), names, side, background)
+            inputs.append(Input(images, folder))
+            continue
+        if os.path.lexists(given):
+            say(f"note: input={given} is the run's own; what lies here is input=./{given}")
+        test = read_test()
+        images = _clean(test) if given == TEST else _corrupted(test, config)
+        inputs.append(Input(images, folder, test.notes, test.fingerprint))
+    return inputs
 
 
-def _check_alike(nets: Sequence[TrainedNet]) -> None:
-    first = nets[0]
-    for net in nets[1:]:
-        if (net.class_names, net.image_size) != (first.class_names, first.image_size):
-            problem = "differ in classes or image size: compare nets of one data set"
-            raise UserError(f"run: {first.run_dir} and {net.run_dir} {problem}")
+def folder_names(given: Sequence[str]) -> list[str]:
+    """Return a name for each input, all different, also where case does not count."""
+    names: list[str] = []
+    taken = {f"accuracy.{suffix}" for suffix in ("csv", "md", "json", "png", "svg")}
+    for each in given:
+        path = Path(each).expanduser().resolve()
+        plain = each if each in OWN_INPUTS else path.stem if path.is_file() else path.name
+        name, number = plain or "images", 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
-def _read_labelled(path: str, names: Sequence[str], side: int, background: str) -> CustomSet:
-    custom = read_custom(Path(path).expanduser(), names, side, background)
-    if custom.labels is None:
-        raise UserError(f"custom={path}: has no labels, so there is no accuracy to report")
-    say(f"recognised: {path}: {custom.layout}; {len(custom)} images")
-    return custom
-
-
-def _draw_test(images: torch.Tensor, labels: torch.Tensor, options: ShiftConfig) -> DrawnImages:
+def _read_test(nets: Sequence[TrainedNet], config: PredictConfig) -> DrawnImages:
+    data = read_run_data(nets[0], config.data_root)
+    images, labels = data.dataset.test_images, data.dataset.test_labels.numpy()
+    fingerprint = data.dataset.fingerprint
+    notes = [*data.notes, *(n for net in nets[1:] for n in compare_fingerprint(net, fingerprint))]
     places = np.arange(len(labels))
-    if options.test_subset is not None and options.test_subset < len(labels):
-        generator = np.random.default_rng(options.seed)
-        places = np.sort(generator.choice(len(labels), options.test_subset, replace=False))
-    chosen = torch.from_numpy(places)
-    return DrawnImages(images[chosen], labels[chosen].numpy(), places)
+    if config.test_subset is not None and config.test_subset < len(labels):
+        generator = np.random.default_rng(config.seed)
+        places = np.sort(generator.choice(len(labels), config.test_subset, replace=False))
+    chosen = images[torch.from_numpy(places)]
+    return DrawnImages(chosen, labels[places], places, len(labels), fingerprint, tuple(notes))
 
 
-def _measure_test(
-    nets: Sequence[TrainedNet], test: DrawnImages, options: ShiftConfig
-) -> list[list[Row]]:
-    """Return the rows of each net; each set of corrupted images is made once."""
-    rows = [[Row(CLEAN, "test set", {}, score)] for score in _score_all(nets, test, test.images)]
-    strengths: list[dict[str, dict[int, Accuracy]]] = [
-        {name: {} for name in options.corruptions} for _ in nets
-    ]
-    steps = list(product(options.corruptions, range(1, NUM_STRENGTHS + 1)))
-    for name, strength in track(steps, "Corrupted test images"):
-        corrupted = corrupt(test.images, name, strength, options.seed, test.places)
-        for own, score in zip(strengths, _score_all(nets, test, corrupted), strict=True):
-            own[name][strength] = score
-    for found, own in zip(rows, strengths, strict=True):
-        corruptions = [make_row(CORRUPTION, name, scores) for name, scores in own.items()]
-        found += corruptions
-        if len(corruptions) > 1:
-            found.append(mean_row(corruptions))
-    return rows
+def _clean(test: DrawnImages) -> CustomSet:
+    ids = tuple(map(str, test.places.tolist()))
+    return CustomSet(Path(TEST), ids, test, test.labels, test.describe())
 
 
-def _score_all(
-    nets: Sequence[TrainedNet], test: DrawnImages, images: torch.Tensor
-) -> Iterator[Accuracy]:
-    for net in nets:
-        probabilities = net.probabilities(images)
-        if not np.isfinite(probabilities).all():
-            raise UserError(f"{net.run_dir}: the net gives probabilities that are not finite")
-        yield measure_accuracy(probabilities.argmax(1) == test.labels)
-
-
-def _measure_custom(nets: Sequence[TrainedNet], path: str, custom: CustomSet) -> list[list[Row]]:
-    """Return the rows of each net on one set: one, or one for each of its corruptions."""
-    assert custom.labels is not None
-    guesses = predict(nets, custom.images, show_progress=True).guesses
-    return [list(_custom_rows(escape(path), custom, own == custom.labels)) for own in guesses]
-
-
-def _custom_rows(path: str, custom: CustomSet, hits: NDArray[np.bool_]) -> Iterator[Row]:
-    if not custom.groups:
-        yield Row(CUSTOM, path, {}, measure_accuracy(hits))
-        return
-    names = dict.fromkeys(group.name for group in custom.groups)
-    for name in names:
-        groups = [group for group in custom.groups if group.name == name]
-        scores = [measure_accuracy(hits[group.start : group.stop]) for group in groups]
-        if groups[0].severity is None:
-            yield Row(CUSTOM, f"{path}: {name}", {}, scores[0])
-        else:
-            severities = [group.severity or 0 for group in groups]
-            yield make_row(CUSTOM, f"{path}: {name}", dict(zip(severities, scores, strict=True)))
+def _corrupted(test: DrawnImages, config: PredictConfig) -> CustomSet:
+    names, strengths = config.corruptions, range(1, NUM_STRENGTHS + 1)
+    stretches = [(name, strength) for name in names for strength in strengths]
+    ids = tuple(
+        f"{name}/{strength}/{place}"
+        for name, strength in stretches
+        for place in test.places.tolist()
+    )
+    groups = tuple(
+        Group(name, strength, index * len(test), (index + 1) * len(test))
+        for index, (name, strength) in enumerate(stretches)
+    )
+    return CustomSet(
+        path=Path(CORRUPTED),
+        ids=ids,
+        images=CorruptedImages(test, names, config.seed),
+        labels=np.tile(test.labels, len(stretches)),
+        layout=f"{test.describe()}, {len(names)} corruptions at {NUM_STRENGTHS} strengths",
+        groups=groups,
+    )

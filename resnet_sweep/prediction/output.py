@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.prediction.outcome import Outcome
 from resnet_sweep.prediction.scoring import (
     NUM_BINS,
     Accuracy,
     GroupScore,
+    Outcome,
     Score,
 )
 from resnet_sweep.reporting.confusion import count_confusion
@@ -93,7 +93,7 @@ def make_report(outcome: Outcome) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "input": str(custom.path),
         "layout": custom.layout,
-        "messages": custom.messages(),
+        "messages": outcome.messages(),
         "num_images": len(custom),
         "runs": [str(net.run_dir) for net in outcome.nets],
         "class_names": list(outcome.class_names),
@@ -146,8 +146,6 @@ def describe_outcome(outcome: Outcome) -> Iterator[str]:
         yield f"{told}: accuracy: {describe_accuracy(outcome.score_tta.overall)}"
         yield f"{told}: expected calibration error: {_describe_calibration(outcome.score_tta)}"
     yield f"lowest classes: {_describe_worst(outcome)}"
-    yield from _describe_groups("", outcome.groups)
-    yield from _describe_groups(f" with {mode}", outcome.groups_tta)
 
 
 def describe_accuracy(accuracy: Accuracy) -> str:
@@ -170,22 +168,3 @@ def _describe_worst(outcome: Outcome) -> str:
     known = [(each.accuracy, each.num_images, name) for name, each in classes if each is not None]
     worst = sorted(known)[:NUM_WORST]
     return ", ".join(f"{name} {share:.4f} (n = {count})" for share, count, name in worst)
-
-
-def _describe_groups(told: str, groups: Sequence[GroupScore]) -> Iterator[str]:
-    """Yield a table: a line for each name, a column for each severity, and their mean."""
-    if not groups:
-        return
-    rows: dict[str, list[float]] = {}
-    for each in groups:
-        rows.setdefault(each.group.name, []).append(each.accuracy.accuracy)
-    width = max(len("corruption"), *map(len, rows))
-    severities = len(next(iter(rows.values())))
-    heads = [f"{i + 1:>7}" for i in range(severities)] if severities > 1 else []
-    yield f"accuracy{told} by corruption and severity, n = {groups[0].accuracy.num_images} each"
-    yield f"{'corruption':{width}}{''.join(heads)}   mean"
-    for name, shares in rows.items():
-        cells = [f"{share:7.4f}" for share in shares] if severities > 1 else []
-        yield f"{name:{width}}{''.join(cells)} {np.mean(shares):.4f}"
-    every = [share for shares in rows.values() for share in shares]
-    yield f"{'mean':{width}}{' ' * 7 * len(heads)} {np.mean(every):.4f}"

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,47 @@ from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.custom import ImageSource
-from resnet_sweep.prediction.views import PLAIN, View, apply_view
 from resnet_sweep.system.console import track
 from resnet_sweep.training.evaluation import default_batch_size
 from resnet_sweep.training.trained_net import TrainedNet, load_net
 
 Probabilities = NDArray[np.float32]
+
+
+class View(NamedTuple):
+    """One way to see an image.
+
+    Args:
+        flip: mirrored left to right.
+        shift: the image's rows and columns move by so many pixels, down and right; what comes in
+            at the edge is the image's reflection.
+    """
+
+    flip: bool = False
+    shift: tuple[int, int] = (0, 0)
+
+
+PLAIN = View()
+# flip_shift: the six views of airbench (Jordan 2024, arXiv:2404.00498), here of equal weight.
+VIEWS = {
+    "none": (PLAIN,),
+    "flip": (PLAIN, View(flip=True)),
+    "flip_shift": tuple(View(f, (s, s)) for s in (0, 1, -1) for f in (False, True)),
+}
+
+
+def apply_view(images: torch.Tensor, view: View) -> torch.Tensor:
+    """Return images [N, C, H, W] as the view sees them, in the same type."""
+    rows, columns = (_places(n, by) for n, by in zip(images.shape[2:], view.shift, strict=True))
+    if view.shift != (0, 0):
+        images = images[:, :, rows.to(images.device)][..., columns.to(images.device)]
+    return images.flip(3) if view.flip else images
+
+
+def _places(length: int, shift: int) -> torch.Tensor:
+    """Return where each row of a shifted image comes from: torch's padding mode `reflect`."""
+    places = (torch.arange(length) - shift).abs()
+    return torch.where(places >= length, 2 * (length - 1) - places, places)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""How good predictions are, where labels are known."""
+"""What the predictions of one set came to, and how good they are where labels are known."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.data.custom import Group
+from resnet_sweep.config.predict import PredictConfig
+from resnet_sweep.data.custom import CustomSet, Group
+from resnet_sweep.prediction.predicting import VIEWS, Predictions, predict
 from resnet_sweep.reporting.statistics import wilson_interval
+from resnet_sweep.training.trained_net import TrainedNet
 
 NUM_BINS = 15
 
@@ -69,6 +73,79 @@ class GroupScore:
 
     group: Group
     accuracy: Accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Everything that one set came to.
+
+    Args:
+        tta: mode and number of views.
+        notes: what a reader of the numbers should know.
+        score, score_tta, groups, members: null or empty without labels.
+    """
+
+    nets: Sequence[TrainedNet]
+    custom: CustomSet
+    predictions: Predictions
+    tta: tuple[str, int]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    score: Score | None = None
+    score_tta: Score | None = None
+    groups: tuple[GroupScore, ...] = ()
+    groups_tta: tuple[GroupScore, ...] = ()
+    members: tuple[Accuracy, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.nets[0].class_names
+
+    def messages(self) -> list[str]:
+        """Return the notes, and what was changed in the images."""
+        return [*self.notes, *self.custom.messages()]
+
+
+def predict_set(
+    nets: Sequence[TrainedNet],
+    custom: CustomSet,
+    config: PredictConfig,
+    notes: tuple[str, ...] = (),
+) -> Outcome:
+    """Predict a set as the configuration asks for, and score it where it has labels."""
+    views = VIEWS[config.tta]
+    start = time.perf_counter()
+    found = predict(nets, custom.images, views, config.batch_size, config.progress)
+    seconds = time.perf_counter() - start
+    return make_outcome(nets, custom, found, (config.tta, len(views)), seconds, notes)
+
+
+def make_outcome(
+    nets: Sequence[TrainedNet],
+    custom: CustomSet,
+    predictions: Predictions,
+    tta: tuple[str, int],
+    seconds: float,
+    notes: tuple[str, ...] = (),
+) -> Outcome:
+    """Score the predictions where labels are known."""
+    labels, groups = custom.labels, custom.groups
+    if labels is None:
+        return Outcome(nets, custom, predictions, tta, seconds, notes)
+    independent, augmented = not groups, predictions.augmented
+    return Outcome(
+        nets,
+        custom,
+        predictions,
+        tta,
+        seconds,
+        notes,
+        score(predictions.plain, labels, independent),
+        None if augmented is None else score(augmented, labels, independent),
+        tuple(score_groups(predictions.plain, labels, groups)),
+        () if augmented is None else tuple(score_groups(augmented, labels, groups)),
+        tuple(measure_accuracy(each == labels, independent) for each in predictions.guesses),
+    )
 
 
 def score(

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_sweep.data.custom import CustomSet
-from resnet_sweep.prediction.outcome import Outcome
-from resnet_sweep.prediction.scoring import find_confident_mistakes
+from resnet_sweep.prediction.scoring import Outcome, find_confident_mistakes
 from resnet_sweep.reporting.confusion import count_confusion
 
 THUMBNAILS, CONTACT_SHEET = "thumbnails.png", "contact_sheet.png"

@@ -65,19 +65,28 @@ def write_report(folder: Path, report: Report, figure: Figure | None = None) -> 
     Raises:
         UserError: one of them cannot be written.
     """
-    md, csv, values = (folder / f"{report.stem}.{suffix}" for suffix in ("md", "csv", "json"))
-    paths = []
     try:
-        if figure is not None:
-            with figure_style():
-                paths += save_figure(figure, folder, report.stem)
-        write_text(md, _markdown(report, has_figure=figure is not None))
-        write_text(csv, to_csv(report.rows))
-        write_json(values, report.values)
+        return write_files(folder, report, figure)
     except OSError as error:
         reason = error.strerror or why(error)
         problem = f"the report cannot be written ({reason}); the same command goes on"
         raise UserError(f"{folder}: {problem}") from error
+
+
+def write_files(folder: Path, report: Report, figure: Figure | None = None) -> list[Path]:
+    """Write what write_report does.
+
+    Raises:
+        OSError: one of the files cannot be written.
+    """
+    md, csv, values = (folder / f"{report.stem}.{suffix}" for suffix in ("md", "csv", "json"))
+    paths = []
+    if figure is not None:
+        with figure_style():
+            paths += save_figure(figure, folder, report.stem)
+    write_text(md, _markdown(report, has_figure=figure is not None))
+    write_text(csv, to_csv(report.rows))
+    write_json(values, report.values)
     return [*paths, md, csv, values]
 
 

@@ -64,9 +64,10 @@ def staged_folder(folder: Path) -> Iterator[Path]:
             with _gone_on_failure(stage):
                 stage.mkdir()
                 yield stage
-                for path in stage.iterdir():
-                    with open(path, "rb") as file:
-                        os.fsync(file.fileno())  # else a power cut could leave empty files
+                for path in stage.rglob("*"):
+                    if path.is_file():
+                        with open(path, "rb") as file:
+                            os.fsync(file.fileno())  # else a power cut could leave empty files
                 os.rename(stage, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
