@@ -15,7 +15,7 @@ def main() -> None:
     """Export the net of a run; see --help."""
     with one_line_errors():
         options = read_options("export", ExportConfig)
-        from resnet_sweep.prediction.export_files import export  # brings torch
+        from resnet_sweep.prediction.exporting import export  # brings torch
 
         for exported in export(options):
             say(exported.describe())

@@ -1,4 +1,4 @@
-"""Runs with damaged files, through predict, shift and export: one line, or a note, and the work."""
+"""Runs with damaged files, through predict and export: one line, or a note, and the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 ARGUMENTS = {
     "predict": ["run=a", "input=unlabelled.npy", "output=out", "device=cpu", "figures=false"],
-    "shift": ["run=a", "corruptions=[]", "output=out", "device=cpu"],
+    "predict the test set": ["run=a", "input=test", "output=out", "device=cpu", "figures=false"],
     "export": ["run=a", "format=torch_export", "num_images=2", "output=out"],
 }
 DAMAGE = {
@@ -35,9 +35,10 @@ def copied(runs: Path, tmp_path: Path) -> None:
 
 def _run(command: str, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr(sys, "argv", [command, *ARGUMENTS[command]])
+    module = command.split()[0]
+    monkeypatch.setattr(sys, "argv", [module, *ARGUMENTS[command]])
     try:
-        import_module(f"resnet_sweep.{command}").main()
+        import_module(f"resnet_sweep.{module}").main()
     except SystemExit as stopped:
         return stopped.code
     return 0

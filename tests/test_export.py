@@ -21,9 +21,8 @@ from resnet_sweep.config.export import ExportConfig
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
 from resnet_sweep.data.digits import load_digit_scans
 from resnet_sweep.export import main
-from resnet_sweep.prediction import export_files as files
-from resnet_sweep.prediction import export_formats as formats
-from resnet_sweep.prediction.export_files import export
+from resnet_sweep.prediction import exporting
+from resnet_sweep.prediction.exporting import export
 from resnet_sweep.records.checkpoint import read_model, write_model
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.trained_net import load_net
@@ -156,13 +155,13 @@ def test_a_file_that_differs_is_not_written(
 ) -> None:
     run = tmp_path / "run"
     make_run(run)
-    exact = formats.open_bytes
+    exact = exporting.open_bytes
 
-    def spoilt(content: bytes, name: str) -> formats.Forward:
+    def spoilt(content: bytes, name: str) -> exporting.Forward:
         forward = exact(content, name)
         return lambda images: {key: value + 2e-4 for key, value in forward(images).items()}
 
-    monkeypatch.setattr(files, "open_bytes", spoilt)
+    monkeypatch.setattr(exporting, "open_bytes", spoilt)
     with pytest.raises(UserError, match=r"differ from the net's by 2\.0e-04, more than 1\.0e-04"):
         export(ExportConfig(run=str(run), format="torch_export"))
     assert os.listdir(run) == ["model.pt"]
@@ -172,17 +171,17 @@ def test_a_nan_is_a_difference() -> None:
     expected = {"logits": np.zeros((3, 2), np.float32)}
     images = np.zeros((3, 3, 4, 4), np.uint8)
 
-    def forward(batch: np.ndarray) -> formats.Outputs:
+    def forward(batch: np.ndarray) -> exporting.Outputs:
         value = np.nan if len(batch) == 1 else 0  # in the first batch alone
         return {"logits": np.full((len(batch), 2), value, np.float32)}
 
-    assert np.isnan(files.compare(forward, images, expected)["logits"])
+    assert np.isnan(exporting.compare(forward, images, expected)["logits"])
 
 
 def test_comparison_meets_every_image() -> None:
     met: list[int] = []
 
-    def forward(batch: np.ndarray) -> formats.Outputs:
+    def forward(batch: np.ndarray) -> exporting.Outputs:
         met.extend(batch[:, 0, 0, 0])
         return {"logits": np.zeros((len(batch), 2), np.float32)}
 
@@ -190,7 +189,7 @@ def test_comparison_meets_every_image() -> None:
         met.clear()
         images = np.zeros((count, 3, 4, 4), np.uint8)
         images[:, 0, 0, 0] = np.arange(count) % 256
-        files.compare(forward, images, {"logits": np.zeros((count, 2), np.float32)})
+        exporting.compare(forward, images, {"logits": np.zeros((count, 2), np.float32)})
         assert met == [place % 256 for place in range(count)]
 
 
@@ -232,9 +231,9 @@ def test_bad_input_gets_one_line(
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path / "run")
-    find = formats.importlib.util.find_spec
+    find = exporting.importlib.util.find_spec
     hidden = lambda name: None if name == "onnxruntime" else find(name)  # noqa: E731
-    monkeypatch.setattr(formats.importlib.util, "find_spec", hidden)
+    monkeypatch.setattr(exporting.importlib.util, "find_spec", hidden)
     with pytest.raises(UserError, match=r"onnxruntime: pip install 'resnet_sweep\[export\]'"):
         export(ExportConfig(run=str(tmp_path / "run")))
     export(ExportConfig(run=str(tmp_path / "run"), format="torch_export", num_images=2))
@@ -250,7 +249,7 @@ def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Pa
     images = digit_images()[:5]
     expected = net.logits(images)
     net.model.train()
-    assert (formats.trace(net).module()(images)["logits"] - expected).abs().max() < 1e-5
+    assert (exporting.trace(net).module()(images)["logits"] - expected).abs().max() < 1e-5
     assert net.model.training
 
 

@@ -20,13 +20,13 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 INPUT = "input=digits.npz"
 ARGUMENTS = {
     "predict": ["run=a", INPUT, "output=made/out", "device=cpu"],
-    "shift": ["run=a", "corruptions=[]", "output=made/out", "device=cpu"],
+    "predict several": ["run=a", f"input=[test,{INPUT[6:]}]", "output=made/out", "device=cpu"],
     "export": ["run=a", "format=torch_export", "num_images=2", "output=made/out"],
 }
 # The last thing that each writes, into a file that is open by then.
 LAST = {
     "predict": ("resnet_sweep.prediction.sheets", "draw_sheets"),
-    "shift": ("resnet_sweep.prediction.shift_report", "save_figure"),
+    "predict several": ("resnet_sweep.reporting.report", "write_json"),
     "export": ("resnet_sweep.system.atomic", "os.fsync"),
 }
 
@@ -43,10 +43,11 @@ def _run(
 ) -> tuple[object, str]:
     """Run a command in this process and return its exit status and what it said on stderr."""
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr(sys, "argv", [command, *ARGUMENTS[command]])
+    module = command.split()[0]
+    monkeypatch.setattr(sys, "argv", [module, *ARGUMENTS[command]])
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
-        import_module(f"resnet_sweep.{command}").main()
+        import_module(f"resnet_sweep.{module}").main()
     return stopped.value.code, capsys.readouterr().err
 
 

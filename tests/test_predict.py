@@ -25,7 +25,8 @@ FILES = {
     "thumbnails.png",
     "contact_sheet.png",
 }
-LABELLED_FILES = FILES | {"confusion.csv", "confusion.png", "mistakes.png"}
+TABLES = {"accuracy.csv", "accuracy.md", "accuracy.json"}
+LABELLED_FILES = FILES | TABLES | {"confusion.csv", "confusion.png", "mistakes.png"}
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -72,7 +73,16 @@ BAD_INPUT = {
     "run=[]": "run=[]: must be a run folder",
     "run=[a,./a]": "a and ./a are the same; must be a run folder, or a list of different ones",
     "run=true": "run=True: must be a run folder",
-    "input=null": "input=null: must be a file or folder of images",
+    "input=null": "input=null: must be test, corruptions, a file or folder of images",
+    "input=[]": "input=[]: must be test, corruptions, a file or folder of images",
+    "input=[set,./set]": "set and ./set are the same",
+    "input=[test,test]": "input=['test', 'test']: must be",
+    "input=[set,nowhere]": "nowhere: cannot be read",
+    "input=true": "input=True: must be",
+    "corruptions=[fog]": "corruptions=fog: must be one of gaussian_noise",
+    "seed=-1": "seed=-1: must be an integer, from 0",
+    "test_subset=0": "test_subset=0: must be an integer, at least 1",
+    "each=maybe": "each",
     "input=nowhere": "nowhere: cannot be read",
     "tta=often": "tta=often: must be one of none, flip, flip_shift",
     "labels=letters": "labels=letters: must be one of names, indices",

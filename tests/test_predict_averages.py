@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tracemalloc
 from collections.abc import Sequence
@@ -109,9 +110,7 @@ def test_memory_grows_by_the_probabilities_alone(runs: Path) -> None:
     assert peaks[1] - peaks[0] < probabilities_and_guesses + noise
 
 
-def test_corruptions_are_reported_one_by_one(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_corruptions_are_reported_one_by_one(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("c").mkdir()
     noisy = np.stack([(IMAGES[:30] // k) for k in (1, 2, 4, 8, 16)]).reshape(-1, 3, 32, 32)
     for name in ("dark", "more_dark"):
@@ -125,4 +124,10 @@ def test_corruptions_are_reported_one_by_one(
     assert groups[2]["accuracy"] == pytest.approx((guesses == LABELS[:30]).mean())
     assert groups[2]["num_images"] == 30
     assert report["plain"]["low"] is None  # the same images ten times
-    assert "accuracy by corruption and severity, n = 30 each" in capsys.readouterr().out
+    with open("out/accuracy.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["part"], row["strength"]) for row in rows[4:7]] == [
+        ("dark", "5"), ("dark", "mean"), ("more_dark", "1"),
+    ]  # fmt: skip
+    assert float(rows[2]["accuracy"]) == groups[2]["accuracy"] and rows[2]["n"] == "30"
+    assert Path("out/accuracy.svg").exists()

@@ -1,54 +1,57 @@
-"""The shift report against accuracies counted here."""
+"""The inputs of predict: the run's own test set, corruptions of it, custom sets; their table."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_tiny_config
+from prediction import predict_here
+from scipy.stats import binomtest
 from torch import Tensor
-from trained_runs import DIGITS, make_run
+from trained_runs import make_run
 
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.data import DigitsConfig
-from resnet_sweep.config.errors import UserError
-from resnet_sweep.config.shift import CORRUPTIONS, ShiftConfig
 from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.digits import load_digit_scans
-from resnet_sweep.prediction.scoring import Accuracy
-from resnet_sweep.prediction.shift_measure import measure
-from resnet_sweep.prediction.shift_report import write_report
-from resnet_sweep.prediction.shift_scores import ALL_CORRUPTIONS, ModelScores, Row
-from resnet_sweep.records.checkpoint import read_model
+from resnet_sweep.prediction.inputs import folder_names
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.shift import main
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.trained_net import load_net
 
-FILES = ["shift.csv", "shift.json", "shift.md", "shift.png", "shift.svg"]
+pytestmark = pytest.mark.usefixtures("own_folder")
+Row = dict[str, str]
+BARE = ("output=out", "figures=false")
 
 
-def test_part() -> tuple[Tensor, np.ndarray]:
+def own_test_set() -> tuple[Tensor, np.ndarray]:
     data = load_digit_scans(DigitsConfig())
     return data.test_images, data.test_labels.numpy()
-
-
-test_part.__test__ = False  # type: ignore[attr-defined]
 
 
 def accuracy(run: Path, images: Tensor, labels: np.ndarray) -> float:
     return float((load_net(run, "cpu").probabilities(images).argmax(1) == labels).mean())
 
 
-def find(model: ModelScores, name: str) -> Row:
-    return next(row for row in model.rows if row.name == name)
+def table() -> list[Row]:
+    with open("out/accuracy.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def find(rows: list[Row], given: str, part: str, net: str) -> dict[str, float]:
+    """Return strength -> accuracy of one net on one set."""
+    key = (given, part, net)
+    return {
+        row["strength"]: float(row["accuracy"])
+        for row in rows
+        if (row["input"], row["part"], row["net"]) == key
+    }
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +63,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def corrupted_folder(tmp_path: Path) -> Path:
-    """The test digits in the form of CIFAR-10-C: fog darkens, frost inverts."""
-    images, labels = test_part()
+def corrupted_folder(own_folder: object) -> Path:
+    """The first 50 test digits in the form of CIFAR-10-C: fog darkens, frost inverts."""
+    images, labels = own_test_set()
     pixels = images[:50].permute(0, 2, 3, 1).numpy()
-    folder = tmp_path / "DIGITS-C"
+    folder = Path("DIGITS-C")
     folder.mkdir()
     np.save(folder / "fog.npy", np.concatenate([pixels // k for k in range(1, 6)]))
     np.save(folder / "frost.npy", np.concatenate([255 - pixels // k for k in range(1, 6)]))
@@ -72,192 +75,193 @@ def corrupted_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def run_shift(arguments: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["shift", *arguments])
-    main()
+def test_the_accuracy_on_the_own_test_set_is_that_of_the_run(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict_here(monkeypatch, f"run={trained}", "input=test", *BARE) == 0
+    (row,) = table()
+    expected = read_result(trained).test_accuracy
+    assert expected is not None and float(row["accuracy"]) == pytest.approx(expected)
+    wilson = binomtest(round(expected * 360), 360).proportion_ci(0.95, method="wilson")
+    assert (float(row["low"]), float(row["high"])) == pytest.approx((wilson.low, wilson.high))
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["plain"]["accuracy"] == pytest.approx(expected) and report["messages"] == []
+    with np.load("out/probabilities.npz") as arrays:
+        assert arrays["ids"].tolist() == [str(place) for place in range(360)]
+        np.testing.assert_array_equal(arrays["labels"], own_test_set()[1])
 
 
-def test_clean_accuracy_is_that_of_the_run(trained: Path) -> None:
-    report = measure(ShiftConfig(run=str(trained), corruptions=[], device="cpu"))
-    (model,) = report.models
-    assert model.rows[0].overall.accuracy == pytest.approx(read_result(trained).test_accuracy)
-    assert model.notes == () and len(model.rows) == 1
-    assert report.num_test == report.num_test_all == 360
-
-
-def test_each_row_is_what_it_claims(tmp_path: Path, corrupted_folder: Path) -> None:
-    runs = [tmp_path / "a", tmp_path / "b"]
+def test_each_row_is_what_it_claims(
+    corrupted_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, runs = ["contrast", "shot_noise"], [Path("a"), Path("b")]
     for seed, run in enumerate(runs):
         make_run(run, seed=seed)
-    options = ShiftConfig(
-        run=[str(run) for run in runs],
-        custom=str(corrupted_folder),
-        corruptions=["contrast", "shot_noise"],
-        seed=3,
-        device="cpu",
-    )
-    report = measure(options)
-    images, labels = test_part()
-    for run, model in zip(runs, report.models, strict=True):
-        assert find(model, "test set").overall == Accuracy(accuracy(run, images, labels), 360)
-        for name in options.corruptions:
-            row = find(model, name)
+    arguments = ["run=[a,b]", f"input=[test,corruptions,{corrupted_folder}]", "each=true"]
+    options = [f"corruptions=[{','.join(names)}]", "seed=3", *BARE]
+    assert predict_here(monkeypatch, *arguments, *options) == 0
+    rows, (images, labels) = table(), own_test_set()
+    for run in runs:
+        net = str(run)
+        assert find(rows, "test", "", net) == {"": accuracy(run, images, labels)}
+        for name in names:
             expected = [
                 accuracy(run, corrupt(images, name, strength, 3), labels)
                 for strength in range(1, 6)
             ]
-            assert [score.accuracy for score in row.strengths.values()] == expected
-            assert row.overall.accuracy == pytest.approx(np.mean(expected))
-            assert row.overall.num_images == 360
-        both = [find(model, name).overall.accuracy for name in options.corruptions]
-        assert find(model, ALL_CORRUPTIONS).overall.accuracy == pytest.approx(np.mean(both))
-        fog = find(model, f"{corrupted_folder}: fog")
+            found = find(rows, "corruptions", name, net)
+            assert [found[str(strength)] for strength in range(1, 6)] == expected
+            assert found["mean"] == pytest.approx(np.mean(expected))
+        means = [find(rows, "corruptions", name, net)["mean"] for name in names]
+        found = find(rows, "corruptions", "mean", net)
+        assert found["mean"] == pytest.approx(np.mean(means)) and len(found) == 6
         expected = [accuracy(run, images[:50] // k, labels[:50]) for k in range(1, 6)]
-        assert [score.accuracy for score in fog.strengths.values()] == expected
+        found = find(rows, str(corrupted_folder), "fog", net)
+        assert [found[str(strength)] for strength in range(1, 6)] == expected
+    mean = np.mean([load_net(run, "cpu").probabilities(images) for run in runs], axis=0)
+    both = float((mean.argmax(1) == labels).mean())
+    assert find(rows, "test", "", "ensemble of 2") == {"": pytest.approx(both)}
+    assert {row["n"] for row in rows if row["input"] == "corruptions"} == {"360"}
+    assert {row["n"] for row in rows if row["input"] == str(corrupted_folder)} == {"50"}
 
 
-def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(tmp_path: Path) -> None:
-    make_run(tmp_path / "a")
-    images, labels = test_part()
+def test_without_each_there_is_the_average_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, name in enumerate("ab"):
+        make_run(Path(name), seed=seed)
+    assert predict_here(monkeypatch, "run=[a,b]", "input=test", "tta=flip", *BARE) == 0
+    assert [row["net"] for row in table()] == ["ensemble of 2", "ensemble of 2, tta=flip"]
+    report = json.loads(Path("out/report.json").read_text())
+    plain, augmented = (float(row["accuracy"]) for row in table())
+    assert (plain, augmented) == (report["plain"]["accuracy"], report["augmented"]["accuracy"])
+
+
+def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_run(Path("a"))
+    images, labels = own_test_set()
     places = np.sort(np.random.default_rng(4).choice(360, 50, replace=False))
-    fields: dict[str, Any] = {"run": str(tmp_path / "a"), "seed": 4, "device": "cpu"}
-    report = measure(ShiftConfig(**fields, test_subset=50, corruptions=["gaussian_noise"]))
-    (model,) = report.models
+    options = ["seed=4", "test_subset=50", "corruptions=[gaussian_noise]"]
+    arguments = ["run=a", "input=[corruptions,test]", *options, *BARE]
+    assert predict_here(monkeypatch, *arguments) == 0
     noisy = corrupt(images, "gaussian_noise", 5, 4)[torch.from_numpy(places)]
-    score = find(model, "gaussian_noise").strengths[5]
-    assert score == Accuracy(accuracy(tmp_path / "a", noisy, labels[places]), 50)
-    assert (report.num_test, report.num_test_all) == (50, 360)
+    found = find(table(), "corruptions", "gaussian_noise", "a")
+    assert found["5"] == accuracy(Path("a"), noisy, labels[places])
+    with np.load("out/test/probabilities.npz") as arrays:
+        assert arrays["ids"].tolist() == list(map(str, places))
+    with np.load("out/corruptions/probabilities.npz") as arrays:
+        assert len(arrays["ids"]) == len(set(arrays["ids"].tolist())) == 250
+        expected = load_net(Path("a"), "cpu").probabilities(noisy)
+        np.testing.assert_allclose(arrays["probabilities"][200:], expected, atol=1e-6)
 
 
-def test_files_agree(
+def test_files_agree_and_each_input_has_its_folder(
     trained: Path,
-    tmp_path: Path,
     corrupted_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    make_run(tmp_path / "other")
-    arguments = [f"run=[{trained},other]", "custom=DIGITS-C", "output=out", "test_subset=40"]
-    run_shift([*arguments, "device=cpu"], monkeypatch, tmp_path)
-    assert sorted(os.listdir("out")) == FILES
-    assert sorted(os.listdir()) == ["DIGITS-C", "other", "out"]
-    content = json.loads(Path("out/shift.json").read_text())
-    assert [model["run"] for model in content["models"]] == [str(trained), "other"]
-    assert content["models"][0]["notes"] == []
-    assert "cannot tell whether the data are those" in content["models"][1]["notes"][0]
-    assert "Wilson, 95%" in content["interval"] and content["seed"] == 0
-    assert set(content["corruption_parameters"]) == set(CORRUPTIONS)
-    with open("out/shift.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    scores = [(m["run"], s) for m in content["models"] for s in m["scores"]]
-    assert len(rows) == len(scores) == 2 * (1 + 9 * 6 + 2 * 6)
-    for row, (run, score) in zip(rows, scores, strict=True):
-        assert row["run"] == run
-        assert {k: row[k] for k in ("kind", "images", "strength")}.items() <= score.items()
+    make_run(Path("other"))
+    np.save("unlabelled.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    inputs = f"input=[test,corruptions,{corrupted_folder},unlabelled.npy]"
+    subset = ["test_subset=40", "corruptions=[contrast,jpeg_compression]", "output=out"]
+    assert predict_here(monkeypatch, f"run=[{trained},other]", inputs, "each=true", *subset) == 0
+    tables = {f"accuracy.{suffix}" for suffix in ("csv", "md", "json", "png", "svg")}
+    folders = {"test", "corruptions", "DIGITS-C", "unlabelled"}
+    assert set(os.listdir("out")) == tables | folders
+    for folder in folders:
+        assert {"predictions.csv", "probabilities.npz", "report.json"} < set(
+            os.listdir(f"out/{folder}")
+        )
+    content, rows = json.loads(Path("out/accuracy.json").read_text()), table()
+    assert len(rows) == len(content["accuracies"]) == 3 * (1 + 3 * 6 + 3 * 6)
+    for row, values in zip(rows, content["accuracies"], strict=True):
+        for name in ("input", "part", "net", "strength"):
+            assert row[name] == values[name]
         for name in ("n", "accuracy", "low", "high"):
-            assert float(row[name]) == score[name]
-        assert score["low"] <= score["accuracy"] <= score["high"]
-    shown, table = capsys.readouterr().out, Path("out/shift.md").read_text()
-    for text in (shown, table):
-        assert text.count("test set") >= 2 and "Wilson, 95%" in text and "DIGITS-C: fog" in text
-        assert f"{scores[0][1]['accuracy']:.4f}" in text
-        assert "never to choose" in text and "40 of the 360" in text
-    assert "note: cannot tell" in shown
-    svg = Path("out/shift.svg").read_text()
-    assert "gaussian noise" in svg and "DIGITS-C: fog (n=50)" in svg
+            assert float(row[name]) == values[name]
+        assert values["low"] <= values["accuracy"] <= values["high"]
+    assert [each["run"] for each in content["nets"]] == [str(trained), "other"]
+    assert [each["has_labels"] for each in content["inputs"]] == [True, True, True, False]
+    (note,) = content["inputs"][0]["notes"]  # `other` has no result.json
+    assert "other" in note and note in capsys.readouterr().out
+    text, drawn = Path("out/accuracy.md").read_text(), Path("out/accuracy.svg").read_text()
+    assert f"{content['accuracies'][0]['accuracy']:.4f}" in text
+    assert "jpeg compression" in drawn and "DIGITS-C: fog (n=50)" in drawn
 
 
-def test_other_data_are_told(trained: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "changed"
-    changed.mkdir()
+def test_other_data_are_told(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("changed").mkdir()
     for name in ("model.pt", "result.json"):
-        (changed / name).write_bytes((trained / name).read_bytes())
-    content = json.loads((changed / "result.json").read_text())
-    (changed / "result.json").write_text(json.dumps({**content, "data_fingerprint": "0" * 32}))
-    report = measure(ShiftConfig(run=str(changed), corruptions=[], device="cpu"))
-    (note,) = report.models[0].notes
-    assert "the data have changed since" in note and "0" * 32 in note
-
-
-def test_a_net_that_diverged_gets_no_accuracy(tmp_path: Path) -> None:
-    make_run(tmp_path / "a")
-    weights = read_model(tmp_path / "a")["state_dict"]
-    weights["stem.conv.weight"][0] = torch.nan
-    make_run(tmp_path / "b", state_dict=weights)
-    with pytest.raises(UserError, match="b: the net gives probabilities that are not finite"):
-        measure(ShiftConfig(run=str(tmp_path / "b"), device="cpu"))
-
-
-def test_names_that_are_no_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_run(tmp_path / os.fsdecode(b"a\xff$"))
-    options = ShiftConfig(run=os.fsdecode(b"a\xff$"), corruptions=[], device="cpu")
-    monkeypatch.chdir(tmp_path)
-    write_report(measure(options), tmp_path)
-    assert set(FILES) < set(os.listdir(tmp_path))
+        Path("changed", name).write_bytes((trained / name).read_bytes())
+    content = json.loads(Path("changed/result.json").read_text())
+    content["data_fingerprint"] = "0" * 32
+    Path("changed/result.json").write_text(json.dumps(content))
+    assert predict_here(monkeypatch, "run=changed", "input=test", *BARE) == 0
+    (note,) = json.loads(Path("out/accuracy.json").read_text())["inputs"][0]["notes"]
+    assert "changed" in note and "0" * 32 in note
 
 
 def test_data_that_have_moved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images, labels = test_part()
-    for place in ("old", "new"):
-        (tmp_path / place).mkdir()
+    images, labels = own_test_set()
+    Path("new").mkdir()
     for part in ("train", "test"):
-        np.savez(tmp_path / "new" / f"{part}.npz", images=images.numpy(), labels=labels)
-    config = make_run(tmp_path / "run")
+        np.savez(f"new/{part}.npz", images=images.numpy(), labels=labels)
     values = {"name": "arrays", "root": "old", "val_size": 0.1, "split_seed": 0}
     data = {**values, "train_subset": None, "num_classes": None}
-    make_run(tmp_path / "moved", config={**to_dict(config), "data": data})
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        run_shift(["run=moved", "output=out"], monkeypatch, tmp_path)
-    assert stopped.value.code == 2 and not Path("out").exists()
+    config = make_run(Path("run"))
+    make_run(Path("moved"), config={**to_dict(config), "data": data})
+    assert predict_here(monkeypatch, "run=moved", "input=test", *BARE) == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: moved: its data cannot be read: old/train")
-    assert line.endswith("data_root=FOLDER says where they lie now\n")
-    report = measure(ShiftConfig(run="moved", data_root="new", corruptions=[], device="cpu"))
-    assert report.models[0].rows[0].overall.num_images == 360
+    assert line.count("\n") == 1 and line.startswith("error: moved: ") and "data_root=" in line
+    assert not Path("out").exists()
+    assert predict_here(monkeypatch, "run=moved", "input=test", "data_root=new", *BARE) == 0
+    assert table()[0]["n"] == "360"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    {
-        "": "run=null: must be a run folder",
-        "run=nowhere": "nowhere: there is no such run folder",
-        "run=empty": "empty: has no model.pt",
-        "run=[run,./run]": "run and ./run are the same; must be a run folder, or a list",
-        "run=[run,other]": "differ in classes or image size",
-        "run=other": "the data have the classes",
-        "run=run corruptions=[fog]": "corruptions=fog: must be one of gaussian_noise",
-        "run=true": "run=True: must be a run folder",
-        "run=run custom=[empty,empty/]": "empty and empty/ are the same; must be a labelled custom",
-        "run=run custom=nowhere": "nowhere",
-        "run=run custom=unlabelled.npy": "custom=unlabelled.npy: has no labels",
-        "run=run seed=-1": "seed=-1",
-        "run=run test_subset=0": "test_subset=0",
-        "run=run output=/dev/null/out": "/dev/null",
-        "run=run output=empty": "output=empty: exists already",
-        "run=run device=tpu": "device=tpu: must be one of",
-        "run=run sed=1": "did you mean seed?",
-        "run=run --multirun": "--multirun: shift has no multirun",
-    }.items(),
-)
-def test_bad_input_gets_one_line_and_leaves_nothing(
-    arguments: str,
-    expected: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_folder_called_test_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_run(tmp_path / "run")
-    make_run(tmp_path / "other", class_names=DIGITS[::-1])
-    (tmp_path / "empty").mkdir()
-    np.save(tmp_path / "unlabelled.npy", np.zeros((5, 32, 32, 3), np.uint8))
-    before = sorted(os.listdir(tmp_path))
-    with pytest.raises(SystemExit) as stopped:
-        run_shift(arguments.split(), monkeypatch, tmp_path)
-    assert stopped.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: ") and expected in lines[0], lines
-    assert sorted(os.listdir(tmp_path)) == before
+    make_run(Path("a"))
+    Path("test").mkdir()
+    np.save("test/images.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    assert predict_here(monkeypatch, "run=a", "input=[test,./test]", *BARE) == 0
+    assert "note: input=test" in capsys.readouterr().out
+    assert {"test", "test_2"} < set(os.listdir("out"))
+    content = json.loads(Path("out/accuracy.json").read_text())
+    assert [each["num_images"] for each in content["inputs"]] == [360, 5]
+
+
+def test_folders_of_inputs_have_different_names() -> None:
+    for name in ("accuracy.md", "x"):
+        Path(name).mkdir()
+    Path("x.npy").touch()
+    Path("X.NPZ").touch()
+    given = ["test", "accuracy.md", "x", "x.npy", "X.NPZ", "."]
+    names = folder_names(given)
+    assert names == ["test", "accuracy.md_2", "x", "x_2", "X_3", Path.cwd().name]
+
+
+def test_names_that_are_no_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = os.fsdecode(b"a\xff$")
+    make_run(Path(name))
+    custom = os.fsdecode(b"b\xff.npz")
+    np.savez(custom, images=np.zeros((3, 3, 32, 32), np.uint8), labels=[1, 2, 3])
+    arguments = [f"run='{name}'", f"input=[test,'{custom}']"]
+    assert predict_here(monkeypatch, *arguments, "output=out", "test_subset=20") == 0
+    assert table()[0]["net"] == r"a\udcff$" and table()[-1]["input"] == r"b\udcff.npz"
+
+
+def test_a_run_of_other_classes_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(Path("other"), class_names=[str(9 - digit) for digit in range(10)])
+    assert predict_here(monkeypatch, "run=other", "input=test", *BARE) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line.startswith("error: other: ") and "classes" in line
+    arguments = ["run=other", "input=corruptions", "corruptions=[]"]
+    assert predict_here(monkeypatch, *arguments, *BARE) == 2
+    assert "corruptions=[]" in capsys.readouterr().err
+    assert os.listdir() == ["other"]

@@ -16,9 +16,9 @@ from sklearn.metrics import confusion_matrix
 
 from resnet_sweep.data.custom.custom_set import make_custom_set
 from resnet_sweep.prediction import sheets
-from resnet_sweep.prediction.outcome import Outcome, make_outcome
 from resnet_sweep.prediction.output import write_outcome
 from resnet_sweep.prediction.predicting import Predictions
+from resnet_sweep.prediction.scoring import Outcome, make_outcome
 
 NAMES = ("cat", "dog", "frog")
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Run folders with what predicting, shifting and exporting need, without training."""
+"""Run folders with what predicting and exporting need, without training."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def _draw_corruption(axes: Axes, images: str, rows: Sequence[Row], nets: Sequenc
     """Draw one corruption; strength 0 is the test set, where that is among the inputs."""
     for place, net in enumerate(nets):
         row = next(row for row in rows if (row.images, row.net) == (images, net))
-        clean = {0: each.overall for each in rows if (each.images, each.net) == (TEST, net)}
-        scores = {**clean, **row.strengths}
+        clean = [each.overall for each in rows if (each.images, each.net) == (TEST, net)]
+        scores = {**dict(zip([0], clean, strict=False)), **row.strengths}
         x = [strength + _offset(place, len(nets), 0.12) for strength in scores]
         y = [score.accuracy for score in scores.values()]
         bars = list(zip(*map(_bar, scores.values()), strict=True))

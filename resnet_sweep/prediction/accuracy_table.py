@@ -139,7 +139,9 @@ def _table(rows: Sequence[Row]) -> Table:
     columns = ["images", *([] if is_one_net else ["net"]), "n", *map(str, strengths)]
     cells = []
     for row in rows:
-        shown = [f"{row.strengths[s].accuracy:.4f}" if s in row.strengths else "" for s in strengths]
+        shown = [
+            f"{row.strengths[s].accuracy:.4f}" if s in row.strengths else "" for s in strengths
+        ]
         low, high = row.overall.interval
         overall = [f"{row.overall.accuracy:.4f}", f"{low:.4f} to {high:.4f}"]
         net = [] if is_one_net else [row.net]

@@ -23,9 +23,9 @@ from resnet_sweep.prediction.accuracy_table import (
     accuracy_rows,
 )
 from resnet_sweep.prediction.inputs import Input, read_inputs
-from resnet_sweep.prediction.scoring import Outcome, predict_set
 from resnet_sweep.prediction.output import describe_outcome, write_outcome
 from resnet_sweep.prediction.predicting import load_nets
+from resnet_sweep.prediction.scoring import Outcome, predict_set
 from resnet_sweep.reporting.report import Report, print_report, write_files
 from resnet_sweep.system.console import say
 from resnet_sweep.system.staging import staged_folder
@@ -76,9 +76,7 @@ def _write(folder: Path, outcome: Outcome, config: PredictConfig) -> None:
         draw_sheets(folder, outcome)
 
 
-def _write_accuracies(
-    folder: Path, report: Report, rows: Sequence[Row], with_figure: bool
-) -> None:
+def _write_accuracies(folder: Path, report: Report, rows: Sequence[Row], with_figure: bool) -> None:
     if not with_figure:
         write_files(folder, report)
         return
