@@ -7,23 +7,26 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY_OVERRIDES
+from conftest import ROOT, TINY_OVERRIDES
 
 from resnet_sweep.records.run_folder import read_result
 
+SUMMARIZE = ROOT / "analysis/summarize.py"
 LOST = "error: standard output cannot be written: No space left on device\n"
 COMMANDS = {
     "train": ["--help"],  # printed by Hydra itself
     "confirm": ["--cfg", "job"],
-    "analysis": ["--help"],  # by argparse
+    "summarize": ["--help"],  # by argparse
 }
 RUN = ["train", *TINY_OVERRIDES, "train.epochs=1", "hydra.run.dir=run"]
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 def _run(words: list[str], end: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    script = f'set -o pipefail; "$0" -m resnet_sweep."$@" {end}'
-    command = ["bash", "-c", script, sys.executable, *words]
+    is_script = words[0] == "summarize"
+    program = [str(SUMMARIZE)] if is_script else ["-m", f"resnet_sweep.{words[0]}"]
+    script = f'set -o pipefail; "$0" "$@" {end}'
+    command = ["bash", "-c", script, sys.executable, *program, *words[1:]]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

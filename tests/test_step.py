@@ -17,6 +17,7 @@ from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware
+from resnet_sweep.optim.swa import EqualAverage
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer, evaluate
 from resnet_sweep.training.loss import build_loss
@@ -47,6 +48,7 @@ def make_step(config: Config) -> TrainStep:
         clip_grad_norm=settings.clip_grad_norm,
         ema=None if half_life is None else AveragedWeights(model, half_life),
         lookahead=None if k is None else Lookahead(model, k, alpha, 80 // config.train.batch_size),
+        swa=None if settings.swa_start is None else EqualAverage(model),
     )
 
 

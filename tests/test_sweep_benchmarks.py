@@ -20,12 +20,12 @@ from conftest import ROOT
 
 from resnet_sweep.records.sweep_folder import SweepTrial
 
+pytestmark = pytest.mark.engines  # a benchmark, whole
+
 # A program with the names that airbench's have, on a CPU: two steps of a net of known cost.
 STAND_IN = """
 import torch
 from torch import nn
-
-pytestmark = pytest.mark.engines  # a benchmark, whole
 
 hyp = {'opt': {'batch_size': 50}}
 

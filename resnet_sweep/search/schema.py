@@ -113,7 +113,8 @@ class SweeperConfig:
     """A sweep.
 
     Args:
-        objectives: of OBJECTIVES; the directions follow from the names.
+        objectives: val_accuracy, val_loss, num_params, multiply_adds or train_seconds, one or
+            several; each has its direction.
         direction: the packaged sweeper's option; null: from the objectives.
         storage: null: a journal file in the sweep folder; postgresql+psycopg://..., or
             grpc://host:port for Optuna's proxy.
