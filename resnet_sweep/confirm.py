@@ -14,7 +14,7 @@ from resnet_sweep.system.options import act_with_launcher
 
 
 def _confirm(options: ConfirmConfig, config: DictConfig, context: HydraContext) -> None:
-    from resnet_sweep.confirmation.confirming import Confirming  # brings Optuna
+    from resnet_sweep.confirmation.command import Confirming  # brings Optuna
 
     Confirming(options, config, context).run()
 

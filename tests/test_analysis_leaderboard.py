@@ -15,7 +15,7 @@ from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.summary.manifest import Options, Summary
 from resnet_sweep.analysis.summary.summarize import summarize
-from resnet_sweep.confirmation.tables import bounds
+from resnet_sweep.reporting.numbers import bounds
 
 SWEPT = {"data": "digits", "optimizer": "sgd", "train.epochs": 3}
 PLAIN = {

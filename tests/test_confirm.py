@@ -34,7 +34,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.confirmation import planning
-from resnet_sweep.confirmation.stages import OBJECTIVES
+from resnet_sweep.confirmation.command import OBJECTIVES
 from resnet_sweep.data import device
 from resnet_sweep.records.confirmation import STAGES, Plan, read_plan
 from resnet_sweep.records.run_folder import read_config, read_config_values, read_result

@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 from confirmable import write_untrained_sweep
 from omegaconf import OmegaConf
@@ -16,15 +18,18 @@ from stub_sweep import stubs_importable
 
 from resnet_sweep import confirm
 from resnet_sweep.config.confirm import ConfirmConfig
-from resnet_sweep.confirmation import findings, stages
+from resnet_sweep.confirmation import command, findings
+from resnet_sweep.confirmation.command import run_stage
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
+from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.workers import planned
 from resnet_sweep.workers.coordination import hold_folder
 from resnet_sweep.workers.launchers import LocalLauncher
+from resnet_sweep.workers.planned import PlannedRun
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +219,7 @@ def test_a_run_that_diverges_is_told_and_counted(
     )
     workers = planned.WorkerPool(options, OmegaConf.create({}), None, "again")
     with stubs_importable():
-        runs = stages.run_stage(sweep / "confirm", "choose", choose_runs(plan), workers)
+        runs = run_stage(sweep / "confirm", "choose", choose_runs(plan), workers)
     states = [(run.state, run.reason) for run in runs]
     completed = ("completed", None)
     assert states[1] == ("failed", "diverged") and states[4] == ("failed", "out_of_memory")
@@ -227,3 +232,34 @@ def test_a_run_that_diverges_is_told_and_counted(
     assert f"configuration 1 of 2 ({first}), seed 2 of 3 failed: diverged" in printed
     assert f"configuration 2 of 2 ({second}), seed 3 of 3 completed: val_accuracy" in printed
     assert "rejected" not in printed
+
+
+@pytest.mark.parametrize(
+    ("stage", "reported"), [("choose", False), ("over_promise", True), ("test", True)]
+)
+def test_a_stage_whose_runs_all_fail_ends_with_1_and_what_can_be_reported_is(
+    stage: str,
+    reported: bool,
+    sweep: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ended(place: Path, _: str, runs: list[PlannedRun], *__: object) -> list[EndedRun]:
+        fails = place.name == stage
+        end = ("failed", "diverged", None, None) if fails else ("completed", None, None, 0.9)
+        return [
+            EndedRun(run.configuration, run.config.seed, *end, 1.0, str(number))
+            for number, run in enumerate(runs)
+        ]
+
+    monkeypatch.setattr(command, "train_planned", ended)
+    options = ConfirmConfig(sweep=str(sweep), top_k=1, num_seeds=3, baseline=None)
+    with pytest.raises(SystemExit) as stopped:
+        command.Confirming(options, OmegaConf.create({}), Mock()).run()
+    assert stopped.value.code == 1
+    assert "runs completed (" in capsys.readouterr().err
+    place = sweep / "confirm"
+    assert (place / "confirmation.json").exists() == reported
+    if reported:
+        table = pd.read_csv(place / "confirmation.csv")
+        assert set(table.loc[table.stage == stage, "reason"]) == {"diverged"}

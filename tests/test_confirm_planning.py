@@ -13,8 +13,9 @@ from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.optim import PlateauConfig
 from resnet_sweep.confirmation.best import write_best
-from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.confirmation.planning import (
+    DataFacts,
+    check_data,
     choose_runs,
     make_plan,
     over_promise_runs,

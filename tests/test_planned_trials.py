@@ -24,7 +24,12 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values
 from resnet_sweep.workers import planned
 from resnet_sweep.workers.launchers import BASIC_LAUNCHER
-from resnet_sweep.workers.planned import PlannedRun, WorkerPool, train_planned
+from resnet_sweep.workers.planned import (
+    PlannedRun,
+    WorkerPool,
+    exit_if_all_failed,
+    train_planned,
+)
 from resnet_sweep.workers.study import PLANNED, to_record
 from resnet_sweep.workers.trial import RunTrial
 from resnet_sweep.workers.worker import work
@@ -91,7 +96,7 @@ def test_a_command_of_which_no_run_completed_fails(
     local = OmegaConf.create({"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}}})
     workers = WorkerPool(WorkersConfig(), local, Mock(), "again")
     with pytest.raises(SystemExit) if fails else nullcontext() as ended:
-        train_planned(place, "val_accuracy", runs, workers, "title")
+        exit_if_all_failed(train_planned(place, "val_accuracy", runs, workers, "title"))
     if ended is not None:
         assert ended.value.code == 1
-        assert "2 ended (2 diverged)" in capsys.readouterr().err
+        assert "none of 2 runs completed (2 diverged)" in capsys.readouterr().err

@@ -8,7 +8,6 @@ report
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,9 +37,7 @@ from resnet_sweep.reporting.style import figure_style, save_figure
 from resnet_sweep.search.conf_files import ConfFiles, found_files
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
-from resnet_sweep.workers.planned import WorkerPool, check_runs, train_planned
-
-ALL_FAILED = 1  # exit status
+from resnet_sweep.workers.planned import WorkerPool, check_runs, exit_if_all_failed, train_planned
 
 
 def compare(options: CompareConfig, call: Call) -> None:
@@ -146,9 +143,8 @@ class Comparing:
         )
         self._report(compared)
         for trained in (first, followed):
-            if trained is not None and not trained.num_completed:
-                say(f"error: none of {len(trained.runs)} runs completed", sys.stderr)
-                sys.exit(ALL_FAILED)
+            if trained is not None:
+                exit_if_all_failed(trained.runs)
 
     def _report(self, compared: Compared) -> None:
         figures = draw(compared)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,18 +20,16 @@ from resnet_sweep.reporting.style import (
     keep_to_fractions,
     new_figure,
     plain,
-    save_figure,
     short_number,
 )
 
-STEM = "confirmation"
 SPREAD = 0.16  # of the seeds, in rows
 
 
-def write_figure(findings: Findings, folder: Path) -> list[Path]:
-    """Write confirmation.png and confirmation.svg."""
+def draw(findings: Findings) -> Figure:
+    """Return the figure, in the style of every figure."""
     with figure_style():
-        return save_figure(_draw(findings), folder, STEM)
+        return _draw(findings)
 
 
 def _draw(findings: Findings) -> Figure:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
 from resnet_sweep.reporting.all_pairs import games_howell
 from resnet_sweep.reporting.statistics import (
@@ -154,14 +153,13 @@ def gather(runs: list[ConfirmationRun], stage: str, label: str) -> Seeds:
 def choose(plan: Plan, runs: list[ConfirmationRun]) -> Choice:
     """Order the candidates by mean validation accuracy on the fresh split.
 
-    Raises:
-        UserError: no run has completed.
+    Args:
+        runs: of which at least one has completed there.
     """
     groups = [(c, gather(runs, "choose", c.label)) for c in plan.candidates]
     able = {c.trial for c, seeds in groups if seeds.values and not seeds.num_failed}
     able = able or {c.trial for c, seeds in groups if seeds.values}
-    if not able:
-        raise UserError(f"sweep={plan.study_name}: every run on the fresh split has failed")
+    assert able
     groups.sort(key=lambda group: _rank(group, able))
     best = groups[0][1]
     num_compared = sum(len(seeds.values) > 1 for _, seeds in groups)

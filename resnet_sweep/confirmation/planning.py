@@ -1,12 +1,15 @@
-"""What a confirmation trains: which configurations, on which split, with which seeds."""
+"""What a confirmation trains: which configurations, on which data and split, with which seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
@@ -14,7 +17,6 @@ from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.confirmation.candidates import select, used_numbers
-from resnet_sweep.confirmation.data_check import DataFacts, check_data
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
@@ -34,6 +36,57 @@ EXECUTION = (
     "checkpoint_interval_seconds",
     "num_threads",
 )
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """A data set without its images.
+
+    Args:
+        train_labels: int64 [N].
+    """
+
+    train_labels: NDArray[np.int64]
+    num_test: int
+    num_classes: int
+    image_size: int
+
+    def num_train(self, config: DataConfig) -> int:
+        """Return how many images a run with this configuration trains on."""
+        from resnet_sweep.data.split import split_train_val
+
+        return len(split_train_val(self.train_labels, config).train_indices)
+
+    def val_indices(self, config: DataConfig) -> NDArray[np.int64]:
+        from resnet_sweep.data.split import split_train_val
+
+        return split_train_val(self.train_labels, config).val_indices
+
+    def shared_val(self, config: DataConfig, split_seed: int) -> float:
+        """Return the share of another split's validation images that this one has as well."""
+        fresh = self.val_indices(replace(config, split_seed=split_seed))
+        return len(np.intersect1d(fresh, self.val_indices(config))) / len(fresh)
+
+
+def check_data(config: DataConfig, fingerprint: str) -> DataFacts:
+    """Read the data and compare them with what the sweep saw.
+
+    Raises:
+        UserError: they are missing or have changed.
+    """
+    from resnet_sweep.data.registry import load_dataset  # brings torch
+
+    data = load_dataset(config)
+    if data.fingerprint != fingerprint:
+        allowed = f"the data have changed since the sweep: {data.fingerprint}, then {fingerprint}"
+        where = "data" if config.root is None else "data.root"
+        raise ConfigError(where, config.root or config.name, allowed)
+    return DataFacts(
+        data.train_labels.numpy(),
+        len(data.test_labels),
+        len(data.class_names),
+        int(data.train_images.shape[-1]),
+    )
 
 
 def make_plan(folder: Path, options: ConfirmConfig) -> Plan:

@@ -12,11 +12,12 @@ from typing import Any, Optional
 
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import RecordError
-from resnet_sweep.system.atomic import write_json, write_text
+from resnet_sweep.system.atomic import write_text
 
 SCHEMA_VERSION = 1
 PLAN = "plan.json"
-FINDINGS = "confirmation.json"
+STEM = "confirmation"
+FINDINGS = f"{STEM}.json"
 STAGES = ("choose", "over_promise", "test")
 
 
@@ -131,6 +132,6 @@ def read_plan(folder: Path) -> Plan:
         raise RecordError(f"{path}: cannot be read: {error!r}") from error
 
 
-def write_findings(folder: Path, findings: dict[str, Any]) -> None:
-    """Replace confirmation.json; what is not a number becomes null."""
-    write_json(folder / FINDINGS, {"schema_version": SCHEMA_VERSION, **findings})
+def confirmation_values(findings: dict[str, Any]) -> dict[str, Any]:
+    """Return what confirmation.json holds."""
+    return {"schema_version": SCHEMA_VERSION, **findings}

@@ -6,6 +6,7 @@ They are a study of their own in a folder of their own, with a run folder by num
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,10 +34,11 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.system.console import say
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import PLANNED, open_own_study, to_record
-from resnet_sweep.workers.supervisor import Limits, Supervisor, exit_if_none_completed, supervise
+from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 
@@ -90,7 +92,7 @@ def train_planned(
 
     Raises:
         UserError: no worker can go on, or the folder holds other runs.
-        SystemExit: it was interrupted, or not one run has completed.
+        SystemExit: it was interrupted.
     """
     study = prepare_planned(place, objective, runs, workers)
     seconds, names = workers.options.status_seconds, _names(runs)
@@ -100,8 +102,21 @@ def train_planned(
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
     supervise(supervisor, workers.num_workers, workers.go_on)
-    exit_if_none_completed(supervisor.progress, f"runs in {place}")
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
+
+
+def exit_if_all_failed(ended: Sequence[EndedRun]) -> None:
+    """End the program with status 1, and the counts, where no run has completed.
+
+    Raises:
+        SystemExit: none has.
+    """
+    if any(run.state == "completed" for run in ended):
+        return
+    reasons = Counter(run.reason or run.state for run in ended)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    say(f"error: none of {len(ended)} runs completed ({counts})", sys.stderr)
+    sys.exit(1)
 
 
 def _names(runs: Sequence[PlannedRun]) -> list[str]:

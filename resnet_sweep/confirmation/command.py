@@ -11,6 +11,7 @@ report
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -20,20 +21,26 @@ from omegaconf import DictConfig
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.confirmation.best import EXPERIMENT, write_best
-from resnet_sweep.confirmation.data_check import check_data
 from resnet_sweep.confirmation.planning import (
+    check_data,
     choose_runs,
     make_plan,
     over_promise_runs,
     runs_on_test_set,
 )
-from resnet_sweep.confirmation.stages import run_stage
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
-from resnet_sweep.records.sweep_folder import is_sweep
+from resnet_sweep.records.sweep_folder import RUNS, is_sweep
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.system.console import command, duration, say
 from resnet_sweep.workers.coordination import hold_or_refuse
-from resnet_sweep.workers.planned import WorkerPool
+from resnet_sweep.workers.planned import PlannedRun, WorkerPool, exit_if_all_failed, train_planned
+
+OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
+TITLES = {
+    "choose": "stage 1 of 3, to choose on a fresh split",
+    "over_promise": "stage 2 of 3, the sweep's best on its own split",
+    "test": "stage 3 of 3, the chosen one and the baseline on the test set",
+}
 
 
 class Confirming:
@@ -95,18 +102,20 @@ class Confirming:
             require(value == was, name, value, allowed)
 
     def _confirm(self, plan: Plan) -> None:
-        from resnet_sweep.confirmation import findings  # brings SciPy, as below pandas
-        from resnet_sweep.confirmation.writing import write_report
+        from resnet_sweep.confirmation import findings  # brings SciPy, as below Matplotlib
+        from resnet_sweep.confirmation.report import report_confirmation
 
-        runs = self._stage("choose", plan)
-        choice = findings.choose(plan, runs)
+        chosen_from = run_stage(self.folder, "choose", choose_runs(plan), self.workers)
+        exit_if_all_failed(chosen_from)
+        choice = findings.choose(plan, chosen_from)
         chosen = choice.chosen.candidate
         say(f"chosen: {chosen.label}")
-        runs += self._stage("over_promise", plan)
-        tested = runs_on_test_set(plan, chosen)
+        promised = run_stage(self.folder, "over_promise", over_promise_runs(plan), self.workers)
+        planned = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
-        _, command = write_best(self.sweep, tested[0].config, title, self.options.name)
-        runs += run_stage(self.folder, "test", tested, self.workers)
+        _, again = write_best(self.sweep, planned[0].config, title, self.options.name)
+        tested = run_stage(self.folder, "test", planned, self.workers)
+        runs = [*chosen_from, *promised, *tested]
         promises = findings.over_promises(plan, runs)
         found = findings.Findings(
             plan,
@@ -116,11 +125,26 @@ class Confirming:
             findings.mean_over_promise(promises),
             findings.evaluate_test(plan, runs, chosen.label),
         )
-        write_report(self.folder, found, command)
+        report_confirmation(self.folder, found, self.workers.go_on, again)
+        for stage in (promised, tested):
+            exit_if_all_failed(stage)
 
-    def _stage(self, stage: str, plan: Plan) -> list[ConfirmationRun]:
-        planned = choose_runs(plan) if stage == "choose" else over_promise_runs(plan)
-        return run_stage(self.folder, stage, planned, self.workers)
+
+def run_stage(
+    folder: Path, stage: str, runs: list[PlannedRun], workers: WorkerPool
+) -> list[ConfirmationRun]:
+    """Train in FOLDER/STAGE what is not trained yet, and return how each run ended.
+
+    Raises:
+        UserError: no worker can go on.
+        SystemExit: it was interrupted.
+    """
+    title = f"{TITLES[stage]} ({stage})"
+    ended = train_planned(folder / stage, OBJECTIVES[stage], runs, workers, title)
+    return [
+        ConfirmationRun(**asdict(run) | {"stage": stage, "run_dir": f"{stage}/{RUNS}/{number}"})
+        for number, run in enumerate(ended)
+    ]
 
 
 def _announcement(plan: Plan) -> str:
