@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 CODE := resnet_sweep tests benchmarks analysis
+# uv leaves bytecode to the first import; unwritten, each process would compile torch again (4 s).
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: dashboard quickstart record test test-engines lint clean
 
