@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache
@@ -153,7 +153,7 @@ def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
     for spell in _SPELLINGS:
         with suppress(*_UNTRAINABLE):  # a damaged record stays as it is spelled
             spell(values)
-    flat = {path: _plain(v) for path, v in _flat(values) if role_of(path) == OUTCOME}
+    flat = {path: _plain(v) for path, v in _flat(values).items() if role_of(path) == OUTCOME}
     if fingerprint is not None:
         flat = {path: v for path, v in flat.items() if path not in DATA_SOURCE}
         flat["data"] = fingerprint
@@ -195,7 +195,7 @@ def changes(
     Args:
         limits: what refuses a proposal as well.
     """
-    one, other = (dict(_flat(_completed(_values(each)))) for each in (before, after))
+    one, other = (_flat(_completed(_values(each))) for each in (before, after))
     first, second = outcome(before), outcome(after)
     paths = [path for path in {**first, **second} if first.get(path) != second.get(path)]
     choices = [path for path in paths if path == "augmentation" or path.endswith(".name")]
@@ -304,24 +304,26 @@ def _completed(config: Values) -> Values:
     return values
 
 
-def _flat(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Values, path: str = "", found: Values | None = None) -> Values:
+    """Return each value by its dotted path, of any depth."""
+    found = {} if found is None else found  # one for all depths: this is most of a digest's time
     for name, value in values.items():
-        place = f"{path}{name}"
-        if place == "augmentation" and isinstance(value, dict):
-            yield place, "+".join(value) or "none"
         if isinstance(value, dict):
-            yield from _flat(value, f"{place}.")
+            if name == "augmentation" and not path:
+                found[name] = "+".join(value) or "none"
+            _flat(value, f"{path}{name}.", found)
         else:
-            yield place, value
+            found[f"{path}{name}"] = value
+    return found
 
 
 def _plain(value: Any) -> Any:
     """Round what went through 1 - x or a scaling, so that equal values are equal."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
     if isinstance(value, float):
         rounded = float(f"{value:.10g}")
         return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
     return value
 
 
