@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +18,14 @@ from test_trial import InterruptAt, numbers
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.records.run_folder import read_metrics
+from resnet_sweep.records.run_folder import MODEL, read_metrics
+from resnet_sweep.training import teacher
 from resnet_sweep.training.device import choose_execution
 from resnet_sweep.training.loop import build_step
 from resnet_sweep.training.run import prepare, run_trial
 from resnet_sweep.training.step import TrainStep
 from resnet_sweep.training.teacher import Teacher, distillation_loss
+from resnet_sweep.training.trained_net import TrainedNet, load_net_on
 
 
 def test_the_loss_is_the_papers() -> None:
@@ -69,6 +73,27 @@ def test_a_teacher_answers_as_its_run_did(taught: Path) -> None:
     last = read_metrics(taught)[-1]
     assert accuracy == pytest.approx(last.val_accuracy)
     assert loss == pytest.approx(last.val_loss, rel=1e-4)
+
+
+def test_a_teacher_is_loaded_once_until_its_file_changes(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = Path(shutil.copytree(taught, tmp_path / "copy"))
+    config, loaded = student_config(run_dir), []
+
+    def load(*arguments: Any) -> TrainedNet:
+        loaded.append(arguments)
+        return load_net_on(*arguments)
+
+    monkeypatch.setattr(teacher, "load_net_on", load)
+    for _ in range(3):  # the command's check, its run, the worker's next trial
+        first = prepare(config).teacher
+    assert len(loaded) == 1
+    weights = torch.load(run_dir / MODEL, weights_only=True)
+    torch.save(weights, run_dir / MODEL)
+    second = prepare(config).teacher
+    assert len(loaded) == 2 and first is not None and second is not None
+    assert second.model is not first.model
 
 
 def build(config: Config) -> TrainStep:
