@@ -76,22 +76,25 @@ lint: $(DEVELOPED)
 
 # What a user needs, installed by uv (a few times as fast as pip), with the versions that the tests ran with.
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || $(NOT_INSTALLED)
-	$(INSTALL) --editable . || $(NOT_INSTALLED)
-	touch $@
+	@echo "installing into $(VENV): about 6 GB (torch with CUDA), a minute or more"
+	$(call quietly,$(PYTHON) -m venv $(VENV))
+	$(call quietly,$(BIN)/python -m pip install --retries 1 --disable-pip-version-check uv)
+	$(call quietly,$(INSTALL) --editable .)
+	@touch $@
 
 $(DEVELOPED): $(INSTALLED)
-	$(INSTALL) --editable '.[dev]' || $(NOT_INSTALLED)
-	touch $@
+	$(call quietly,$(INSTALL) --editable '.[dev]')
+	@touch $@
 
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
-NOT_INSTALLED := { echo "error: not installed; the lines above say why. The same command goes on."; exit 1; }
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt
+# One line where it fails: without network or with a full disk the tools write pages.
+quietly = @said=$$($(1) 2>&1) || { echo "error: not installed: $$(echo "$$said" | grep -iE 'error|caused by' | tail -n 1)." \
+	"Is there a network, and room on the disk? The same command goes on."; exit 1; }
 
 # make dashboard STUDY=outputs/sweeps/my_sweep
 dashboard: $(INSTALLED)
 	@test -f "$(STUDY)/settings.json" || { echo "STUDY=$(STUDY): must be a sweep folder"; exit 2; }
-	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(INSTALL) 'optuna-dashboard>=0.17'
+	@$(BIN)/python -c "import optuna_dashboard" 2> /dev/null || $(INSTALL) --quiet 'optuna-dashboard>=0.17'
 	@study=$$($(BIN)/python -m resnet_sweep.workers.storage "$(STUDY)") && $(BIN)/optuna-dashboard "$$study"
 
 clean:
