@@ -15,7 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep import compare, confirm, export, predict, train
 from resnet_sweep.analysis.summary import command as analysis
-from resnet_sweep.comparison import comparing
+from resnet_sweep.comparison import comparing, planning
+from resnet_sweep.comparison.change_files import FactorFile
 from resnet_sweep.confirmation.command import Confirming
 from resnet_sweep.prediction import command as prediction
 from resnet_sweep.prediction import exporting
@@ -55,6 +56,12 @@ def _stop(*_: Any, **__: Any) -> NoReturn:
     raise Reached
 
 
+def _compose_the_start(file: FactorFile, composer: planning.RecipeComposer) -> NoReturn:
+    """The whole design is composed in test_comparison_planning."""
+    composer.compose("start", file.overrides([]))
+    raise Reached
+
+
 @pytest.mark.parametrize(("page", "line"), [*_commands()])
 def test_it_is_accepted(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +80,7 @@ def test_it_is_accepted(
         (analysis, "summarize"),
     ):
         monkeypatch.setattr(owner, name, _stop)
+    monkeypatch.setattr(planning, "plan_factors", _compose_the_start)
     if words[1] == "analysis/summarize.py":
         with pytest.raises(SystemExit) as ended:
             analysis.main(words[2:])
