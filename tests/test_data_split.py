@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.data.split import split_train_val
+from resnet_sweep.data.split import refuse_lost_classes, split_train_val
 
 LABELS = np.repeat(np.arange(4), [40, 30, 20, 10]).astype(np.int64)
 
@@ -85,3 +85,32 @@ def test_a_class_with_one_image_cannot_be_in_both_parts() -> None:
         split_train_val(labels, _config())
     split = split_train_val(labels, _config(val_size=0, subset=50))
     assert len(split.train_indices) == 50
+
+
+def _refused(labels: NDArray[np.int64], config: DataConfig) -> str:
+    split = split_train_val(labels, config)
+    with pytest.raises(ConfigError) as raised:
+        refuse_lost_classes(labels, split, config, [f"class{n}" for n in range(10)])
+    kept = set(labels[split.train_indices].tolist())
+    message = str(raised.value)
+    assert [f"class{n}" in message for n in range(5)] == [
+        n in labels and n not in kept for n in range(5)
+    ]
+    return raised.value.field
+
+
+@pytest.mark.parametrize("subset", [1, 3, 4])  # by the shares of 4 the rarest class has none
+def test_a_subset_that_loses_classes_is_refused_with_their_names(subset: int) -> None:
+    assert _refused(LABELS, _config(subset=subset)) == "data.train_subset"
+
+
+def test_a_rare_class_is_not_lost_without_a_word() -> None:
+    rare = np.repeat([0, 1], [1000, 2]).astype(np.int64)
+    assert _refused(rare, _config(val_size=0, subset=50)) == "data.train_subset"
+    assert _refused(rare, _config(val_size=990)) == "data.val_size"
+
+
+def test_a_class_that_no_image_has_is_not_lost_by_the_split() -> None:
+    labels = np.repeat([0, 3], 20).astype(np.int64)
+    config = _config(val_size=4, subset=4)
+    refuse_lost_classes(labels, split_train_val(labels, config), config, ["a", "b", "c", "d"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.data.dataset import Dataset
 from resnet_sweep.data.registry import load_dataset
-from resnet_sweep.data.split import split_train_val
+from resnet_sweep.data.split import refuse_lost_classes, split_train_val
 
 _CHUNK = 2500  # images whose pixels are counted at once
 _Frozen = tuple[type[DataConfig], tuple[tuple[str, Any], ...]]
@@ -138,7 +138,9 @@ def _read(source: _Frozen) -> Dataset:
 def _place_train_val(frozen: _Frozen, device: torch.device) -> DeviceData:
     config = _thaw(frozen)
     data = _read(_freeze_source(config))
-    split = split_train_val(data.train_labels.numpy(), config)
+    labels = data.train_labels.numpy()
+    split = split_train_val(labels, config)
+    refuse_lost_classes(labels, split, config, data.class_names)
     train, val = torch.from_numpy(split.train_indices), torch.from_numpy(split.val_indices)
     mean, std = measure_mean_std(ImageRows(data.train_images, train))
     return DeviceData(

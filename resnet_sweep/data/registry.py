@@ -10,6 +10,7 @@ from resnet_sweep.config.data import (
     DigitsConfig,
     ImageFolderConfig,
 )
+from resnet_sweep.config.errors import require
 from resnet_sweep.data.arrays import count_label_classes, find_image_side, load_arrays
 from resnet_sweep.data.cifar import (
     NUM_CLASSES,
@@ -88,3 +89,8 @@ def check_ahead(config: DataConfig) -> None:
             count_val(NUM_TRAIN_IMAGES, config)
         case DigitsConfig():
             count_val(NUM_SCANS - config.test_size, config)
+    if config.train_subset is None or getattr(config, "num_classes", None) is not None:
+        return  # of classes that are given some may have no image anyway
+    classes = count_classes(config)
+    allowed = f"must be at least {classes}, one image for each class"
+    require(config.train_subset >= classes, "data.train_subset", config.train_subset, allowed)

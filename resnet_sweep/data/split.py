@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, require
+
+MAX_SHOWN = 8  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ def split_train_val(labels: NDArray[np.int64], config: DataConfig) -> Split:
     """Draw the val part, then the training part from what is left, class by class.
 
     The val part depends on labels, data.val_size and data.split_seed alone. A data.train_subset
-    that leaves no room for every class is drawn regardless of class.
+    that leaves no room for every class is drawn regardless of class: see refuse_lost_classes.
 
     Args:
         labels: of all training images, int [N].
@@ -33,6 +36,27 @@ def split_train_val(labels: NDArray[np.int64], config: DataConfig) -> Split:
     """
     rest, val = _take_val(labels, config)
     return Split(train_indices=_take_subset(rest, labels, config), val_indices=val)
+
+
+def refuse_lost_classes(
+    labels: NDArray[np.int64], split: Split, config: DataConfig, class_names: Sequence[str]
+) -> None:
+    """Refuse a split that keeps every training image of a class from the training.
+
+    Args:
+        labels: of all training images, int [N]; a class that none of them has is not lost here.
+
+    Raises:
+        ConfigError: names the classes.
+    """
+    lost = np.setdiff1d(labels, labels[split.train_indices])
+    names = ", ".join(class_names[label] for label in lost[:MAX_SHOWN])
+    names += f" and {len(lost) - MAX_SHOWN} more" if len(lost) > MAX_SHOWN else ""
+    allowed = f"leaves no training image of class {names}, of {len(np.unique(labels))}"
+    if config.train_subset is None:
+        require(len(lost) == 0, "data.val_size", config.val_size, f"{allowed}; give less")
+    more = f"{allowed}; give more images, or another data.split_seed"
+    require(len(lost) == 0, "data.train_subset", config.train_subset, more)
 
 
 def _take_val(
