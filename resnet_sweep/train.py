@@ -19,7 +19,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult
-from resnet_sweep.system.cli import one_line_errors, refuse_sweep_without_multirun
+from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
 from resnet_sweep.training.resume import discard_empty, finished_result, is_resume, resumed_config
 
@@ -104,8 +104,8 @@ def main() -> None:
         arguments = sys.argv[1:]
         if is_resume(arguments):
             sys.exit(_resume(arguments))
-        refuse_sweep_without_multirun()
-        _run()
+        with explaining_options_without_sweep():
+            _run()
 
 
 if __name__ == "__main__":

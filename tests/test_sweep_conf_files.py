@@ -16,6 +16,7 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import read_config
 from resnet_sweep.search import sweep as sweep_module
+from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.sweep import Sweep
 from resnet_sweep.train import main
 from resnet_sweep.workers.worker import work
@@ -86,7 +87,8 @@ def trained_again(printed: str, monkeypatch: pytest.MonkeyPatch) -> Config:
         return 0.0, 0
 
     monkeypatch.setattr("resnet_sweep.train._train", train)
-    monkeypatch.setattr(sys, "argv", ["train", *shlex.split(rest), "hydra.run.dir=again"])
+    place = f"hydra.run.dir=again_{len(list(Path().iterdir()))}"
+    monkeypatch.setattr(sys, "argv", ["train", *shlex.split(rest), place])
     main()
     return configs[0]
 
@@ -210,3 +212,61 @@ def test_a_dry_run_sees_the_same_and_leaves_nothing(
         sweep("--config-dir=mine", "--config-name=mine", LR, "hydra.sweeper.dry_run=true")
     assert (seen[0].seed, momentum(seen[0])) == (77, 0.5)
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("choice", ["optimizer=adamw", "optimizer=choice(adamw)"])
+def test_an_option_that_a_primary_configuration_leaves_to_be_chosen(
+    sweep: RunSweep,
+    choice: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("mine/mine.yaml", "defaults: [config, {override optimizer: '???'}, _self_]\nseed: 77\n")
+    own = ["--config-dir", "mine", "--config-name", "mine", LR]
+    config = sweep(*own, choice)
+    assert (config.optimizer.name, config.seed) == ("adamw", 77)
+    again = trained_again(capsys.readouterr().out, monkeypatch)
+    assert (again.optimizer.name, again.optimizer.lr) == ("adamw", config.optimizer.lr)
+    with pytest.raises(SystemExit) as end:
+        sweep(*own, name="none")
+    assert end.value.code == 2 and "optimizer" in capsys.readouterr().err
+    assert not Path("outputs/sweeps/none").exists()
+
+
+def test_variables_that_the_configuration_sets(
+    sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a single run they hold for what the configuration reads and for the training."""
+    monkeypatch.delenv("MY_SEED", raising=False)
+    write(
+        "mine/mine.yaml",
+        MINE.replace("77", "${oc.env:MY_SEED}")
+        + "hydra: {job: {env_set: {MY_SEED: '78', OMP_NUM_THREADS: '1'}}}\n",
+    )
+    own = ["--config-dir", "mine", "--config-name", "mine", LR]
+    assert sweep(*own).seed == 78
+    assert trained_again(capsys.readouterr().out, monkeypatch).seed == 78
+    given = "hydra.job.env_set.MY_SEED='79'"
+    assert sweep(*own, given, name="given").seed == 79
+    assert trained_again(capsys.readouterr().out, monkeypatch).seed == 79
+    assert read_settings(Path("outputs/sweeps/given")).env_set == {
+        "MY_SEED": "79",
+        "OMP_NUM_THREADS": "1",
+    }
+    assert "MY_SEED" not in os.environ
+
+
+def test_a_primary_configuration_that_always_sweeps_says_where(sweep: RunSweep) -> None:
+    write(
+        "mine/mine.yaml",
+        MINE + "hydra: {mode: MULTIRUN, sweep: {dir: 'there/${hydra.job.config_name}'}}\n",
+    )
+    left = [o for o in SWEEP if o != "-m"]
+    SWEEP[:], before = left, SWEEP[:]
+    try:
+        with pytest.raises(FileNotFoundError):  # the fixture looks below outputs/
+            sweep("--config-dir", "mine", "--config-name", "mine", LR)
+    finally:
+        SWEEP[:] = before
+    assert read_config(Path("there/mine/runs/0")).seed == 77
+    assert {path.name for path in Path().iterdir()} == {"mine", "there"}

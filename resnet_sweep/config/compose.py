@@ -167,9 +167,12 @@ def schema_of(group: str, name: str) -> type:
 
 def _reject_empty_groups(composed: DictConfig) -> None:
     for group in (*SCHEMAS, "augmentation"):
-        if not isinstance(composed._get_node(group), DictConfig) or composed[group] is None:
+        is_there = group in composed and isinstance(composed._get_node(group), DictConfig)
+        value = composed[group] if is_there else None  # or it is left to be chosen: ???
+        if value is None:
+            given = None if OmegaConf.is_missing(composed, group) else composed.get(group)
             allowed = f"must be an option of this group; {conf_names(group)}"
-            raise ConfigError(group, composed.get(group), allowed)
+            raise ConfigError(group, given, allowed)
 
 
 def conf_names(group: str, folder: Path | None = None) -> str:

@@ -51,12 +51,6 @@ def read_options(config: DictConfig) -> SweeperConfig:
     return options
 
 
-def sweep_folder(config: DictConfig, options: SweeperConfig, name: str) -> Path:
-    """Return where the sweep lies: hydra.sweep.dir where the command line gives it."""
-    given = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.sweep.dir=")]
-    return Path(config.hydra.sweep.dir) if given else Path(options.folder) / name
-
-
 def fixed_length(config: DictConfig) -> tuple[bool, bool]:
     """Return whether the command line fixes n_trials, and whether train.epochs.
 

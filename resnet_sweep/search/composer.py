@@ -161,13 +161,20 @@ class Composer:
         """Return whether an option leaves the other groups alone: an experiment does not."""
         base, part = self._compose(()), self._compose((choice,))
         others = [key for key in part if key != choice[0]]
-        return choice[0] in part and all(part[key] == base[key] for key in others)
+        is_there = choice[0] in part and choice[0] in base
+        return is_there and all(_is_equal(part, base, key) for key in others)
 
     def _check_option(self, group: str, text: str) -> None:
         option = to_value(text)
         for name in option if isinstance(option, list) else [option]:
             if name is not None and str(name) not in self.groups[group]:
                 raise ConfigError(group, text, did_you_mean(str(name), self.groups[group]))
+
+
+def _is_equal(one: DictConfig, other: DictConfig, key: Any) -> bool:
+    """Return whether two have the same, or both leave it to be chosen."""
+    missing = [OmegaConf.is_missing(each, key) for each in (one, other)]
+    return all(missing) or not any(missing) and bool(one[key] == other[key])
 
 
 def _find_groups(folder: Path) -> dict[str, list[str]]:

@@ -17,9 +17,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -46,14 +47,17 @@ class ConfFiles:
 
     Args:
         primary: name of the primary configuration, without its extension.
-        environment: variables that the files read, as they were when the sweep began.
+        environment: variables that the files and the command line read, as they were when the
+            sweep began.
         own: paths of the files that are the user's, not the package's.
+        env_set: hydra.job.env_set, variables that each run has; the command line's among them.
     """
 
     folder: Path
     primary: str = PRIMARY
     environment: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
+    env_set: Mapping[str, str] = field(default_factory=dict)
 
     def compose(self, overrides: Iterable[str]) -> DictConfig:
         """Return the composed configuration of a single run, the node `hydra` included.
@@ -63,9 +67,15 @@ class ConfFiles:
         Raises:
             UserError: it does not compose.
         """
-        with self._hydra():
-            composed = compose(self.primary, [*overrides, *self._no_others()], True)
-            _pin(composed)
+        with self._hydra() as hydra:
+            assert hydra.hydra is not None
+            everything = [*overrides, *self._no_others()]
+            # A group of which an option must be chosen may be one that a sweep draws.
+            composed = hydra.hydra.compose_config(
+                self.primary, everything, RunMode.RUN, from_shell=False, skip_missing_defaults=True
+            )
+            with env_override(env_set(composed) | dict(self.env_set)):
+                _pin(composed)
             return composed
 
     def own_keys(self, overrides: Sequence[str], keys: Iterable[str]) -> list[str]:
@@ -78,7 +88,7 @@ class ConfFiles:
             return []
         with self._hydra() as hydra:
             loader, everything = hydra.config_loader(), [*overrides, *self._no_others()]
-            defaults = loader.compute_defaults_list(self.primary, everything, RunMode.RUN).defaults
+            defaults = loader.compute_defaults_list(self.primary, everything, RunMode.MULTIRUN).defaults
             bodies = [
                 (default.package or "", OmegaConf.load(self.folder / f"{default.config_path}.yaml"))
                 for default in defaults
@@ -88,11 +98,14 @@ class ConfFiles:
 
     def run_command(self, *overrides: str) -> str:
         """Return the command of a single run that composes from these files."""
-        if not self.own and self.primary == PRIMARY:
-            return command("train", *overrides)
-        words = ["--config-path", str(self.folder.resolve()), "--config-name", self.primary]
-        if self.compose(overrides).hydra.mode == RunMode.MULTIRUN:
-            words.append("hydra.mode=RUN")
+        words: list[str] = []
+        composed = self.compose(overrides)
+        if self.own or self.primary != PRIMARY:
+            words = ["--config-path", str(self.folder.resolve()), "--config-name", self.primary]
+            if composed.hydra.mode == RunMode.MULTIRUN:
+                words.append("hydra.mode=RUN")
+        given = self.env_set.items() - env_set(composed).items()
+        words += [f"++hydra.job.env_set.{name}={_quoted(value)}" for name, value in sorted(given)]
         environment = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*environment, command("train", *words, *overrides, *self._no_others())])
 
@@ -143,7 +156,8 @@ def found_files(config: DictConfig, into: Path) -> ConfFiles:
     packaged = str(conf_dir().resolve())
     primary = str(config.hydra.job.config_name).removesuffix(".yaml")
     if [s.path for s in sources] == [packaged]:
-        return ConfFiles(conf_dir(), primary)
+        variables = _environment(config, [])
+        return ConfFiles(conf_dir(), primary, variables, env_set=env_set(config))
     own: list[str] = []
     for source in sources:
         top: Traversable = Path(source.path)
@@ -157,12 +171,22 @@ def found_files(config: DictConfig, into: Path) -> ConfFiles:
             place.write_bytes(file.read_bytes())
             if source.path != packaged:
                 own.append(path)
-    texts = [(into / path).read_text(errors="replace") for path in own]
+    variables = _environment(config, [into / path for path in own])
+    return ConfFiles(into, primary, variables, tuple(own), env_set(config))
+
+
+def env_set(config: DictConfig) -> dict[str, str]:
+    """Return the variables that a configuration sets for its runs."""
+    return {str(name): str(value) for name, value in config.hydra.job.env_set.items()}
+
+
+def _environment(config: DictConfig, files: Iterable[Path]) -> dict[str, str]:
+    """Return what these files and the command line read of the environment."""
+    texts = [path.read_text(errors="replace") for path in files]
     texts += [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
     names = {name for text in texts for name in _ENVIRONMENT.findall(text)}
     names.update(config.hydra.job.env_copy)
-    environment = {name: os.environ[name] for name in sorted(names) if name in os.environ}
-    return ConfFiles(into, primary, environment, tuple(own))
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}
 
 
 def freeze_conf(folder: Path, source: Path) -> None:
@@ -198,6 +222,11 @@ def _yaml_files(top: Traversable) -> Iterator[tuple[str, Traversable]]:
                 waiting.append((f"{path}{entry.name}/", entry))
             elif entry.name.endswith(".yaml"):
                 yield f"{path}{entry.name}", entry
+
+
+def _quoted(value: str) -> str:
+    """Return a text as Hydra's command line takes it."""
+    return "'" + value.replace("'", "\\'") + "'"
 
 
 def _read(path: Path) -> bytes | None:

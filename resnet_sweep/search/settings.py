@@ -30,7 +30,7 @@ class SweepSettings:
         pruner: the node hydra.sweeper.pruner.
         workers: that share the sweep.
         last_start: no trial starts after this time, in seconds since 1970; null: any time.
-        primary, environment, own_files: of the frozen configuration, as in ConfFiles.
+        primary, environment, own_files, env_set: of the frozen configuration, as in ConfFiles.
     """
 
     study_name: str
@@ -51,6 +51,7 @@ class SweepSettings:
     primary: str = PRIMARY
     environment: dict[str, str] = field(default_factory=dict)
     own_files: list[str] = field(default_factory=list)
+    env_set: dict[str, str] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -98,7 +99,7 @@ def _has_default(entry: Field[Any]) -> bool:
 def frozen_files(folder: Path, settings: SweepSettings) -> ConfFiles:
     """Return the sweep's own copy of the configuration."""
     own = tuple(settings.own_files)
-    return ConfFiles(folder / CONF, settings.primary, settings.environment, own)
+    return ConfFiles(folder / CONF, settings.primary, settings.environment, own, settings.env_set)
 
 
 def frozen_composer(folder: Path, settings: SweepSettings) -> Composer:

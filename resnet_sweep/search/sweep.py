@@ -29,7 +29,6 @@ from resnet_sweep.search.checks import (
     fixed_length,
     plain_values,
     read_options,
-    sweep_folder,
 )
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
@@ -100,7 +99,6 @@ class Sweep:
         self.context = context
         self.options = read_options(config)
         self.name = self.options.study_name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        self.folder = sweep_folder(config, self.options, self.name)
         self.arguments = arguments
         self._extension: Extension | None = None
 
@@ -109,9 +107,18 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with TemporaryDirectory() as copies:
             self.files = found_files(self.config, Path(copies))
+            self.folder = self._find_folder()
             if (self.folder / SETTINGS).exists() and has_trained(self.folder):
                 self._go_on_with_frozen_files()
             self._run()
+
+    def _find_folder(self) -> Path:
+        """Return where the sweep lies: hydra.sweep.dir where the user gives it."""
+        key, overrides = "hydra.sweep.dir", self.config.hydra.overrides.hydra
+        on_line = any(o.lstrip("+").startswith(f"{key}=") for o in overrides)
+        if on_line or self.files.own_keys(plain_overrides(self.arguments), [key]):
+            return Path(self.config.hydra.sweep.dir)
+        return Path(self.options.folder) / self.name
 
     def _go_on_with_frozen_files(self) -> None:
         """Read the options of the sweep and its space from what it froze, not from today's files.
@@ -293,6 +300,7 @@ class Sweep:
             primary=self.files.primary,
             environment=dict(self.files.environment),
             own_files=list(self.files.own),
+            env_set=dict(self.files.env_set),
         )
 
     def _record(self, settings: SweepSettings) -> SweepRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import NoReturn
@@ -87,16 +87,30 @@ def refuse_multirun(command: str) -> None:
         raise UserError(f"{argument}: {command} has no multirun; call it several times")
 
 
-def refuse_sweep_without_multirun() -> None:
+def refuse_sweep_without_multirun(overrides: Sequence[str]) -> None:
     """Refuse a sweeper's options where Hydra would quietly run once.
+
+    Args:
+        overrides: of a single run: neither -m nor a configuration file asks for more.
 
     Raises:
         UserError: as it says.
     """
-    options = [a for a in sys.argv[1:] if a.startswith(("hydra/sweeper", "hydra.sweeper"))]
-    is_asked = {"--cfg", "-c", "--help", "--info"} & set(sys.argv)
-    if options and not is_asked and _multirun_argument() is None:
+    options = [o for o in overrides if o.lstrip("+").startswith(("hydra/sweeper", "hydra.sweeper"))]
+    if options:
         raise UserError(f"{options[0]}: a sweep needs -m: python -m resnet_sweep.train -m ...")
+
+
+@contextmanager
+def explaining_options_without_sweep() -> Iterator[None]:
+    """Say that a sweep needs -m where Hydra says that its own sweeper lacks an option."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        is_own = "BasicSweeper" in f"{error} {error.__cause__}"
+        if is_own and _multirun_argument() is None:
+            refuse_sweep_without_multirun(sys.argv[1:])
+        raise
 
 
 def _multirun_argument() -> str | None:

@@ -15,7 +15,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
-from resnet_sweep.system.cli import USAGE_ERROR
+from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
 
 
@@ -28,6 +28,7 @@ class RefuseBadRuns(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
+            refuse_sweep_without_multirun(config.hydra.overrides.hydra)
             run_dir = Path(config.hydra.run.dir)
             if (run_dir / CONFIG).exists():
                 raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")

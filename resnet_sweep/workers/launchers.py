@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -19,6 +20,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config.errors import ConfigError, one_line, require
+from resnet_sweep.search.conf_files import env_set
 from resnet_sweep.system.locks import held_if_free
 from resnet_sweep.workers.coordination import WORKERS, worker_lock, worker_log
 
@@ -58,12 +60,18 @@ class LocalLauncher:
 
     Args:
         module: run as `python -m module folder index`.
+        env_set: environment variables that a configuration sets for its runs.
     """
 
     def __init__(
-        self, folder: Path, n_jobs: int, module: str = "resnet_sweep.workers.worker"
+        self,
+        folder: Path,
+        n_jobs: int,
+        module: str = "resnet_sweep.workers.worker",
+        env_set: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
+        self._env_set = env_set or {}
         self._threads = threads_of_worker(n_jobs)
         self._gpus = visible_gpus()
         self._module = module
@@ -72,6 +80,7 @@ class LocalLauncher:
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[index % len(self._gpus)]
+        environment |= self._env_set
         command = [sys.executable, "-m", self._module, str(self._folder), str(index)]
         return LocalWorker(command, environment, worker_log(self._folder, index))
 
@@ -253,7 +262,7 @@ def choose_launcher(
 ) -> Launcher:
     """Return the local launcher unless hydra/launcher names another than Hydra's own."""
     if is_local(config):
-        return LocalLauncher(folder, n_jobs)
+        return LocalLauncher(folder, n_jobs, env_set=env_set(config))
     return HydraLauncher(folder, config, context)
 
 
