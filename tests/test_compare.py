@@ -385,6 +385,22 @@ def test_a_users_own_configuration_is_that_of_every_run(
     assert "--config-dir" in _compare("recipes=[own]", "--config-path=own", cwd=place, status=2)
 
 
+@pytest.mark.parametrize("words", [["hydra.searchpath=['file://theirs']"], ["--config-name=mine"]])
+def test_recipes_from_hydra_s_search_path(place: Path, workers: Workers, words: list[str]) -> None:
+    """Given on the command line, or by the primary configuration of every run."""
+    (place / "theirs/experiment").mkdir(parents=True)
+    (place / "own").mkdir()
+    text = "hydra: {searchpath: ['file://theirs'], job: {env_set: {S: '77'}}}\nseed: ${oc.env:S}\n"
+    (place / "own/mine.yaml").write_text(f"defaults: [config, _self_]\n{text}")
+    text = "# @package _global_\noptimizer: {lr: 0.3}\n"
+    (place / "theirs/experiment/theirs.yaml").write_text(text)
+    seen: list[Config] = []
+    workers.accuracy = lambda config: seen.append(config) or 0.5  # type: ignore[func-returns-value]
+    _compare("recipes=[theirs]", "num_seeds=1", "--config-dir=own", *words, cwd=place)
+    seed = 77 if "--config-name=mine" in words else 0
+    assert [(c.seed, c.optimizer.lr) for c in seen] == [(seed, 0.3)]
+
+
 def test_the_composed_options_are_shown(tmp_path: Path) -> None:
     done = run_here("compare", "factors=ingredients", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0 and "survivor_seeds: 10" in done.stdout

@@ -24,6 +24,8 @@ from resnet_sweep.confirmation.planning import (
 from resnet_sweep.data.device import place_data
 from resnet_sweep.records.confirmation import Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
+from resnet_sweep.search.conf_files import CONF
+from resnet_sweep.search.settings import read_settings, write_settings
 from resnet_sweep.training.device import choose_execution
 
 
@@ -68,6 +70,27 @@ def test_source_is_its_recipe_with_its_schedule_in_the_sweeps_epochs(sweep: Path
         "cosine",
     )
     assert (config.data.name, config.data.val_size) == ("digits", 0)
+
+
+def test_the_baseline_is_of_the_configuration_that_the_sweep_was_started_with(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary one of the user's own, an experiment of theirs, a variable that it sets."""
+    monkeypatch.delenv("MY_WD", raising=False)
+    own = {
+        "mine.yaml": "defaults: [config, _self_]\noptimizer: {momentum: 0.5}\n"
+        "regularization: {weight_decay: '${oc.env:MY_WD}'}\nhydra: {searchpath: ['file://gone']}\n",
+        "experiment/theirs.yaml": "# @package _global_\noptimizer: {lr: 0.3}\n",
+    }
+    for name, text in own.items():
+        (sweep / CONF / name).write_text(text)
+    values = {"primary": "mine", "own_files": list(own), "env_set": {"MY_WD": "0.002"}}
+    write_settings(sweep, replace(read_settings(sweep), **values))
+    plan = _plan(sweep, top_k=1, baseline="theirs")
+    config = runs_on_test_set(plan, plan.candidates[0])[-1].config
+    optimizer = vars(config.optimizer)
+    assert (optimizer["momentum"], optimizer["lr"]) == (0.5, 0.3)
+    assert config.regularization.weight_decay == 0.002
 
 
 def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:

@@ -13,6 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.comparison import report
 from resnet_sweep.comparison.command import Call
@@ -22,6 +26,7 @@ from resnet_sweep.comparison.planning import Factorial, Recipes, plan
 from resnet_sweep.comparison.trained import Trained
 from resnet_sweep.config.compare import CompareConfig
 from resnet_sweep.config.errors import ConfigError, UserError, require
+from resnet_sweep.config.mistakes import describe
 from resnet_sweep.records.comparison import (
     STUDY,
     SURVIVORS,
@@ -34,7 +39,7 @@ from resnet_sweep.records.comparison import (
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.reporting.report import print_report, write_report
 from resnet_sweep.reporting.style import figure_style, save_figure
-from resnet_sweep.search.conf_files import ConfFiles, found_files
+from resnet_sweep.search.conf_files import ConfFiles, found_files, with_env_set
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.planned import WorkerPool, check_runs, exit_if_all_failed, train_planned
@@ -43,8 +48,23 @@ from resnet_sweep.workers.planned import WorkerPool, check_runs, exit_if_all_fai
 def compare(options: CompareConfig, call: Call) -> None:
     """Compare what the options and Hydra's search path say; see Comparing.run."""
     with TemporaryDirectory() as place:
-        files = replace(found_files(call.config, Path(place)), primary=call.words.primary)
-        Comparing(options, call, files).run()
+        files = found_files(_primary_config(call), Path(place))
+        config = with_env_set(call.config, files.env_set)
+        Comparing(options, replace(call, config=config), files).run()
+
+
+def _primary_config(call: Call) -> DictConfig:
+    """Return what Hydra composes from the primary configuration of every run.
+
+    The command's own, compare.yaml, says nothing of hydra.searchpath and the like.
+    """
+    path = [o for o in call.config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    try:
+        return call.context.config_loader.load_configuration(
+            call.words.primary, path, RunMode.RUN, skip_missing_defaults=True
+        )
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"--config-name {call.words.primary}: {describe(error)}") from error
 
 
 class Comparing:

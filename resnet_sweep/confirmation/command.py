@@ -11,7 +11,7 @@ report
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
@@ -30,6 +30,8 @@ from resnet_sweep.confirmation.planning import (
 )
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import RUNS, is_sweep
+from resnet_sweep.search.conf_files import with_env_set
+from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.system.console import command, duration, say
 from resnet_sweep.workers.coordination import hold_or_refuse
@@ -65,6 +67,8 @@ class Confirming:
         with hold_or_refuse(self.sweep, "sweep", self._in_use):  # against other confirmations too
             self._check_name()
             plan = self._plan()
+            swept = with_env_set(self.workers.config, read_settings(self.sweep).env_set)
+            self.workers = replace(self.workers, config=swept)
             say(f"confirmation: {self.folder}")
             self._confirm(plan)
 

@@ -23,7 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
@@ -178,6 +178,15 @@ def found_files(config: DictConfig, into: Path) -> ConfFiles:
 def env_set(config: DictConfig) -> dict[str, str]:
     """Return the variables that a configuration sets for its runs."""
     return {str(name): str(value) for name, value in config.hydra.job.env_set.items()}
+
+
+def with_env_set(config: DictConfig, more: Mapping[str, str]) -> DictConfig:
+    """Return a configuration that sets more variables for its runs; its own come first."""
+    copy, variables = config.copy(), {**more, **env_set(config)}
+    OmegaConf.set_readonly(copy.hydra, None)
+    with read_write(copy.hydra), open_dict(copy):
+        copy.hydra.job.env_set = variables
+    return copy
 
 
 def _environment(config: DictConfig, files: Iterable[Path]) -> dict[str, str]:
