@@ -224,6 +224,21 @@ def test_workers_share_a_scrambled_sequence(
     assert all(len(set(column)) == 16 for column in np.floor(unit * 16).T)
 
 
+@pytest.mark.parametrize("scramble", [True, False])
+@pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 1), (4, 3)])
+def test_workers_share_a_halton_sequence(
+    tmp_path: Path, scramble: bool, num_workers: int, deaths: int
+) -> None:
+    node = {"_target_": QMC, "qmc_type": "halton", "scramble": scramble, "seed": 7}
+    for n_trials in (6, 16):  # in two sittings
+        make_sweep(tmp_path, *PLANE, n_trials=n_trials, sampler=node)
+        trials = _walk(tmp_path, num_workers, deaths)
+    drawn = np.array([[t.params["optimizer.lr"], t.params["optimizer.momentum"]] for t in trials])
+    expected = qmc.Halton(2, scramble=scramble, seed=7).random(16)
+    unit = (drawn - [0.1, 0]) / [0.8, 0.9]
+    assert np.allclose(unit[np.lexsort(unit.T)], expected[np.lexsort(expected.T)])
+
+
 def test_branches_of_a_sequence_are_drawn_by_each_worker_for_itself(tmp_path: Path) -> None:
     node = {"_target_": QMC, "scramble": True, "seed": 7, "warn_independent_sampling": False}
     space = _branches("interval(0.1,0.9)", "choice(true,false)")
@@ -233,10 +248,13 @@ def test_branches_of_a_sequence_are_drawn_by_each_worker_for_itself(tmp_path: Pa
     assert len(momenta) == len(drawn) > 2
 
 
+@pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 1), (4, 2)])
 @pytest.mark.parametrize(
     "name", ["BruteForceSampler", "RandomSampler", "CmaEsSampler", "GPSampler"]
 )
-def test_workers_that_draw_by_themselves_repeat_nothing(tmp_path: Path, name: str) -> None:
+def test_workers_that_draw_by_themselves_repeat_nothing(
+    tmp_path: Path, name: str, num_workers: int, deaths: int
+) -> None:
     if name == "CmaEsSampler":
         require_package("cmaes", "cmaes")
     is_finite = name == "BruteForceSampler"
@@ -244,6 +262,6 @@ def test_workers_that_draw_by_themselves_repeat_nothing(tmp_path: Path, name: st
     node = {"_target_": f"optuna.samplers.{name}", "seed": 7}
     for n_trials in (6, 12):
         make_sweep(tmp_path, *space, n_trials=n_trials, sampler=node)
-        trials = _walk(tmp_path, 4, deaths=2)
+        trials = _walk(tmp_path, num_workers, deaths)
     completed = [tuple(t.params.values()) for t in trials if t.state == TrialState.COMPLETE]
     assert len(set(completed)) == 12 and (not is_finite or set(completed) == POINTS)
