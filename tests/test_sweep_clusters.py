@@ -206,8 +206,8 @@ def _parent(pid: int) -> int:
 
 
 @pytest.mark.usefixtures("slurm")
-@pytest.mark.parametrize("how", ["kill -9", "scancel"])
-def test_a_killed_worker_on_slurm_is_replaced_and_its_trial_goes_on(
+@pytest.mark.parametrize("how", ["kill -9", "scancel", "scancel -s USR1", "scancel -s USR2"])
+def test_a_worker_that_slurm_ends_is_replaced_and_its_trial_goes_on(
     how: str, tmp_path: Path
 ) -> None:
     sweep = RunningSweep(tmp_path, 2, "hydra/launcher=slurm")
@@ -215,7 +215,8 @@ def test_a_killed_worker_on_slurm_is_replaced_and_its_trial_goes_on(
     if how == "kill -9":
         os.kill(killed, signal.SIGKILL)
     else:
-        subprocess.run(["scancel", _slurm_job(killed)], check=True)
+        # With a signal: as Slurm itself sends it ahead of a job's limit.
+        subprocess.run([*how.split(), _slurm_job(killed)], check=True)
     _check_replaced(sweep, killed, {1: other}, trials=4)
 
 
