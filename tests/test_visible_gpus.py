@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from resnet_sweep.workers.launchers import default_n_jobs, describe_workers, visible_gpus
+from resnet_sweep.workers.launchers import (
+    BASIC_LAUNCHER,
+    RAY_LAUNCHER,
+    SLURM_LAUNCHER,
+    default_n_jobs,
+    describe_workers,
+    visible_gpus,
+)
 
 LISTING = "#!/bin/sh\necho 'GPU 0: NVIDIA H200'\necho 'GPU 1: NVIDIA H200'\n"
 
@@ -42,7 +50,19 @@ def test_the_workers_are_told_with_the_memory_that_each_has(
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert default_n_jobs() == 2
+    here, slurm, ray, cluster = (
+        OmegaConf.create(
+            {"hydra": {"launcher": {"_target_": name, "ray": {"init": {"address": at}}}}}
+        )
+        for name, at in (
+            (BASIC_LAUNCHER, None),
+            (SLURM_LAUNCHER, None),
+            (RAY_LAUNCHER, None),
+            (RAY_LAUNCHER, "auto"),
+        )
+    )
+    assert (default_n_jobs(here), default_n_jobs(ray)) == (2, 2)
+    assert (default_n_jobs(slurm), default_n_jobs(cluster)) == (1, 1)  # these GPUs are not theirs
     assert describe_workers(2, is_given=False).startswith("workers: 2, one for each GPU;")
     assert describe_workers(2, is_given=True) == "workers: 2, as asked for"
     shared = "up to 2 share a GPU of 24 GiB, so that trials of over 12.0 GiB may fail"

@@ -15,7 +15,8 @@ class WorkersConfig:
     """The workers.
 
     Args:
-        n_jobs: workers; null: one for each GPU, without one for each 4 CPU cores.
+        n_jobs: workers; null: one for each GPU, without one for each 4 CPU cores; as jobs of
+            a cluster 1.
         trial_timeout_seconds: a run that trains longer has failed; null: no limit.
         status_seconds: between two status lines where there is no terminal.
     """

@@ -188,6 +188,8 @@ class Sweep:
             say(f"sweep folder: {self.folder}")
             if is_local(self.config):
                 say(describe_workers(settings.workers, self.options.n_jobs is not None))
+            elif self.options.n_jobs is None and is_elsewhere(self.config):
+                say(f"workers: 1 job of {self._launcher}; hydra.sweeper.n_jobs=N takes more")
             study = self._prepare_study(study)
             supervisor = self._supervisor(settings, study)
             try:
@@ -227,7 +229,7 @@ class Sweep:
             )
             require(not is_elsewhere(self.config), "hydra.sweeper.hours", hours, allowed)
             at_once, threads = self._side_by_side(base)
-            num_gpus = min(self.options.n_jobs or default_n_jobs(), len(visible_gpus()))
+            num_gpus = min(self.options.n_jobs or default_n_jobs(self.config), len(visible_gpus()))
             plan = plan_hours(
                 self.space,
                 composer,
@@ -254,7 +256,7 @@ class Sweep:
 
     def _side_by_side(self, base: Config) -> tuple[int, int]:
         """Return how many trials the cores train at once, and with how many threads each."""
-        n_jobs = self.options.n_jobs or default_n_jobs()
+        n_jobs = self.options.n_jobs or default_n_jobs(self.config)
         threads = threads_of_worker(n_jobs)
         return min(n_jobs, max(1, num_cores() // (base.train.num_threads or threads))), threads
 
@@ -295,7 +297,7 @@ class Sweep:
             noise_repeats=options.repeats,
             max_rejections=options.max_rejections,
             trial_timeout_seconds=options.trial_timeout_seconds,
-            workers=options.n_jobs or default_n_jobs(),
+            workers=options.n_jobs or default_n_jobs(self.config),
             last_start=None if hours is None else time.time() + 3600 * hours,
             primary=self.files.primary,
             environment=dict(self.files.environment),

@@ -288,13 +288,17 @@ def check_device(name: str) -> None:
     require(name != "mps" or sys.platform == "darwin", "train.device", name, allowed)
 
 
-def default_n_jobs() -> int:
-    """One worker for each GPU; without one, one for each four cores.
+def default_n_jobs(config: DictConfig) -> int:
+    """One worker for each GPU; without one, one for each four cores; elsewhere one.
+
+    Where the launcher trains elsewhere, this machine, as a cluster's login node, tells nothing.
 
     In mode `graph` more workers on a GPU gained nothing (benchmarks/RESULTS.md, one H200 without
     MPS), and one that has its GPU's memory to itself never loses it to another. With MPS nothing
     has been measured: benchmarks/workers.py measures both and prints what to take.
     """
+    if is_elsewhere(config):
+        return 1
     return len(visible_gpus()) or max(1, num_cores() // CORES_PER_WORKER)
 
 

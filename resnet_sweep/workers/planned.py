@@ -66,7 +66,7 @@ class WorkerPool:
 
     @property
     def num_workers(self) -> int:
-        return self.options.n_jobs or default_n_jobs()
+        return self.options.n_jobs or default_n_jobs(self.config)
 
 
 def quiet(config: Config) -> Config:
