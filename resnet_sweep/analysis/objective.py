@@ -16,7 +16,7 @@ PEAK_MEMORY = "peak_memory_bytes"
 DEFAULT_OBJECTIVE = "val_accuracy"
 UNITS = {
     "val_accuracy": "validation accuracy (fraction)",
-    "objective": "objective (fraction)",
+    "objective": "what each run's own record calls its objective",
     "val_loss": "validation cross-entropy (nats)",
     "num_params": "parameters",
     "multiply_adds": "multiply-adds of one image's forward pass",
@@ -24,7 +24,7 @@ UNITS = {
     "images_per_second": "training speed (images/s)",
     PEAK_MEMORY: "peak memory (bytes)",
 }
-MAXIMIZED = frozenset({"val_accuracy", "objective", "images_per_second"})
+MAXIMIZED = frozenset({"val_accuracy", "images_per_second"})
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Objective:
 
     @property
     def is_accuracy(self) -> bool:
-        return self.column in ("val_accuracy", "objective", "test_accuracy")
+        return self.column in ("val_accuracy", "test_accuracy")
 
     def show(self, value: float) -> str:
         return f"{value:.4f}" if self.is_accuracy else f"{value:.6g}"
@@ -69,6 +69,8 @@ def choose_objective(
         name = firsts.pop() if len(firsts) == 1 else DEFAULT_OBJECTIVE
         known = name in UNITS and (name != PEAK_MEMORY or runs[name].notna().any())
         name = name if known else DEFAULT_OBJECTIVE
+    if name == "objective":
+        name = _recorded_objective(runs)
     if name in TEST_COLUMNS:
         raise UserError(f"objective={name}: the test set is only reported, it never selects")
     if name not in UNITS:
@@ -76,6 +78,15 @@ def choose_objective(
     if name == PEAK_MEMORY and runs[name].isna().all():
         raise UserError(f"objective={name}: none of the runs has one; it is known on a GPU alone")
     return Objective(name, 1 if name in MAXIMIZED else -1)
+
+
+def _recorded_objective(runs: pd.DataFrame) -> str:
+    """Return what the runs' own records call their objective: its direction follows from that."""
+    names = sorted(runs.loc[runs["objective"].notna(), "objective_name"].dropna().unique())
+    if len(names) > 1:
+        apart = f"the runs were judged by {', '.join(names)}: name one of them"
+        raise UserError(f"objective=objective: {apart}")
+    return str(names[0]) if names else DEFAULT_OBJECTIVE
 
 
 def _first_objective(names: list[str]) -> str:
