@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confirmable import write_untrained_sweep
 from conftest import make_tiny_config, train_here
 from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep, open_stub_study
@@ -15,7 +16,19 @@ from sweep_stub import result_of, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, to_dict
+from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.confirmation.planning import (
+    choose_runs,
+    make_plan,
+    moved_plan,
+    over_promise_runs,
+    runs_on_test_set,
+)
+from resnet_sweep.data.registry import load_dataset
+from resnet_sweep.records.identity import changes, signature
 from resnet_sweep.records.run_folder import (
     read_metrics,
     read_result,
@@ -26,7 +39,7 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.extension import find_extension
 from resnet_sweep.search.proposals import DataShape, base_config
-from resnet_sweep.search.settings import base_values, found_changes
+from resnet_sweep.search.settings import base_values, found_changes, read_settings, write_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.training.loop import Interrupted
 from resnet_sweep.training.run import run_trial
@@ -131,8 +144,6 @@ def test_a_sweep_takes_over_trials_by_their_data(tmp_path: Path, is_same: bool) 
     run_dir = old / RUNS / "0"
     run_dir.mkdir(parents=True)
     write_config(run_dir, config)
-    from resnet_sweep.data.registry import load_dataset
-
     print_of = load_dataset(replace(config.data, root=str(data))).fingerprint
     result = result_of(config, "completed")
     write_result(run_dir, replace(result, data_fingerprint=print_of if is_same else "beef"))
@@ -145,3 +156,56 @@ def test_a_sweep_takes_over_trials_by_their_data(tmp_path: Path, is_same: bool) 
     assert len(found.left_out) == (not is_same)
     assert all("beef" in line and "data" in line for line in found.left_out)
     assert read_result(run_dir).objective_name == "val_accuracy"
+
+
+def test_a_confirmation_reads_the_data_where_they_lie_now(tmp_path: Path) -> None:
+    """Planned before and after they were moved; other data are refused there, too."""
+    root = make_arrays(tmp_path / "old")
+    config = config_on(root)
+    sweep = write_untrained_sweep(tmp_path / "s")
+    fingerprint = load_dataset(config.data).fingerprint
+    for number in range(3):
+        run_dir = sweep / f"runs/{number}"
+        changed = replace(config, optimizer=replace(config.optimizer, lr=0.1 * (number + 1)))
+        (run_dir / "config.json").unlink()
+        write_config(run_dir, changed)
+        write_result(run_dir, replace(read_result(run_dir), data_fingerprint=fingerprint, epochs=2))
+    write_settings(sweep, replace(read_settings(sweep), base=base_values(config)))
+    options = ConfirmConfig(sweep=str(sweep), top_k=1, baseline=None)
+    before = make_plan(sweep, options)
+    root.rename(tmp_path / "new")
+    with pytest.raises(UserError, match="data_root"):
+        make_plan(sweep, options)
+    options = replace(options, data_root=str(tmp_path / "new"))
+    after = make_plan(sweep, options)
+    assert after == moved_plan(before, options.data_root)
+    assert after.questions == before.questions
+    planned = [*choose_runs(after), *over_promise_runs(after)]
+    planned += runs_on_test_set(after, after.candidates[0])
+    assert {run.config.data.root for run in planned} == {str(tmp_path / "new")}
+    other = replace(options, data_root=str(make_arrays(tmp_path / "other", seed=1)))
+    with pytest.raises(UserError, match="data have changed"):
+        make_plan(sweep, other)
+
+
+def test_a_teacher_is_what_its_net_is_wherever_it_lies(tmp_path: Path) -> None:
+    assert run_trial(make_tiny_config(), tmp_path / "old").status == "completed"
+    assert run_trial(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"
+
+    def taught_by(name: str) -> Config:
+        regularization = RegularizationConfig(distill_from=str(tmp_path / name))
+        tiny = make_tiny_config()
+        train = replace(tiny.train, checkpoint_interval_seconds=0.0)
+        return replace(tiny, regularization=regularization, train=train)
+
+    shutil.copytree(tmp_path / "old", tmp_path / "copy")
+    assert signature(taught_by("old")) == signature(taught_by("copy"))
+    assert changes(taught_by("old"), taught_by("copy")) == []
+    assert signature(taught_by("old")) != signature(taught_by("other"))
+    interrupt(taught_by("old"), tmp_path / "run")
+    shutil.rmtree(tmp_path / "old")
+    for name, status in (("other", 2), ("copy", 0)):
+        teacher = f"regularization.distill_from={tmp_path}/{name}"
+        found = train_here("resume=run", teacher, cwd=tmp_path)
+        assert found.returncode == status, found.stderr
+    assert [row.epoch for row in read_metrics(tmp_path / "run")] == [1, 2]

@@ -28,6 +28,7 @@ class ConfirmConfig(WorkersConfig):
         baseline: experiment of the sweep's frozen conf/ that is trained beside the chosen one;
             null: none.
         all_data: the test stage lifts the sweep's data.train_subset.
+        data_root: where the data lie now; null: where the sweep read them.
         name: folder in the sweep's folder; another name is another confirmation.
     """
 
@@ -39,6 +40,7 @@ class ConfirmConfig(WorkersConfig):
     num_test_seeds: int = 5
     baseline: Optional[str] = "source"
     all_data: bool = True
+    data_root: Optional[str] = None
     name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
@@ -54,5 +56,5 @@ class ConfirmConfig(WorkersConfig):
 
     def questions(self) -> dict[str, Any]:
         """Return the options that decide what is trained, not how or where."""
-        free = ("sweep", "name", "n_jobs", "trial_timeout_seconds", "status_seconds")
+        free = ("sweep", "name", "data_root", "n_jobs", "trial_timeout_seconds", "status_seconds")
         return {name: value for name, value in asdict(self).items() if name not in free}

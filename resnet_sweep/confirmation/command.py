@@ -25,6 +25,7 @@ from resnet_sweep.confirmation.planning import (
     check_data,
     choose_runs,
     make_plan,
+    moved_plan,
     over_promise_runs,
     runs_on_test_set,
 )
@@ -93,7 +94,7 @@ class Confirming:
             write_plan(self.folder, plan)
             say(_announcement(plan))
             return plan
-        plan = read_plan(self.folder)
+        plan = moved_plan(read_plan(self.folder), self.options.data_root)
         self._refuse_changes(plan)
         data = choose_runs(plan)[0].config.data
         check_data(data, plan.data_fingerprint)

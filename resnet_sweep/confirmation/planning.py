@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
-from resnet_sweep.confirmation.candidates import select, used_numbers
+from resnet_sweep.confirmation.candidates import Selection, select, used_numbers
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
@@ -76,7 +77,10 @@ def check_data(config: DataConfig, fingerprint: str) -> DataFacts:
     """
     from resnet_sweep.data.registry import load_dataset  # brings torch
 
-    data = load_dataset(config)
+    try:
+        data = load_dataset(config)
+    except UserError as error:
+        raise UserError(f"{error}; data_root=FOLDER says where the data lie now") from error
     if data.fingerprint != fingerprint:
         allowed = f"the data have changed since the sweep: {data.fingerprint}, then {fingerprint}"
         where = "data" if config.root is None else "data.root"
@@ -98,6 +102,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     sweep = read_sweep(folder)
     selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
     _refuse_drawn_data(folder, selection.configs)
+    selection = _moved(selection, options.data_root)
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
@@ -124,6 +129,37 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         num_test=facts.num_test,
         notes=notes,
     )
+
+
+def moved_data(config: Config, root: str | None) -> Config:
+    """Return a configuration with its data where they lie now.
+
+    Raises:
+        ConfigError: they have no folder.
+    """
+    if root is None:
+        return config
+    allowed = f"must be null: data={config.data.name} has no folder"
+    require(config.data.root is not None, "data_root", root, allowed)
+    return replace(config, data=replace(config.data, root=root))
+
+
+def moved_plan(plan: Plan, root: str | None) -> Plan:
+    """Return a plan with the data where they lie now, which is none of its questions."""
+
+    def moved(values: dict[str, Any]) -> dict[str, Any]:
+        return to_dict(moved_data(from_dict(values), root))
+
+    candidates = [replace(each, config=moved(each.config)) for each in plan.candidates]
+    baseline = None if plan.baseline is None else moved(plan.baseline)
+    return replace(plan, candidates=candidates, baseline=baseline)
+
+
+def _moved(selection: Selection, root: str | None) -> Selection:
+    configs = [moved_data(config, root) for config in selection.configs]
+    pairs = zip(selection.candidates, configs, strict=True)
+    candidates = [replace(candidate, config=to_dict(config)) for candidate, config in pairs]
+    return replace(selection, candidates=candidates, configs=configs)
 
 
 def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:

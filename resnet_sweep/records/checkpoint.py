@@ -30,7 +30,7 @@ CHECKPOINT_KEYS = {
     "data_fingerprint",
 }
 # Only in checkpoints of runs that use them.
-OPTIONAL_KEYS = {"lookahead", "swa"}
+OPTIONAL_KEYS = {"lookahead", "swa", "teacher"}
 
 log = logging.getLogger(__name__)
 

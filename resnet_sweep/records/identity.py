@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
@@ -24,8 +25,10 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optim import LR_POWERS, ONE_CYCLE_WARMUP
 from resnet_sweep.config.train import SAM_RHO
+from resnet_sweep.records.run_folder import MODEL
 
 Values = dict[str, Any]
+TEACHER = "regularization.distill_from"  # which net it is counts, not where it lies
 
 OUTCOME = "decides the outcome"
 PLACE = "where and how a run is carried out"
@@ -218,6 +221,27 @@ def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any,
         parts = (differences(stored.get(k), given.get(k), f"{prefix}{k}") for k in keys)
         return [difference for part in parts for difference in part]
     return [] if stored == given else [(path, stored, given)]
+
+
+def teacher_digest(run_dir: str | None) -> str | None:
+    """Return a digest of the net in a teacher's folder, which may lie elsewhere now.
+
+    None: there is no teacher, or its folder has no net here.
+    """
+    if run_dir is None:
+        return None
+    path = Path(run_dir) / MODEL
+    try:
+        status = path.stat()
+        return _file_digest(str(path.resolve()), status.st_mtime_ns, status.st_size)
+    except OSError:
+        return None
+
+
+@cache
+def _file_digest(path: str, _mtime: int, _size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def with_data_of(config: Values, place: Values) -> Values:
@@ -431,7 +455,8 @@ def _spell_regularization(values: Values) -> None:
     if node["distill_from"] is None or node["distill_weight"] == 0:
         _drop(node, "distill_from", "distill_weight", "distill_temperature")
     else:
-        node["distill_from"] = os.path.normpath(node["distill_from"])
+        path = node["distill_from"]
+        node["distill_from"] = teacher_digest(path) or os.path.normpath(path)
 
 
 def _spell_resizing(values: Values) -> None:

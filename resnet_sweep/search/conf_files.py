@@ -88,7 +88,9 @@ class ConfFiles:
             return []
         with self._hydra() as hydra:
             loader, everything = hydra.config_loader(), [*overrides, *self._no_others()]
-            defaults = loader.compute_defaults_list(self.primary, everything, RunMode.MULTIRUN).defaults
+            defaults = loader.compute_defaults_list(
+                self.primary, everything, RunMode.MULTIRUN
+            ).defaults
             bodies = [
                 (default.package or "", OmegaConf.load(self.folder / f"{default.config_path}.yaml"))
                 for default in defaults

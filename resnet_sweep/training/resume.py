@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, from_dict
 from resnet_sweep.config.errors import ConfigError, UserError, require
-from resnet_sweep.records.identity import free_fields, may_differ
+from resnet_sweep.records.identity import TEACHER, free_fields, may_differ
 from resnet_sweep.records.run_folder import (
     CONFIG,
     RecordError,
@@ -87,7 +87,7 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
         node = node.get(parent) if isinstance(node, dict) else None
     if not isinstance(node, dict) or name not in node:
         raise ConfigError(key, given, f"there is no such field in the run {run_dir}")
-    if may_differ(key):
+    if may_differ(key) or (key == TEACHER and given is not None and node[name] is not None):
         node[name] = given
         return
     stored = _option_name(node[name]) if key in (*SCHEMAS, "augmentation") else node[name]

@@ -27,6 +27,7 @@ from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.records.checkpoint import read_checkpoint
 from resnet_sweep.records.claim import claimed
+from resnet_sweep.records.identity import teacher_digest
 from resnet_sweep.records.run_folder import RESULT, TrialResult, write_result
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
@@ -127,7 +128,7 @@ def run_trial(
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         with claimed(run_dir, config), log_to_file(run_dir):
-            state = _read_state(run_dir, prepared)
+            state = _read_state(config, run_dir, prepared)
             (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
             _set_switches(config, prepared.execution)
             result = _attempt(config, run_dir, prepared, state, on_epoch, stop)
@@ -140,11 +141,15 @@ def run_trial(
         return result
 
 
-def _read_state(run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
+def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
     state = read_checkpoint(run_dir)
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")
+    teacher = teacher_digest(config.regularization.distill_from)
+    if state is not None and state.get("teacher", teacher) != teacher:
+        problem = "regularization.distill_from holds another net than when this run began"
+        raise RunFolderError(f"{run_dir}: {problem}; start a new one")
     return state
 
 
