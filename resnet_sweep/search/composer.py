@@ -174,7 +174,7 @@ class Composer:
 def _is_equal(one: DictConfig, other: DictConfig, key: Any) -> bool:
     """Return whether two have the same, or both leave it to be chosen."""
     missing = [OmegaConf.is_missing(each, key) for each in (one, other)]
-    return all(missing) or not any(missing) and bool(one[key] == other[key])
+    return all(missing) or (not any(missing) and bool(one[key] == other[key]))
 
 
 def _find_groups(folder: Path) -> dict[str, list[str]]:
