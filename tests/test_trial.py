@@ -158,6 +158,12 @@ def test_a_damaged_checkpoint_resumes_from_the_one_before(
     assert "falling back" in (tmp_path / "run" / "train.log").read_text()
 
 
+def test_the_record_says_by_what_a_run_was_judged(tmp_path: Path, tiny_config: Config) -> None:
+    result = run_trial(tiny_config, tmp_path / "run", objective="val_loss")
+    assert (result.objective, result.objective_name) == (result.val_loss, "val_loss")
+    assert result.val_loss != result.val_accuracy and read_result(tmp_path / "run") == result
+
+
 def test_on_epoch_prunes(tmp_path: Path, tiny_config: Config) -> None:
     seen: list[EpochMetrics] = []
 

@@ -60,8 +60,9 @@ def _primary_config(call: Call) -> DictConfig:
     """
     path = [o for o in call.config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
     try:
+        # As of several runs, each of which may choose what the primary one leaves open.
         return call.context.config_loader.load_configuration(
-            call.words.primary, path, RunMode.RUN, skip_missing_defaults=True
+            call.words.primary, path, RunMode.MULTIRUN
         )
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"--config-name {call.words.primary}: {describe(error)}") from error
