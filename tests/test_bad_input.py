@@ -95,6 +95,25 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("option", ["hydra.run.dir", "resume"])
+def test_a_name_that_no_file_system_takes_is_one_line(
+    tmp_path: Path,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    kept = [] if option == "resume" else TINY_OVERRIDES
+    monkeypatch.setattr(sys, "argv", ["train", *kept, f"{option}={'n' * 300}"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ") and "n" * 40 in line
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("override", ["train.device=cuda", "train.compile=graph"])
 def test_what_needs_a_gpu_is_refused_without_one(tmp_path: Path, override: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ OUTPUT_LOST = 1
 USAGE_ERROR = 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
 NOTHING = ("", "null")
+MAX_SHOWN = 80  # of a path that is too long
 
 
 @contextmanager
@@ -68,6 +70,8 @@ def _one_line_mistakes() -> Iterator[None]:
             raise mistake from None
         sys.exit(fail(describe(mistake)))
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and not full:  # a path that the user gave
+            sys.exit(fail(f"{str(error.filename)[:MAX_SHOWN]}...: the path has too long a name"))
         if not _raised_within_hydra(error):
             raise
         lose_output(error)  # Hydra prints --help and the like itself
