@@ -20,7 +20,7 @@ from resnet_sweep.records.sweep_folder import (
     write_sweep_record,
     write_sweep_trials,
 )
-from resnet_sweep.search import sweep
+from resnet_sweep.sweep import command as sweep
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers import planned

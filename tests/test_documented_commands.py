@@ -20,7 +20,7 @@ from resnet_sweep.comparison.change_files import FactorFile
 from resnet_sweep.confirmation.command import Confirming
 from resnet_sweep.prediction import command as prediction
 from resnet_sweep.prediction import exporting
-from resnet_sweep.search import sweep
+from resnet_sweep.sweep import command as sweep
 from resnet_sweep.training import run
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -21,10 +21,10 @@ from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import EpochMetrics, write_config, write_metrics, write_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.extension import extend_from, find_extension
-from resnet_sweep.search.first_trials import OutsideSpace, find_params, start_from
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.sweep.extension import extend_from, find_extension
+from resnet_sweep.sweep.first_trials import OutsideSpace, find_params, start_from
 
 Searched = tuple[SearchSpace, Composer]
 

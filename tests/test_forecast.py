@@ -12,9 +12,10 @@ import torch
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.search import forecast, step_timing
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.forecast import (
+from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.sweep import forecast, step_timing
+from resnet_sweep.sweep.forecast import (
     FEWEST_EPOCHS,
     Proposal,
     divide,
@@ -23,8 +24,7 @@ from resnet_sweep.search.forecast import (
     make_plan,
     time_epochs,
 )
-from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.step_timing import DataFacts, StepTimer
+from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 from resnet_sweep.system.console import duration
 
 FACTS = DataFacts(10, 32, train_images=45000, val_images=5000, device="cpu")

@@ -28,9 +28,9 @@ from resnet_sweep.records.run_folder import (
     read_result,
 )
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.search.extension import find_extension
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.sweep.extension import find_extension
 from resnet_sweep.workers.study import StudyProgress
 
 ARCHIVE = Path(__file__).parent / "version_0_1_0_folders.tar.xz"

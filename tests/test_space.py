@@ -14,9 +14,9 @@ from shipped_spaces import shipped
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.search.checks import check_space
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.sweep.checks import check_space
 
 OPTIMIZERS = {
     "parameters": {"optimizer": "choice(sgd, adamw)"},

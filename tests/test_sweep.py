@@ -20,7 +20,7 @@ from processes import wait_for
 
 from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import SweepTrial, read_sweep
-from resnet_sweep.search import checks
+from resnet_sweep.sweep import checks
 from resnet_sweep.train import main
 from resnet_sweep.workers import launchers
 
@@ -249,7 +249,7 @@ def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
 
 def test_the_sweeper_imports_no_torch() -> None:
     code = (
-        "import sys\nimport resnet_sweep.search.plugin\nassert 'optuna' not in sys.modules\n"
-        "import resnet_sweep.search.sweep\nassert 'torch' not in sys.modules"
+        "import sys\nimport resnet_sweep.sweep.plugin\nassert 'optuna' not in sys.modules\n"
+        "import resnet_sweep.sweep.command\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -22,11 +22,11 @@ from sweep_stub import prepare, result_of, stub_run_trial
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import TrialResult
-from resnet_sweep.search import sweep as sweep_module
-from resnet_sweep.search.forecast import HoursPlan, make_plan
 from resnet_sweep.search.settings import read_settings
-from resnet_sweep.search.step_timing import DataFacts
-from resnet_sweep.search.sweep import Sweep
+from resnet_sweep.sweep import command as sweep_module
+from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.forecast import HoursPlan, make_plan
+from resnet_sweep.sweep.step_timing import DataFacts
 from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.launchers import is_elsewhere

@@ -15,9 +15,9 @@ from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import read_config
-from resnet_sweep.search import sweep as sweep_module
 from resnet_sweep.search.settings import read_settings
-from resnet_sweep.search.sweep import Sweep
+from resnet_sweep.sweep import command as sweep_module
+from resnet_sweep.sweep.command import Sweep
 from resnet_sweep.train import main
 from resnet_sweep.workers.worker import work
 

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
-from resnet_sweep.search.sweep import Sweep
+from resnet_sweep.sweep.command import Sweep
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.train import main
 from resnet_sweep.workers.storage import JOURNAL

@@ -21,13 +21,13 @@ from stub_sweep import make_settings, make_sweep, open_stub_study
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.search import sweep as sweep_module
-from resnet_sweep.search.checks import check_space
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.first_trials import find_starts
 from resnet_sweep.search.schema import OBJECTIVES, PRUNERS
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.sweep import Sweep
+from resnet_sweep.sweep import command as sweep_module
+from resnet_sweep.sweep.checks import check_space
+from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.workers import launchers
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status

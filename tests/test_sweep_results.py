@@ -21,8 +21,8 @@ from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import read_config, read_result
 from resnet_sweep.records.sweep_folder import RUNS, SweepRecord
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.results import best_trials, describe_best, retrain_command, write_results
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.sweep.results import best_trials, describe_best, retrain_command, write_results
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import StudyProgress

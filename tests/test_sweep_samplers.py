@@ -21,7 +21,7 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.sweep import Sweep
+from resnet_sweep.sweep.command import Sweep
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.train import main
 from resnet_sweep.workers.claims import Claims

@@ -26,10 +26,10 @@ from sweep_stub import prepare, stub_run_trial
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.extension import extend_from
 from resnet_sweep.search.samplers import build_pruner
 from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.sweep.extension import extend_from
 from resnet_sweep.workers import claims
 from resnet_sweep.workers import status as status_module
 from resnet_sweep.workers.coordination import WorkerExit

@@ -1,1 +1,1 @@
-"""Sweeps: search spaces, proposals, workers."""
+"""From a search space to a proposal, or to why it is rejected; samplers and pruners."""

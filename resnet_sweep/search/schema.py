@@ -143,7 +143,7 @@ class SweeperConfig:
         status_seconds: between two status lines where there is no terminal.
     """
 
-    _target_: str = "resnet_sweep.search.plugin.OptunaSweeper"
+    _target_: str = "resnet_sweep.sweep.plugin.OptunaSweeper"
     sampler: SamplerConfig = MISSING
     pruner: PrunerConfig = MISSING
     objectives: list[str] = field(default_factory=lambda: ["val_accuracy"])

@@ -17,12 +17,12 @@ from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import RecordError, read_config, read_metrics, read_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.first_trials import OutsideSpace, find_params
 from resnet_sweep.search.proposals import base_config
 from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
+from resnet_sweep.sweep.first_trials import OutsideSpace, find_params
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, OUTCOME, REPEAT_OF, state_of

@@ -23,7 +23,7 @@ from resnet_sweep.search.proposals import (
     propose,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.step_timing import DataFacts, StepTimer
+from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
 from resnet_sweep.system.console import duration
 
 # A forward pass is a third of forward and backward.

@@ -15,7 +15,6 @@ from resnet_sweep.config.compose import reject_unknown_keys
 from resnet_sweep.config.errors import UserError, did_you_mean, require
 from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.extension import old_settings
 from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, none_fits, propose
 from resnet_sweep.search.samplers import build_sampler
 from resnet_sweep.search.schema import SweeperConfig
@@ -28,6 +27,7 @@ from resnet_sweep.search.space import (
     possible_values,
 )
 from resnet_sweep.search.space_parsing import members, to_text
+from resnet_sweep.sweep.extension import old_settings
 from resnet_sweep.workers.storage import connect
 from resnet_sweep.workers.worker import load_function
 

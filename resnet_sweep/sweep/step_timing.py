@@ -1,6 +1,6 @@
 """Seconds a training step takes, measured in a process of its own.
 
-    python -m resnet_sweep.search.step_timing < configurations, one JSON object a line
+    python -m resnet_sweep.sweep.step_timing < configurations, one JSON object a line
 
 The first line is answered with what the data are, each further one with seconds an image. A
 sweeper that timed steps itself would keep torch and a device context for its whole life.
@@ -46,7 +46,7 @@ class StepTimer:
     """
 
     def __init__(self, config: Config, threads: int | None = None) -> None:
-        command = [sys.executable, "-m", "resnet_sweep.search.step_timing"]
+        command = [sys.executable, "-m", "resnet_sweep.sweep.step_timing"]
         pipe = subprocess.PIPE
         variables = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(

@@ -21,28 +21,9 @@ from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS, SweepRecord, write_sweep_record
-from resnet_sweep.search.checks import (
-    check_any_fits,
-    check_rungs,
-    check_space,
-    check_sweep,
-    fixed_length,
-    plain_values,
-    read_options,
-)
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
-from resnet_sweep.search.extension import Extension, extend_study, find_extension
-from resnet_sweep.search.first_trials import enqueue_starts, find_starts
-from resnet_sweep.search.forecast import dry_run, plan_hours
 from resnet_sweep.search.proposals import DataShape, base_config
-from resnet_sweep.search.results import (
-    RESULTS,
-    best_trials,
-    describe_best,
-    retrain_command,
-    write_results,
-)
 from resnet_sweep.search.settings import (
     SETTINGS,
     SweepSettings,
@@ -57,6 +38,25 @@ from resnet_sweep.search.settings import (
 )
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import parse_override
+from resnet_sweep.sweep.checks import (
+    check_any_fits,
+    check_rungs,
+    check_space,
+    check_sweep,
+    fixed_length,
+    plain_values,
+    read_options,
+)
+from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
+from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
+from resnet_sweep.sweep.forecast import dry_run, plan_hours
+from resnet_sweep.sweep.results import (
+    RESULTS,
+    best_trials,
+    describe_best,
+    retrain_command,
+    write_results,
+)
 from resnet_sweep.system.console import command, say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (

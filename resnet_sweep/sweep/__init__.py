@@ -1,0 +1,1 @@
+"""One sweep, from the command line to its results."""
