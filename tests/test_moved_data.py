@@ -40,10 +40,10 @@ from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, base_config
 from resnet_sweep.search.settings import base_values, found_changes, read_settings, write_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.sweep.extension import find_extension
 from resnet_sweep.training.loop import Interrupted
 from resnet_sweep.training.run import run_trial
-from resnet_sweep.workers.study import PLANNED
 from resnet_sweep.workers.worker import work
 
 

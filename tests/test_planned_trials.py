@@ -22,6 +22,7 @@ from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values
+from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.workers import planned
 from resnet_sweep.workers.launchers import BASIC_LAUNCHER
 from resnet_sweep.workers.planned import (
@@ -30,7 +31,7 @@ from resnet_sweep.workers.planned import (
     exit_if_all_failed,
     train_planned,
 )
-from resnet_sweep.workers.study import PLANNED, to_record
+from resnet_sweep.workers.study import to_record
 from resnet_sweep.workers.trial import RunTrial
 from resnet_sweep.workers.worker import work
 

@@ -23,6 +23,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import TrialResult
 from resnet_sweep.search.settings import read_settings
+from resnet_sweep.search.trial_attributes import EXTENDED_FROM
 from resnet_sweep.sweep import command as sweep_module
 from resnet_sweep.sweep.command import Sweep
 from resnet_sweep.sweep.forecast import HoursPlan, make_plan
@@ -30,7 +31,6 @@ from resnet_sweep.sweep.step_timing import DataFacts
 from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.launchers import is_elsewhere
-from resnet_sweep.workers.study import EXTENDED_FROM
 from resnet_sweep.workers.trial import OnEpoch
 from resnet_sweep.workers.worker import work
 

@@ -24,6 +24,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.schema import OBJECTIVES, PRUNERS
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.trial_attributes import REJECTED
 from resnet_sweep.sweep import command as sweep_module
 from resnet_sweep.sweep.checks import check_space
 from resnet_sweep.sweep.command import Sweep
@@ -31,7 +32,7 @@ from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.workers import launchers
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import REJECTED, StudyProgress
+from resnet_sweep.workers.study import StudyProgress
 
 
 def test_the_default_first_trial_is_the_origin() -> None:

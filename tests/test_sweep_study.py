@@ -29,20 +29,13 @@ from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.samplers import build_pruner
 from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.trial_attributes import EXTENDED_FROM, OUTCOME, REPEAT_OF, SEED, WORKER
 from resnet_sweep.sweep.extension import extend_from
 from resnet_sweep.workers import claims
 from resnet_sweep.workers import status as status_module
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import (
-    EXTENDED_FROM,
-    OUTCOME,
-    REPEAT_OF,
-    SEED,
-    WORKER,
-    StudyProgress,
-    state_of,
-)
+from resnet_sweep.workers.study import StudyProgress, state_of
 from resnet_sweep.workers.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
 from resnet_sweep.workers.worker import work
 

@@ -20,8 +20,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.search.trial_attributes import OUTCOME
 from resnet_sweep.workers.coordination import request_stop, withdraw_stop
-from resnet_sweep.workers.study import OUTCOME, StudyProgress, to_record
+from resnet_sweep.workers.study import StudyProgress, to_record
 from resnet_sweep.workers.trial import RunTrial
 
 OnEpoch = Callable[[EpochMetrics], None]

@@ -15,7 +15,7 @@ from optuna.samplers import GridSampler, QMCSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, REJECTED
+from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, REJECTED
 
 _POINT = "grid_id"  # of a trial; Optuna's name, by which it finds the trial's values
 _ENQUEUED = "fixed_params"  # Optuna's mark of a trial that is not drawn

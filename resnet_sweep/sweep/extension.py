@@ -22,10 +22,11 @@ from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
+from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, OUTCOME, REPEAT_OF
 from resnet_sweep.sweep.first_trials import OutsideSpace, find_params
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM, OUTCOME, REPEAT_OF, state_of
+from resnet_sweep.workers.study import state_of
 from resnet_sweep.workers.trial import rung_dir
 
 EXTEND_FROM = "hydra.sweeper.extend_from"

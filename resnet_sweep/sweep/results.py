@@ -14,7 +14,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.workers.study import ACCEPTED, EXTENDED_FROM
+from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM
 
 # Fields that a sweep switches off for its trials and a single run wants.
 QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")

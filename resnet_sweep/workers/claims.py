@@ -18,9 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.samplers import is_exhausted
-from resnet_sweep.system.locks import FileLock, held_if_free
-from resnet_sweep.workers.coordination import worker_lock
-from resnet_sweep.workers.study import (
+from resnet_sweep.search.trial_attributes import (
     ACCEPTED,
     EXTENDED_FROM,
     OUTCOME,
@@ -28,9 +26,10 @@ from resnet_sweep.workers.study import (
     REPEAT_OF,
     SEED,
     WORKER,
-    Outcome,
-    StudyProgress,
 )
+from resnet_sweep.system.locks import FileLock, held_if_free
+from resnet_sweep.workers.coordination import worker_lock
+from resnet_sweep.workers.study import Outcome, StudyProgress
 
 CLAIMS = "claims.lock"
 MOST_DUPLICATES = 1000  # that one worker draws after its last new proposal

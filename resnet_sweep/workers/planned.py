@@ -34,10 +34,11 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import PLANNED, open_own_study, to_record
+from resnet_sweep.workers.study import open_own_study, to_record
 from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked

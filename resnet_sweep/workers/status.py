@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from resnet_sweep.search.trial_attributes import OUTCOME
 from resnet_sweep.system.console import duration, say
-from resnet_sweep.workers.study import OUTCOME, StudyProgress, state_of
+from resnet_sweep.workers.study import StudyProgress, state_of
 
 MINUTE = 60.0
 MOST_LINES = 3

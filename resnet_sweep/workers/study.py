@@ -20,6 +20,14 @@ from resnet_sweep.records.identity import is_current, signature
 from resnet_sweep.records.run_folder import RecordError, read_config_values
 from resnet_sweep.records.sweep_folder import RUNS, TRAINED_STATES, SweepTrial
 from resnet_sweep.search.schema import Direction
+from resnet_sweep.search.trial_attributes import (
+    ACCEPTED,
+    EXTENDED_FROM,
+    OUTCOME,
+    REJECTED,
+    REPEAT_OF,
+    WORKER,
+)
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.workers.storage import open_storage
 
@@ -29,17 +37,6 @@ PREPARED = "prepared"
 OWNER_SECONDS = 5.0
 _FOREIGN_ID = "is not the id of the study in journal.log beside it: one of them is another sweep's"
 POLL_SECONDS = 0.1
-
-# User attributes of a trial; each is written at once, so that a kill leaves it whole.
-WORKER = "worker"  # index of the worker that has it
-ACCEPTED = "accepted"  # what is trained: signature, seed, counts
-REJECTED = "rejected"  # why it was turned away
-PRUNED_AFTER = "pruned_after"  # the epoch at which the pruner decided against it
-OUTCOME = "outcome"  # what became of its training
-REPEAT_OF = "repeat_of"  # the trial whose configuration it repeats
-SEED = "seed"  # of a repeat
-PLANNED = "planned"  # its whole configuration, where nothing is drawn
-EXTENDED_FROM = "extended_from"  # the sweep that it was taken over from
 
 _STATES = {
     TrialState.COMPLETE: "completed",

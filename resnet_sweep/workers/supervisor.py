@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import append_sweep_trials, write_sweep_trials
+from resnet_sweep.search.trial_attributes import WORKER
 from resnet_sweep.system.console import say
 from resnet_sweep.system.stopping import interrupted_status
 from resnet_sweep.workers.claims import Claims
@@ -25,7 +26,7 @@ from resnet_sweep.workers.coordination import (
 )
 from resnet_sweep.workers.launchers import Launcher, RunningWorker
 from resnet_sweep.workers.status import Status
-from resnet_sweep.workers.study import WORKER, Outcome, StudyProgress, to_record
+from resnet_sweep.workers.study import Outcome, StudyProgress, to_record
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0

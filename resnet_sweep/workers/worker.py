@@ -38,12 +38,13 @@ from resnet_sweep.search.samplers import build_pruner, build_sampler, read_prune
 from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import target
+from resnet_sweep.search.trial_attributes import ACCEPTED, PLANNED, SEED
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.workers.claims import Claims
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import ACCEPTED, PLANNED, SEED, SWEEP_ID, Outcome
+from resnet_sweep.workers.study import SWEEP_ID, Outcome
 from resnet_sweep.workers.trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
 
 log = logging.getLogger(__name__)

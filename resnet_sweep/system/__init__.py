@@ -1,0 +1,1 @@
+"""What every program needs of its machine: command line, console, files, signals, locks."""

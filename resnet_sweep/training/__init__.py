@@ -1,0 +1,1 @@
+"""The life of a run: from a checked configuration to its run folder."""

@@ -1,0 +1,1 @@
+"""Who trains the trials of a study: storage, claims, workers, launchers, supervisor."""
