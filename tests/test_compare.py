@@ -406,6 +406,7 @@ def test_the_composed_options_are_shown(tmp_path: Path) -> None:
     assert done.returncode == 0 and "survivor_seeds: 10" in done.stdout
 
 
+@pytest.mark.engines
 def test_what_was_killed_goes_on_and_never_sees_a_test_image(place: Path) -> None:
     """Real trainings: two steps, two seeds, killed before the third result."""
     words = ["steps=steps.yaml", "folder=out", *TINY]
@@ -427,6 +428,7 @@ def test_what_was_killed_goes_on_and_never_sees_a_test_image(place: Path) -> Non
         assert config["seed"] == run.seed  # type: ignore[index]
 
 
+@pytest.mark.engines
 def test_the_guard_fails_a_run_that_reads_the_test_set(place: Path) -> None:
     """With split=test a run does so on purpose: without it the test above could not fail."""
     words = ["recipes=[source]", "split=test", "num_seeds=1", *TINY, "scheduler.warmup_epochs=0"]

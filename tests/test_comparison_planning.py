@@ -90,6 +90,7 @@ def test_the_command_line_wins_and_a_change_without_effect_is_left_out() -> None
     assert {tuple(c.model.stage_widths()) for c in plan.configs} == {(4, 8, 8)}  # type: ignore[attr-defined]
 
 
+@pytest.mark.engines
 def test_the_shipped_factors_are_each_in_half_of_the_runs() -> None:
     plan = _factors("ingredients", [*SMALL, "regularization.sam=null"])
     assert plan.left_out == ["sam"] and plan.levels.shape == (32, 15)

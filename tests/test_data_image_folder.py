@@ -355,6 +355,7 @@ def test_a_cache_that_is_replaced_leaves_a_run_its_images(
     assert torch.equal(data.train_images, expected)
 
 
+@pytest.mark.engines
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_benchmark_of_shared_images_runs(cached: ImageFolderConfig, tmp_path: Path) -> None:
     script = str(ROOT / "benchmarks" / "shared_images.py")

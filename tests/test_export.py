@@ -93,7 +93,9 @@ def by_hand(run: Path, images: torch.Tensor) -> np.ndarray:
     return logits
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", ["basic", *(pytest.param(n, marks=pytest.mark.engines) for n in NETS if n != "basic")]
+)
 def test_files_give_what_the_net_gives(name: str, tmp_path: Path, nets_module: None) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     run = tmp_path / "run"

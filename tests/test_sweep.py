@@ -130,6 +130,7 @@ class _Killed(subprocess.Popen):  # type: ignore[type-arg] # of text
         super().__exit__(None, None, None)
 
 
+@pytest.mark.engines
 def test_one_sweep_of_a_name_at_a_time_and_an_interrupted_one_says_how_to_go_on(
     tmp_path: Path,
 ) -> None:

@@ -134,7 +134,11 @@ def _go_on_as_if_uninterrupted(folder: Path, finished: Path) -> None:
     assert not list((folder / "run").glob("*.partial"))
 
 
-SIGNALS_AND_STATUS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+SIGNALS_AND_STATUS = [
+    (signal.SIGINT, 130),
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.engines),
+    pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.engines),
+]
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS_AND_STATUS)
@@ -150,6 +154,7 @@ def test_a_signal_leaves_a_checkpoint_and_its_exit_status(
         _go_on_as_if_uninterrupted(tmp_path, finished)
 
 
+@pytest.mark.engines
 def test_a_killed_run_reads_and_goes_on_as_if_uninterrupted(finished: Path, tmp_path: Path) -> None:
     """Killed where only the checkpoint before the last one has its name."""
     assert _signalled(tmp_path, signal.SIGKILL).returncode == -signal.SIGKILL
