@@ -31,19 +31,19 @@ MAX_SPREADS = 8
 
 def answers(view: View) -> list[str]:
     """Return the answers, one sentence or two each."""
-    return [
-        *_damaged_sweeps(view),
-        *_data_sets(view),
-        *_which_sweep(view),
-        *_best(view),
-        *_fresh_seeds(view),
-        *_runner_up(view),
-        *noise_answers(view),
-        *importance_answers(view),
-        *_time(view),
-        *_gap(view),
-        *_other_splits(view),
-    ]
+    return [sentence for found in answers_by_topic(view).values() for sentence in found]
+
+
+def answers_by_topic(view: View) -> dict[str, list[str]]:
+    """Return the answers under what they are about, so that each can stand beside its picture."""
+    return {
+        "runs": [*_damaged_sweeps(view), *_data_sets(view), *_which_sweep(view)],
+        "best": [*_best(view), *_fresh_seeds(view), *_runner_up(view), *_gap(view)],
+        "noise": list(noise_answers(view)),
+        "importance": list(importance_answers(view)),
+        "time": list(_time(view)),
+        "splits": list(_other_splits(view)),
+    }
 
 
 def compare_two(view: View, first: str, second: str) -> str:

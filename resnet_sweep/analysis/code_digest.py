@@ -10,7 +10,7 @@ from pathlib import Path
 import resnet_sweep
 
 SUFFIXES = frozenset({".py", ".js", ".css", ".html"})
-LIBRARIES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy")
+LIBRARIES = ("bokeh", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @cache

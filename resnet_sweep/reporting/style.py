@@ -109,19 +109,26 @@ def short_name(name: str, length: int = 30) -> str:
 
 
 def limit_to_typical(axes: Axes, y: Array, sign: int) -> None:
-    """Show where most values lie, and a little more: a few very bad ones must not squeeze the rest.
+    """Show where most values lie, as `typical_limits` says."""
+    limits = typical_limits(y, sign)
+    if limits is not None:
+        axes.set_ylim(*limits)
+
+
+def typical_limits(y: Array, sign: int) -> tuple[float, float] | None:
+    """Return where most values lie, and a little more: a few bad ones must not squeeze the rest.
 
     Args:
         sign: 1 where large values are good, -1 where small ones are.
     """
     finite = sign * y[np.isfinite(y)]
     if not len(finite):
-        return
+        return None
     best, typical = (float(v) for v in np.quantile(finite, [1, 0.25]))
     worst = max(float(finite.min()), typical - 2 * (best - typical))
     low, high = sorted([sign * worst, sign * best])
     margin = 0.05 * (high - low) or 0.01
-    axes.set_ylim(low - margin, high + margin)
+    return low - margin, high + margin
 
 
 def keep_to_fractions(axes: Axes) -> None:

@@ -9,16 +9,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.figures.confusion import draw_confusion
-from resnet_sweep.analysis.figures.curves import (
-    draw_accuracy_curves,
-    draw_loss_curves,
-    draw_pruned_curves,
-)
+from resnet_sweep.analysis.figures.curves import draw_curves
 from resnet_sweep.analysis.figures.effects import draw_effects
-from resnet_sweep.analysis.figures.history import draw_history, draw_workers
+from resnet_sweep.analysis.figures.history import draw_history
 from resnet_sweep.analysis.figures.importance import draw_importance
-from resnet_sweep.analysis.figures.parallel import draw_parallel
-from resnet_sweep.analysis.figures.tradeoffs import draw_params, draw_seeds, draw_time
+from resnet_sweep.analysis.figures.tradeoffs import draw_params
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.style import NotDrawnError, figure_style, plain, save_figure
 
@@ -51,14 +46,6 @@ class DrawnFigure:
 
 FIGURES = (
     FigureSpec(
-        "seeds",
-        "The best configurations over their seeds",
-        "Configurations trained with two or more seeds. Each interval is of its own mean: whether "
-        "two differ is not read off their overlap but tested by --compare. A run by which a sweep "
-        "or a person chose the configuration counts as one of its seeds and flatters the mean.",
-        draw_seeds,
-    ),
-    FigureSpec(
         "accuracy_over_params",
         "Accuracy against parameters",
         "Each point is a configuration (mean over its seeds, the run it was chosen by among "
@@ -67,10 +54,10 @@ FIGURES = (
         draw_params,
     ),
     FigureSpec(
-        "accuracy_over_time",
-        "Accuracy against training time",
-        "As above, against the mean time of a run. Times compare only on the same device.",
-        draw_time,
+        "curves",
+        "The best runs over epochs",
+        "Solid: validation. Dotted: training, on the augmented images, hence often worse.",
+        draw_curves,
     ),
     FigureSpec(
         "importance",
@@ -96,46 +83,11 @@ FIGURES = (
         of_sweep=True,
     ),
     FigureSpec(
-        "parallel",
-        "Every configuration at a glance",
-        "One line a configuration, at most 400 with the best hundred; light is good for an "
-        "accuracy. The hyperparameters stand in the order of their effect.",
-        draw_parallel,
-        of_sweep=True,
-    ),
-    FigureSpec(
         "history",
         "The course of the sweep",
         "Each trial in order, the best so far as a line; far below, or without a value, at the "
         "edge.",
         draw_history,
-        of_sweep=True,
-    ),
-    FigureSpec(
-        "accuracy_curves",
-        "Accuracy of the best runs over epochs",
-        "Solid: validation. Dotted: training, on the augmented images, hence often lower.",
-        draw_accuracy_curves,
-    ),
-    FigureSpec(
-        "loss_curves",
-        "Loss of the best runs over epochs",
-        "Solid: validation. Dotted: training.",
-        draw_loss_curves,
-    ),
-    FigureSpec(
-        "pruned_curves",
-        "Pruned against completed trials",
-        "Pruned curves that lie among completed ones could have won. Only trials planned for the "
-        "same number of epochs are drawn.",
-        draw_pruned_curves,
-        of_sweep=True,
-    ),
-    FigureSpec(
-        "workers",
-        "What the workers did",
-        "One row a worker; gaps are idle time.",
-        draw_workers,
         of_sweep=True,
     ),
     FigureSpec(

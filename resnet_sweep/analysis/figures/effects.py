@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -63,25 +65,69 @@ def ordered_parameters(view: View) -> list[Parameter]:
     return [*tested, *(each for each in view.population.parameters if each.name not in names)]
 
 
+@dataclass(frozen=True)
+class Effect:
+    """A hyperparameter's values and its marginal means, those of groups of configurations.
+
+    Args:
+        x: of each configuration, the number of its level for a choice; NaN: absent.
+        levels: of a choice, in order; null: numbers.
+        centres, means: of the groups.
+        halves: of their 95% intervals; zero where the group `is_few`.
+    """
+
+    parameter: Parameter
+    x: Array
+    levels: list[str] | None
+    centres: Array
+    means: Array
+    halves: Array
+    is_few: npt.NDArray[np.bool_]
+
+
+def measure_effect(parameter: Parameter, view: View) -> Effect:
+    """Return the marginal means over equal shares of a number's values, or each level."""
+    y = view.population.objective.to_numpy()
+    levels = None
+    if parameter.is_numeric:
+        x, groups = parameter.values.to_numpy(np.float64), _bins(parameter)
+    else:
+        shown = parameter.values.value_counts().index[:MAX_LEVELS_SHOWN].sort_values()
+        levels = [str(level) for level in shown]
+        places = {level: float(place) for place, level in enumerate(shown)}
+        x = groups = parameter.values.map(places).to_numpy(np.float64)
+    names = np.unique(groups[~np.isnan(groups)])
+    found = [mean_interval(y[groups == name]) for name in names]
+    is_few = np.array([each.n < MIN_FOR_INTERVAL for each in found], bool)
+    halves = np.array([each.high - each.mean for each in found])
+    halves[is_few] = 0.0
+    centres = np.array([_centre(x[groups == name], parameter.is_log) for name in names])
+    means = np.array([each.mean for each in found])
+    return Effect(parameter, x, levels, centres, means, halves, is_few)
+
+
 def _draw_effect(axes: Axes, parameter: Parameter, view: View) -> None:
     y = view.population.objective.to_numpy()
     present = parameter.present().to_numpy(bool)
-    if parameter.is_numeric:
-        x = parameter.values.to_numpy(np.float64)
-        groups = _bins(parameter)
-        if parameter.is_log:
-            use_log_scale(axes.xaxis, x, max_labels=3)
-    else:
-        x, groups = _level_places(parameter, axes)
-    jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(x))
-    shown = x if parameter.is_numeric else x + jitter
+    effect = measure_effect(parameter, view)
+    x = effect.x
+    if parameter.is_log:
+        use_log_scale(axes.xaxis, x, max_labels=3)
+    elif effect.levels is not None:
+        _name_levels(axes, effect.levels)
+    shown = x if parameter.is_numeric else x + jitter(len(x))
     size = 8 if len(x) < 300 else 3
     axes.scatter(
         shown[present], y[present], s=size, color=GREY, alpha=0.5, lw=0, rasterized=is_many(len(x))
     )
     limit_to_typical(axes, y, view.objective.sign)
     mark_outside(axes, shown[present], y[present], GREY, size)
-    _draw_means(axes, x, y, groups, parameter)
+    _draw_means(axes, effect)
+
+
+def jitter(count: int) -> Array:
+    """Return what keeps the points of a level apart."""
+    return np.random.default_rng(0).uniform(-0.18, 0.18, count)
 
 
 def _bins(parameter: Parameter) -> Array:
@@ -94,27 +140,17 @@ def _bins(parameter: Parameter) -> Array:
     return np.asarray(bins, np.float64)
 
 
-def _level_places(parameter: Parameter, axes: Axes) -> tuple[Array, Array]:
-    levels = parameter.values.value_counts().index[:MAX_LEVELS_SHOWN].sort_values()
-    places = parameter.values.map({level: float(i) for i, level in enumerate(levels)})
+def _name_levels(axes: Axes, levels: list[str]) -> None:
     rotation = 0 if sum(map(len, levels)) < 24 else 40
-    labels = [plain(str(level), 22) for level in levels]
+    labels = [plain(level, 22) for level in levels]
     side = "right" if rotation else "center"
     axes.set_xticks(range(len(levels)), labels, rotation=rotation, ha=side, fontsize=7)
     axes.set_xlim(-0.5, len(levels) - 0.5)
-    x = places.to_numpy(np.float64)
-    return x, x
 
 
-def _draw_means(axes: Axes, x: Array, y: Array, groups: Array, parameter: Parameter) -> None:
-    names = np.unique(groups[~np.isnan(groups)])
-    found = [mean_interval(y[groups == name]) for name in names]
-    centres = np.array([_centre(x[groups == name], parameter.is_log) for name in names])
-    means = np.array([each.mean for each in found])
-    is_few = np.array([each.n < MIN_FOR_INTERVAL for each in found], bool)
-    halves = np.array([each.high - each.mean for each in found])
-    halves[is_few] = 0.0
-    style = "o-" if parameter.is_numeric else "o"
+def _draw_means(axes: Axes, effect: Effect) -> None:
+    centres, means, halves, is_few = effect.centres, effect.means, effect.halves, effect.is_few
+    style = "o-" if effect.parameter.is_numeric else "o"
     axes.errorbar(centres, means, halves, fmt=style, color=VERMILION, ms=4, lw=1, capsize=3)
     axes.plot(centres[is_few], means[is_few], "o", color=VERMILION, ms=4, mfc="white", zorder=4)
     mark_outside(axes, centres, means, VERMILION, 26)

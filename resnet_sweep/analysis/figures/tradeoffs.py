@@ -1,4 +1,4 @@
-"""What accuracy costs: parameters and time; and how sure the best configurations are."""
+"""What accuracy costs: parameters, with the budget and the Pareto front."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.configurations import seed_values
 from resnet_sweep.analysis.objective import UNITS, Objective
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
-    GREY,
     VERMILION,
     NotDrawnError,
     is_many,
-    keep_to_fractions,
     limit_to_typical,
     mark_outside,
     new_figure,
-    plain,
     short_number,
     use_log_scale,
 )
-
-NUM_INTERVALS = 15
 
 
 def draw_params(view: View) -> Figure:
@@ -35,13 +29,6 @@ def draw_params(view: View) -> Figure:
     label = f"budget, {short_number(view.budget)}"
     axes.axvline(view.budget, color=VERMILION, ls="--", lw=1.2, label=label)
     figure.legend(loc="outside lower center", ncols=2)
-    return figure
-
-
-def draw_time(view: View) -> Figure:
-    """Draw the objective against training time, with the Pareto front."""
-    figure = _scatter(view, "train_seconds", "training and evaluation time of a run (s)")
-    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -77,30 +64,4 @@ def _scatter(view: View, cost: str, label: str) -> Figure:
     if num_outside:
         axes.plot([], [], "v", color=BLUE, ms=4, label=f"outside the range ({num_outside})")
     axes.set(xlabel=label, ylabel=view.objective.label)
-    return figure
-
-
-def draw_seeds(view: View) -> Figure:
-    """Draw the best configurations with every seed and the interval of the mean."""
-    table = view.configurations.table
-    if table.empty or table["n"].max() < 2:
-        raise NotDrawnError("no configuration was trained with two seeds")
-    shown = table[table["n"] > 1].head(NUM_INTERVALS)
-    figure = new_figure(1.2 + 0.32 * len(shown))
-    axes = figure.subplots()
-    names = []
-    for place, row in enumerate(shown.to_dict("records")):
-        seeds = seed_values(view.ranked, row["configuration"], view.objective)
-        axes.plot(seeds, np.full(len(seeds), place), "o", color=GREY, ms=4, alpha=0.8)
-        axes.plot([row["low"], row["high"]], [place, place], color=BLUE, lw=2)
-        axes.plot([row["mean"]], [place], "D", color=BLUE, ms=5)
-        names.append(f"{plain(row['run'], 30)} (n={row['n']})")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    if view.objective.is_accuracy:
-        keep_to_fractions(axes)
-    axes.plot([], [], "o", color=GREY, label="one seed")
-    axes.plot([], [], "D-", color=BLUE, label="mean, 95% t interval")
-    axes.set_xlabel(view.objective.label)
-    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -1,20 +1,17 @@
-"""What the page shows, as columns and curves for its script."""
+"""The table of the page: its columns, and the settings that all runs share."""
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.runs import differing_settings, setting_names, text_of
-from resnet_sweep.analysis.view import Curves, View
+from resnet_sweep.analysis.view import View
 
 COLUMNS = (
     "run",
@@ -42,9 +39,6 @@ MORE_COLUMNS = (
     "repeat_of",
     "split",
 )
-SERIES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
-MAX_POINTS = 500_000
-MIN_POINTS_OF_RUN = 20
 
 
 def table_data(view: View) -> dict[str, Any]:
@@ -65,6 +59,16 @@ def table_data(view: View) -> dict[str, Any]:
         "shared": {name: text for name, text in sorted(shared.items()) if text},
         "settings": ordered,
     }
+
+
+def exact_settings(view: View) -> dict[str, Any]:
+    """Return the settings that all runs share as their files have them."""
+    runs = view.runs[view.runs["configuration"].notna()]
+    if runs.empty:
+        return {}
+    differing = set(differing_settings(view.runs))
+    settings = view.archive.records[runs["run"].iloc[0]]["settings"]
+    return {name: value for name, value in settings.items() if name not in differing}
 
 
 def _column(runs: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -97,38 +101,3 @@ def embed_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-@dataclass(frozen=True)
-class CurveData:
-    """Curves as base64 of little-endian 16-bit numbers.
-
-    Args:
-        text: for each run its epochs (uint16), then each of SERIES (float16).
-        counts: points of each run, in order.
-        limit: most points of a run; longer ones are thinned, first and last kept.
-    """
-
-    text: str
-    counts: list[int]
-    limit: int
-
-
-def encode_curves(curves: Curves, runs: list[str]) -> CurveData:
-    """Return the curves of these runs, thinned where there are more than 500,000 points."""
-    limit = max(MIN_POINTS_OF_RUN, MAX_POINTS // max(1, len(runs)))
-    parts, counts = [], []
-    for run in runs:
-        epochs = curves.curve(run, "epoch")
-        chosen = _chosen(len(epochs), limit)
-        counts.append(len(chosen))
-        parts.append(np.minimum(epochs[chosen], 65535).astype("<u2").tobytes())
-        with np.errstate(over="ignore"):
-            parts += [curves.curve(run, name)[chosen].astype("<f2").tobytes() for name in SERIES]
-    return CurveData(base64.b64encode(b"".join(parts)).decode(), counts, limit)
-
-
-def _chosen(count: int, limit: int) -> np.ndarray:
-    if count <= limit:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))

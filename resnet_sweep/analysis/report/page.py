@@ -1,9 +1,8 @@
-"""Put report.html together: text escaped, figures and data inside."""
+"""Put report.html together: text escaped, scripts and data inside."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -11,7 +10,12 @@ from pathlib import Path
 
 from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE
-from resnet_sweep.analysis.report.data import SERIES, embed_json, encode_curves, table_data
+from resnet_sweep.analysis.report.commands import command_data
+from resnet_sweep.analysis.report.confusions import confusions
+from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
+from resnet_sweep.analysis.report.data import embed_json, exact_settings, table_data
+from resnet_sweep.analysis.report.overview import best_card, counts
+from resnet_sweep.analysis.report.pictures import pictures
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.atomic import write_text
@@ -19,6 +23,21 @@ from resnet_sweep.system.atomic import write_text
 MAX_LISTED = 500
 SHORT_SETTINGS = 90  # characters, about two lines
 NUMBER_CLASS = ' class="number"'
+BOKEH = ("bokeh.min.js", "bokeh-api.min.js")
+SCRIPTS = (
+    "filter.js",
+    "runs.js",
+    "table.js",
+    "figures.js",
+    "scatter.js",
+    "parallel.js",
+    "curves.js",
+    "sweep.js",
+    "panel.js",
+    "controls.js",
+    "report.js",
+)
+FIRST_ANSWERS = 2  # of a topic; the others open on click
 
 
 @dataclass(frozen=True)
@@ -27,45 +46,55 @@ class ReportTexts:
 
     Args:
         counts: runs by status.
-        answers: sentences.
+        answers: sentences by topic.
         running: name, and how far it is.
         unreadable: name and reason.
+        watch: seconds until the report is written anew; null: it is not.
     """
 
     title: str
     subtitle: str
     counts: dict[str, int]
-    answers: Sequence[str]
+    answers: Mapping[str, Sequence[str]]
     leaderboard: Table
     running: Sequence[tuple[str, str]]
     unreadable: Sequence[tuple[str, str]]
+    watch: float | None = None
 
 
 def write_report(
     view: View, texts: ReportTexts, figures: Iterable[DrawnFigure], path: Path
 ) -> None:
-    """Write the report; it holds all it needs, the figures as PNG."""
-    curves = encode_curves(view.curves, view.runs["run"].tolist())
+    """Write the report; it holds all it needs."""
+    curves = pack_curves(view.curves, view.runs["run"].tolist())
     data = {
         **table_data(view),
         "series": SERIES,
         "counts": curves.counts,
         "curveLimit": curves.limit,
+        "runsOfPart": RUNS_OF_PART,
+        "pictures": pictures(view),
+        "confusions": confusions(view),
+        "commands": command_data(view, exact_settings(view)),
+        "watch": texts.watch,
     }
+    board = texts.leaderboard
     parts = {
         "title": escape(printable(texts.title)),
         "subtitle": escape(printable(texts.subtitle)),
-        "counts": _counts(texts.counts),
-        "answers": "".join(f"<li>{escape(printable(answer))}</li>" for answer in texts.answers),
-        "leaderboard": _leaderboard(texts.leaderboard),
-        "remarks": "".join(f"<p>{escape(each)}</p>" for each in texts.leaderboard.remarks),
+        "counts": counts(texts.counts),
+        "best": best_card(view),
+        **{f"answers-{topic}": _answers(found) for topic, found in texts.answers.items()},
+        "leaderboard": _leaderboard(board),
+        "remarks": "".join(f"<p>{escape(each)}</p>" for each in board.remarks),
         "note": escape(NOTE),
-        "figures": "".join(map(_figure, figures)),
+        "prints": "".join(map(_print, figures)),
         "running": _listed("running", "Being written", texts.running),
         "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
         "style": _resource("report.css"),
-        "script": _resource("filter.js") + _resource("report.js"),
-        "curves": curves.text,
+        "bokeh": _bokeh(),
+        "script": "".join(map(_resource, SCRIPTS)),
+        "curves": "\n".join(curves.parts),
         "data": embed_json(data),
     }
     write_text(path, _fill(_resource("report.html"), parts))
@@ -73,6 +102,12 @@ def write_report(
 
 def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _bokeh() -> str:
+    """Return BokehJS as its wheel has it."""
+    folder = files("bokeh").joinpath("server", "static", "js")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in BOKEH)
 
 
 def _fill(template: str, parts: dict[str, str]) -> str:
@@ -85,11 +120,12 @@ def _fill(template: str, parts: dict[str, str]) -> str:
     return "".join(text)
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return "".join(
-        f"<div><dt>{escape(status.replace('_', ' '))}</dt><dd>{count:,}</dd></div>"
-        for status, count in counts.items()
-    )
+def _answers(sentences: Sequence[str]) -> str:
+    items = [f"<li>{escape(printable(each))}</li>" for each in sentences]
+    first, others = "".join(items[:FIRST_ANSWERS]), "".join(items[FIRST_ANSWERS:])
+    text = f"<ul>{first}</ul>" if first else ""
+    more = f"<details><summary>more</summary><ul>{others}</ul></details>" if others else ""
+    return text + more
 
 
 def _leaderboard(board: Table) -> str:
@@ -112,15 +148,20 @@ def _settings(text: str) -> str:
     return f"<details><summary>{escape(text)}</summary></details>"
 
 
-def _figure(figure: DrawnFigure) -> str:
-    spec = figure.spec
-    head = f'<section class="figure" id="figure-{spec.stem}"><h3>{escape(spec.title)}</h3>'
+def _print(figure: DrawnFigure) -> str:
+    """Return where a figure for print lies, or why it was not drawn."""
+    title = escape(figure.spec.title)
     if not figure.paths:
-        return f'{head}<p class="absent">Not drawn: {escape(figure.reason or "")}.</p></section>'
-    image = base64.b64encode(figure.paths[0].read_bytes()).decode()
+        reason = escape(figure.reason or "")
+        return f'<li id="figure-{figure.spec.stem}">{title}. Not drawn: {reason}.</li>'
+    links = ", ".join(
+        f'<a href="{escape(path.parent.name)}/{escape(path.name)}">{path.suffix[1:].upper()}</a>'
+        for path in figure.paths
+    )
+    caption = escape(figure.caption)
     return (
-        f'{head}<figure><img alt="{escape(spec.title)}" src="data:image/png;base64,{image}">'
-        f"<figcaption>{escape(figure.caption)}</figcaption></figure></section>"
+        f'<li id="figure-{figure.spec.stem}">{title} ({links})'
+        f"<details><summary>caption</summary>{caption}</details></li>"
     )
 
 

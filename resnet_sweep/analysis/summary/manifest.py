@@ -27,6 +27,7 @@ class Options:
         where: condition of `filter_runs`; null: all runs.
         objective, sort: columns; null: the sweep's objective, and by it.
         compare: two runs or two configurations.
+        watch: seconds until the summary is written anew; null: it is not.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class Options:
     top: int = 10
     objective: str | None = None
     compare: tuple[str, str] | None = None
+    watch: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resnet_sweep.analysis.answers import answers, compare_two
+from resnet_sweep.analysis.answers import answers_by_topic, compare_two
 from resnet_sweep.analysis.archive import Archive, read_found
 from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
@@ -56,9 +56,9 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     on_step("computing", 0, 1)
     view = build_view(archive, runs, objective)
     board = make_leaderboard(view, options.top, options.sort, TERMINAL_SETTINGS)
-    said = answers(view)
+    said = answers_by_topic(view)
     if options.compare is not None:
-        said.append(compare_two(view, *options.compare))
+        said["compared"] = [compare_two(view, *options.compare)]
     on_step("tables", 0, 1)
     drop_manifest(options.output)
     whole = make_leaderboard(view, options.top, options.sort)
@@ -74,7 +74,8 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
         f"sweep {name}: {reason}; counts of this sweep are incomplete"
         for name, reason in archive.sweep_errors.items()
     ]
-    return Summary(counts, problems, rate, said, board, names, archive.num_read)
+    sentences = [sentence for topic in said.values() for sentence in topic]
+    return Summary(counts, problems, rate, sentences, board, names, archive.num_read)
 
 
 def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
@@ -119,7 +120,7 @@ def _texts(
     options: Options,
     counts: dict[str, int],
     rate: float | None,
-    said: list[str],
+    said: dict[str, list[str]],
     board: Table,
 ) -> ReportTexts:
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -130,10 +131,11 @@ def _texts(
         title=f"Runs in {options.root.resolve().name}",
         subtitle=f"{len(view.runs):,} runs{chosen}; by {view.objective.label}{rejected}; {date}",
         counts=counts,
-        answers=said,
+        answers={"compared": [], **said},
         leaderboard=board,
         running=_reasons(view.runs, "running"),
         unreadable=[*broken, *_reasons(view.runs, "unreadable")],
+        watch=options.watch,
     )
 
 

@@ -1,0 +1,215 @@
+// Parallel coordinates: a run is a line through its settings; a box on an axis is a condition.
+const MAX_LINES = 1000;
+const ALWAYS_DRAWN = 250;  // of the best
+const ABSENT = -0.09;
+
+const makeAxis = (given) => {
+  const column = columnOf.get(given.name);
+  if (given.levels) {
+    const last = Math.max(1, given.levels.length - 1);
+    const heights = new Map(given.levels.map((level, i) => [level, given.levels.length === 1 ? 0.5 : i / last]));
+    return { ...given, column, height: (run) => heights.get(textOf(column, run)) ?? ABSENT };
+  }
+  const scale = given.log ? Math.log10 : (value) => value;
+  let low = Infinity, high = -Infinity;
+  for (const run of pictures.ranked) {
+    const value = numberOf(column, run);
+    if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
+  }
+  if (column === objective && pictures.objective.limits) [low, high] = [Math.max(low, LOW), Math.min(high, HIGH)];
+  const [from, to] = [scale(low), scale(high)], span = to - from || 1;
+  const isWhole = column.values.every((value) => typeof value !== "number" || Number.isInteger(value));
+  return {
+    ...given, column, low, high, isWhole,
+    height: (run) => {
+      const value = numberOf(column, run);
+      return Number.isFinite(value) ? Math.max(0, Math.min(1, (scale(value) - from) / span)) : ABSENT;
+    },
+    valueAt: (share) => (given.log ? 10 ** (from + share * span) : from + share * span),
+    shareOf: (value) => (scale(value) - from) / span,
+    at: (share) => (given.log ? 10 ** (from + share * span) : from + share * span),
+  };
+};
+
+// The conditions that a box from `low` to `high`, shares of an axis, stands for.
+const boxConditions = (axis, low, high) => {
+  const name = axis.name;
+  if (high < -0.02) return [`${name}=null`];
+  if (axis.levels) {
+    const last = Math.max(1, axis.levels.length - 1);
+    const inBox = axis.levels.filter((_, i) => { const y = axis.levels.length === 1 ? 0.5 : i / last; return y >= low && y <= high; });
+    return inBox.length ? [conditionIn(name, inBox)] : [];
+  }
+  const round = (value, up) => (axis.isWhole ? (up ? Math.floor(value) : Math.ceil(value)) : Number(value.toPrecision(4)));
+  const conditions = [];
+  if (low > 0.001) conditions.push(`${name}>=${round(axis.valueAt(low), false)}`);
+  if (high < 0.999) conditions.push(`${name}<=${round(axis.valueAt(high), true)}`);
+  return conditions;
+};
+// The box of an axis that the filter has conditions on, or null.
+const boxOf = (axis) => {
+  const parts = piecesOf(state.filter).map(partsOf).filter((each) => each?.name === axis.name);
+  if (!parts.length) return null;
+  if (axis.levels) {
+    const values = new Set(parts.filter(({ sign }) => sign === "=" || sign === "==" || sign === "in").flatMap(({ value }) => listOf(value)));
+    if (values.has("null")) return [ABSENT - 0.03, ABSENT + 0.03];
+    const last = Math.max(1, axis.levels.length - 1);
+    const ys = axis.levels.flatMap((level, i) => (values.has(level) ? [axis.levels.length === 1 ? 0.5 : i / last] : []));
+    return ys.length ? [Math.min(...ys) - 0.03, Math.max(...ys) + 0.03] : null;
+  }
+  let [low, high] = [0, 1];
+  for (const { sign, value } of parts) {
+    if (value === "null") return [ABSENT - 0.03, ABSENT + 0.03];
+    const share = axis.shareOf(Number(value));
+    if (!Number.isFinite(share)) continue;
+    if (sign.startsWith(">")) low = Math.max(low, share);
+    else if (sign.startsWith("<")) high = Math.min(high, share);
+    else if (sign === "=" || sign === "==") [low, high] = [share, share];
+  }
+  return [low - 0.01, high + 0.01];
+};
+
+figure("parallel", "figure-parallel", async (host) => {
+  const axes = pictures.axes.map(makeAxis);
+  if (axes.length < 2) return host.append(element("p", "Fewer than two settings differ between the runs.", { class: "absent" }));
+  const runs = pictures.ranked.filter((run) => Number.isFinite(numberOf(objective, run)));
+  const heights = new Map(runs.map((run) => [run, Float32Array.from(axes, (axis) => axis.height(run))]));
+  const good = pictures.objective.sign;
+  const byGoodness = [...runs].sort((a, b) => good * (numberOf(objective, a) - numberOf(objective, b)));
+  const shuffled = byGoodness.map((run, i) => [run, (i * 2654435761) >>> 0]).sort((a, b) => a[1] - b[1]).map(([run]) => run);
+  const some = axes.some((axis) => runs.some((run) => axis.height(run) === ABSENT));
+  const bottom = some ? -0.16 : -0.04;
+  const plot = makePlot({ x_range: ranges(-0.35, axes.length - 0.5), y_range: ranges(bottom, 1.04) });
+  plot.below[0].visible = false;
+  plot.left[0].visible = false;
+  for (const each of plot.center) if (each instanceof Bokeh.Grid) each.visible = false;
+
+  const lines = (options) => {
+    const source = new Bokeh.ColumnDataSource({ data: { xs: [], ys: [], color: [] } });
+    plot.multi_line({ field: "xs" }, { field: "ys" }, { source, line_color: { field: "color" }, ...options });
+    return source;
+  };
+  const layers = {
+    rest: lines({ line_width: 0.7, line_alpha: 0.35 }), passing: lines({ line_width: 1.1, line_alpha: 0.75 }),
+    selected: lines({ line_width: 2.6 }),
+  };
+  const places = axes.map((_, i) => i);
+  const boxes = axes.map((_, i) => {
+    const box = new Bokeh.BoxAnnotation({ left: i - 0.07, right: i + 0.07, bottom: 0, top: 1, visible: false, fill_alpha: 0.18, line_width: 1.2 });
+    plot.add_layout(box);
+    return box;
+  });
+  const rulers = axes.map((axis, i) => {
+    const name = `axis ${i}`;
+    const toRange = axis.levels ? (share) => share : axis.at;
+    plot.extra_y_ranges = { ...plot.extra_y_ranges, [name]: ranges(toRange(bottom), toRange(1.04)) };
+    if (axis.log) plot.extra_y_scales = { ...plot.extra_y_scales, [name]: new Bokeh.LogScale() };
+    const ruler = new Bokeh.LinearAxis({ y_range_name: name, fixed_location: i, bounds: [toRange(bottom), toRange(1.04)] });
+    plot.add_layout(ruler, "left");
+    if (axis.levels) {
+      const few = Math.ceil(axis.levels.length / 12), last = Math.max(1, axis.levels.length - 1);
+      const ticks = axis.levels.map((_, k) => (axis.levels.length === 1 ? 0.5 : k / last));
+      const label = new Map(ticks.map((tick, k) => [tick, axis.levels[k].length > 16 ? `${axis.levels[k].slice(0, 15)}…` : axis.levels[k]]));
+      setTicks(ruler, ticks.filter((_, k) => k % few === 0), (tick) => label.get(tick));
+    } else setTicks(ruler, axis.log ? logTicks(axis.low, axis.high, 7) : linearTicks(axis.low, axis.high, 6).filter((t) => !axis.isWhole || Number.isInteger(t)));
+    if (runs.some((run) => heights.get(run)[i] === ABSENT)) {
+      const tick = toRange(ABSENT);
+      ruler.ticker = new Bokeh.FixedTicker({ ticks: [...ruler.ticker.ticks, tick], minor_ticks: [] });
+      ruler.major_label_overrides = new Map([...ruler.major_label_overrides, [tick, "none"]]);
+    }
+    return ruler;
+  });
+
+  const names = element("div", undefined, { class: "axis-names" });
+  axes.forEach((axis, i) => {
+    const button = element("button", axis.name.split(".").at(-1), { type: "button", title: `${axis.name}: add a condition` });
+    button.addEventListener("click", () => openAdding(axis.name));
+    button.dataset.axis = i;
+    names.append(button);
+  });
+  host.before(names);
+
+  let drawn = [];
+  const [worst, best] = [byGoodness[Math.floor(byGoodness.length * 0.1)], byGoodness.at(-1)].map((run) => numberOf(objective, run));
+  const shade = (run) => {
+    const { ramp } = colors(), share = (numberOf(objective, run) - worst) / (best - worst || 1);
+    return ramp[Math.max(0, Math.min(ramp.length - 1, Math.floor(share * ramp.length)))];
+  };
+  const fill = (source, chosen, colorOf) => {
+    source.data = { xs: chosen.map(() => places), ys: chosen.map((run) => Array.from(heights.get(run))), color: chosen.map(colorOf) };
+  };
+  const refresh = (what) => {
+    const { faint, accent, value } = colors();
+    if (what !== "selection") {
+      const passing = byGoodness.filter((run) => state.passes[run]);
+      let chosen = passing;
+      if (passing.length > MAX_LINES) {
+        const top = new Set(passing.slice(-ALWAYS_DRAWN));
+        const others = shuffled.filter((run) => state.passes[run] && !top.has(run)).slice(0, MAX_LINES - ALWAYS_DRAWN);
+        const kept = new Set([...top, ...others]);
+        chosen = passing.filter((run) => kept.has(run));
+      }
+      const others = shuffled.filter((run) => !state.passes[run]).slice(0, MAX_LINES - chosen.length);
+      drawn = chosen;
+      fill(layers.rest, others, () => faint);
+      fill(layers.passing, chosen, shade);
+      axes.forEach((axis, i) => {
+        const span = boxOf(axis);
+        boxes[i].setv(span ? { visible: true, bottom: span[0], top: span[1], fill_color: accent, line_color: accent } : { visible: false });
+      });
+      byId("read-parallel").textContent =
+        `A line is a run, dark for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name. ` +
+        (chosen.length < passing.length ? `${chosen.length.toLocaleString("en")} of ${passing.length.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
+    }
+    fill(layers.selected, runs.filter((run) => state.selected.has(run)).slice(0, 100), () => value);
+    if (what === "theme") rulers.forEach(styleAxis);
+  };
+  rulers.forEach(styleAxis);
+  refresh("filter");
+  boxSelect(plot, ({ x0, x1, y0, y1 }) => {
+    const within = axes.flatMap((_, i) => (i >= x0 && i <= x1 ? [i] : []));
+    const middle = Math.round((x0 + x1) / 2);
+    const hit = within.length ? within : [Math.max(0, Math.min(axes.length - 1, middle))];
+    for (const i of hit) {
+      const conditions = boxConditions(axes[i], y0, y1);
+      if (conditions.length || boxOf(axes[i])) constrain(axes[i].name, conditions);
+    }
+  });
+  const view = await showPlot(plot, host);
+  const setNames = () => {
+    const { x_scale } = view.frame, step = x_scale.compute(1) - x_scale.compute(0);
+    for (const button of names.children) {
+      button.style.left = `${x_scale.compute(Number(button.dataset.axis)) - step / 2}px`;
+      button.style.width = `${step}px`;
+    }
+  };
+  setNames();
+  new ResizeObserver(() => requestAnimationFrame(setNames)).observe(host);
+  const pixels = () => [axes.map((_, i) => view.frame.x_scale.compute(i)), (share) => view.frame.y_scale.compute(share)];
+  pointAt(host, {
+    find: (x, y) => {
+      const [px, py] = pixels();
+      const left = px.findLastIndex((each) => each <= x);
+      if (left < 0 || left + 1 >= px.length) return null;
+      const t = (x - px[left]) / (px[left + 1] - px[left]);
+      let found = null, reach = 7;
+      for (const run of drawn) {
+        const line = heights.get(run), at = py(line[left] + t * (line[left + 1] - line[left]));
+        if (Math.abs(at - y) < reach) { reach = Math.abs(at - y); found = { run, x, y: at }; }
+      }
+      return found;
+    },
+    walk: () => {
+      const [px, py] = pixels();
+      return [...drawn].reverse().map((run) => ({ run, x: px.at(-1), y: py(heights.get(run).at(-1)) }));
+    },
+    pick: pickRun,
+  });
+  return {
+    refresh,
+    at: (i, share) => {  // where a place on an axis stands in the window
+      const [px, py] = pixels(), box = host.getBoundingClientRect();
+      return [box.left + px[i], box.top + py(share)];
+    },
+  };
+});
