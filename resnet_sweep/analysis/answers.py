@@ -38,7 +38,8 @@ def answers_by_topic(view: View) -> dict[str, list[str]]:
     """Return the answers under what they are about, so that each can stand beside its picture."""
     return {
         "runs": [*_damaged_sweeps(view), *_data_sets(view), *_which_sweep(view)],
-        "best": [*_best(view), *_fresh_seeds(view), *_runner_up(view), *_gap(view)],
+        "best": list(_best(view)),
+        "beside the best": [*_fresh_seeds(view), *_runner_up(view), *_gap(view)],
         "noise": list(noise_answers(view)),
         "importance": list(importance_answers(view)),
         "time": list(_time(view)),

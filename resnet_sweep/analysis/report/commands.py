@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import starmap, zip_longest
+from pathlib import Path
 from typing import Any
 
-from resnet_sweep import compose_config
+from omegaconf import OmegaConf
+
 from resnet_sweep.analysis.archive import flatten
 from resnet_sweep.analysis.view import View
-from resnet_sweep.config.compose import SCHEMAS, to_dict
-from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.compose import SCHEMAS, conf_dir, schema_of
+from resnet_sweep.config.data import AugmentationConfig
 
 AUGMENTATION = "augmentation"
 GROUPS = (*SCHEMAS, AUGMENTATION)
+TOP_FIELDS = ("seed", "evaluate_test")
 OWN_FIELDS = ("schema_version", "resume")  # of the file, not of the run
 Settings = dict[str, Any]
 
@@ -45,33 +47,37 @@ def _members(group: str, names: Iterable[str]) -> Iterator[str]:
 def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
     """Return what the command line without overrides gives, and each option that was used.
 
-    An option that the project does not have is left out: then every field is written.
+    Read from the files: composing takes Hydra half a second. An option that the project does not
+    have is left out; then every field is written.
     """
-    base = flatten(to_dict(compose_config()))
-    found: dict[str, dict[str, Settings]] = {group: {} for group in used}
-    for chosen in _rounds(used):
-        for some in (chosen, *({group: name} for group, name in chosen.items())):
-            try:
-                settings = flatten(to_dict(compose_config(*starmap(_override, some.items()))))
-            except UserError:
-                continue  # one of them is not the project's, or they do not go together
-            for group, name in some.items():
-                found[group][name] = _of_group(settings, group)
-            if some is chosen:
-                break
-    top = {name: value for name, value in base.items() if name not in OWN_FIELDS}
-    return {"base": top, "options": found}
+    primary = _values(conf_dir() / "config.yaml")
+    base = {name: primary[name] for name in TOP_FIELDS}
+    for entry in primary["defaults"]:
+        for group, option in entry.items() if isinstance(entry, dict) else ():
+            if group in GROUPS:
+                base[group] = "+".join(option) if isinstance(option, list) else option
+    options = {
+        group: {name: _option(group, name) for name in names if _file(group, name).is_file()}
+        for group, names in used.items()
+    }
+    return {"base": base, "options": options}
 
 
-def _rounds(used: dict[str, list[str]]) -> Iterator[dict[str, str]]:
-    """Yield one option of each group at a time until there is none left: composing is slow."""
-    for names in zip_longest(*used.values()):
-        yield {group: name for group, name in zip(used, names, strict=True) if name is not None}
+def _option(group: str, name: str) -> Settings:
+    """Return the fields of an option: those of its schema, and over them those of its file."""
+    values = _values(_file(group, name))
+    values.pop("defaults", None)
+    schema = AugmentationConfig if group == AUGMENTATION else schema_of(group, values["name"])
+    merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(schema), values))
+    fields = flatten({group: merged})
+    return {field: value for field, value in fields.items() if field != group}
 
 
-def _override(group: str, name: str) -> str:
-    return f"{group}=[{name}]" if group == AUGMENTATION else f"{group}={name}"
+def _file(group: str, name: str) -> Path:
+    return conf_dir() / group / f"{name}.yaml"
 
 
-def _of_group(settings: Settings, group: str) -> Settings:
-    return {name: value for name, value in settings.items() if name.startswith(f"{group}.")}
+def _values(path: Path) -> Settings:
+    found = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(found, dict)
+    return {str(name): value for name, value in found.items()}

@@ -47,6 +47,7 @@ const logTicks = (low, high, count) => {
 const setTicks = (axis, ticks, label = shortNumber) => {
   axis.ticker = new Bokeh.FixedTicker({ ticks, minor_ticks: [] });
   axis.major_label_overrides = new Map(ticks.map((tick) => [tick, label(tick)]));
+  for (const plot of plots) for (const each of plot.center) if (each instanceof Bokeh.Grid && each.axis === axis) each.ticker = axis.ticker;
 };
 
 const plots = [];  // for a change of theme

@@ -58,10 +58,9 @@ const commandsOf = (run) => {
   const status = textOf(columnOf.get("status"), run);
   return [
     ["Train it again", start("train", ...overridesOf(run))],
-    status === "completed" ? null : ["Resume it", start("train", `resume=${folder}`)],
+    [status === "completed" ? "Resume it (complete: nothing is left to do)" : "Resume it", start("train", `resume=${folder}`)],
     ["Predict with it", start("predict", `run=${folder}`, "input=test")],
-    ["Resume it: says that it is complete", status === "completed" ? start("train", `resume=${folder}`) : null],
-  ].filter((each) => each?.[1]);
+  ];
 };
 const copied = (text) => {
   const area = element("textarea");

@@ -73,7 +73,7 @@ figure("parallel", "figure-parallel", async (host) => {
   const axes = pictures.axes.map(makeAxis);
   if (axes.length < 2) return host.append(element("p", "Fewer than two settings differ between the runs.", { class: "absent" }));
   const runs = pictures.ranked.filter((run) => Number.isFinite(numberOf(objective, run)));
-  const heights = new Map(runs.map((run) => [run, Float32Array.from(axes, (axis) => axis.height(run))]));
+  const heights = new Map(runs.map((run) => [run, Float64Array.from(axes, (axis) => axis.height(run))]));
   const good = pictures.objective.sign;
   const byGoodness = [...runs].sort((a, b) => good * (numberOf(objective, a) - numberOf(objective, b)));
   const shuffled = byGoodness.map((run, i) => [run, (i * 2654435761) >>> 0]).sort((a, b) => a[1] - b[1]).map(([run]) => run);
@@ -119,6 +119,16 @@ figure("parallel", "figure-parallel", async (host) => {
     }
     return ruler;
   });
+  // Bokeh draws an axis' labels without a ground: on the lines nobody could read them.
+  const labels = { x: [], y: [], text: [] };
+  rulers.forEach((ruler, i) => {
+    for (const tick of ruler.ticker.ticks) {
+      labels.x.push(i);
+      labels.y.push(axes[i].levels ? tick : axes[i].shareOf(tick));
+      labels.text.push(ruler.major_label_overrides.get(tick));
+    }
+  });
+  const words = plot.text({ ...labels, x_offset: -7, text_align: "right", text_baseline: "middle", text_font_size: "11px", text_font: "system-ui, sans-serif", background_fill_alpha: 0.8, padding: 1, level: "overlay" });
 
   const names = element("div", undefined, { class: "axis-names" });
   axes.forEach((axis, i) => {
@@ -162,9 +172,14 @@ figure("parallel", "figure-parallel", async (host) => {
         (chosen.length < passing.length ? `${chosen.length.toLocaleString("en")} of ${passing.length.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
     }
     fill(layers.selected, runs.filter((run) => state.selected.has(run)).slice(0, 100), () => value);
-    if (what === "theme") rulers.forEach(styleAxis);
+    if (what === "theme") rulers.forEach(styleRuler);
   };
-  rulers.forEach(styleAxis);
+  const styleRuler = (ruler) => {
+    styleAxis(ruler);
+    ruler.setv({ level: "overlay", major_label_text_color: null, axis_line_color: colors().soft, major_tick_line_color: colors().soft });
+    words.glyph.setv({ text_color: colors().text, background_fill_color: colors().back });
+  };
+  rulers.forEach(styleRuler);
   refresh("filter");
   boxSelect(plot, ({ x0, x1, y0, y1 }) => {
     const within = axes.flatMap((_, i) => (i >= x0 && i <= x1 ? [i] : []));

@@ -77,7 +77,7 @@ def _front(view: View) -> list[list[float]]:
 def _axes(view: View) -> list[Picture]:
     """Return the axes of the parallel coordinates: settings by effect, size, objective.
 
-    The values are those of the table's columns. A text with very many levels has no axis.
+    The values are those of the table's columns. A text with one level or very many has no axis.
     """
     ordered = dict.fromkeys(each.name.split("@")[0] for each in ordered_parameters(view))
     columns = [name.removeprefix("length of ").partition("[")[0] for name in ordered]
@@ -93,7 +93,7 @@ def _axis(column: pd.Series[Any], is_log: bool) -> Picture | None:
     known = column.dropna()
     if not is_numeric_dtype(column) or is_bool_dtype(column):
         levels = {str(v).lower() if isinstance(v, (bool, np.bool_)) else str(v) for v in known}
-        if not 0 < len(levels) <= MAX_LEVELS:
+        if not 1 < len(levels) <= MAX_LEVELS:
             return None
         return {"name": column.name, "levels": sorted(levels, key=_in_order)}
     values = known.to_numpy(np.float64)
