@@ -1,15 +1,18 @@
 // Learning curves: unpacked when they are asked for, drawn for the selected runs.
-const MAX_CURVES = 60;
+const MAX_CURVES = 40;
 const MAX_NAMED = 7;
 const NUM_BEST = 5;
 
 let curveTexts = null;  // of each part, base64
 const unpacked = new Map();
 const inflate = async (text) => {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer()), half = planes.length / 2;
-  return Uint16Array.from({ length: half }, (_, i) => planes[i] | (planes[half + i] << 8));
+  const numbers = new Uint16Array(half);
+  for (let i = 0; i < half; i++) numbers[i] = planes[i] | (planes[half + i] << 8);
+  return numbers;
 };
 const halfFloat = (bits) => {
   const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;

@@ -47,7 +47,10 @@ const logTicks = (low, high, count) => {
 const setTicks = (axis, ticks, label = shortNumber) => {
   axis.ticker = new Bokeh.FixedTicker({ ticks, minor_ticks: [] });
   axis.major_label_overrides = new Map(ticks.map((tick) => [tick, label(tick)]));
-  for (const plot of plots) for (const each of plot.center) if (each instanceof Bokeh.Grid && each.axis === axis) each.ticker = axis.ticker;
+  for (const plot of plots) {
+    const dimension = plot.below.includes(axis) ? 0 : plot.left[0] === axis ? 1 : -1;
+    for (const each of plot.center) if (each instanceof Bokeh.Grid && each.dimension === dimension) each.ticker = axis.ticker;
+  }
 };
 
 const plots = [];  // for a change of theme

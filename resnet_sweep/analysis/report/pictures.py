@@ -192,21 +192,24 @@ def _history(view: View) -> Picture:
 def _timeline(view: View) -> Picture:
     """Return what each worker trained when, in seconds since the sweep's first trial began."""
     trials = [] if view.sweep is None else view.sweep.trained()
-    timed = [t for t in trials if t.started is not None and t.ended is not None]
-    if not timed:
+    timed = [(t, t.started, t.ended) for t in trials]
+    known = [(t, start, end) for t, start, end in timed if start is not None and end is not None]
+    if not known:
         return {"bars": []}
     rows = view.runs[view.runs["sweep"] == view.sweep_label]
     places = dict(zip(rows["trial"].tolist(), _places(view, rows["run"]), strict=True))
-    began = min(t.started or 0.0 for t in timed)
-    bars = [
-        [t.worker or 0, (t.started or 0.0) - began, (t.ended or 0.0) - began, t.state,
-         places.get(t.number)]
-        for t in timed
-    ]  # fmt: skip
-    span = max(bar[2] for bar in bars)
-    workers = len({bar[0] for bar in bars})
-    busy = sum(bar[2] - bar[1] for bar in bars) / (span * workers) if span else 1.0
-    return {"began": began, "bars": bars, "busy": busy, "states": sorted({b[3] for b in bars})}
+    began = min(start for _, start, _ in known)
+    span = max(end for _, _, end in known) - began
+    workers = len({t.worker or 0 for t, _, _ in known})
+    trained = sum(end - start for _, start, end in known)
+    return {
+        "began": began,
+        "bars": [
+            [t.worker or 0, start - began, end - began, t.state, places.get(t.number)]
+            for t, start, end in known
+        ],
+        "busy": trained / (span * workers) if span else 1.0,
+    }
 
 
 def _noise(view: View) -> list[Picture]:

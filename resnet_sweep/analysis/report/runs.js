@@ -56,19 +56,29 @@ const holdsFor = (text) => {
   return (run) => words.every((word) => searchText(run).includes(word));
 };
 
-const compareRuns = ({ column, descending }) => {
-  const rank = (run) => valueOf(column, run);
-  return (a, b) => {
-    const [x, y] = [rank(a), rank(b)];
-    const [noX, noY] = [x === null || x === "NaN", y === null || y === "NaN"];
-    if (noX || noY) return noX - noY || a - b;
-    const less = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true });
-    return (descending ? -less : less) || a - b;
-  };
+// The place of each run in a column's order, as numbers: texts are compared once, not at each step of a sort.
+const ranks = new Map();
+const collator = new Intl.Collator("en", { numeric: true });
+const ranksOf = (column) => {
+  if (ranks.has(column)) return ranks.get(column);
+  let found;
+  if (column.kind === "number") found = Float64Array.from(column.values, (value) => (typeof value === "number" ? value : NaN));
+  else {
+    const places = new Float64Array(column.levels.length);
+    [...column.levels.keys()].sort((a, b) => collator.compare(column.levels[a], column.levels[b])).forEach((level, place) => { places[level] = place; });
+    found = Float64Array.from(column.codes, (code) => (code < 0 ? NaN : places[code]));
+  }
+  ranks.set(column, found);
+  return found;
 };
 let sorted = null;  // all runs in order: a filter only leaves some out
 const showRuns = () => {
-  sorted ??= Array.from({ length: numRuns }, (_, run) => run).sort(compareRuns(state.order));
+  if (!sorted) {
+    const rank = ranksOf(state.order.column), sign = state.order.descending ? -1 : 1;
+    const all = Array.from({ length: numRuns }, (_, run) => run);
+    const known = all.filter((run) => !Number.isNaN(rank[run])).sort((a, b) => sign * (rank[a] - rank[b]) || a - b);
+    sorted = [...known, ...all.filter((run) => Number.isNaN(rank[run]))];
+  }
   state.shown = sorted.filter((run) => state.passes[run]);
 };
 

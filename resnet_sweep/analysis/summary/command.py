@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -15,9 +17,10 @@ from resnet_sweep.analysis.summary.manifest import Options, Step, Summary
 from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
-from resnet_sweep.system.console import page
+from resnet_sweep.system.console import page, say
 
 PATIENCE_SECONDS = 2.0
+MAX_WATCH = 86400
 DESCRIPTION = """\
 Read every run below a folder (single runs, sweeps, confirmations, nested or not; folders whose
 names begin with a dot are skipped) and write tables, figures and a report. Runs are ordered by
@@ -31,6 +34,7 @@ conditions of --where:
 examples:
   python analysis/summarize.py outputs/
   python analysis/summarize.py outputs/ --where "optimizer=sgd and num_params<3e6" --top 20
+  python analysis/summarize.py outputs/ --watch 30
   python analysis/summarize.py outputs/ --compare sweeps/a/runs/3 sweeps/a/runs/8
 """
 
@@ -42,6 +46,19 @@ def main(arguments: list[str] | None = None) -> None:
         with _progress() as on_step:
             summary = summarize(options, on_step)
         _print(summary, options)
+        if options.watch is not None:
+            _watch(options, options.watch)
+
+
+def _watch(options: Options, seconds: float) -> None:
+    """Write the summary anew at intervals until the program is told to stop."""
+    say(f"written anew every {seconds:g} s where runs have changed; Ctrl-C ends it")
+    while True:
+        time.sleep(seconds)
+        summary = summarize(options)
+        if summary.num_read:
+            counts = ", ".join(_counts(summary))
+            say(f"{datetime.now():%H:%M:%S}: {summary.num_read} runs had changed; {counts}")
 
 
 def _parse(arguments: list[str] | None) -> Options:
@@ -54,6 +71,9 @@ def _parse(arguments: list[str] | None) -> Options:
     add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
     add("--top", type=_positive, default=10, help="rows of the leaderboard (default: 10)")
     add("--compare", nargs=2, metavar=("A", "B"), help="test two runs or two configurations (id)")
+    add(
+        "--watch", type=_seconds, metavar="SECONDS", help="write it anew at intervals, until Ctrl-C"
+    )
     given = parser.parse_args(arguments)
     return Options(
         root=given.folder,
@@ -63,6 +83,7 @@ def _parse(arguments: list[str] | None) -> Options:
         top=given.top,
         objective=given.objective,
         compare=None if given.compare is None else (given.compare[0], given.compare[1]),
+        watch=given.watch,
     )
 
 
@@ -70,6 +91,16 @@ def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("is empty, must be a folder")
     return Path(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds <= MAX_WATCH:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, 1 to {MAX_WATCH}")
+    return seconds
 
 
 def _positive(text: str) -> int:
@@ -105,9 +136,12 @@ def _print(summary: Summary, options: Options) -> None:
         _show(console, summary, options)
 
 
+def _counts(summary: Summary) -> list[str]:
+    return [f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items()]
+
+
 def _show(console: Console, summary: Summary, options: Options) -> None:
-    counts = [f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items()]
-    console.print(", ".join(counts))
+    console.print(", ".join(_counts(summary)))
     for problem in summary.problems:
         console.print(printable(problem), soft_wrap=True)
     if summary.rejection_rate is not None:
