@@ -34,23 +34,15 @@ def scattered(figure: Any) -> set[tuple[float, float]]:
     return {(round(float(x), 6), round(float(y), 6)) for each in points for x, y in each}
 
 
-COSTS = [("accuracy_over_params", "num_params"), ("accuracy_over_time", "train_seconds")]
-
-
-@pytest.mark.parametrize(("stem", "field"), COSTS)
-def test_the_points_of_the_trade_offs(
-    view: View,
-    raw_ranked: dict[str, Any],
-    raw_groups: list[dict[int, list[str]]],
-    stem: str,
-    field: str,
+def test_the_points_of_the_trade_off(
+    view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]]
 ) -> None:
     wanted = set()
     for seeds in raw_groups:
         mean = float(np.mean(raw.seed_means(raw_ranked, seeds, "val_accuracy")))
-        costs = [raw_ranked[n]["result"][field] for names in seeds.values() for n in names]
+        costs = [raw_ranked[n]["result"]["num_params"] for names in seeds.values() for n in names]
         wanted.add((round(float(np.mean(costs)), 6), round(mean, 6)))
-    assert wanted <= scattered(draw(view, stem))
+    assert wanted <= scattered(draw(view, "accuracy_over_params"))
 
 
 def test_the_points_of_the_history(
@@ -78,17 +70,24 @@ def test_each_rejected_proposal_has_a_mark_that_can_be_seen(
     assert f"rejected before training ({len(rejected)})" in texts
 
 
-def test_the_bars_of_the_workers(view: View, raw_trials: list[dict[str, Any]]) -> None:
+def test_the_bars_of_the_workers(
+    view: View, report_data: dict[str, Any], raw_trials: list[dict[str, Any]]
+) -> None:
     trained = [t for t in raw_trials if t["state"] in ("completed", "pruned", "failed")]
     began = min(t["started"] for t in trained)
-    figure = draw(view, "workers")
-    unit = {"s": 1, "min": 60, "h": 3600}[figure.axes[0].get_xlabel().rpartition("(")[2][:-1]]
-    bars = [(p.get_x() * unit, p.get_width() * unit) for p in figure.axes[0].patches]
-    wanted = [(t["started"] - began, t["ended"] - t["started"]) for t in trained]
-    np.testing.assert_allclose(sorted(bars), sorted(wanted), atol=1e-6)
+    timeline = report_data["pictures"]["timeline"]
+    found = sorted((start, end) for _, start, end, _, _ in timeline["bars"])
+    wanted = sorted((t["started"] - began, t["ended"] - began) for t in trained)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
     span = max(t["ended"] for t in trained) - began
     busy = sum(t["ended"] - t["started"] for t in trained) / span / 2
-    assert f"busy {busy:.0%}" in figure.axes[0].get_title()
+    assert timeline["busy"] == pytest.approx(busy)
+    column = report_data["columns"][0]
+    names = [column["levels"][code] for code in column["codes"]]
+    for worker, start, _, state, run in timeline["bars"]:
+        [trial] = [t for t in trained if f"s/{t['run_dir']}" == names[run]]
+        assert (trial["worker"], trial["state"]) == (worker, state)
+        assert trial["started"] - began == pytest.approx(start)
 
 
 def test_the_cells_of_the_confusion_matrix(
@@ -124,27 +123,29 @@ def test_effects_say_what_is_left_out(view: View, monkeypatch: pytest.MonkeyPatc
     assert set(titles) <= {each.name for each in view.population.parameters}
 
 
-@pytest.mark.parametrize("kind", ["accuracy", "loss"])
+@pytest.mark.parametrize(("place", "kind"), [(0, "accuracy"), (1, "loss")])
 def test_the_lines_of_the_best_runs(
-    view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]], kind: str
+    view: View,
+    raw_ranked: dict[str, Any],
+    raw_groups: list[dict[int, list[str]]],
+    place: int,
+    kind: str,
 ) -> None:
-    lines = draw(view, f"{kind}_curves").axes[0].lines
-    for place, seeds in enumerate(raw_groups[:5]):
+    lines = draw(view, "curves").axes[place].lines
+    for i, seeds in enumerate(raw_groups[:5]):
         names = [name for names in seeds.values() for name in names]
         best = max(names, key=lambda name: raw_ranked[name]["result"]["val_accuracy"])
-        for part, line in zip(("train", "val"), lines[2 * place : 2 * place + 2], strict=True):
+        for part, line in zip(("train", "val"), lines[2 * i : 2 * i + 2], strict=True):
             wanted = [row[f"{part}_{kind}"] for row in raw_ranked[best]["rows"]]
             np.testing.assert_allclose(line.get_ydata(), wanted)
 
 
 def test_the_intervals_over_seeds(
-    view: View, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]]
+    report_data: dict[str, Any], raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]]
 ) -> None:
-    lines = draw(view, "seeds").axes[0].lines
     several = [seeds for seeds in raw_groups if len(seeds) > 1]
-    for place, seeds in enumerate(several):
+    for found, seeds in zip(report_data["pictures"]["noise"], several, strict=True):
         values = raw.seed_means(raw_ranked, seeds, "val_accuracy")
-        mean, low, high = raw.interval(values)
-        points, bar, middle = (line.get_xdata() for line in lines[3 * place : 3 * place + 3])
-        np.testing.assert_allclose(sorted(points), sorted(values))
-        np.testing.assert_allclose([*bar, *middle], [low, high, mean])
+        np.testing.assert_allclose(sorted(found["seeds"]), sorted(values), rtol=1e-5)
+        ends = [found[name] for name in ("mean", "low", "high")]
+        np.testing.assert_allclose(ends, raw.interval(values), rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from sklearn.metrics import confusion_matrix as reference_confusion
 from resnet_sweep.analysis.figures.confusion import confusion_matrix
 from resnet_sweep.analysis.figures.tradeoffs import pareto_front
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.report.data import SERIES, embed_json, encode_curves
+from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
+from resnet_sweep.analysis.report.data import embed_json
 from resnet_sweep.analysis.view import Curves
 from resnet_sweep.reporting.style import figure_style, limit_to_typical, plain, use_log_scale
 
@@ -51,8 +53,12 @@ def make_curves(lengths: dict[str, int]) -> tuple[Curves, dict[str, np.ndarray]]
     names = [run for run, count in lengths.items() for _ in range(count)]
     columns = {"epoch": np.concatenate([np.arange(1, n + 1) for n in lengths.values()])}
     columns |= {name: GENERATOR.random(len(names)) for name in SERIES}
-    table = pa.table({"run": pa.array(names).dictionary_encode(), **columns})
-    return Curves(table), {**columns, "run": np.array(names)}
+    columns["run"] = np.array(names)
+    return Curves(as_table(columns)), columns
+
+
+def as_table(columns: dict[str, np.ndarray]) -> pa.Table:
+    return pa.table({**columns, "run": pa.array(columns["run"].tolist()).dictionary_encode()})
 
 
 def test_curves_of_a_run_are_its_rows() -> None:
@@ -63,23 +69,36 @@ def test_curves_of_a_run_are_its_rows() -> None:
     assert len(curves.curve("none", "epoch")) == 0
 
 
+def unpack(part: str) -> np.ndarray:
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(part), -15), np.uint8)
+    low, high = planes.reshape(2, -1).astype(np.uint16)
+    return low + 256 * high
+
+
 def test_curves_survive_the_report() -> None:
-    curves, columns = make_curves({"a": 3, "b": 5})
-    data = encode_curves(curves, ["b", "none", "a"])
+    _, columns = make_curves({"a": 3, "b": 5})
+    columns["val_loss"][1] = np.nan
+    data = pack_curves(Curves(as_table(columns)), ["b", "none", "a"])
     assert data.counts == [5, 0, 3]
-    content = base64.b64decode(data.text)
-    start = 5 * 2 * (1 + len(SERIES))
-    np.testing.assert_array_equal(np.frombuffer(content, "<u2", 3, start), [1, 2, 3])
-    loss = np.frombuffer(content, "<f2", 3, start + 3 * 2 * (1 + SERIES.index("val_loss")))
+    of_a = unpack(data.parts[0])[5 * (1 + len(SERIES)) :].reshape(1 + len(SERIES), 3)
+    epochs, *series = np.cumsum(of_a, axis=1, dtype=np.uint16)
+    np.testing.assert_array_equal(epochs, [1, 2, 3])
+    loss = series[SERIES.index("val_loss")].view(np.float16)
     np.testing.assert_allclose(loss, columns["val_loss"][columns["run"] == "a"], rtol=1e-3)
 
 
 def test_long_curves_are_thinned_but_keep_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_sweep.analysis.report.data.MAX_POINTS", 30)
+    monkeypatch.setattr("resnet_sweep.analysis.report.curves.MAX_POINTS", 30)
     curves, _ = make_curves({"a": 500})
-    data = encode_curves(curves, ["a"])
-    epochs = np.frombuffer(base64.b64decode(data.text), "<u2", data.counts[0])
+    data = pack_curves(curves, ["a"])
+    epochs = np.cumsum(unpack(data.parts[0])[: data.counts[0]], dtype=np.uint16)
     assert data.counts == [30] and (epochs[0], epochs[-1]) == (1, 500)
+
+
+def test_each_part_holds_so_many_runs() -> None:
+    names = {f"run {i}": 2 for i in range(RUNS_OF_PART + 1)}
+    data = pack_curves(make_curves(names)[0], list(names))
+    assert [len(unpack(part)) for part in data.parts] == [2 * 5 * RUNS_OF_PART, 2 * 5]
 
 
 def test_embedded_json_ends_no_script() -> None:

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from resnet_sweep.analysis.figures.effects import _draw_means
-from resnet_sweep.analysis.figures.parallel import _apart
 from resnet_sweep.analysis.parameters import make_parameter
 from resnet_sweep.reporting.style import new_figure, use_log_scale
 
@@ -45,8 +44,3 @@ def test_labels_of_a_logarithmic_axis_do_not_touch() -> None:
         )
         assert len(boxes) >= 3
         assert all(one.x1 + 2 < two.x0 for one, two in pairwise(boxes))
-
-
-def test_labels_of_parallel_axes_do_not_touch() -> None:
-    heights = [0.0, 0.01, 0.05, 0.06, 0.5, 0.52, 0.97, 1.0]
-    assert _apart(heights) == [0.0, 0.06, 0.5, 1.0]

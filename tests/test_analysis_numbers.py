@@ -11,6 +11,7 @@ import html
 import json
 import math
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -186,21 +187,32 @@ def test_every_point_of_the_reports_curves(
 ) -> None:
     page = (checked_root / "summary/report.html").read_text()
     text = page.partition('<script type="text/plain" id="curves">')[2].partition("</script>")[0]
-    content, place = base64.b64decode(text), 0
+    numbers = [unpack(part) for part in text.split("\n")]
+    place, part = 0, -1
     column = report_data["columns"][0]
     names = [column["levels"][code] for code in column["codes"]]
-    for name, count in zip(names, report_data["counts"], strict=True):
+    for run, (name, count) in enumerate(zip(names, report_data["counts"], strict=True)):
+        if run // report_data["runsOfPart"] > part:
+            assert part < 0 or place == len(numbers[part])
+            place, part = 0, part + 1
         rows = raw_runs.get(name, {"rows": []})["rows"]
         assert count == len(rows)
-        epochs = np.frombuffer(content, "<u2", count, place)
+        found = numbers[part][place : place + 5 * count].reshape(5, count)
+        epochs, *series = np.cumsum(found, axis=1, dtype=np.uint16)
         np.testing.assert_array_equal(epochs, [row["epoch"] for row in rows])
-        for series in report_data["series"]:
-            place += 2 * count
-            found = np.frombuffer(content, "<f2", count, place).astype(float)
-            wanted = [math.nan if row[series] is None else row[series] for row in rows]
-            np.testing.assert_allclose(found, wanted, rtol=6e-4)
-        place += 2 * count
-    assert place == len(content)
+        for key, bits in zip(report_data["series"], series, strict=True):
+            values = bits.view(np.float16).astype(float)
+            wanted = [math.nan if row[key] is None else row[key] for row in rows]
+            np.testing.assert_allclose(values, wanted, rtol=6e-4)
+        place += 5 * count
+    assert part == len(numbers) - 1 and place == len(numbers[part])
+
+
+def unpack(part: str) -> np.ndarray:
+    """Return the 16-bit numbers of a part: deflated, all low bytes before the high ones."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(part), -15), np.uint8)
+    low, high = planes.reshape(2, -1).astype(np.uint16)
+    return low + 256 * high
 
 
 def test_the_counts_and_the_rejection_rate(
@@ -213,7 +225,7 @@ def test_the_counts_and_the_rejection_rate(
     assert checked.counts == wanted
     assert checked.rejection_rate == rejected / len(raw_trials)
     page = (checked_root / "summary/report.html").read_text()
-    found = dict(re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page))
+    found = dict(re.findall(r"<div data-status=.*?><dt>(.*?)</dt><dd>(.*?)</dd></div>", page))
     assert found == {status.replace("_", " "): f"{n:,}" for status, n in wanted.items()}
     assert f"{len(raw_runs) + 1} runs; by" in page
     assert f"{rejected / len(raw_trials):.1%} of proposals rejected before training" in page

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 from generated_runs import write_run, write_sweep
-from matplotlib.collections import LineCollection
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.answers import answers
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures import FIGURES, write_figures
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.runs import completed, pruned, runs_table
+from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.reporting.style import figure_style
 
-OF_SWEEP = {"importance", "effects", "parallel", "history", "pruned_curves", "workers"}
+OF_SWEEP = {"importance", "effects", "history"}
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +42,9 @@ def test_the_sweep_of_the_best_configuration_is_shown_and_named(view: View) -> N
 def test_each_figure_says_of_what_it_is(
     view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = [spec for spec in FIGURES if spec.stem in ("seeds", "history")]
+    chosen = [spec for spec in FIGURES if spec.stem in ("curves", "history")]
     monkeypatch.setattr(figures, "FIGURES", chosen)
     drawn = {each.spec.stem: each for each in write_figures(view, tmp_path)}
-    assert drawn["seeds"].caption.startswith("2 sweeps")
+    assert drawn["curves"].caption.startswith("2 sweeps")
     assert drawn["history"].caption.startswith("Sweep small. ")
     assert "sweep small" in re.sub(r"<[^>]+>", "", (tmp_path / "history.svg").read_text())
-
-
-def test_pruned_curves_are_of_one_sweep_and_one_length(view: View) -> None:
-    with figure_style():
-        figure = next(spec for spec in FIGURES if spec.stem == "pruned_curves").draw(view)
-    runs = view.ranked[(view.ranked["sweep"] == "small") & (view.ranked["train.epochs"] == 6)]
-    wanted = [len(completed(runs, view.objective)), len(pruned(runs))]
-    lines = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
-    assert [len(each.get_segments()) for each in lines] == wanted
-    assert max(segment[:, 0].max() for each in lines for segment in each.get_segments()) == 6
