@@ -280,7 +280,7 @@ OVERRIDES = (
     ("optimizer=adamw", "optimizer.lr=0.00123456789", "augmentation=[cutmix,crop_flip]"),
     ("model=resnet_443", "regularization=strong", "train.epochs=7", "seed=5"),
     ("data=image_folder", "data.root='with blank, and comma'", "augmentation=none"),
-    ("model.blocks=[1,2,3,4]", "model.max_params=null", "scheduler=one_cycle"),
+    ("model.blocks=[1,2,3,4]", "scheduler=one_cycle", "model.additive_widths=true"),
 )
 
 
@@ -290,6 +290,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("composed")
     for place, overrides in enumerate(OVERRIDES):
         write_run(root / str(place), 0.5 + place / 100)
+        (root / str(place) / "config.json").unlink()
         write_config(root / str(place), compose_config(*overrides))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "FIGURES", figures.FIGURES[:1])

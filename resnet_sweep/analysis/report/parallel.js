@@ -79,7 +79,7 @@ figure("parallel", "figure-parallel", async (host) => {
   const shuffled = byGoodness.map((run, i) => [run, (i * 2654435761) >>> 0]).sort((a, b) => a[1] - b[1]).map(([run]) => run);
   const some = axes.some((axis) => runs.some((run) => axis.height(run) === ABSENT));
   const bottom = some ? -0.16 : -0.04;
-  const plot = makePlot({ x_range: ranges(-0.55, axes.length - 0.75), y_range: ranges(bottom, 1.04) });
+  const plot = makePlot({ x_range: ranges(-0.55, axes.length - 0.5), y_range: ranges(bottom, 1.04) });
   plot.below[0].visible = false;
   plot.left[0].visible = false;
   for (const each of plot.center) if (each instanceof Bokeh.Grid) each.visible = false;
