@@ -5,7 +5,7 @@
 
 Each step is a process of its own: tables (load_runs and load_epochs, cold), the whole command
 with figures and report, the command again on the unchanged folder, and once more with one new
-run. With --browser, the time until the report's table stands in chromium.
+run. benchmarks/report_page.py measures the report in a browser.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from selenium.webdriver.remote.webdriver import WebDriver
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -188,73 +185,11 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-SORT = """
-const t = performance.now(); document.querySelectorAll('#head button')[5].click();
-document.body.offsetHeight; return performance.now() - t
-"""
-FILTER = """
-const done = arguments[0], shown = document.getElementById('shown');
-const box = document.getElementById('filter'), t = performance.now();
-new MutationObserver(() => done(performance.now() - t)).observe(shown,
-    {childList: true, characterData: true, subtree: true});
-box.value = 'status=pruned and train.batch_size>=256';
-box.dispatchEvent(new Event('input'))
-"""
-CLEAR = """
-const done = arguments[0], shown = document.getElementById('shown');
-const box = document.getElementById('filter');
-new MutationObserver(() => done()).observe(shown,
-    {childList: true, characterData: true, subtree: true});
-box.value = ''; box.dispatchEvent(new Event('input'))
-"""
-SCROLL = """
-const done = arguments[0], grid = document.getElementById('grid'); let n = 0;
-const t = performance.now(); const step = () => { grid.scrollTop += 500;
-    if (++n < 60) requestAnimationFrame(step); else done((performance.now() - t) / 60); };
-step();
-"""
-
-
-def open_browser() -> WebDriver:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(switch)
-    options.binary_location = shutil.which("chromium") or ""
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.set_page_load_timeout(60)
-    return driver
-
-
-def time_browser(report: Path) -> None:
-    """Print when the table stood, and the time of a sort, of a filter and of a frame."""
-    driver = open_browser()
-    began = time.perf_counter()
-    driver.get(report.as_uri())
-    rows = driver.execute_script("return document.querySelectorAll('#body tr').length")
-    opened = time.perf_counter() - began
-    milliseconds = driver.execute_script(SORT)
-    filtered = driver.execute_async_script(FILTER)
-    left = driver.execute_script("return document.getElementById('shown').textContent")
-    driver.execute_async_script(CLEAR)
-    frame = driver.execute_async_script(SCROLL)
-    driver.quit()
-    size = report.stat().st_size / 2**20
-    print(
-        f"report of {size:.1f} MiB: open in {opened:.2f} s ({rows} rows exist), "
-        f"sort {milliseconds:.0f} ms, filter {filtered:.0f} ms from the last key on ({left}), "
-        f"{frame:.0f} ms a frame while scrolling"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where to make the runs; kept")
-    parser.add_argument("--browser", action="store_true", help="needs chromium and selenium")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp())
     outputs = folder / "outputs"
@@ -272,8 +207,6 @@ def main() -> None:
     shutil.copytree(new, outputs / "one_more")
     measure("again, one new run", command)
     shutil.rmtree(outputs / "one_more")
-    if given.browser:
-        time_browser(outputs / "summary" / "report.html")
     if given.folder is None:
         shutil.rmtree(folder)
 
