@@ -84,6 +84,29 @@ const showPlot = async (plot, host) => {
 };
 const ranges = (low, high) => new Bokeh.Range1d({ start: low, end: high });
 
+// What changes with every click lies on a canvas of its own: Bokeh would paint all points again.
+const overlay = (host, draw) => {
+  const canvas = element("canvas", undefined, { class: "overlay", "aria-hidden": "true" });
+  host.append(canvas);
+  const redraw = () => {
+    const { clientWidth: width, clientHeight: height } = host, scale = devicePixelRatio;
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    const pen = canvas.getContext("2d");
+    pen.scale(scale, scale);
+    draw(pen);
+  };
+  new ResizeObserver(() => setTimeout(redraw, 120)).observe(host);  // once Bokeh has laid the axes out
+  redraw();
+  return redraw;
+};
+// Change a plot and let it be painted once.
+const atOnce = (plot, change) => {
+  plot.hold_render = true;
+  change();
+  plot.hold_render = false;
+};
+
 // A figure is made when it comes near the window, and brought up to date only while it is there.
 const figures = {};
 const figure = (name, hostId, make) => {

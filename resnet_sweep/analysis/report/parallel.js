@@ -1,6 +1,7 @@
 // Parallel coordinates: a run is a line through its settings; a box on an axis is a condition.
 const MAX_LINES = 1000;
 const ALWAYS_DRAWN = 250;  // of the best
+const MAX_FAINT = 250;  // of those left out by the filter
 const ABSENT = -0.09;
 
 const makeAxis = (given) => {
@@ -91,7 +92,6 @@ figure("parallel", "figure-parallel", async (host) => {
   };
   const layers = {
     rest: lines({ line_width: 0.7, line_alpha: 0.35 }), passing: lines({ line_width: 1.1, line_alpha: 0.75 }),
-    selected: lines({ line_width: 2.6 }),
   };
   const places = axes.map((_, i) => i);
   const boxes = axes.map((_, i) => {
@@ -148,31 +148,41 @@ figure("parallel", "figure-parallel", async (host) => {
   const fill = (source, chosen, colorOf) => {
     source.data = { xs: chosen.map(() => places), ys: chosen.map((run) => Array.from(heights.get(run))), color: chosen.map(colorOf) };
   };
-  const refresh = (what) => {
-    const { faint, accent, value } = colors();
-    if (what !== "selection") {
-      const passing = byGoodness.filter((run) => state.passes[run]);
-      let chosen = passing;
-      if (passing.length > MAX_LINES) {
-        const top = new Set(passing.slice(-ALWAYS_DRAWN));
-        const others = shuffled.filter((run) => state.passes[run] && !top.has(run)).slice(0, MAX_LINES - ALWAYS_DRAWN);
-        const kept = new Set([...top, ...others]);
-        chosen = passing.filter((run) => kept.has(run));
-      }
-      const others = shuffled.filter((run) => !state.passes[run]).slice(0, MAX_LINES - chosen.length);
-      drawn = chosen;
-      fill(layers.rest, others, () => faint);
-      fill(layers.passing, chosen, shade);
-      axes.forEach((axis, i) => {
-        const span = boxOf(axis);
-        boxes[i].setv(span ? { visible: true, bottom: span[0], top: span[1], fill_color: accent, line_color: accent } : { visible: false });
-      });
-      byId("read-parallel").textContent =
-        `A line is a run, dark for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name. ` +
-        (chosen.length < passing.length ? `${chosen.length.toLocaleString("en")} of ${passing.length.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
+  let showSelected = () => {};
+  const choose = () => {  // which of the passing runs are drawn, the best last
+    const passing = byGoodness.filter((run) => state.passes[run]);
+    if (passing.length <= MAX_LINES) return [passing, passing.length];
+    const kept = new Set(passing.slice(-ALWAYS_DRAWN));
+    for (const run of shuffled) {
+      if (kept.size >= MAX_LINES) break;
+      if (state.passes[run]) kept.add(run);
     }
-    fill(layers.selected, runs.filter((run) => state.selected.has(run)).slice(0, 100), () => value);
-    if (what === "theme") rulers.forEach(styleRuler);
+    return [passing.filter((run) => kept.has(run)), passing.length];
+  };
+  const drawLines = () => {
+    const { faint, accent } = colors(), [chosen, total] = choose();
+    const others = [];
+    for (const run of shuffled) {
+      if (others.length >= Math.min(MAX_FAINT, MAX_LINES - chosen.length)) break;
+      if (!state.passes[run]) others.push(run);
+    }
+    drawn = chosen;
+    fill(layers.rest, others, () => faint);
+    fill(layers.passing, chosen, shade);
+    axes.forEach((axis, i) => {
+      const span = boxOf(axis);
+      boxes[i].setv(span ? { visible: true, bottom: span[0], top: span[1], fill_color: accent, line_color: accent } : { visible: false });
+    });
+    byId("read-parallel").textContent =
+      `A line is a run, ${darkness.matches ? "bright" : "dark"} for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name.` +
+      (chosen.length < total ? ` ${chosen.length.toLocaleString("en")} of ${total.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
+  };
+  const refresh = (what) => {
+    if (what !== "selection") atOnce(plot, () => {
+      drawLines();
+      if (what === "theme") rulers.forEach(styleRuler);
+    });
+    if (what !== "filter") showSelected();
   };
   const styleRuler = (ruler) => {
     styleAxis(ruler);
@@ -201,6 +211,16 @@ figure("parallel", "figure-parallel", async (host) => {
   setNames();
   new ResizeObserver(() => requestAnimationFrame(setNames)).observe(host);
   const pixels = () => [axes.map((_, i) => view.frame.x_scale.compute(i)), (share) => view.frame.y_scale.compute(share)];
+  showSelected = overlay(host, (pen) => {
+    const [px, py] = pixels();
+    pen.strokeStyle = colors().value;
+    pen.lineWidth = 2.6;
+    for (const run of runs.filter((each) => state.selected.has(each)).slice(0, 100)) {
+      pen.beginPath();
+      heights.get(run).forEach((share, i) => pen.lineTo(px[i], py(share)));
+      pen.stroke();
+    }
+  });
   pointAt(host, {
     find: (x, y) => {
       const [px, py] = pixels();

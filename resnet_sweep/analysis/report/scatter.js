@@ -4,7 +4,7 @@ const [LOW, HIGH] = pictures.objective.limits ?? [0, 1];
 const EDGE = 0.012 * (HIGH - LOW);
 const inside = [LOW + EDGE, HIGH - EDGE];
 
-/* Three layers: left out by the filter, passing, selected. `runs` with their x; outside the limits a triangle stands at the edge. */
+/* Two layers, left out by the filter and passing; what is selected lies over them. `runs` with their x; outside the limits a triangle stands at the edge. */
 const runPoints = (plot, host, runs, xs, size) => {
   const ys = runs.map((run) => clampTo(inside, numberOf(objective, run)));
   const markers = runs.map((run, i) => {
@@ -20,26 +20,26 @@ const runPoints = (plot, host, runs, xs, size) => {
   };
   const rest = layer({ fill_alpha: 0.35, size: Math.max(3, size - 2) });
   const passing = layer({ fill_alpha: 0.75 });
-  const selected = layer({ fill_alpha: 1, size: size + 4, line_color: { field: "line" }, line_width: 1.5 });
   const fill = ({ source }, holds, colorOf) => {
-    const found = { x: [], y: [], marker: [], color: [], line: [] };
+    const found = { x: [], y: [], marker: [], color: [] };
     for (let i = 0; i < runs.length; i++) {
       if (!holds(runs[i])) continue;
       found.x.push(xs[i]);
       found.y.push(ys[i]);
       found.marker.push(markers[i]);
       found.color.push(colorOf(runs[i]));
-      found.line.push(colors().text);
     }
     source.data = found;
   };
   const status = columnOf.get("status");
+  let showSelected = () => {};
   const refresh = (what) => {
-    if (what !== "selection") {
-      fill(rest, (run) => !state.passes[run], () => colors().faint);
+    if (what !== "selection") atOnce(plot, () => {
+      const { faint } = colors();
+      fill(rest, (run) => !state.passes[run], () => faint);
       fill(passing, (run) => state.passes[run], (run) => statusColor(valueOf(status, run)));
-    }
-    fill(selected, (run) => state.selected.has(run), () => colors().value);
+    });
+    if (what !== "filter") showSelected();
   };
   refresh("filter");
   const point = (view) => {
@@ -58,6 +58,20 @@ const runPoints = (plot, host, runs, xs, size) => {
       const order = runs.map((_, i) => i).filter((i) => state.passes[runs[i]]).sort((a, b) => px[a] - px[b] || py[a] - py[b]);
       return order.map((i) => ({ run: runs[i], x: px[i], y: py[i] }));
     };
+    showSelected = overlay(host, (pen) => {
+      cached = null;
+      const [px, py] = current();
+      pen.fillStyle = colors().value;
+      pen.strokeStyle = colors().text;
+      pen.lineWidth = 1.5;
+      runs.forEach((run, i) => {
+        if (!state.selected.has(run)) return;
+        pen.beginPath();
+        pen.arc(px[i], py[i], size / 2 + 2, 0, 7);
+        pen.fill();
+        pen.stroke();
+      });
+    });
     pointAt(host, { find: (x, y) => nearest(...current(), runs)(x, y), walk: walked, pick: pickRun });
     return (run) => {  // where a run stands in the window
       const i = runs.indexOf(run), [px, py] = current(), box = host.getBoundingClientRect();

@@ -2,7 +2,7 @@
 const grid = byId("grid");
 const body = byId("body");
 const head = byId("head");
-const OVERSCAN = 10;
+const OVERSCAN = 6;
 const table = { active: 0, rowHeight: 26, hidden: new Set(), anchor: null };
 
 const visibleColumns = () => columns.filter((column) => !table.hidden.has(column.name));
@@ -63,8 +63,14 @@ const makeRow = (place, wanted) => {
 const between = (a, b) => state.shown.slice(Math.min(a, b), Math.max(a, b) + 1);
 
 let rendering = false;
+let isNear = true;  // out of sight it need not keep up
+new IntersectionObserver(([entry]) => {
+  isNear = entry.isIntersecting;
+  if (isNear) renderTable();
+}, { rootMargin: "200px" }).observe(grid);
 const renderTable = () => {
   rendering = false;
+  if (!isNear) return;
   const { shown } = state, { rowHeight } = table, wanted = visibleColumns();
   const first = Math.max(0, Math.floor(grid.scrollTop / rowHeight) - OVERSCAN);
   const last = Math.min(shown.length, Math.ceil((grid.scrollTop + grid.clientHeight) / rowHeight) + OVERSCAN);
