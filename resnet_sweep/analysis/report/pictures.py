@@ -111,7 +111,7 @@ def _in_order(level: str) -> tuple[int, Any]:
     except ValueError:
         return 1, level
     values = numbers if isinstance(numbers, list) else [numbers]
-    is_plain = all(isinstance(each, (int, float)) for each in values)
+    is_plain = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     return (0, [float(each) for each in values]) if is_plain else (1, level)
 
 
