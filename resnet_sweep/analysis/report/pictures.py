@@ -155,7 +155,7 @@ def _effect(parameter: Parameter, view: View, chosen: np.ndarray, matters: bool)
     shown = effect.x if parameter.is_numeric else effect.x + jitter(len(effect.x))
     return {
         "name": parameter.name,
-        "log": parameter.is_log,
+        "log": bool(parameter.is_log),
         "levels": effect.levels,
         "matters": matters,
         "x": _shorts(shown[chosen]),
