@@ -23,11 +23,13 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 SIZE = (1280, 1080)
 MAX_BYTES = 250_000
-COLORS = 128
+COLORS = 256
 SWEEP = [
     "hydra/sweeper=optuna",
     "data=digits",
     "search_space=[]",
+    "model.blocks=[1,1,1]",
+    "model.strides=[1,2,2]",
     "model.base_width=range(4,17,4)",
     "model.block=choice(basic,preact)",
     "optimizer=choice(sgd,adamw)",
@@ -35,11 +37,12 @@ SWEEP = [
     "scheduler=choice(cosine,one_cycle)",
     "regularization.label_smoothing=interval(0.0,0.2)",
     "augmentation=none",
-    "train.epochs=4",
+    "train.epochs=3",
     "train.batch_size=32",
     "hydra/sweeper/pruner=none",
     "hydra.sweeper.start_from=[]",
     "hydra.sweeper.n_trials=24",
+    "hydra.sweeper.n_jobs=2",
     "hydra.sweeper.noise_repeats=3",
     "hydra.sweeper.study_name=digits",
 ]
@@ -70,6 +73,7 @@ def photograph(page: Path, picture: Path) -> None:
     driver.get(page.resolve().as_uri())
     driver.execute_async_script(INTERACTIVE)
     wait_for(driver, "figures.parallel.parts !== null")
+    driver.execute_script("document.documentElement.style.overflow = 'hidden'")
     driver.execute_script("select([pictures.best[0]])")
     time.sleep(1)
     content = driver.get_screenshot_as_png()
