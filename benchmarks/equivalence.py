@@ -33,7 +33,7 @@ from resnet_sweep.training.run import run_trial
 
 MARGIN = 0.002  # as a fraction: 0.2 points
 LEVEL = 0.05
-QUIET = ["train.figures=false", "train.tensorboard=false", "train.progress=false"]
+QUIET = ["train.figures=false", "tracker=none", "train.progress=false"]
 QUIET += ["evaluate_test=false", "train.checkpoint_interval_seconds=600"]
 RECIPE = ["train.epochs=8", "train.batch_size=512", "scheduler=one_cycle", "data.val_size=10000"]
 SMALL = ["data=digits", "data.train_subset=200", "model.widths=[4,8]", "model.blocks=[1,1]"]

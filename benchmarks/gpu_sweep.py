@@ -41,7 +41,7 @@ GRID = ["model.shortcut_kernel_size=choice(1,3)", "seed=range(0,2)"]
 TRIALS = 4
 COMMON = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_jobs=1"]
 COMMON += [f"hydra.sweeper.n_trials={TRIALS}", *GRID]
-OURS = ["train.figures=false", "train.tensorboard=false", "train.progress=false"]
+OURS = ["train.figures=false", "tracker=none", "train.progress=false"]
 OURS += ["evaluate_test=false", "search_space=[]"]
 OWN = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=own", "hydra.sweeper.start_from=[]"]
 OWN += ["hydra.sweeper.noise_repeats=0"]

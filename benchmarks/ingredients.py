@@ -45,7 +45,7 @@ BASE = [
     "train.device=cpu",
     "train.num_threads=1",
     "train.figures=false",
-    "train.tensorboard=false",
+    "tracker=none",
     "train.progress=false",
     "evaluate_test=false",
 ]

@@ -46,7 +46,7 @@ COMMON = [
     "train.num_threads=1",
     "train.device=cpu",
     "train.figures=false",
-    "train.tensorboard=false",
+    "tracker=none",
     "train.progress=false",
     "evaluate_test=false",
 ]

@@ -54,7 +54,9 @@ def train_run(config: Config, folder: str | Path) -> TrialResult:
         UserError: the configuration cannot be trained, or not in this folder.
     """
     from resnet_sweep.training.run import run_trial
+    from resnet_sweep.training.trackers import check_trackers
 
+    check_trackers(config.tracker)
     return run_trial(config, Path(folder))
 
 

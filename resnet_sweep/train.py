@@ -22,6 +22,7 @@ from resnet_sweep.records.run_folder import STATUSES, TrialResult
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
 from resnet_sweep.training.resume import discard_empty, finished_result, is_resume, resumed_config
+from resnet_sweep.training.trackers import check_trackers, send_rest
 
 
 @hydra.main(
@@ -85,9 +86,11 @@ def _resume(arguments: list[str]) -> int:
     config, run_dir = resumed_config(arguments)
     result = finished_result(run_dir)
     wants_test = config.evaluate_test and result is not None and result.test_accuracy is None
+    check_trackers(config.tracker)
     if result is None or wants_test:
         return _train(config, run_dir)[1]
     say("the run is complete: nothing to do")
+    send_rest(config, run_dir)
     return _report(result, run_dir)
 
 

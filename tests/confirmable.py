@@ -70,7 +70,7 @@ def write_untrained_sweep(folder: Path) -> Path:
 
 def run_sweep(folder: Path) -> None:
     """Train three trials, the second of which repeats the first; add a small experiment."""
-    fixed = [o for o in TINY_OVERRIDES if not o.startswith(("train.figures", "train.tensorboard"))]
+    fixed = [o for o in TINY_OVERRIDES if not o.startswith(("train.figures", "tracker"))]
     done = run_with_workers_here(
         "train",
         "-m",

@@ -37,7 +37,7 @@ TINY_OVERRIDES = [
     "train.batch_size=64",
     "train.device=cpu",
     "train.figures=false",
-    "train.tensorboard=false",
+    "tracker=none",
 ]
 
 
@@ -65,9 +65,7 @@ def make_tiny_config() -> Config:
     return Config(
         model=ResNetConfig(name="tiny", widths=[4, 8], blocks=[1, 1], strides=[2, 2]),
         data=DigitsConfig(val_size=0.2, train_subset=200),
-        train=TrainConfig(
-            epochs=2, batch_size=64, device="cpu", figures=False, tensorboard=False, progress=False
-        ),
+        train=TrainConfig(epochs=2, batch_size=64, device="cpu", figures=False, progress=False),
     )
 
 

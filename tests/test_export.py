@@ -281,7 +281,7 @@ def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
     overrides += ["data.train_subset=1000", "data.val_size=1000", "train.epochs=1"]
     # Steps enough for the batch statistics to settle: else the logits are in the thousands.
     overrides += ["train.batch_size=25", "optimizer.lr=0.01", "scheduler.warmup_epochs=0"]
-    overrides += ["train.figures=false", "train.tensorboard=false", "evaluate_test=false"]
+    overrides += ["train.figures=false", "tracker=none", "evaluate_test=false"]
     with initialize_config_dir(str(conf_dir().resolve())):
         config = to_config(compose("config", overrides))
     assert run_trial(config, tmp_path / "run").status == "completed"

@@ -12,6 +12,7 @@ import pytest
 from conftest import TINY_OVERRIDES, make_tiny_config, train_here
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.trackers import TensorBoardConfig, TrackerConfig
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import RESULT, read_metrics, read_result
 from resnet_sweep.system.stopping import stop_on_signals
@@ -131,7 +132,7 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
     with warnings.catch_warnings(action="ignore"):  # of what it imports
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     tiny_config.train.epochs = 3
-    tiny_config.train.tensorboard = True
+    tiny_config.tracker = TrackerConfig(tensorboard=TensorBoardConfig())
     tiny_config.train.checkpoint_interval_seconds = interval
     for epochs in stops:
         seen = []

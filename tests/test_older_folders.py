@@ -38,7 +38,7 @@ SWEEP = "sweeps/night"
 MADE_BY = [
     *("model=resnet20", "model.widths=[4,8]", "model.blocks=[1,1]", "model.strides=[2,2]"),
     *("train.batch_size=32", "scheduler=one_cycle", "augmentation=none", "data=digits"),
-    *("data.train_subset=200", "train.figures=false", "train.tensorboard=false", "train.epochs=2"),
+    *("data.train_subset=200", "train.figures=false", "tracker=none", "train.epochs=2"),
     *("model.max_params=100000", "search_space=[]", "optimizer.lr=tag(log,interval(0.003,0.1))"),
     *("hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "hydra.sweeper.start_from=[]"),
     *("hydra.sweeper.study_name=night", "hydra.sweeper.folder=sweeps"),

@@ -187,7 +187,7 @@ def test_the_whole_way_on_digits(tmp_path: Path) -> None:
     """Train, predict a folder of images with class folders, read the submission."""
     overrides = ["data=digits", "model.widths=[8,16]", "model.blocks=[1,1]", "model.strides=[1,2]"]
     quick = ["train.epochs=4", "train.batch_size=32", "augmentation=none", "scheduler=one_cycle"]
-    bare = ["train.figures=false", "train.tensorboard=false", "train.device=cpu"]
+    bare = ["train.figures=false", "tracker=none", "train.device=cpu"]
     trained = train_here(*overrides, *quick, *bare, "hydra.run.dir=run", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     for index, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):

@@ -22,6 +22,7 @@ from sweep_stub import TRAININGS, prepare, stub_run_trial
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
@@ -109,13 +110,18 @@ def test_data_that_vanish_are_the_cause_and_reject_nothing(tmp_path: Path) -> No
         "train.checkpoint_interval_seconds",
         "train.progress",
         "train.figures",
-        "train.tensorboard",
+        "tracker",
         "evaluate_test",
     ],
 )
 def test_what_a_sweep_may_change_its_runs_may_change(tmp_path: Path, field: str) -> None:
     name = field.removeprefix("train.")
-    values = {"device": "cuda", "num_threads": 7, "checkpoint_interval_seconds": 1.0}
+    values = {
+        "device": "cuda",
+        "num_threads": 7,
+        "checkpoint_interval_seconds": 1.0,
+        "tracker": TrackerConfig(mlflow=MlflowConfig(uri="http://localhost:5000")),
+    }
     config = make_tiny_config()
     changed = copy.deepcopy(config)
     node = changed if name == field else changed.train

@@ -29,7 +29,7 @@ RUN = "hydra.run.dir=run"
 
 def test_a_run_leaves_its_whole_folder(tmp_path: Path) -> None:
     done = run_train(
-        *TINY_OVERRIDES, RUN, "train.figures=true", "train.tensorboard=true", cwd=tmp_path
+        *TINY_OVERRIDES, RUN, "train.figures=true", "tracker=tensorboard", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

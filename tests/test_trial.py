@@ -140,9 +140,9 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
 def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
     whole = run_trial(tiny_config, tmp_path / "run")
     values = json.loads((tmp_path / "run" / CONFIG).read_text())
-    del values["augmentation"]["crop_flip"], values["train"]["tensorboard"]
+    del values["augmentation"]["crop_flip"], values["tracker"], values["train"]["figures"]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(values))
-    tiny_config.train.tensorboard = True  # its default
+    tiny_config.train.figures = True  # its default
     assert run_trial(tiny_config, tmp_path / "run").val_loss == whole.val_loss
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.code_digest import code_digest
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
+from resnet_sweep.config.compose import LIST_GROUPS
 from resnet_sweep.records.identity import SPLIT, configuration_id
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import (
@@ -300,17 +301,18 @@ def split_text(settings: dict[str, Any]) -> str:
 def flatten(config: dict[str, Any]) -> dict[str, Any]:
     """Return dotted names and values; a group's `name` stands under the group itself.
 
-    `augmentation` becomes the names of those in use, joined by +.
+    A group of which several options may be chosen becomes the names of those in use, joined by +.
     """
     flat: dict[str, Any] = {}
     _flatten_into(flat, "", config)
-    augmentation = config.get("augmentation")
-    if isinstance(augmentation, dict):
-        used = [name for name, options in augmentation.items() if options is not None]
-        unused = [f"augmentation.{name}" for name in augmentation if name not in used]
-        for name in unused:
-            flat.pop(name, None)
-        flat["augmentation"] = valid_text("+".join(used)) or "none"
+    for group in LIST_GROUPS:
+        parts = config.get(group)
+        if not isinstance(parts, dict):
+            continue
+        used = [name for name, options in parts.items() if options is not None]
+        for name in parts.keys() - used:
+            flat.pop(f"{group}.{name}", None)
+        flat[group] = valid_text("+".join(used)) or "none"
     return flat
 
 

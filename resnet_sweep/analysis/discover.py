@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.claim import is_claimed
-from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TENSORBOARD
+from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TRACKER_FOLDERS
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, SETTINGS, SWEEP, TRIALS
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
@@ -113,9 +113,14 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEn
             files.append(entry)
         elif entry.is_symlink():
             walk.links.append(Path(entry.path))
-        elif entry.is_dir() and entry.name != TENSORBOARD and not entry.name.startswith("."):
+        elif entry.is_dir() and not _is_no_place(entry.name):
             walk.folders.append(Path(entry.path))
     return files
+
+
+def _is_no_place(folder: str) -> bool:
+    """Return whether no run can be in a folder of this name."""
+    return folder in TRACKER_FOLDERS or folder.startswith(".")
 
 
 def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:

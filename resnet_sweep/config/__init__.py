@@ -19,6 +19,7 @@ from resnet_sweep.config.optim import (
     SchedulerConfig,
     SgdConfig,
 )
+from resnet_sweep.config.trackers import TrackerConfig
 from resnet_sweep.config.train import RegularizationConfig, TrainConfig
 
 __all__ = ["Config"]
@@ -45,6 +46,7 @@ class Config:
     init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=CifarConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
     def __post_init__(self) -> None:
         require_int("seed", self.seed, 0, 2**63 - 1)

@@ -65,6 +65,13 @@ SHARED_SCHEMAS = {
 }
 
 
+# Groups of which several options, or none, are chosen; one dataclass has a field for each.
+LIST_GROUPS = ("augmentation", "tracker")
+
+# Fields that went, and what the command line takes in their place.
+RETIRED = {"train.tensorboard": "went: write tracker=none, or tracker=tensorboard"}
+
+
 def conf_dir() -> Path:
     """Return the folder of the YAML files: the wheel's copy or the checkout's."""
     package = Path(__file__).parent.parent
@@ -138,6 +145,7 @@ def from_dict(values: dict[str, Any]) -> Config:
         UserError: a key or a value that this version does not know.
     """
     try:
+        values = renewed(values)
         base = OmegaConf.structured(Config)
         for group in SCHEMAS:
             base[group] = OmegaConf.structured(schema_of(group, values[group]["name"]))
@@ -146,6 +154,16 @@ def from_dict(values: dict[str, Any]) -> Config:
         raise UserError(f"the configuration lacks {error}") from error
     except OmegaConfBaseException as error:
         raise user_error(error) from error
+
+
+def renewed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return plain values, which an earlier version may have written, in today's fields."""
+    train = values.get("train")
+    if not isinstance(train, dict) or "tensorboard" not in train:
+        return values
+    kept = {name: value for name, value in train.items() if name != "tensorboard"}
+    tracker: dict[str, Any] = {"tensorboard": {}} if train["tensorboard"] else {}
+    return {"tracker": tracker, **values, "train": kept}
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -166,7 +184,7 @@ def schema_of(group: str, name: str) -> type:
 
 
 def _reject_empty_groups(composed: DictConfig) -> None:
-    for group in (*SCHEMAS, "augmentation"):
+    for group in (*SCHEMAS, *LIST_GROUPS):
         is_there = group in composed and isinstance(composed._get_node(group), DictConfig)
         value = composed[group] if is_there else None  # or it is left to be chosen: ???
         if value is None:

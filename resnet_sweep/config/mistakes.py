@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, conf_names
+from resnet_sweep.config.compose import RETIRED, SCHEMAS, conf_names
 from resnet_sweep.config.errors import no_such_field
 
 KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
@@ -37,6 +37,8 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
 
 
 def _unknown(path: str, cause: BaseException | None) -> str:
+    if path in RETIRED:
+        return f"{path}: {RETIRED[path]}"
     if path.startswith("model.kwargs."):
         return f"{path}: is new: write +{path}"
     schema = getattr(cause, "object_type", None)

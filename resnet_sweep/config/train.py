@@ -110,7 +110,6 @@ class TrainConfig:
         checkpoint_interval_seconds: least time between two checkpoints.
         num_threads: CPU threads; null: torch's choice.
         progress: show a progress bar on a terminal.
-        tensorboard: write event files.
         figures: draw the curves and the diagram of the net.
     """
 
@@ -127,7 +126,6 @@ class TrainConfig:
     checkpoint_interval_seconds: float = 30.0
     num_threads: Optional[int] = None
     progress: bool = True
-    tensorboard: bool = True
     figures: bool = True
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, conf_dir, schema_of, to_dict
+from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, conf_dir, schema_of, to_dict
 from resnet_sweep.config.confirm import DEFAULT_NAME
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.system.console import command
@@ -42,8 +42,9 @@ def _text(config: Config, title: str, again: str) -> str:
     defaults: list[dict[str, Any]] = [
         {f"override /{group}": _option(group, values[group])} for group in SCHEMAS
     ]
-    used = [name for name, part in values["augmentation"].items() if part is not None]
-    defaults.append({"override /augmentation": used or "none"})
+    for group in LIST_GROUPS:
+        used = [name for name, part in values[group].items() if part is not None]
+        defaults.append({f"override /{group}": used or "none"})
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
     return f"# @package _global_\n# {title}\n# Command: {again}\n{body}"
 

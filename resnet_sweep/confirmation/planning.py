@@ -218,7 +218,8 @@ def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | No
         recipe = compressed(composer.config({"experiment": name}, None), like.train.epochs)
         execution = {field: getattr(like.train, field) for field in EXECUTION}
         train = replace(recipe.train, **execution)
-        return quiet(replace(recipe, train=train, data=whole_data(like.data, options.all_data)))
+        data = whole_data(like.data, options.all_data)
+        return quiet(replace(recipe, train=train, data=data, tracker=like.tracker))
     except UserError as error:
         raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
 

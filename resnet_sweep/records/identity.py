@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
+from resnet_sweep.config.compose import RETIRED, SCHEMAS, schema_of, to_dict
 from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
@@ -36,7 +36,7 @@ SHOWN = "what is shown"
 
 # Of each group the fields of all its options, by what they do.
 FIELDS: dict[str, dict[str, str]] = {
-    "": {OUTCOME: "seed", PLACE: "resume", SHOWN: "evaluate_test"},
+    "": {OUTCOME: "seed", PLACE: "resume", SHOWN: "evaluate_test tracker"},
     "model": {
         OUTCOME: "widths base_width width_factor first_width additive_widths stem_width "
         "stem_kernel_size whitened_stem blocks kernel_size shortcut_kernel_size strides pool_size "
@@ -82,8 +82,11 @@ FIELDS: dict[str, dict[str, str]] = {
     "train": {
         OUTCOME: "epochs batch_size start_image_size full_size_from precision",
         PLACE: "device compile channels_last deterministic checkpoint_interval_seconds num_threads",
-        SHOWN: "name progress tensorboard figures",
+        SHOWN: "name progress figures",
     },
+    "tracker": {SHOWN: "tensorboard mlflow wandb"},
+    "tracker.mlflow": {SHOWN: "uri experiment artifacts"},
+    "tracker.wandb": {SHOWN: "project entity mode artifacts"},
 }
 # Of OUTCOME: which images are read. Where the data's fingerprint is known, it says so by itself.
 DATA_SOURCE = (
@@ -115,6 +118,8 @@ def role_of(field: str) -> str:
 
     What nobody declared decides the outcome.
     """
+    if field in RETIRED:
+        return SHOWN
     path = f"{field}.name" if field in SCHEMAS else field
     while path:
         if path in ROLES:

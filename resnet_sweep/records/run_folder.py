@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.compose import from_dict, renewed, to_dict
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.system.atomic import write_atomically, write_json, write_text
@@ -31,7 +31,7 @@ MODEL = "model.pt"
 LOG = "train.log"
 ACCURACIES, LOSSES = "accuracies.png", "losses.png"
 DIAGRAM, ARCHITECTURE = "architecture.png", "architecture.txt"
-TENSORBOARD = "tensorboard"
+TENSORBOARD, WANDB = TRACKER_FOLDERS = ("tensorboard", "wandb")
 
 LIMITS = {
     "num_params": (0, 2**53),
@@ -186,7 +186,7 @@ def read_config_values(run_dir: Path) -> dict[str, Any]:
         check_plain(values, "")
     except (TypeError, RecursionError) as error:
         raise _unreadable(run_dir / CONFIG, error) from error
-    return values
+    return renewed(values)
 
 
 def write_metrics(run_dir: Path, rows: list[EpochMetrics]) -> None:

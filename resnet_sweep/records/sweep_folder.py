@@ -29,6 +29,7 @@ SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
 PLANNED_RUNS = "planned_runs"  # stands where fixed runs were trained, which have no such record
 SETTINGS = "settings.json"  # what the workers read; see sweep/settings.py
+SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
 RUNS = "runs"
 RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter training of it
 
@@ -152,6 +153,40 @@ def rung_of(run: str) -> tuple[str, int] | None:
     epochs = name.removeprefix(RUNG)
     is_rung = name.startswith(RUNG) and epochs.isdecimal() and epochs.isascii()
     return (folder, int(epochs)) if is_rung else None
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """The runs of a sweep, or of a stage of a confirmation or comparison.
+
+    Args:
+        id: stays the same wherever the folder is moved.
+        name: of the study; of fixed runs, the end of the folder's path.
+    """
+
+    folder: Path
+    id: str
+    name: str
+
+    def name_of(self, run_dir: Path) -> str:
+        """Return a run's number, with its rung where it is a shorter training."""
+        return run_dir.absolute().relative_to(self.folder / RUNS).as_posix()
+
+
+def group_of(run_dir: Path) -> RunGroup | None:
+    """Return the group that a run folder belongs to; None: it stands alone."""
+    for runs in run_dir.absolute().parents[:2]:  # below a trial there may be its rungs
+        folder = runs.parent
+        if runs.name == RUNS and (folder / SWEEP_ID).is_file():
+            return RunGroup(folder, (folder / SWEEP_ID).read_text(), _group_name(folder))
+    return None
+
+
+def _group_name(folder: Path) -> str:
+    try:
+        return str(read_json(folder / SWEEP)["study_name"])
+    except (RecordError, KeyError):
+        return "/".join(folder.parts[-3:])
 
 
 def check_data(folder: Path, config: DataConfig, fingerprint: str) -> None:

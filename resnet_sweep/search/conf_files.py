@@ -27,7 +27,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.config.compose import conf_dir, register_schemas
+from resnet_sweep.config.compose import RETIRED, conf_dir, register_schemas
 from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import command
@@ -69,7 +69,7 @@ class ConfFiles:
         """
         with self._hydra() as hydra:
             assert hydra.hydra is not None
-            everything = [*overrides, *self._no_others()]
+            everything = [*self._known(overrides), *self._no_others()]
             # A group of which an option must be chosen may be one that a sweep draws.
             composed = hydra.hydra.compose_config(
                 self.primary, everything, RunMode.RUN, from_shell=False, skip_missing_defaults=True
@@ -87,7 +87,8 @@ class ConfFiles:
         if not self.own:
             return []
         with self._hydra() as hydra:
-            loader, everything = hydra.config_loader(), [*overrides, *self._no_others()]
+            loader = hydra.config_loader()
+            everything = [*self._known(overrides), *self._no_others()]
             defaults = loader.compute_defaults_list(
                 self.primary, everything, RunMode.MULTIRUN
             ).defaults
@@ -96,7 +97,7 @@ class ConfFiles:
                 for default in defaults
                 if f"{default.config_path}.yaml" in self.own
             ]
-        return [key for key in keys if any(_sets(*body, key) for body in bodies)]
+        return [k for k in keys if any(_sets(*body, k) or _chooses(body[1], k) for body in bodies)]
 
     def run_command(self, *overrides: str) -> str:
         """Return the command of a single run that composes from these files."""
@@ -115,6 +116,21 @@ class ConfFiles:
         """Return the files that an earlier copy has otherwise, or lacks."""
         paths = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*.yaml")}
         return sorted(p for p in paths if _read(self.folder / p) != _read(frozen.folder / p))
+
+    def _known(self, overrides: Iterable[str]) -> list[str]:
+        """Leave out what the files of a sweep from before the group `tracker` cannot know.
+
+        Raises:
+            UserError: that sweep is asked for a tracker.
+        """
+        if (self.folder / "tracker").is_dir():
+            return list(overrides)
+        known = [o for o in overrides if o.partition("=")[0] not in RETIRED and o != "tracker=none"]
+        asked = [o for o in known if o.startswith(("tracker=", "tracker."))]
+        if asked:
+            allowed = "began when there were no trackers, and has none"
+            raise UserError(f"{asked[0]}: the sweep in {self.folder.parent} {allowed}")
+        return known
 
     def _no_others(self) -> list[str]:
         """Keep Hydra from the folders that the files were copied from."""
@@ -255,6 +271,13 @@ def _sets(package: str, body: DictConfig | ListConfig, key: str) -> bool:
             return False
         node = node._get_node(name)
     return True
+
+
+def _chooses(body: DictConfig | ListConfig, group: str) -> bool:
+    """Return whether the defaults list of a file chooses an option of a group."""
+    defaults = body.get("defaults") if isinstance(body, DictConfig) else None
+    keys = [str(key) for each in defaults or [] if isinstance(each, DictConfig) for key in each]
+    return group in {key.removeprefix("override ").strip().lstrip("/") for key in keys}
 
 
 def _pin(composed: DictConfig) -> None:

@@ -58,6 +58,8 @@ from resnet_sweep.sweep.results import (
     write_results,
 )
 from resnet_sweep.system.console import command, say
+from resnet_sweep.training.trackers import check_trackers
+from resnet_sweep.training.trackers.group import close_group
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
     check_device,
@@ -83,7 +85,7 @@ from resnet_sweep.workers.supervisor import (
 
 STUDY_NAME = "hydra.sweeper.study_name"
 # Of the params that the package gives a sweep: those that the user's own files replace.
-YIELDING = ("train.epochs", "model.max_multiply_adds")
+YIELDING = ("train.epochs", "model.max_multiply_adds", "tracker")
 
 
 class Sweep:
@@ -164,6 +166,8 @@ class Sweep:
         self._starts = find_starts(self.space, composer, self.options.start_from, say)
         if self.options.hours is not None:
             base = self._plan(composer, base, self.options.hours)
+        if not self.options.dry_run:
+            check_trackers(base.tracker)
         if self.options.dry_run:
             planned = Composer(self.files, self.space.fixed_overrides)
             at_once, threads = self._side_by_side(base)
@@ -196,6 +200,7 @@ class Sweep:
                 self._supervise(supervisor, settings.workers)
             finally:
                 self._report(study, supervisor)
+                close_group(base.tracker, self.folder)
             if supervisor.progress.trained or not best_trials(study):  # else all were taken over
                 exit_if_none_completed(supervisor.progress, f"trials of {self.name}")
 

@@ -17,7 +17,7 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM
 
 # Fields that a sweep switches off for its trials and a single run wants.
-QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")
+QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "tracker", "train.progress")
 RESULTS = "optimization_results.yaml"
 
 

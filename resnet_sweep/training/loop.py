@@ -41,6 +41,7 @@ from resnet_sweep.training.state import (
 )
 from resnet_sweep.training.step import TrainStep
 from resnet_sweep.training.teacher import Teacher
+from resnet_sweep.training.trackers import Trackers
 
 
 class Diverged(Exception):
@@ -188,7 +189,9 @@ def start_training(
     return Training(config, run_dir, data, execution, step, schedule, position, due)
 
 
-def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> None:
+def train(
+    training: Training, on_epoch: OnEpoch | None, stop: StopRequest, trackers: Trackers
+) -> None:
     """Train to the last epoch.
 
     Raises:
@@ -197,18 +200,19 @@ def train(training: Training, on_epoch: OnEpoch | None, stop: StopRequest) -> No
     """
     settings, position = training.config.train, training.position
     progress = RunProgress(
-        training.run_dir,
         training.steps_per_epoch,
+        settings.batch_size,
         settings.epochs,
         position.epoch,
         position.step,
         settings.progress,
-        settings.tensorboard,
     )
+    trackers.begin(position.history)
     with progress:
         while position.epoch < settings.epochs:
             metrics = _epoch(training, progress, stop)
             progress.end_epoch(metrics, training.images_per_second or math.nan)
+            trackers.update(position.history)
             if on_epoch is not None:
                 on_epoch(metrics)
 
@@ -293,6 +297,7 @@ def _train_steps(
     order = order.to(training.execution.device)
     full = training.data.train.images.shape[-1]
     training.step.set_image_size(train_image_size(config.train, position.epoch, full))
+    progress.begin_epoch()
     if position.step == 0:
         seed_draws(config.seed, position.epoch)
     first = position.epoch * steps

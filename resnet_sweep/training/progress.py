@@ -1,14 +1,13 @@
-"""What a run says while it goes on: progress bar, log lines, TensorBoard."""
+"""What a run says while it goes on: progress bar and log lines."""
 
 from __future__ import annotations
 
 import logging
-import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -19,11 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from resnet_sweep.records.run_folder import LOG, TENSORBOARD, EpochMetrics
-from resnet_sweep.system.console import say
+from resnet_sweep.records.run_folder import LOG, EpochMetrics
+from resnet_sweep.system.console import duration, say
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
+SAY_SECONDS = 20.0  # between two lines of one epoch
+ON_BAR = "on_bar"  # of a log record: the bar shows it already
 
 PACKAGE_LOGGER = logging.getLogger("resnet_sweep")
 log = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ class ConsoleHandler(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        if not getattr(record, ON_BAR, False):
+            say(record.getMessage())
 
 
 def log_to_console() -> None:
@@ -73,53 +73,70 @@ class RunProgress:
     """The bar over all steps of a run, and what each epoch leaves behind.
 
     The bar shows the last finished epoch's loss: reading the present one would make the
-    device wait.
+    device wait. Where there is no bar, and in train.log, a long epoch says how far it is. Steps
+    count when they are handed to the device, which a GPU carries out a moment later.
     """
 
     def __init__(
         self,
-        run_dir: Path,
         steps_per_epoch: int,
+        batch_size: int,
         epochs: int,
         done_epochs: int,
         done_steps: int,
         show: bool,
-        tensorboard: bool,
     ) -> None:
-        self._epochs = epochs
-        self._writer = _summary_writer(run_dir, done_epochs) if tensorboard else None
-        self._bar = _progress_bar(show and sys.stdout.isatty())
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._batch_size = batch_size
+        self._epoch, self._step = done_epochs, done_steps
+        self._is_shown = show and sys.stdout.isatty()
+        self._bar = _progress_bar(self._is_shown)
         self._task: TaskID = self._bar.add_task(
             "",
             total=epochs * steps_per_epoch,
             completed=done_epochs * steps_per_epoch + done_steps,
         )
+        self._mark()
 
     def __enter__(self) -> RunProgress:
         self._bar.start()
+        self._mark()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
-        if self._writer is not None:
-            self._writer.close()
+
+    def begin_epoch(self) -> None:
+        """Measure from here on: an evaluation and the trackers are no steps."""
+        self._mark()
 
     def end_step(self) -> None:
         self._bar.advance(self._task)
+        self._step += 1
+        seconds = time.monotonic() - self._marked_at
+        if seconds >= SAY_SECONDS and self._step < self._steps_per_epoch:
+            steps = self._step - self._marked_step
+            log.info("%s", self._describe_step(steps / seconds), extra={ON_BAR: self._is_shown})
+            self._mark()
 
     def end_epoch(self, metrics: EpochMetrics, images_per_second: float) -> None:
-        """Log an epoch, show it beside the bar and add it to TensorBoard."""
+        """Log an epoch and show it beside the bar."""
         line = describe_epoch(metrics, self._epochs, images_per_second)
         self._bar.update(self._task, description=line)
         log.info("%s", line)
-        if self._writer is not None:
-            self._add_scalars(self._writer, metrics)
+        self._epoch, self._step = metrics.epoch, 0
 
-    def _add_scalars(self, writer: SummaryWriter, metrics: EpochMetrics) -> None:
-        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"):
-            value = getattr(metrics, name)
-            if value is not None and math.isfinite(value):
-                writer.add_scalar(name.replace("_", "/", 1), value, metrics.epoch)
+    def _mark(self) -> None:
+        self._marked_at, self._marked_step = time.monotonic(), self._step
+
+    def _describe_step(self, steps_per_second: float) -> str:
+        """Return one line about an epoch under way; its time left is that of all steps to come."""
+        done = self._epoch * self._steps_per_epoch + self._step
+        left = (self._epochs * self._steps_per_epoch - done) / steps_per_second
+        return (
+            f"epoch {self._epoch + 1}/{self._epochs}  step {self._step}/{self._steps_per_epoch}  "
+            f"{steps_per_second * self._batch_size:,.0f} images/s  {duration(left)} left"
+        )
 
 
 def describe_epoch(metrics: EpochMetrics, epochs: int, images_per_second: float) -> str:
@@ -133,15 +150,6 @@ def describe_epoch(metrics: EpochMetrics, epochs: int, images_per_second: float)
 
 def _pair(loss: float, accuracy: float) -> str:
     return f"loss {loss:.4f} accuracy {accuracy:.4f}"
-
-
-def _summary_writer(run_dir: Path, done_epochs: int) -> SummaryWriter:
-    # TensorBoard takes a second to import and not every run needs it.
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    # Whatever a sitting before wrote of later epochs goes: they are trained again.
-    purge_step = done_epochs + 1 if (run_dir / TENSORBOARD).exists() else None
-    return SummaryWriter(str(run_dir / TENSORBOARD), purge_step=purge_step)
 
 
 def _progress_bar(show: bool) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, from_dict
-from resnet_sweep.config.errors import ConfigError, UserError, require
+from resnet_sweep.config.compose import LIST_GROUPS, RETIRED, SCHEMAS, from_dict
+from resnet_sweep.config.errors import ConfigError, UserError, require, require_one_of
+from resnet_sweep.config.trackers import MlflowConfig, TensorBoardConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.identity import TEACHER, free_fields, may_differ
 from resnet_sweep.records.run_folder import (
     CONFIG,
@@ -49,7 +51,7 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
     allowed = "must be a run folder, one with a config.json in it"
     require((run_dir / CONFIG).is_file(), "resume", _plain_value(text), allowed)
     values = read_config_values(run_dir)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda override: override.key_or_group != "tracker"):
         if override.key_or_group != "resume":
             _apply(values, override, run_dir)
     return from_dict(values), run_dir
@@ -81,6 +83,11 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     """Set a free field; refuse any other override that would change the run."""
     key = override.key_or_group
     given = _plain_value(override)
+    if key in RETIRED:
+        raise UserError(f"{key}: {RETIRED[key]}")
+    if key == "tracker":
+        values[key] = _trackers(given, values.get(key) or {})
+        return
     *parents, name = key.split(".")
     node: Any = values
     for parent in parents:
@@ -90,12 +97,21 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     if may_differ(key) or (key == TEACHER and given is not None and node[name] is not None):
         node[name] = given
         return
-    stored = _option_name(node[name]) if key in (*SCHEMAS, "augmentation") else node[name]
+    stored = _option_name(node[name]) if key in (*SCHEMAS, *LIST_GROUPS) else node[name]
     if not _same(stored, given):
         raise UserError(
             f"resume={run_dir}: the run has {key}={stored}, not {given}; "
             f"only {', '.join(free_fields())} may differ"
         )
+
+
+def _trackers(given: Any, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the group for the options that were given; what is known stays."""
+    names = [] if given == "none" else given if isinstance(given, list) else [given]
+    known = asdict(TrackerConfig(TensorBoardConfig(), MlflowConfig(), WandbConfig()))
+    for name in names:
+        require_one_of("tracker", name, ("none", *known))
+    return {name: stored.get(name) or known[name] for name in names}
 
 
 def _option_name(group: dict[str, Any]) -> Any:

@@ -44,6 +44,7 @@ from resnet_sweep.training.loop import (
 from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
 from resnet_sweep.training.teacher import Teacher, load_teacher
+from resnet_sweep.training.trackers import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def run_trial(
             for each batch: gather, augment, forward, backward, update
             evaluate on the validation part; record; on_epoch
         read the test set once, if asked to
-        write weights, predictions, result, figures
+        write weights, predictions, result, figures; tell the trackers
 
     Args:
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
@@ -131,11 +132,17 @@ def run_trial(
             state = _read_state(config, run_dir, prepared)
             (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
             _set_switches(config, prepared.execution)
-            result = _attempt(config, run_dir, prepared, state, on_epoch, stop)
+            trackers = Trackers(config, run_dir)
+            try:
+                result = _attempt(config, run_dir, prepared, state, on_epoch, stop, trackers)
+            except BaseException:
+                trackers.close()
+                raise
             result = replace(result, objective_name=objective)
             if result.status == "completed":
                 result.objective = getattr(result, objective)
             result = _written(run_dir, result)
+            trackers.end(result)
         if result.status != "interrupted":
             stop.end_program()
         return result
@@ -160,6 +167,7 @@ def _attempt(
     state: dict[str, Any] | None,
     on_epoch: OnEpoch | None,
     stop: StopRequest,
+    trackers: Trackers,
 ) -> TrialResult:
     """Train and return the result; what ends a run early becomes its status."""
     training: Training | None = None
@@ -170,7 +178,7 @@ def _attempt(
         )
         if stop.signal_number is not None:  # while the data were read, within another context
             raise Interrupted
-        train(training, on_epoch, stop)
+        train(training, on_epoch, stop, trackers)
         test = write_products(training)
         result = _result(config, prepared, training, peak_memory, "completed", None)
         if test is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
@@ -17,6 +18,7 @@ from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
+from resnet_sweep.training.trackers import check_trackers
 
 
 class RefuseBadRuns(Callback):
@@ -32,12 +34,18 @@ class RefuseBadRuns(Callback):
             run_dir = Path(config.hydra.run.dir)
             if (run_dir / CONFIG).exists():
                 raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")
-            _prepare(to_config(config), run_dir)
+            checked = to_config(config)
+            check_trackers(checked.tracker)
+            _prepare(checked, run_dir)
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self._started = time.time()
+        try:
+            check_trackers(OmegaConf.to_object(config.tracker))  # type: ignore[arg-type]
+        except (UserError, OmegaConfBaseException) as error:
+            raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End with exit status 1 where runs of a plain multirun have failed."""

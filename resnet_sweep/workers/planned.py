@@ -36,6 +36,8 @@ from resnet_sweep.search.settings import (
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.system.console import say
+from resnet_sweep.training.trackers import check_trackers
+from resnet_sweep.training.trackers.group import close_group
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import open_own_study, to_record
@@ -72,8 +74,9 @@ class WorkerPool:
 
 def quiet(config: Config) -> Config:
     """Return the run without what only a single one shows, and away from the test set."""
-    train = replace(config.train, figures=False, tensorboard=False, progress=False)
-    return replace(config, train=train, evaluate_test=False)
+    train = replace(config.train, figures=False, progress=False)
+    tracker = replace(config.tracker, tensorboard=None)
+    return replace(config, train=train, tracker=tracker, evaluate_test=False)
 
 
 def train_planned(
@@ -102,7 +105,10 @@ def train_planned(
     launcher = choose_launcher(place, workers.num_workers, workers.config, workers.context)
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
-    supervise(supervisor, workers.num_workers, workers.go_on)
+    try:
+        supervise(supervisor, workers.num_workers, workers.go_on)
+    finally:
+        close_group(runs[0].config.tracker, place)
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
 
 
@@ -170,6 +176,8 @@ def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
             _check_net(run.config)
         except UserError as error:
             raise UserError(f"{run.configuration}: {error}") from error
+    for tracker in {repr(run.config.tracker): run.config.tracker for run in runs}.values():
+        check_trackers(tracker)
     if is_local(config):
         for device in sorted({run.config.train.device for run in runs}):
             check_device(device)

@@ -19,6 +19,7 @@ from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.identity import is_current, signature
 from resnet_sweep.records.run_folder import RecordError, read_config_values
 from resnet_sweep.records.sweep_folder import RUNS, TRAINED_STATES, SweepTrial
+from resnet_sweep.records.sweep_folder import SWEEP_ID as SWEEP_ID
 from resnet_sweep.search.schema import Direction
 from resnet_sweep.search.trial_attributes import (
     ACCEPTED,
@@ -31,7 +32,6 @@ from resnet_sweep.search.trial_attributes import (
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.workers.storage import open_storage
 
-SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
 OWNER = "sweep_folder"
 PREPARED = "prepared"
 OWNER_SECONDS = 5.0

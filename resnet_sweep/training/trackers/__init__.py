@@ -1,0 +1,340 @@
+"""Trackers: where a run is shown besides its folder.
+
+metrics.csv is the truth. A tracker is given all of its epochs, again and again, and takes what it
+lacks; one that fails is asked again later, and the training goes on. Each is imported only where it
+is chosen. Free of torch, but for TensorBoard's writer.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.compose import to_dict
+from resnet_sweep.config.errors import one_line, require
+from resnet_sweep.config.trackers import TrackerConfig
+from resnet_sweep.records.run_folder import (
+    ACCURACIES,
+    ARCHITECTURE,
+    DIAGRAM,
+    LOSSES,
+    METRIC_NAMES,
+    MODEL,
+    RESULT,
+    EpochMetrics,
+    TrialResult,
+    read_metrics,
+    read_result,
+)
+from resnet_sweep.records.sweep_folder import RunGroup, group_of
+from resnet_sweep.records.tracker import (
+    TrackerRecord,
+    read_tracker_record,
+    write_tracker_record,
+)
+
+ARTIFACTS = (ACCURACIES, LOSSES, DIAGRAM, ARCHITECTURE, RESULT, MODEL)
+PACKAGES = {"mlflow": "mlflow", "wandb": "wandb"}  # tracker -> what is imported; also the extra
+# A tracker may take a twentieth of the time, and one that failed rests for half a minute or more.
+PAUSE_FACTOR = 20.0
+RETRY_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a tracker has to know of a run.
+
+    Args:
+        name: shown; within a group the run's number.
+        group: the sweep, stage of a confirmation or comparison that it belongs to.
+        done_epochs: given to this tracker before, by an earlier sitting.
+    """
+
+    id: str
+    name: str
+    group: RunGroup | None
+    run_dir: Path
+    config: Config
+    done_epochs: int
+
+    def settings(self) -> dict[str, Any]:
+        """Return the configuration, flat, by dotted name."""
+        values = to_dict(self.config)
+        del values["tracker"], values["resume"]
+        return dict(_flat(values, ""))
+
+    def artifacts(self) -> list[Path]:
+        """Return the files that the run has left."""
+        return [path for name in ARTIFACTS if (path := self.run_dir / name).is_file()]
+
+
+class Tracker(ABC):
+    """One tracker of one run; any method may raise, and is called again later."""
+
+    is_remote = True  # its calls may take long, and are made less often
+
+    def begin(self, rows: Sequence[EpochMetrics]) -> None:
+        """Start a run, or continue it after `rows`."""
+        self.update(rows)
+
+    @abstractmethod
+    def update(self, rows: Sequence[EpochMetrics]) -> None:
+        """Take those of a run's epochs that are not there yet."""
+
+    @abstractmethod
+    def end(self, result: TrialResult) -> None:
+        """Take the result; the epochs are there."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go
+        """Let go of what is held, whether the run has ended or not; quick."""
+
+
+def metrics_of(row: EpochMetrics) -> dict[str, float]:
+    """Return an epoch's numbers under the names that trackers show."""
+    values = {name: getattr(row, name) for name in METRIC_NAMES[1:]}
+    return {shown_name(name): float(v) for name, v in values.items() if v is not None}
+
+
+def shown_name(name: str) -> str:
+    """Return `train/loss` of `train_loss`, by which trackers group their charts."""
+    part, _, rest = name.partition("_")
+    return f"{part}/{rest}" if part in ("train", "val") else name
+
+
+def results_of(result: TrialResult) -> dict[str, float]:
+    """Return the numbers of a result."""
+    numbers = {n: v for n, v in vars(result).items() if isinstance(v, (int, float))}
+    for name in ("schema_version", "seed"):
+        numbers.pop(name, None)
+    return {f"result/{name}": float(value) for name, value in numbers.items()}
+
+
+def _flat(node: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in node.items():
+        path = f"{prefix}{name}"
+        found += _flat(value, f"{path}.") if isinstance(value, dict) else [(path, value)]
+    return found
+
+
+def chosen(config: TrackerConfig) -> list[str]:
+    """Return the names of the trackers that a configuration has."""
+    return [name for name, settings in vars(config).items() if settings is not None]
+
+
+def check_trackers(config: TrackerConfig) -> None:
+    """Find out, before anything is written, whether the trackers can be used.
+
+    Raises:
+        ConfigError: a package is not installed, or a server cannot be reached.
+    """
+    for name in chosen(config):
+        package = PACKAGES.get(name)
+        if package is not None:
+            there = importlib.util.find_spec(package) is not None
+            allowed = f"{package} is not installed: pip install 'resnet_sweep[{name}]'"
+            require(there, "tracker", name, allowed)
+    if config.mlflow is not None:
+        from resnet_sweep.training.trackers.mlflow import check_mlflow
+
+        check_mlflow(config.mlflow)
+    if config.wandb is not None:
+        from resnet_sweep.training.trackers.wandb import check_wandb
+
+        check_wandb(config.wandb)
+
+
+def _load(name: str, run: TrackedRun) -> Tracker:
+    if name == "tensorboard":
+        from resnet_sweep.training.trackers.tensorboard import TensorBoardTracker
+
+        return TensorBoardTracker(run)
+    if name == "mlflow":
+        from resnet_sweep.training.trackers.mlflow import MlflowTracker
+
+        return MlflowTracker(run)
+    from resnet_sweep.training.trackers.wandb import WandbTracker
+
+    return WandbTracker(run)
+
+
+class _Link:
+    """One tracker and how it is faring."""
+
+    def __init__(self, name: str, load: Callable[[], Tracker]) -> None:
+        self.name = name
+        self.last_error: str | None = None
+        self.given = 0  # the last epoch
+        self._load = load
+        self._tracker: Tracker | None = None
+        self._due = -float("inf")
+
+    def call(
+        self, act: Callable[[Tracker], None], rows: Sequence[EpochMetrics], *, at_once: bool = False
+    ) -> bool:
+        """Let the tracker take `rows` and return whether it did; between calls it is left alone."""
+        started = time.monotonic()
+        if started < self._due and not at_once:
+            return False
+        try:
+            if self._tracker is None:
+                self._tracker = self._load()
+            act(self._tracker)
+        except Exception as error:  # whatever a client of a server raises
+            self._fail(error)
+        else:
+            if self.last_error is not None:
+                log.info("tracker %s is back and has what it missed", self.name)
+            self.last_error = None
+            self.given = rows[-1].epoch if rows else 0
+        took = time.monotonic() - started
+        is_remote = self._tracker is None or self._tracker.is_remote
+        pause = PAUSE_FACTOR * took if is_remote else 0.0
+        if self.last_error is not None:
+            pause = max(pause, RETRY_SECONDS)
+        self._due = started + took + pause
+        return self.last_error is None
+
+    def _fail(self, error: Exception) -> None:
+        if self.last_error is None:
+            told = "the training goes on, and what it misses is sent later"
+            log.warning("tracker %s cannot be used: %s; %s", self.name, shortened(error), told)
+        self.last_error = shortened(error)
+
+    def close(self) -> None:
+        if self._tracker is not None:
+            try:
+                self._tracker.close()
+            except Exception as error:
+                log.warning("tracker %s: %s", self.name, shortened(error))
+
+
+def shortened(error: Exception) -> str:
+    """Return the type and the first words of an error; clients put a whole story into one."""
+    text = one_line(error)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def cause_of(error: BaseException) -> Exception:
+    """Return what an error came from in the end, such as a refused connection."""
+    inner = error.__cause__ or error.__context__
+    while isinstance(inner, Exception):
+        error, inner = inner, inner.__cause__ or inner.__context__
+    assert isinstance(error, Exception)
+    return error
+
+
+class Trackers:
+    """All trackers of one run, none of which can end it or change its numbers.
+
+    Args:
+        only: names of trackers; null: all that the configuration has.
+    """
+
+    def __init__(self, config: Config, run_dir: Path, only: Sequence[str] | None = None) -> None:
+        names = [name for name in chosen(config.tracker) if only is None or name in only]
+        self._run_dir = run_dir
+        self._rows: Sequence[EpochMetrics] = ()
+        self._record = read_tracker_record(run_dir) or TrackerRecord()
+        self._links = [_Link(name, self._loader(name, config)) for name in names]
+        self._keeps_record = names not in ([], ["tensorboard"])
+
+    def _loader(self, name: str, config: Config) -> Callable[[], Tracker]:
+        def load() -> Tracker:
+            group, done = group_of(self._run_dir), self._record.epochs.get(name, 0)
+            name_of_run = group.name_of(self._run_dir) if group else self._run_dir.name
+            run = TrackedRun(self._record.id, name_of_run, group, self._run_dir, config, done)
+            return _load(name, run)
+
+        return load
+
+    def begin(self, rows: Sequence[EpochMetrics]) -> None:
+        """Start the run with every tracker, or continue it after `rows`."""
+        self._rows = rows
+        self._record.ended = [n for n in self._record.ended if n not in self._names()]
+        self._write()
+        for link in self._links:
+            link.call(lambda tracker: tracker.begin(rows), rows)
+        self._note()
+
+    def update(self, rows: Sequence[EpochMetrics]) -> None:
+        """Give all finished epochs to every tracker that is due."""
+        self._rows = rows
+        for link in self._links:
+            link.call(lambda tracker: tracker.update(rows), rows)
+        self._note()
+
+    def end(self, result: TrialResult, rows: Sequence[EpochMetrics] | None = None) -> list[str]:
+        """Give the result, and return the trackers that could not take the whole run.
+
+        Args:
+            rows: all epochs; null: those that were given last.
+        """
+        rows = self._rows if rows is None else rows
+
+        def end(tracker: Tracker) -> None:
+            tracker.update(rows)
+            tracker.end(result)
+
+        for link in self._links:
+            if link.call(end, rows, at_once=True):
+                self._record.ended.append(link.name)
+            link.close()
+        self._note()
+        missed = {link.name: link.last_error for link in self._links if link.last_error}
+        for name, error in missed.items():
+            log.warning(
+                "tracker %s does not have the whole run (%s): once it can be used, "
+                "resume=%s sends the rest",
+                name,
+                error,
+                self._run_dir,
+            )
+        return list(missed)
+
+    def close(self) -> None:
+        """Let go of every tracker where the run did not come to its end."""
+        for link in self._links:
+            link.close()
+
+    def _names(self) -> list[str]:
+        return [link.name for link in self._links]
+
+    def _note(self) -> None:
+        """Remember what each has, for a later sitting."""
+        epochs = self._record.epochs
+        for link in self._links:
+            epochs[link.name] = max(epochs.get(link.name, 0), link.given)
+        self._write()
+
+    def _write(self) -> None:
+        if self._keeps_record:
+            try:
+                write_tracker_record(self._run_dir, self._record)
+            except OSError as error:  # what is written next tells that the disk is full
+                log.warning("tracker.json could not be written: %s", error)
+
+
+def unsent(config: Config, run_dir: Path) -> list[str]:
+    """Return the trackers that do not have the result of a run that has ended."""
+    record = read_tracker_record(run_dir)
+    names = [name for name in chosen(config.tracker) if name in PACKAGES]
+    return [name for name in names if record is None or name not in record.ended]
+
+
+def send_rest(config: Config, run_dir: Path) -> list[str]:
+    """Send an ended run to the trackers that lack it; return those that still do."""
+    names = unsent(config, run_dir)
+    if not names:
+        return []
+    trackers = Trackers(config, run_dir, only=names)
+    return trackers.end(read_result(run_dir), read_metrics(run_dir))
