@@ -1,0 +1,292 @@
+"""A tracker that fails, at the start, later, or for good, never changes a run."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import TINY_OVERRIDES, make_tiny_config, train_here
+
+from resnet_sweep.config import Config
+from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.errors import ConfigError
+from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
+from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_metrics
+from resnet_sweep.records.sweep_folder import SWEEP_ID, group_of
+from resnet_sweep.records.tracker import read_tracker_record
+from resnet_sweep.training import trackers
+from resnet_sweep.training.progress import RunProgress
+from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.trackers import (
+    PAUSE_FACTOR,
+    RETRY_SECONDS,
+    TrackedRun,
+    Tracker,
+    check_trackers,
+    send_rest,
+)
+
+UNREACHED = "tracker.mlflow.uri=http://127.0.0.1:1"
+
+
+class Server:
+    """What a stub tracker talks to: holds epochs by run, and may be away."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, list[int]] = {}
+        self.results: dict[str, str] = {}
+        self.calls = 0
+        self.is_away: Callable[[int], bool] = lambda epoch: False
+
+    def load(self, name: str, run: TrackedRun) -> Tracker:
+        return Stub(self, run.id)
+
+
+class Stub(Tracker):
+    def __init__(self, server: Server, name: str) -> None:
+        self.server, self.name = server, name
+
+    def update(self, rows: Sequence[EpochMetrics]) -> None:
+        self.server.calls += 1
+        if self.server.is_away(rows[-1].epoch if rows else 0):
+            raise ConnectionError("away")
+        there = self.server.epochs.setdefault(self.name, [])
+        there += [row.epoch for row in rows if row.epoch not in there]
+
+    def end(self, result: TrialResult) -> None:
+        self.server.results[self.name] = result.status
+
+
+class Clock:
+    """Time that passes only where the tracker is waited for."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(trackers, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Server:
+    server = Server()
+    monkeypatch.setattr(trackers, "_load", server.load)
+    return server
+
+
+def tracked(epochs: int = 4) -> Config:
+    config = make_tiny_config()
+    config.train.epochs = epochs
+    config.tracker = TrackerConfig(mlflow=MlflowConfig(uri="http://localhost:1"))
+    return config
+
+
+def own_id(run_dir: Path) -> str:
+    record = read_tracker_record(run_dir)
+    assert record is not None
+    return record.id
+
+
+def test_every_epoch_and_the_result_arrive(tmp_path: Path, server: Server) -> None:
+    run_trial(tracked(), tmp_path / "run")
+    name = own_id(tmp_path / "run")
+    assert server.epochs == {name: [1, 2, 3, 4]}
+    assert server.results == {name: "completed"}
+
+
+def test_an_outage_is_one_warning_and_the_rest_is_sent_when_it_is_over(
+    tmp_path: Path, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pass_time(metrics: EpochMetrics) -> None:
+        clock.now += RETRY_SECONDS
+
+    plain = tracked()
+    plain.tracker = TrackerConfig()
+    whole = run_trial(plain, tmp_path / "plain")
+    server.is_away = lambda epoch: epoch in (2, 3)
+    with caplog.at_level(logging.INFO, logger="resnet_sweep.training.trackers"):
+        result = run_trial(tracked(), tmp_path / "run", pass_time)
+    assert [r.levelname for r in caplog.records if "tracker" in r.message] == ["WARNING", "INFO"]
+    assert server.epochs == {own_id(tmp_path / "run"): [1, 2, 3, 4]}
+    assert (result.val_loss, result.test_loss) == (whole.val_loss, whole.test_loss)
+
+
+def test_a_tracker_that_stays_away_is_asked_seldom_and_named_at_the_end(
+    tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.is_away = lambda epoch: True
+    with caplog.at_level(logging.WARNING, logger="resnet_sweep.training.trackers"):
+        result = run_trial(tracked(), tmp_path / "run")
+    assert result.status == "completed"
+    assert server.calls == 2  # at the start and at the end: no time has passed
+    assert f"resume={tmp_path / 'run'}" in caplog.records[-1].message
+    server.is_away = lambda epoch: False
+    assert send_rest(tracked(), tmp_path / "run") == []
+    name = own_id(tmp_path / "run")
+    assert (server.epochs, server.results) == ({name: [1, 2, 3, 4]}, {name: "completed"})
+    calls = server.calls
+    assert send_rest(tracked(), tmp_path / "run") == [] and server.calls == calls
+
+
+def test_a_slow_tracker_takes_a_small_part_of_the_time(
+    tmp_path: Path, server: Server, clock: Clock
+) -> None:
+    def answer_late(epoch: int) -> bool:
+        clock.now += 1.0
+        return False
+
+    def pass_time(metrics: EpochMetrics) -> None:
+        clock.now += 1.0
+
+    server.is_away = answer_late
+    run_trial(tracked(epochs=45), tmp_path / "run", pass_time)
+    assert server.calls <= 2 + 45 / PAUSE_FACTOR + 1
+    assert server.epochs == {own_id(tmp_path / "run"): list(range(1, 46))}
+
+
+def test_a_killed_run_goes_on_as_the_same_one(tmp_path: Path, server: Server) -> None:
+    class Killed(BaseException):
+        """As a kill."""
+
+    def kill(metrics: EpochMetrics) -> None:
+        if metrics.epoch == 2:
+            raise Killed
+
+    config = tracked()
+    config.train.checkpoint_interval_seconds = 0
+    with pytest.raises(Killed):
+        run_trial(config, tmp_path / "run", kill)
+    name = own_id(tmp_path / "run")
+    assert server.epochs == {name: [1, 2]} and not server.results
+    run_trial(config, tmp_path / "run")
+    assert server.epochs == {name: [1, 2, 3, 4]} and server.results == {name: "completed"}
+
+
+def test_a_server_out_of_reach_at_the_start_leaves_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    done = train_here(*TINY_OVERRIDES, "tracker=mlflow", UNREACHED, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {UNREACHED}: cannot be reached")
+    sweep = ["-m", "hydra/sweeper=optuna", "search_space=[]", "hydra.sweeper.start_from=[]"]
+    sweep += ["optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=1"]
+    done = train_here(*TINY_OVERRIDES, *sweep, "tracker=mlflow", UNREACHED, cwd=tmp_path)
+    assert done.returncode == 2 and "cannot be reached" in done.stderr
+    assert not (tmp_path / "outputs/sweeps").exists() and not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_package_that_is_missing_names_its_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    config = TrackerConfig(**{name: {"mlflow": MlflowConfig(), "wandb": WandbConfig()}[name]})
+    with pytest.raises(ConfigError, match=rf"resnet_sweep\[{name}\]"):
+        check_trackers(config)
+
+
+def test_no_tracker_is_imported_unless_it_is_chosen(tmp_path: Path) -> None:
+    code = (
+        "import sys; from resnet_sweep.train import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end\n"
+        "found = {'mlflow', 'wandb', 'torch.utils.tensorboard'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    words = [*TINY_OVERRIDES, "train.epochs=1", "tracker=none"]
+    subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("train.tensorboard=false", "tracker=none"),
+        ("tracker=nothing", "tensorboard"),
+        ("tracker.mlflow.uri=ftp://a", "tracker.mlflow.uri"),
+    ],
+)
+def test_a_mistake_is_one_line(override: str, word: str, tmp_path: Path) -> None:
+    words = ["tracker=mlflow"] if override.startswith("tracker.") else []
+    done = train_here(*TINY_OVERRIDES[:-1], *words, override, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert word in done.stderr and not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_an_older_record_is_read(value: bool) -> None:
+    values = to_dict(make_tiny_config())
+    del values["tracker"]
+    values["train"]["tensorboard"] = value
+    assert (from_dict(values).tracker.tensorboard is not None) == value
+
+
+def test_a_run_belongs_to_its_sweep(tmp_path: Path) -> None:
+    (tmp_path / SWEEP_ID).write_text("one")
+    (tmp_path / "runs/3/rung_9").mkdir(parents=True)
+    group = group_of(tmp_path / "runs/3")
+    assert group is not None and (group.id, group.folder) == ("one", tmp_path)
+    assert group_of(tmp_path / "runs/3/rung_9") == group
+    assert group.name_of(tmp_path / "runs/3/rung_9") == "3/rung_9"
+    assert group_of(tmp_path / "alone") is None
+
+
+def test_a_resumed_run_may_have_another_tracker(tmp_path: Path, server: Server) -> None:
+    run_trial(make_tiny_config(), tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("resnet_sweep.train.check_trackers", lambda config: None)
+        words = ["tracker.mlflow.uri=http://localhost:1", "tracker=mlflow"]
+        done = train_here("resume=run", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(server.epochs.values()) == [[1, 2]]
+
+
+def test_a_long_epoch_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("resnet_sweep.training.progress.time", clock)
+    progress = RunProgress(
+        steps_per_epoch=100, batch_size=50, epochs=2, done_epochs=0, done_steps=0, show=False
+    )
+    with caplog.at_level(logging.INFO, logger="resnet_sweep"), progress:
+        clock.now += 500.0  # before the first step
+        progress.begin_epoch()
+        for _ in range(100):
+            clock.now += 0.5
+            progress.end_step()
+    assert [line.split("step ")[1] for line in caplog.messages] == [
+        "40/100  100 images/s  80.0 s left",
+        "80/100  100 images/s  60.0 s left",
+    ]
+
+
+def test_a_short_epoch_says_nothing_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("resnet_sweep.training.progress.time", clock)
+    progress = RunProgress(10, 50, 2, done_epochs=0, done_steps=0, show=False)
+    with caplog.at_level(logging.INFO, logger="resnet_sweep"), progress:
+        for _ in range(2):
+            progress.begin_epoch()
+            for _ in range(10):
+                clock.now += 1.9
+                progress.end_step()
+            progress._step = 0
+    assert caplog.messages == []
+
+
+def test_rows_of_the_file_are_what_is_sent(tmp_path: Path, server: Server) -> None:
+    run_trial(tracked(epochs=2), tmp_path / "run")
+    epochs = [row.epoch for row in read_metrics(tmp_path / "run")]
+    assert server.epochs == {own_id(tmp_path / "run"): epochs}
