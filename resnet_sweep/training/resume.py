@@ -11,7 +11,6 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import LIST_GROUPS, RETIRED, SCHEMAS, from_dict
@@ -75,8 +74,7 @@ def finished_result(
 
 
 def _plain_value(override: Override) -> Any:
-    text = override.get_value_element_as_str()
-    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload,index]
+    return override.value()
 
 
 def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
