@@ -79,8 +79,11 @@ class MlflowServer:
 
 
 @pytest.fixture
-def server(server_python: Path, tmp_path: Path) -> Iterator[MlflowServer]:
+def server(
+    server_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MlflowServer]:
     require_package("mlflow", "mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "300")  # however busy the machine is
     (tmp_path / "server").mkdir()
     server = MlflowServer(server_python, tmp_path / "server")
     server.start()

@@ -207,8 +207,10 @@ class _Link:
     def _fail(self, error: Exception) -> None:
         if self.last_error is None:
             told = "the training goes on, and what it misses is sent later"
-            log.warning("tracker %s cannot be used: %s; %s", self.name, shortened(error), told)
-        self.last_error = shortened(error)
+            log.warning(
+                "tracker %s cannot be used: %s; %s", self.name, shortened(cause_of(error)), told
+            )
+        self.last_error = shortened(cause_of(error))
 
     def close(self) -> None:
         if self._tracker is not None:
