@@ -21,7 +21,7 @@ from resnet_sweep.confirmation.command import Confirming
 from resnet_sweep.prediction import command as prediction
 from resnet_sweep.prediction import exporting
 from resnet_sweep.sweep import command as sweep
-from resnet_sweep.training import run
+from resnet_sweep.training import run, run_check
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAINS = {
@@ -80,6 +80,8 @@ def test_it_is_accepted(
         (analysis, "summarize"),
     ):
         monkeypatch.setattr(owner, name, _stop)
+    for owner in (run_check, sweep):  # no server is there
+        monkeypatch.setattr(owner, "check_trackers", lambda _: None)
     monkeypatch.setattr(planning, "plan_factors", _compose_the_start)
     if words[1] == "analysis/summarize.py":
         with pytest.raises(SystemExit) as ended:
