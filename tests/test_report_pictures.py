@@ -106,3 +106,24 @@ def test_watching_writes_it_anew_until_it_is_stopped(
     assert len(lines) == 1 and "1 runs had changed; 2 completed" in lines[0]
     report = (tmp_path / "runs" / "summary" / "report.html").read_text()
     assert '"watch":30.0' in report and "second" in report
+
+
+def test_watching_waits_for_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", ())
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            write_run(tmp_path / "first")
+        if len(waited) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    with pytest.raises(SystemExit) as end:
+        command.main([str(tmp_path), "--watch", "5"])
+    assert end.value.code == 130 and waited == [5, 5, 5]
+    assert capsys.readouterr().out.count("waiting for the first") == 1
+    assert (tmp_path / "summary" / "report.html").exists()

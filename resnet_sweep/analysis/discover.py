@@ -60,13 +60,18 @@ class _Walk:
     seen: set[tuple[int, int]] = field(default_factory=set)
 
 
+class NoRunsError(UserError):
+    """There is such a folder, and no run in it yet."""
+
+
 def find_runs(root: Path) -> Found:
     """Return every run folder and sweep folder at or below `root`, each once.
 
     Links are followed after everything else, so that a run has its real name.
 
     Raises:
-        UserError: there is no such folder, it cannot be opened, or there is no run in it.
+        NoRunsError: there is no run in it.
+        UserError: there is no such folder, or it cannot be opened.
     """
     _check_root(root)
     walk = _Walk(root, folders=deque([root]))
@@ -78,7 +83,7 @@ def find_runs(root: Path) -> Found:
     walk.found.runs.sort(key=lambda each: each.run)
     walk.found.sweeps.sort(key=lambda each: each.sweep)
     if not walk.found.runs and not walk.found.sweeps:
-        raise UserError(f"{root}: there are no runs in it")
+        raise NoRunsError(f"{root}: there are no runs in it")
     return walk.found
 
 

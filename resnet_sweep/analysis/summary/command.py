@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from resnet_sweep.analysis.discover import NoRunsError, find_runs
 from resnet_sweep.analysis.summary.manifest import Options, Step, Summary
 from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.reporting.tables import printable, terminal_table
@@ -43,11 +44,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Summarize a folder of runs; exit status 2 for a user's mistake."""
     with one_line_errors():
         options = _parse(arguments)
+        if options.watch is not None:
+            _wait_for_runs(options.root, options.watch)
         with _progress() as on_step:
             summary = summarize(options, on_step)
         _print(summary, options)
         if options.watch is not None:
             _watch(options, options.watch)
+
+
+def _wait_for_runs(root: Path, seconds: float) -> None:
+    """Return when there is a run: who watches may begin before the sweep does."""
+    is_told = False
+    while True:
+        try:
+            find_runs(root)
+            return
+        except NoRunsError as error:
+            if not is_told:
+                say(f"{error}; waiting for the first")
+            is_told = True
+            time.sleep(seconds)
 
 
 def _watch(options: Options, seconds: float) -> None:
