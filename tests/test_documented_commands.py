@@ -1,4 +1,4 @@
-"""Every command of README and docs is accepted: composed, checked, and stopped before its work."""
+"""The indented commands of README and docs are accepted, and stopped before their work."""
 
 from __future__ import annotations
 

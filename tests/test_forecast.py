@@ -137,6 +137,18 @@ def test_trials_side_by_side_share_the_estimate(monkeypatch: pytest.MonkeyPatch)
     assert alone == pytest.approx(2 * beside)
 
 
+def test_an_estimate_counts_what_a_trial_trains_at_its_rungs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FakeTimer.patched(monkeypatch)
+    monkeypatch.setattr(forecast, "duration", str)
+    plain, with_rungs = (
+        float(re.findall(r"estimate: ([\d.]+) for", dry_run(*searched(), 10, 10, rungs=each))[0])
+        for each in ((), (1,))
+    )
+    assert with_rungs == pytest.approx(1.5 * plain)  # two epochs, and one before
+
+
 def test_timed_nets_lie_evenly_between_the_smallest_and_the_largest() -> None:
     space, composer = searched()
     proposals = draw_proposals(space, composer, FACTS, 60)
@@ -191,6 +203,16 @@ def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
     subset = int(plan.smaller[0].removeprefix("data.train_subset="))
     seconds_per_image = 500 / (45000 + 5000 / 3)
     assert 300 * (subset + 5000 / 3) * seconds_per_image == pytest.approx(14400, rel=0.01)
+
+
+def test_a_smaller_sweep_has_what_was_fixed() -> None:
+    assert make_plan(4.0, 50.0, FACTS, n_trials=20).smaller == ()
+    plan = make_plan(4.0, 500.0, FACTS, n_trials=20)
+    assert "hydra.sweeper.n_trials=20" in plan.smaller
+    subset = int(plan.smaller[0].removeprefix("data.train_subset="))
+    epochs = int(plan.smaller[1].removeprefix("train.epochs="))
+    seconds_per_image = 500 / (45000 + 5000 / 3)
+    assert 20 * epochs * (subset + 5000 / 3) * seconds_per_image == pytest.approx(14400, rel=0.01)
 
 
 def test_a_plan_that_fits_says_nothing_more() -> None:

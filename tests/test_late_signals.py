@@ -14,7 +14,7 @@ from conftest import TINY_OVERRIDES, make_tiny_config, train_here
 from resnet_sweep.config import Config
 from resnet_sweep.config.trackers import TensorBoardConfig, TrackerConfig
 from resnet_sweep.records.checkpoint import read_model
-from resnet_sweep.records.run_folder import RESULT, read_metrics, read_result
+from resnet_sweep.records.run_folder import RESULT, EpochMetrics, read_metrics, read_result
 from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.training.run import run_trial
 
@@ -146,6 +146,26 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
             run_trial(tiny_config, tmp_path / "run", kill)
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     assert [row.epoch for row in read_metrics(tmp_path / "run")] == [1, 2, 3]
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
+
+
+def test_tensorboard_chosen_on_resume_gets_the_epochs_from_before(
+    tmp_path: Path, tiny_config: Config
+) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of what it imports
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def kill(metrics: EpochMetrics) -> None:
+        if metrics.epoch == 2:
+            raise Killed
+
+    tiny_config.train.epochs = 3
+    tiny_config.train.checkpoint_interval_seconds = 0
+    with pytest.raises(Killed):
+        run_trial(tiny_config, tmp_path / "run", kill)
+    tiny_config.tracker = TrackerConfig(tensorboard=TensorBoardConfig())
+    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
 

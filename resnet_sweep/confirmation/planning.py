@@ -19,7 +19,7 @@ from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.confirmation.candidates import Selection, select, used_numbers
 from resnet_sweep.records.confirmation import Candidate, Plan
-from resnet_sweep.records.identity import changes, configuration
+from resnet_sweep.records.identity import FIELDS, PLACE, changes, configuration
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Rejection, check_budget
@@ -27,16 +27,8 @@ from resnet_sweep.search.settings import frozen_files, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
 from resnet_sweep.workers.trial import compressed
 
-# Where and how a run is carried out: the baseline's are those of the sweep.
-EXECUTION = (
-    "precision",
-    "device",
-    "compile",
-    "channels_last",
-    "deterministic",
-    "checkpoint_interval_seconds",
-    "num_threads",
-)
+# The baseline's are those of the sweep, so that both are trained in the same way.
+EXECUTION = ("precision", *FIELDS["train"][PLACE].split())
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,15 @@ def about_choice(findings: Findings) -> list[str]:
         f"Chosen by the mean on a fresh split (data.split_seed={plan.split_seed}, {plan.num_val:,} "
         f"images, {plan.shared_val:.0%} of them also in the sweep's validation part): "
         f"{best.candidate.label}, {with_interval(interval.mean, interval.low, interval.high)}, "
-        f"n = {interval.n}. As the highest of {len(choice.rivals)} means it may promise a little "
-        "too much itself."
+        f"n = {interval.n}.{_as_the_highest(len(choice.rivals))}"
     ]
     return [*said, *_tied(choice), *_power_of_choice(choice)]
+
+
+def _as_the_highest(num_means: int) -> str:
+    if num_means == 1:
+        return ""
+    return f" As the highest of {num_means} means it may promise a little too much itself."
 
 
 def _tied(choice: Choice) -> list[str]:

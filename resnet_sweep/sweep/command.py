@@ -165,19 +165,21 @@ class Sweep:
         check_any_fits(self.space, composer, shape)
         self._starts = find_starts(self.space, composer, self.options.start_from, say)
         if self.options.hours is not None:
-            base = self._plan(composer, base, self.options.hours)
+            self._plan(composer, base, self.options.hours)
+            composer = Composer(self.files, self.space.fixed_overrides)
+            base = base_config(self.space, composer)
         if not self.options.dry_run:
             check_trackers(base.tracker)
         if self.options.dry_run:
-            planned = Composer(self.files, self.space.fixed_overrides)
             at_once, threads = self._side_by_side(base)
             if is_elsewhere(self.config):
                 say(f"timed on this machine; the trials run elsewhere ({self._launcher})")
             say(
                 dry_run(
                     self.space,
-                    planned,
+                    composer,
                     self.options.n_trials,
+                    rungs=self.options.rungs,
                     at_once=at_once,
                     threads=threads,
                 )
@@ -196,11 +198,13 @@ class Sweep:
                 say(f"workers: 1 job of {self._launcher}; hydra.sweeper.n_jobs=N takes more")
             study = self._prepare_study(study)
             supervisor = self._supervisor(settings, study)
+            is_over = False
             try:
                 self._supervise(supervisor, settings.workers)
+                is_over = True
             finally:
                 self._report(study, supervisor)
-                close_group(base.tracker, self.folder)
+                close_group(base.tracker, self.folder, is_over)
             if supervisor.progress.trained or not best_trials(study):  # else all were taken over
                 exit_if_none_completed(supervisor.progress, f"trials of {self.name}")
 
@@ -219,7 +223,7 @@ class Sweep:
         weak = [k for k in YIELDING if self.options.params.get(k) == packaged.get(k)]
         return self.files.own_keys(plain_overrides(self.arguments), weak)
 
-    def _plan(self, composer: Composer, base: Config, hours: float) -> Config:
+    def _plan(self, composer: Composer, base: Config, hours: float) -> None:
         """Fit what is not fixed into the hours; a sweep that goes on keeps its own plan."""
         has_trials, has_epochs = fixed_length(self.config)
         fixed_trials = self.options.n_trials if has_trials else None
@@ -253,7 +257,6 @@ class Sweep:
         check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
         self.space = self._build_space(f"train.epochs={epochs}")
-        return base_config(self.space, Composer(self.files, self.space.fixed_overrides))
 
     @property
     def _launcher(self) -> str:

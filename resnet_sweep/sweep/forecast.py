@@ -77,6 +77,7 @@ def dry_run(
     composer: Composer,
     n_trials: int,
     draws: int = DRY_RUN_DRAWS,
+    rungs: Sequence[int] = (),
     at_once: int = 1,
     threads: int | None = None,
 ) -> str:
@@ -85,6 +86,7 @@ def dry_run(
     Nothing is stored.
 
     Args:
+        rungs: epochs of the shorter trainings that a trial has besides.
         at_once: trials that a CPU trains side by side.
         threads: of each of them, where the configuration does not say.
 
@@ -98,7 +100,8 @@ def dry_run(
         device = timer.facts.device
     lengths = [p.config.train.epochs for p in proposals if isinstance(p, Proposal)]
     epochs, at_once = fmean(lengths), at_once if device == "cpu" else 1
-    hours = duration(n_trials * epochs * fmean(seconds) / at_once)
+    hours = duration(n_trials * (epochs + sum(rungs)) * fmean(seconds) / at_once)
+    before = f" after rungs of {', '.join(map(str, rungs))}" if rungs else ""
     side_by_side = f", {at_once} at once" if at_once > 1 else ""
     return "\n".join(
         [
@@ -108,7 +111,7 @@ def dry_run(
             f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
             + ", ".join(f"{each:.3g} s" for each in seconds),
             f"estimate: {hours} for {n_trials} trials "
-            f"of {epochs:.4g} epochs, all on this device{side_by_side} and none pruned",
+            f"of {epochs:.4g} epochs{before}, all on this device{side_by_side} and none pruned",
         ]
     )
 
@@ -142,14 +145,12 @@ class HoursPlan:
     """What fits into the hours.
 
     Args:
-        epoch_seconds: of an accepted net, on average.
         text: the plan in words.
         smaller: overrides of a sweep that fits, where this one is poor; else none.
     """
 
     n_trials: int
     epochs: int
-    epoch_seconds: float
     text: str
     smaller: tuple[str, ...] = ()
 
@@ -195,6 +196,7 @@ def make_plan(
     rungs: Sequence[int] = (),
 ) -> HoursPlan:
     """Divide the epochs that fit between trials and length, unless one of them is given."""
+    given_trials, given_epochs = n_trials, epochs
     n_trials, epochs = divide(devices * hours * 3600 / epoch_seconds, n_trials, epochs, sum(rungs))
     several = "workers on this cpu" if facts.device == "cpu" else f"{facts.device} devices"
     where = f"this {facts.device}" if devices == 1 else f"each of {devices} {several}"
@@ -204,17 +206,18 @@ def make_plan(
     ]
     smaller: tuple[str, ...] = ()
     usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds / devices
-    if usual > MANY_DAYS or n_trials < FEWEST_TRIALS:
-        images = subset(devices * hours, epoch_seconds, facts)
+    if usual > MANY_DAYS or (given_trials is None and n_trials < FEWEST_TRIALS):
+        fewest = (given_trials or FEWEST_TRIALS) * (given_epochs or FEWEST_EPOCHS)
+        images = subset(devices * hours, epoch_seconds, facts, fewest)
         lines.append(
             f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {duration(usual)} here"
         )
         smaller = (
             f"data.train_subset={images}",
-            f"train.epochs={FEWEST_EPOCHS}",
-            f"hydra.sweeper.n_trials={FEWEST_TRIALS}",
+            f"train.epochs={given_epochs or FEWEST_EPOCHS}",
+            f"hydra.sweeper.n_trials={given_trials or FEWEST_TRIALS}",
         )
-    return HoursPlan(n_trials, epochs, epoch_seconds, "\n".join(lines), smaller)
+    return HoursPlan(n_trials, epochs, "\n".join(lines), smaller)
 
 
 def divide(
@@ -239,11 +242,16 @@ def divide(
     return max(1, int(trial_epochs / (epochs + before))), epochs
 
 
-def subset(hours: float, epoch_seconds: float, facts: DataFacts) -> int:
-    """Return the training images with which the least worthwhile sweep fits the hours."""
+def subset(
+    hours: float,
+    epoch_seconds: float,
+    facts: DataFacts,
+    epochs: int = FEWEST_TRIALS * FEWEST_EPOCHS,
+) -> int:
+    """Return the training images with which so many epochs, of all trials, fit the hours."""
     val_share = EVALUATION_SHARE * facts.val_images
     seconds_per_image = epoch_seconds / (facts.train_images + val_share)
-    seconds = hours * 3600 / (FEWEST_TRIALS * FEWEST_EPOCHS)
+    seconds = hours * 3600 / epochs
     images = int(seconds / seconds_per_image - val_share)
     smallest = min(SMALLEST_SUBSET, facts.train_images)
     return min(max(images, smallest), facts.train_images)

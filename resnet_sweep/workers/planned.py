@@ -105,10 +105,12 @@ def train_planned(
     launcher = choose_launcher(place, workers.num_workers, workers.config, workers.context)
     limits = Limits(len(runs), math.inf, None)
     supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
+    is_over = False
     try:
         supervise(supervisor, workers.num_workers, workers.go_on)
+        is_over = True
     finally:
-        close_group(runs[0].config.tracker, place)
+        close_group(runs[0].config.tracker, place, is_over)
     return [_ended(study, objective, number, run, place) for number, run in enumerate(runs)]
 
 

@@ -197,6 +197,7 @@ def _timeline(view: View) -> Picture:
     if not known:
         return {"bars": []}
     rows = view.runs[view.runs["sweep"] == view.sweep_label]
+    rows = rows.sort_values("rung", kind="stable")  # a trial's whole run comes after its rungs
     places = dict(zip(rows["trial"].tolist(), _places(view, rows["run"]), strict=True))
     began = min(start for _, start, _ in known)
     span = max(end for _, _, end in known) - began

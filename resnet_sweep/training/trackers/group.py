@@ -10,24 +10,44 @@ from resnet_sweep.config.trackers import TrackerConfig
 from resnet_sweep.records.run_folder import RESULT, read_config_values
 from resnet_sweep.records.sweep_folder import RUNS, group_of
 from resnet_sweep.system.console import say
-from resnet_sweep.training.trackers import PACKAGES, chosen, send_rest, shortened, unsent
+from resnet_sweep.training.trackers import (
+    PACKAGES,
+    check_trackers,
+    chosen,
+    send_rest,
+    shortened,
+    unsent,
+)
 
 
-def close_group(config: TrackerConfig, folder: Path) -> None:
+def close_group(config: TrackerConfig, folder: Path, is_over: bool) -> None:
     """Send what the runs of a sweep could not, and mark the sweep itself as ended.
 
     Where a server is still away, one line says how many runs it lacks.
+
+    Args:
+        is_over: not interrupted: no later sitting goes on with it.
     """
     if not set(chosen(config)) & PACKAGES.keys():
         return
-    missing = 0
+    missing, can_send = 0, True
     for result in sorted((folder / RUNS).rglob(RESULT)):
-        missing += _lacks(result.parent, try_to_send=missing == 0)
+        if _lacks(result.parent, can_send):
+            missing += 1
+            can_send = can_send and _is_there(config)  # else each run would wait for the server
     if missing:
         lack = f"lack the end of {missing} runs in {folder}"
         say(f"trackers {lack}: once they can be used, the same command sends it")
-    elif config.mlflow is not None:
+    elif config.mlflow is not None and is_over:
         _end_mlflow(config, folder)
+
+
+def _is_there(config: TrackerConfig) -> bool:
+    try:
+        check_trackers(config)
+    except UserError:
+        return False
+    return True
 
 
 def _lacks(run_dir: Path, try_to_send: bool) -> bool:

@@ -23,9 +23,11 @@ class TensorBoardTracker(Tracker):
 
     def begin(self, rows: Sequence[EpochMetrics]) -> None:
         # Whatever a sitting before wrote of later epochs goes: they are trained again.
-        self._written = len(rows)
-        purge_step = self._written + 1 if self._folder.exists() else None
+        goes_on = self._folder.exists()
+        self._written = len(rows) if goes_on else 0
+        purge_step = self._written + 1 if goes_on else None
         self._writer = SummaryWriter(str(self._folder), purge_step=purge_step)
+        self.update(rows)
 
     def update(self, rows: Sequence[EpochMetrics]) -> None:
         if self._writer is None:
