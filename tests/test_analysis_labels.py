@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from resnet_sweep.analysis.figures.effects import _draw_means
+from resnet_sweep.analysis.figures.effects import _draw_means, measure_effect
 from resnet_sweep.analysis.parameters import make_parameter
 from resnet_sweep.reporting.style import new_figure, use_log_scale
 
@@ -23,7 +24,8 @@ def test_an_interval_that_the_axis_cuts_is_marked_at_that_end() -> None:
     axes = Figure().subplots()
     axes.set_ylim(0.0, 2.0)
     rows: list[dict[str, Any]] = [{"a": value} for value in x]
-    _draw_means(axes, x, y, x, make_parameter("a", pd.Series(x), False, rows))
+    view: Any = SimpleNamespace(population=SimpleNamespace(objective=pd.Series(y)))
+    _draw_means(axes, measure_effect(make_parameter("a", pd.Series(x), False, rows), view))
     marks = [c.get_offsets().tolist() for c in axes.collections if len(c.get_offsets())]
     assert [[2.0, 0.015]] in marks and [[2.0, 0.985]] not in marks
     low = y[10:].mean() - stats.t.ppf(0.975, 4) * y[10:].std(ddof=1) / 5**0.5

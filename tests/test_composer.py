@@ -170,7 +170,8 @@ def test_a_proposal_is_checked_in_a_fraction_of_what_hydra_takes_to_compose_it()
 
 
 def test_the_sweepers_side_is_free_of_torch() -> None:
-    modules = "checks composer extension first_trials forecast proposals samplers space sweep"
-    imports = "; ".join(f"import resnet_sweep.search.{name}" for name in modules.split())
+    search = [f"search.{name}" for name in ("composer", "proposals", "samplers", "space")]
+    sweep = [f"sweep.{name}" for name in ("checks", "extension", "first_trials", "forecast")]
+    imports = "; ".join(f"import resnet_sweep.{name}" for name in [*search, *sweep])
     code = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

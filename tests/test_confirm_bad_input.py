@@ -253,9 +253,10 @@ def test_a_stage_whose_runs_all_fail_ends_with_1_and_what_can_be_reported_is(
         ]
 
     monkeypatch.setattr(command, "train_planned", ended)
+    hydra = OmegaConf.create({"hydra": {"job": {"env_set": {}}}})
     options = ConfirmConfig(sweep=str(sweep), top_k=1, num_seeds=3, baseline=None)
     with pytest.raises(SystemExit) as stopped:
-        command.Confirming(options, OmegaConf.create({}), Mock()).run()
+        command.Confirming(options, hydra, Mock()).run()
     assert stopped.value.code == 1
     assert "runs completed (" in capsys.readouterr().err
     place = sweep / "confirm"

@@ -94,7 +94,9 @@ def test_a_command_of_which_no_run_completed_fails(
     monkeypatch.setattr(planned, "supervise", lambda *_: work(place, 0, run_trial, prepare))
     place, config = tmp_path / "study", make_tiny_config()
     runs = [PlannedRun("one", replace(config, seed=seed)) for seed in (0, 1)]
-    local = OmegaConf.create({"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}}})
+    local = OmegaConf.create(
+        {"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}, "job": {"env_set": {}}}}
+    )
     workers = WorkerPool(WorkersConfig(), local, Mock(), "again")
     with pytest.raises(SystemExit) if fails else nullcontext() as ended:
         exit_if_all_failed(train_planned(place, "val_accuracy", runs, workers, "title"))

@@ -56,8 +56,9 @@ def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
         for group, option in entry.items() if isinstance(entry, dict) else ():
             if group in GROUPS:
                 base[group] = "+".join(option) if isinstance(option, list) else option
+    known = {group: {path.stem for path in (conf_dir() / group).glob("*.yaml")} for group in used}
     options = {
-        group: {name: _option(group, name) for name in names if _file(group, name).is_file()}
+        group: {name: _option(group, name) for name in names if name in known[group]}
         for group, names in used.items()
     }
     return {"base": base, "options": options}
