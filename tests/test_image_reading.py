@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.data.custom import choose_background, read_custom
+from resnet_sweep.data.labels import read_labels
 from resnet_sweep.data.registry import count_classes, load_dataset
 
 RNG = np.random.default_rng(0)
@@ -160,6 +162,26 @@ def test_grey_images_of_16_bits(folder: Path, read: Read) -> None:
         path.unlink()
 
 
+@pytest.mark.parametrize(("bits", "is_inverted"), [(12, False), (16, True)])
+def test_a_tiff_says_how_its_numbers_are_meant(
+    folder: Path, read: Read, bits: int, is_inverted: bool
+) -> None:
+    """Written out here, since Pillow writes neither: one strip, little endian."""
+    values = RNG.integers(0, 2**bits, (SIDE, SIDE), dtype=np.uint16)
+    shifts = np.arange(bits - 1, -1, -1)
+    packed = np.packbits((values[..., None] >> shifts & 1).astype(np.uint8)).tobytes()
+    content = packed if bits == 12 else values.astype("<u2").tobytes()
+    start = 8 + 2 + 9 * 12 + 4  # header, number of tags, tags, no further directory
+    tags = {256: SIDE, 257: SIDE, 258: bits, 259: 1, 262: 0 if is_inverted else 1}
+    tags |= {273: start, 277: 1, 278: SIDE, 279: len(content)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    (folder / "test" / "dog" / "9.tif").write_bytes(head + content)
+    images, _ = read(folder)
+    seen = 2**bits - 1 - values if is_inverted else values
+    np.testing.assert_array_equal(images[-1], np.repeat((seen >> bits - 8)[..., None], 3, 2))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_numbers_of_32_bits_are_refused(folder: Path, read: Read, dtype: type) -> None:
     path = folder / "test" / "dog" / "9.tif"
@@ -226,6 +248,20 @@ def test_no_image_vanishes_from_a_submission(folder: Path, name: str) -> None:
         read_custom(folder / "test", CLASSES, SIDE)
     assert str(path) in str(raised.value)
     assert len(load_dataset(_config(folder)).test_images) == 4
+
+
+@pytest.mark.parametrize("is_loose", [False, True])
+@pytest.mark.parametrize("name", ["bird/9.heic", "bird/inner/9.bak"])
+def test_nor_does_a_folder_that_holds_no_readable_image(
+    folder: Path, is_loose: bool, name: str
+) -> None:
+    place = folder / "test" / "dog" if is_loose else folder / "test"
+    path = place / name
+    path.parent.mkdir(parents=True)
+    shutil.copy(folder / "test/dog/0.png", path)
+    with pytest.raises(UserError, match=f"1 {path.suffix}") as raised:
+        read_custom(place, CLASSES, SIDE)
+    assert str(path) in str(raised.value)
 
 
 NO_DATA = [".ipynb_checkpoints", ".DS_Store", "@eaDir", "__MACOSX", ".thumbs", "#recycle"]
@@ -313,3 +349,20 @@ def test_numbers_as_class_names_are_told(folder: Path, caplog: pytest.LogCapture
         (folder / part / "dog").rename(folder / part / "2")
     assert load_dataset(_config(folder)).class_names == ("10", "2")
     assert "place 0" in caplog.text and "10" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["other", "+3", "4.0"])
+def test_a_number_that_is_one_class_by_name_and_another_by_place_is_refused(other: str) -> None:
+    names = sorted(["0", "1", "2", "10", other])
+    places = {name: place for place, name in enumerate(names)}
+    with pytest.raises(UserError, match=r"labels\[1\]: label 2 is the name of class 2 .* place of"):
+        read_labels([str(0), 2], "labels", 2, names)
+    assert read_labels(["2", other], "labels", 2, names).places.tolist() == [
+        places["2"],
+        places[other],
+    ]
+
+
+def test_a_number_that_is_a_class_by_its_name_and_its_place_is_taken() -> None:
+    names = ["0", "1", "2", "other"]
+    assert read_labels([2, 3, 0], "labels", 3, names).places.tolist() == [2, 3, 0]

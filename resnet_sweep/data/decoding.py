@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GREY, COLORS, DEEP, TRANSPARENT = "grey", "colors", "deep", "transparent"
 TURNED, FRAMES, RESIZED = "turned", "frames", "resized"
 _ORIENTATION = 274  # the EXIF and TIFF tag
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 MAX_THREADS = 8
 # Up to this many bytes, handing a file to a thread costs more than the thread gains.
 SMALL_FILE = 16 * 1024
@@ -115,7 +116,11 @@ def _to_8_bits(image: PillowImage, path: str) -> PillowImage:
         allowed = f"must have 8 or 16 bits per channel (has Pillow's mode {image.mode})"
         raise UserError(f"{path}: {allowed}")
     values = np.asarray(image)
-    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose pixels Pillow leaves as they are stored
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        values = 2**bits - 1 - values
+    grey = Image.fromarray((values >> (bits - 8)).astype(np.uint8))
     clear = image.info.get("transparency")
     if not isinstance(clear, int):
         return grey

@@ -15,6 +15,7 @@ from resnet_sweep.config.errors import UserError
 MAX_SHOWN = 40
 MAX_BITS = 64
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_LOOSE_INTEGER = re.compile(r"([+-]?\d{1,18})(\.0*)?")
 
 
 def find_key(content: Container[Any], names: Sequence[Any]) -> Any:
@@ -38,7 +39,8 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
     """Read labels: class names, or their places in `class_names`.
 
     Where all class names are integers, an integer is the name of its class: folders are sorted as
-    text, so that class 10 has place 2.
+    text, so that class 10 has place 2. Where only some are, as 0 to 10 beside "other", an integer
+    that names one class and is the place of another is refused.
 
     Args:
         values: an array [N] or [N, 1], or a list, of integers or of text.
@@ -51,6 +53,7 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
     places = {name: place for place, name in enumerate(class_names)}
     are_names = describe_number_order(class_names) is not None
     numbers = _number_places(class_names) if are_names else {p: p for p in places.values()}
+    named = {} if are_names else _loose_numbers(class_names)
     labels = np.empty(num_images, np.int64)
     reading = ""
     for index, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
@@ -60,6 +63,8 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
         elif not isinstance(plain, int):
             allowed = "must be an integer or a class name"
             raise UserError(f"{here}: {allowed}, not {_shown(value)}")
+        elif named.get(plain, plain) != plain:
+            raise _two_readings(plain, here, class_names, named[plain])
         elif plain in numbers:
             labels[index] = numbers[plain]
             reading = " (its numbers are class names, not places)" if are_names else ""
@@ -88,6 +93,19 @@ def _number_places(class_names: Sequence[str]) -> dict[int, int]:
     """Return the place of each number; one that two names have, as 1 and 01, has none."""
     numbers = _read_numbers(class_names)
     return {n: place for place, n in enumerate(numbers) if numbers.count(n) == 1}
+
+
+def _loose_numbers(class_names: Sequence[str]) -> dict[int, int]:
+    """Return the place of each class whose name a person reads as an integer: +1, 2.0, 3."""
+    found = ((_LOOSE_INTEGER.fullmatch(name.strip()), p) for p, name in enumerate(class_names))
+    return {int(match[1]): place for match, place in found if match}
+
+
+def _two_readings(number: int, where: str, class_names: Sequence[str], place: int) -> UserError:
+    by_name = f"label {number} is the name of class {class_names[place]} (at place {place})"
+    is_place = 0 <= number < len(class_names)
+    by_place = f" and the place of class {class_names[number]}" if is_place else ""
+    return UserError(f"{where}: {by_name}{by_place}; give class names")
 
 
 def _wrong_number(

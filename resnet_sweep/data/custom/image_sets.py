@@ -27,16 +27,27 @@ def read_image_file(path: Path, size: int, background: str) -> CustomSet:
     return make_custom_set(path, source, "one image file", ids=(path.name,))
 
 
-def list_image_folders(root: str) -> dict[str, Listing]:
-    """Return what lies in each folder of `root` that holds an image somewhere, by its name."""
+def list_image_folders(root: str) -> tuple[dict[str, Listing], list[str]]:
+    """Return what lies in each folder of `root` that holds an image somewhere, by its name.
+
+    And the files of the other folders, which are left out.
+    """
     found = {e.name: list_images(e.path) for e in scan(root) if e.is_dir()}
-    return {name: listing for name, listing in found.items() if listing.images}
+    others = [path for each in found.values() if not each.images for path in each.left_out]
+    return {name: listing for name, listing in found.items() if listing.images}, others
 
 
-def read_loose_images(root: Path, listing: Listing, size: int, background: str) -> CustomSet:
-    """Read the images `root/*`; the IDs are their names."""
+def read_loose_images(
+    root: Path, listing: Listing, left_out: Sequence[str], size: int, background: str
+) -> CustomSet:
+    """Read the images `root/*`; the IDs are their names.
+
+    Args:
+        left_out: files of folders beside them.
+    """
     paths = sorted(file.path for file in listing.images)
-    source = FileSource(paths, size, background, _check_left_out(listing.left_out))
+    others = [*listing.left_out, *left_out]
+    source = FileSource(paths, size, background, _check_left_out(others))
     ids = _name_images(root, paths)
     return make_custom_set(root, source, "image folder, no classes", ids=ids)
 
@@ -84,7 +95,7 @@ def _find_label(folder: Path, places: dict[str, int]) -> int:
     try:
         return find_class(folder.name, places, str(folder))
     except UserError as error:
-        inner = [name for name in list_image_folders(str(folder)) if name in places]
+        inner = [name for name in list_image_folders(str(folder))[0] if name in places]
         hint = f"; is input={folder} meant?" if inner else ""
         raise UserError(f"{error}{hint}") from None
 

@@ -110,7 +110,8 @@ def _read_file(path: Path, class_names: Sequence[str], size: int, background: st
 
 
 def _read_folder(root: Path, class_names: Sequence[str], size: int, background: str) -> CustomSet:
-    loose, folders = list_loose(str(root)), list_image_folders(str(root))
+    loose = list_loose(str(root))
+    folders, left_out = list_image_folders(str(root))
     files = [Path(path) for path in loose.left_out]
     arrays = [path for path in files if path.suffix in (".npy", ".npz")]
     if loose.images and folders:
@@ -120,9 +121,10 @@ def _read_folder(root: Path, class_names: Sequence[str], size: int, background: 
         found = f"images and arrays ({arrays[0].name})"
         raise UserError(f"{root}: holds {found}; name one file with input={arrays[0]}")
     if loose.images:
-        return read_loose_images(root, loose, size, background)
+        return read_loose_images(root, loose, left_out, size, background)
     if folders:
-        return read_class_folders(root, folders, loose.left_out, class_names, size, background)
+        left_out = [*loose.left_out, *left_out]
+        return read_class_folders(root, folders, left_out, class_names, size, background)
     if arrays:
         return _read_arrays(root, arrays, class_names, size)
     pickles = [path for path in files if path.suffix.lower() in PICKLE_SUFFIXES]
