@@ -65,6 +65,10 @@ def page(browser: Any, report: Path) -> Any:
 
 
 def run_script(page: Any, script: str, *arguments: Any) -> Any:
+    # What was done before is drawn in the next frame, which a busy machine has later.
+    page.execute_async_script(
+        "const [done] = arguments; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+    )
     return page.execute_script(script, *arguments)
 
 
@@ -75,12 +79,18 @@ def wait_until(page: Any, script: str) -> Any:
     return WebDriverWait(page, 60).until(lambda _: run_script(page, f"return {script}"))
 
 
+def show_table(page: Any) -> None:
+    """Bring the table into the window: only there it is drawn."""
+    run_script(page, "document.getElementById('body').scrollIntoView()")
+
+
 def names(page: Any) -> list[str]:
     """Return the first cell of every row that exists at the moment."""
     found: list[str] = run_script(
         page, "return [...document.querySelectorAll('#body tr[role=row] td:first-child')]"
         ".map((cell) => cell.textContent)"
     )  # fmt: skip
+    show_table(page)
     return found
 
 
@@ -230,6 +240,7 @@ def test_what_its_filter_cannot_read_is_told(page: Any, where: str, message: str
 
 def test_a_run_opens_with_its_settings_and_curves(page: Any, report: Path) -> None:
     set_filter(page, "evil")
+    show_table(page)
     run_script(page, "document.querySelector('#body tr[role=row]').click()")
     assert run_script(page, "return document.getElementById('detail').open")
     assert run_script(page, "return document.getElementById('detail-title').textContent") == "evil"
@@ -359,6 +370,7 @@ def test_hovering_names_a_run_and_a_click_selects_it(page: Any) -> None:
     assert selected(page) == [shown]
     assert run_script(page, "return document.getElementById('detail-title').textContent") == shown
     rows = "[...document.querySelectorAll('#body tr[aria-selected=true] td:first-child')]"
+    show_table(page)
     assert run_script(page, f"return {rows}.map((cell) => cell.textContent)") == [shown]
     show_figure(page, "accuracy")
     wait_until(page, "document.getElementById('read-curves').textContent.includes('selected')")
