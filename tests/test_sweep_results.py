@@ -10,6 +10,8 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from optuna.distributions import IntDistribution
+from optuna.trial import create_trial
 from rich.console import Console
 from stub_sweep import make_settings, make_sweep, open_stub_study, read_trials
 from sweep_stub import prepare, stub_run_trial
@@ -49,6 +51,25 @@ def test_each_command_is_its_own_trial_repeats_included(tmp_path: Path) -> None:
         overrides = shlex.split(command)[3:]
         again = Composer(conf_dir(), overrides).config({}, None)
         assert signature(again) == signature(read_config(tmp_path / RUNS / str(number)))
+
+
+@pytest.mark.parametrize(
+    "chosen", [["tracker=none"], ["tracker=mlflow", "tracker.mlflow.uri=http://a"]]
+)
+def test_a_command_keeps_the_tracker_that_was_asked_for(chosen: list[str]) -> None:
+    composer = Composer(conf_dir(), chosen)
+    words = shlex.split(
+        retrain_command(
+            create_trial(
+                value=0.5, params={"seed": 1}, distributions={"seed": IntDistribution(0, 4)}
+            ),
+            SearchSpace.build({}, ["seed=range(0, 5)", *chosen]),
+            composer,
+        )
+    )
+    kept = [word for word in words if word.startswith("tracker")]
+    assert kept == ([] if chosen == ["tracker=none"] else chosen)
+    Composer(conf_dir(), kept)  # what it says composes
 
 
 def test_the_pareto_set_is_written_and_told(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM
 
 # Fields that a sweep switches off for its trials and a single run wants.
-QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "tracker", "train.progress")
+QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")
+NO_TRACKER = "tracker=none"  # likewise; another one was asked for
 RESULTS = "optimization_results.yaml"
 
 
@@ -62,5 +63,5 @@ def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) 
     last = {override.partition("=")[0]: override for override in overrides}
     if ACCEPTED in trial.user_attrs:  # a repeat has a seed of its own
         last["seed"] = f"seed={trial.user_attrs[ACCEPTED]['seed']}"
-    kept = [override for key, override in last.items() if key not in QUIET]
+    kept = [o for key, o in last.items() if key not in QUIET and o != NO_TRACKER]
     return composer.files.run_command(*kept)
