@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def wait_until(page: Any, script: str) -> Any:
 def show_table(page: Any) -> None:
     """Bring the table into the window: only there it is drawn."""
     run_script(page, "document.getElementById('body').scrollIntoView()")
+    time.sleep(0.5)  # the browser tells the page of it when it has time
 
 
 def names(page: Any) -> list[str]:
@@ -358,8 +360,8 @@ def test_a_figure_is_walked_by_keyboard(page: Any) -> None:
 
 
 def test_hovering_names_a_run_and_a_click_selects_it(page: Any) -> None:
-    show_figure(page, "scatter")
     run = names(page)[0]
+    show_figure(page, "scatter")
     move_to(page, place_of(page, run)).perform()
     shown = wait_until(page, "tip.classList.contains('on') && tip.firstChild.textContent")
     here = "runOf.get(tip.firstChild.textContent)"
