@@ -63,14 +63,8 @@ const makeRow = (place, wanted) => {
 const between = (a, b) => state.shown.slice(Math.min(a, b), Math.max(a, b) + 1);
 
 let rendering = false;
-let isNear = true;  // out of sight it need not keep up
-new IntersectionObserver(([entry]) => {
-  isNear = entry.isIntersecting;
-  if (isNear) renderTable();
-}, { rootMargin: "200px" }).observe(grid);
 const renderTable = () => {
   rendering = false;
-  if (!isNear) return;
   const { shown } = state, { rowHeight } = table, wanted = visibleColumns();
   const first = Math.max(0, Math.floor(grid.scrollTop / rowHeight) - OVERSCAN);
   const last = Math.min(shown.length, Math.ceil((grid.scrollTop + grid.clientHeight) / rowHeight) + OVERSCAN);
