@@ -233,7 +233,7 @@ def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(
     monkeypatch.setitem(globals(), "SWEEP", [])
     run_sweep(*words, "hydra.sweeper.study_name=small")
     settings = read_settings(Path("outputs/sweeps/small"))
-    assert (settings.n_trials, settings.epochs) == (30, 10)
+    assert (settings.n_trials, settings.epochs) == (30, 2)  # SWEEP has fixed the epochs
     assert f"data.train_subset={settings.base['data']['train_subset']}" in words
 
 
