@@ -78,6 +78,7 @@ def test_it_is_accepted(
         (prediction, "predict_inputs"),
         (exporting, "export"),
         (analysis, "summarize"),
+        (analysis, "find_runs"),
     ):
         monkeypatch.setattr(owner, name, _stop)
     for owner in (run_check, sweep):  # no server is there
