@@ -19,15 +19,15 @@ from resnet_sweep.sweep.forecast import (
     FEWEST_EPOCHS,
     Proposal,
     divide,
+    divide_hours,
     draw_proposals,
     dry_run,
-    make_plan,
     time_epochs,
 )
-from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+from resnet_sweep.sweep.step_timing import StepTimer, SweepData
 from resnet_sweep.system.console import duration
 
-FACTS = DataFacts(10, 32, train_images=45000, val_images=5000, device="cpu")
+FACTS = SweepData(10, 32, train_images=45000, val_images=5000, device="cpu")
 SPACE = {"parameters": {"model.base_width": "range(4, 65, 4)"}}
 FIXED = [
     "data=digits",
@@ -91,7 +91,7 @@ def test_missing_data_end_a_dry_run_in_one_line() -> None:
 def test_the_timer_knows_the_data_and_times_steps() -> None:
     config = searched()[1].config({"model.base_width": 8}, None)
     with StepTimer(config) as timer:
-        assert timer.facts == DataFacts(10, 32, 200, 287, "cpu")
+        assert timer.facts == SweepData(10, 32, 200, 287, "cpu")
         assert 0 < timer.seconds_per_image(config) < 1
 
 
@@ -187,7 +187,7 @@ def test_the_usual_sweep_is_the_measure() -> None:
 def test_a_plan_counts_what_a_trial_trains_at_its_rungs() -> None:
     assert divide(3000, epochs=30, before=30) == (50, 30)
     assert divide(3000, n_trials=50, before=30) == (50, 30)
-    assert make_plan(1.0, 1.0, FACTS, epochs=30, rungs=[10, 20]).n_trials == 60
+    assert divide_hours(1.0, 1.0, FACTS, epochs=30, rungs=[10, 20]).n_trials == 60
 
 
 def test_a_dry_run_of_swept_lengths_takes_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_a_dry_run_of_swept_lengths_takes_their_mean(monkeypatch: pytest.MonkeyP
 
 
 def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
-    plan = make_plan(4.0, 500.0, FACTS)
+    plan = divide_hours(4.0, 500.0, FACTS)
     assert "100 trials of 30 epochs would take 17.4 days here" in plan.text
     subset = int(plan.smaller[0].removeprefix("data.train_subset="))
     seconds_per_image = 500 / (45000 + 5000 / 3)
@@ -206,8 +206,8 @@ def test_a_plan_on_a_slow_device_names_a_subset_that_fits() -> None:
 
 
 def test_a_smaller_sweep_has_what_was_fixed() -> None:
-    assert make_plan(4.0, 50.0, FACTS, n_trials=20).smaller == ()
-    plan = make_plan(4.0, 500.0, FACTS, n_trials=20)
+    assert divide_hours(4.0, 50.0, FACTS, n_trials=20).smaller == ()
+    plan = divide_hours(4.0, 500.0, FACTS, n_trials=20)
     assert "hydra.sweeper.n_trials=20" in plan.smaller
     subset = int(plan.smaller[0].removeprefix("data.train_subset="))
     epochs = int(plan.smaller[1].removeprefix("train.epochs="))
@@ -216,7 +216,7 @@ def test_a_smaller_sweep_has_what_was_fixed() -> None:
 
 
 def test_a_plan_that_fits_says_nothing_more() -> None:
-    plan = make_plan(8.0, 2.0, FACTS)
+    plan = divide_hours(8.0, 2.0, FACTS)
     assert (plan.n_trials * plan.epochs) * 2.0 <= 8 * 3600
     assert "\n" not in plan.text and plan.smaller == ()
 

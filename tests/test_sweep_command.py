@@ -25,9 +25,9 @@ from resnet_sweep.records.run_folder import TrialResult
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.trial_attributes import EXTENDED_FROM
 from resnet_sweep.sweep import command as sweep_module
-from resnet_sweep.sweep.command import Sweep
-from resnet_sweep.sweep.forecast import HoursPlan, make_plan
-from resnet_sweep.sweep.step_timing import DataFacts
+from resnet_sweep.sweep.command import SweepCommand
+from resnet_sweep.sweep.forecast import HoursPlan, divide_hours
+from resnet_sweep.sweep.step_timing import SweepData
 from resnet_sweep.train import main
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.launchers import is_elsewhere
@@ -61,14 +61,14 @@ def _work(folder: Path) -> WorkerExit:
 def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Run a sweep from its command line, with stub trainings, in this process."""
 
-    def train_stubs(sweeping: Sweep, *_: object) -> None:
+    def train_stubs(sweeping: SweepCommand, *_: object) -> None:
         assert _work(sweeping.folder).kind == "done"
 
     def run(*overrides: str) -> None:
         monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
         main()
 
-    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
+    monkeypatch.setattr(SweepCommand, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     yield run
@@ -81,12 +81,12 @@ def test_each_ending_leaves_the_results(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def train_then_end(sweeping: Sweep, *_: object) -> None:
+    def train_then_end(sweeping: SweepCommand, *_: object) -> None:
         _work(sweeping.folder)
         if ending is not None:
             raise ending
 
-    monkeypatch.setattr(Sweep, "_supervise", train_then_end)
+    monkeypatch.setattr(SweepCommand, "_supervise", train_then_end)
     with nullcontext() if ending is None else pytest.raises(SystemExit):
         run_sweep()
     results = yaml.safe_load(Path("outputs/sweeps/s/optimization_results.yaml").read_text())
@@ -152,8 +152,8 @@ def _interrupt(*_: object) -> None:
 def _plan_a_second_an_epoch(
     _space: object, _composer: object, hours: float, num_gpus: int, *fixed: Any, **_: int
 ) -> HoursPlan:
-    facts = DataFacts(10, 32, train_images=200, val_images=50, device="cuda")
-    return make_plan(hours, 1.0, facts, num_gpus, *fixed)
+    facts = SweepData(10, 32, train_images=200, val_images=50, device="cuda")
+    return divide_hours(hours, 1.0, facts, num_gpus, *fixed)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
         raise UserError("data.val_size=1000: what the data alone can tell")
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(Sweep, "_supervise", fail)
+        patch.setattr(SweepCommand, "_supervise", fail)
         run_sweep("data.val_size=1000")
     assert ended.value.code == 2
     assert "trained 0" not in capsys.readouterr().out
@@ -361,11 +361,11 @@ def test_a_sweep_without_a_completed_trial_fails_and_says_what_became_of_them(
         result = stub_run_trial(config, run_dir, on_epoch)
         return result_of(config, next(left)) if result.status == "completed" else result
 
-    def train_stubs(sweeping: Sweep, *_: object) -> None:
+    def train_stubs(sweeping: SweepCommand, *_: object) -> None:
         if statuses:
             work(sweeping.folder, 0, train, prepare)
 
-    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
+    monkeypatch.setattr(SweepCommand, "_supervise", train_stubs)
     with nullcontext() if count is None else pytest.raises(SystemExit) as ended:
         run_sweep()
         run_sweep()  # there is nothing left to train

@@ -17,7 +17,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import read_config
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.sweep import command as sweep_module
-from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.train import main
 from resnet_sweep.workers.worker import work
 
@@ -48,7 +48,7 @@ RunSweep = Callable[..., Config]
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSweep]:
     """Run a sweep with stub trainings and return what its last trial was trained with."""
 
-    def train_stubs(sweeping: Sweep, *_: object) -> None:
+    def train_stubs(sweeping: SweepCommand, *_: object) -> None:
         assert work(sweeping.folder, 0, stub_run_trial, prepare).kind == "done"
 
     def run(*words: str, name: str = "s") -> Config:
@@ -58,7 +58,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSweep]
         runs = sorted(Path(f"outputs/sweeps/{name}/runs").iterdir())
         return read_config(runs[-1])
 
-    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
+    monkeypatch.setattr(SweepCommand, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     yield run

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from stub_sweep import read_trials
 from sweep_stub import prepare, stub_run_trial
 
-from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.train import main
 from resnet_sweep.workers.storage import JOURNAL
@@ -52,12 +52,12 @@ def _sweep_of_stubs(
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return where a sweep of two trials lies."""
 
-    def train_stubs(sweeping: Sweep, *_: object) -> None:
+    def train_stubs(sweeping: SweepCommand, *_: object) -> None:
         assert work(sweeping.folder, 0, stub_run_trial, prepare).kind == "done"
 
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sweep, "_supervise", train_stubs)
+        patch.setattr(SweepCommand, "_supervise", train_stubs)
         patch.chdir(folder)
         _run("hydra.sweeper.n_trials=2")
         yield folder

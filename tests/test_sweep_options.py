@@ -27,7 +27,7 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import REJECTED
 from resnet_sweep.sweep import command as sweep_module
 from resnet_sweep.sweep.checks import check_space
-from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.workers import launchers
 from resnet_sweep.workers.launchers import LocalLauncher
@@ -49,11 +49,11 @@ def test_limits_follow_from_their_options(tmp_path: Path, monkeypatch: pytest.Mo
     options = SimpleNamespace(timeout_seconds=30.0, max_failure_rate=0.25, status_seconds=1.0)
     asked: Any = SimpleNamespace(options=options, folder=tmp_path, config=None, context=None)
     settings = make_settings(n_trials=40)
-    limits = Sweep._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert (limits.n_trials, limits.max_failures) == (40, 10.0)
     assert limits.deadline == 1030.0
     options.timeout_seconds = None
-    limits = Sweep._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path)).limits
     assert limits.deadline is None
 
 

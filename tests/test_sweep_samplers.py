@@ -21,7 +21,7 @@ from sweep_stub import prepare, stub_run_trial
 from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.sweep.command import Sweep
+from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.train import main
 from resnet_sweep.workers.claims import Claims
@@ -54,7 +54,7 @@ SAMPLERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsgaii", "nsgaiii"]
 def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Run a sweep from its command line, with stub trainings, in this process."""
 
-    def train_stubs(sweeping: Sweep, *_: object) -> None:
+    def train_stubs(sweeping: SweepCommand, *_: object) -> None:
         ending = work(sweeping.folder, 0, stub_run_trial, prepare)
         assert ending.kind == "done", ending
 
@@ -62,7 +62,7 @@ def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         monkeypatch.setattr(sys, "argv", ["train", *SWEEP, *overrides])
         main()
 
-    monkeypatch.setattr(Sweep, "_supervise", train_stubs)
+    monkeypatch.setattr(SweepCommand, "_supervise", train_stubs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -29,7 +29,13 @@ from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.samplers import build_pruner
 from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.trial_attributes import EXTENDED_FROM, OUTCOME, REPEAT_OF, SEED, WORKER
+from resnet_sweep.search.trial_attributes import (
+    EXTENDED_FROM,
+    REPEAT_OF,
+    SEED,
+    TRIAL_OUTCOME,
+    WORKER,
+)
 from resnet_sweep.sweep.extension import extend_from
 from resnet_sweep.workers import claims
 from resnet_sweep.workers import status as status_module
@@ -142,7 +148,7 @@ def test_only_a_trial_that_is_still_its_own_is_charged_to_a_dead_worker(
         supervisor._charge_trial(0, "signal 9")
     states = {0: TrialState.FAIL, 1: TrialState.RUNNING, None: TrialState.COMPLETE}
     assert read_trials(tmp_path)[0].state == states[taken_by]
-    assert (OUTCOME in read_trials(tmp_path)[0].user_attrs) == (taken_by == 0)
+    assert (TRIAL_OUTCOME in read_trials(tmp_path)[0].user_attrs) == (taken_by == 0)
 
 
 def test_status_lines_come_with_changes_or_once_a_minute(

@@ -20,7 +20,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
-from resnet_sweep.search.trial_attributes import OUTCOME
+from resnet_sweep.search.trial_attributes import TRIAL_OUTCOME
 from resnet_sweep.workers.coordination import request_stop, withdraw_stop
 from resnet_sweep.workers.study import StudyProgress, to_record
 from resnet_sweep.workers.trial import RunTrial
@@ -195,7 +195,7 @@ def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path:
     study = open_stub_study(tmp_path)
     for state, seconds in (("pruned", 1.0), ("pruned", 1.0), ("completed", 1000.0)):
         trial = study.ask()
-        trial.set_user_attr(OUTCOME, {"state": state, "train_seconds": seconds})
+        trial.set_user_attr(TRIAL_OUTCOME, {"state": state, "train_seconds": seconds})
         value, code = (None, TrialState.PRUNED) if state == "pruned" else (0.5, None)
         study.tell(trial, value, code)
     assert "no time" in str(work_here(tmp_path).message)

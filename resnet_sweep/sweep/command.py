@@ -88,7 +88,7 @@ STUDY_NAME = "hydra.sweeper.study_name"
 YIELDING = ("train.epochs", "model.max_multiply_adds", "tracker")
 
 
-class Sweep:
+class SweepCommand:
     """One sweep of this process.
 
     Args:

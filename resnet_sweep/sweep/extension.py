@@ -22,7 +22,7 @@ from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
-from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, OUTCOME, REPEAT_OF
+from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, REPEAT_OF, TRIAL_OUTCOME
 from resnet_sweep.sweep.first_trials import OutsideSpace, find_params
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
@@ -252,6 +252,6 @@ def _reported(
 
 
 def _with_values(attributes: dict[str, Any], values: list[float] | None) -> dict[str, Any]:
-    if OUTCOME not in attributes:
+    if TRIAL_OUTCOME not in attributes:
         return attributes
-    return attributes | {OUTCOME: {**attributes[OUTCOME], "values": values}}
+    return attributes | {TRIAL_OUTCOME: {**attributes[TRIAL_OUTCOME], "values": values}}

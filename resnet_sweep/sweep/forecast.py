@@ -23,7 +23,7 @@ from resnet_sweep.search.proposals import (
     propose,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.sweep.step_timing import DataFacts, StepTimer
+from resnet_sweep.sweep.step_timing import StepTimer, SweepData
 from resnet_sweep.system.console import duration
 
 # A forward pass is a third of forward and backward.
@@ -45,7 +45,7 @@ SMALLEST_SUBSET = 1000
 
 
 def draw_proposals(
-    space: SearchSpace, composer: Composer, facts: DataFacts, count: int
+    space: SearchSpace, composer: Composer, facts: SweepData, count: int
 ) -> list[Proposal | Rejection]:
     """Draw `count` proposals uniformly and check their budgets; nothing is stored."""
     study = optuna.create_study(sampler=RandomSampler(seed=0))
@@ -183,13 +183,13 @@ def plan_hours(
         proposals = draw_proposals(space, composer, timer.facts, PLAN_DRAWS)
         epoch_seconds = fmean(time_epochs(proposals, timer, TIMED_NETS))
         devices = {"cuda": max(1, num_gpus), "cpu": at_once}.get(timer.facts.device, 1)
-        return make_plan(hours, epoch_seconds, timer.facts, devices, n_trials, epochs, rungs)
+        return divide_hours(hours, epoch_seconds, timer.facts, devices, n_trials, epochs, rungs)
 
 
-def make_plan(
+def divide_hours(
     hours: float,
     epoch_seconds: float,
-    facts: DataFacts,
+    facts: SweepData,
     devices: int = 1,
     n_trials: int | None = None,
     epochs: int | None = None,
@@ -245,7 +245,7 @@ def divide(
 def subset(
     hours: float,
     epoch_seconds: float,
-    facts: DataFacts,
+    facts: SweepData,
     epochs: int = FEWEST_TRIALS * FEWEST_EPOCHS,
 ) -> int:
     """Return the training images with which so many epochs, of all trials, fit the hours."""

@@ -36,6 +36,6 @@ class OptunaSweeper(Sweeper):
             UserError: what cannot be swept; no trial has been started.
             SystemExit: it was interrupted, or too many trials failed.
         """
-        from resnet_sweep.sweep.command import Sweep
+        from resnet_sweep.sweep.command import SweepCommand
 
-        Sweep(self._config, self._context, arguments).run()
+        SweepCommand(self._config, self._context, arguments).run()

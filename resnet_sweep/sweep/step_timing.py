@@ -25,7 +25,7 @@ MIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class SweepData:
     """What a sweep must know of its data: counts of classes and images, side in pixels."""
 
     num_classes: int
@@ -53,7 +53,7 @@ class StepTimer:
             command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **variables}
         )
         try:
-            self.facts = DataFacts(**self._ask(config))
+            self.facts = SweepData(**self._ask(config))
         except UserError:
             self.close()
             raise
@@ -113,7 +113,7 @@ def _facts(config: Config) -> dict[str, Any]:
 
     execution = choose_execution(config.train)
     data = place_data(config.data, execution.device, with_test=False)
-    facts = DataFacts(
+    facts = SweepData(
         num_classes=len(data.class_names),
         image_size=data.train.images.shape[-1],
         train_images=len(data.train.labels),

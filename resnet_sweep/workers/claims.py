@@ -21,10 +21,10 @@ from resnet_sweep.search.samplers import is_exhausted
 from resnet_sweep.search.trial_attributes import (
     ACCEPTED,
     EXTENDED_FROM,
-    OUTCOME,
     REJECTED,
     REPEAT_OF,
     SEED,
+    TRIAL_OUTCOME,
     WORKER,
 )
 from resnet_sweep.system.locks import FileLock, held_if_free
@@ -114,8 +114,8 @@ class Claims:
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
         """Tell the study what became of a training."""
-        if OUTCOME not in trial.user_attrs:
-            trial.set_user_attr(OUTCOME, asdict(outcome))
+        if TRIAL_OUTCOME not in trial.user_attrs:
+            trial.set_user_attr(TRIAL_OUTCOME, asdict(outcome))
         states = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         self.tell(trial, states.get(outcome.state, TrialState.FAIL), outcome.values)
 
@@ -132,8 +132,8 @@ class Claims:
         attributes = trial.user_attrs
         if REJECTED in attributes:
             self.tell(trial, TrialState.FAIL)
-        elif OUTCOME in attributes:
-            self.finish(trial, Outcome(**attributes[OUTCOME]))
+        elif TRIAL_OUTCOME in attributes:
+            self.finish(trial, Outcome(**attributes[TRIAL_OUTCOME]))
         else:
             return False
         return True

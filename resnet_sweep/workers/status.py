@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from resnet_sweep.search.trial_attributes import OUTCOME
+from resnet_sweep.search.trial_attributes import TRIAL_OUTCOME
 from resnet_sweep.system.console import duration, say
 from resnet_sweep.workers.study import StudyProgress, state_of
 
@@ -167,7 +167,7 @@ class Status:
             self.best = trial
 
     def _tell(self, trial: FrozenTrial) -> None:
-        outcome = trial.user_attrs.get(OUTCOME, {})
+        outcome = trial.user_attrs.get(TRIAL_OUTCOME, {})
         if trial.state == TrialState.COMPLETE:
             self.say(f"{self._name(trial)} completed: {self._value(trial)}")
         elif state_of(trial) == "pruned":

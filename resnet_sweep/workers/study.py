@@ -24,9 +24,9 @@ from resnet_sweep.search.schema import Direction
 from resnet_sweep.search.trial_attributes import (
     ACCEPTED,
     EXTENDED_FROM,
-    OUTCOME,
     REJECTED,
     REPEAT_OF,
+    TRIAL_OUTCOME,
     WORKER,
 )
 from resnet_sweep.system.atomic import write_text
@@ -253,7 +253,7 @@ class StudyProgress:
             return
         state = state_of(trial)
         self.counts[state] += 1
-        outcome = trial.user_attrs.get(OUTCOME, {})
+        outcome = trial.user_attrs.get(TRIAL_OUTCOME, {})
         if state == "failed":
             self.failures[outcome.get("reason") or "failed"] += 1
         seconds = outcome.get("train_seconds")
@@ -272,7 +272,7 @@ def to_record(trial: FrozenTrial) -> SweepTrial:
     attributes = trial.user_attrs
     accepted: dict[str, Any] = attributes.get(ACCEPTED, {})
     rejected: dict[str, Any] = attributes.get(REJECTED, {})
-    outcome: dict[str, Any] = attributes.get(OUTCOME, {})
+    outcome: dict[str, Any] = attributes.get(TRIAL_OUTCOME, {})
     counted = accepted or rejected
     is_here = accepted and not rejected and EXTENDED_FROM not in attributes
     return SweepTrial(
