@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -54,6 +55,12 @@ LONG_FILES = (
     "test_export",
     "test_comparison_planning",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later search for garbage, one in each run, what was imported until here."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

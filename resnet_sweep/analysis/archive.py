@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -333,7 +333,7 @@ def shorten(error: Exception, run_dir: Path) -> str:
 
 
 def _result_values(result: TrialResult) -> dict[str, Any]:
-    values = asdict(result)
+    values = vars(result)
     numbers = {name: values[name] for name in ("status", *NUMBERS)}
     if values["device"] == "cpu":  # the process's highest ever, which earlier trials may have had
         numbers["peak_memory_bytes"] = None

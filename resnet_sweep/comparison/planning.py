@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 from resnet_sweep.comparison.change_files import (
     START,
@@ -118,6 +119,7 @@ class RecipeComposer:
     files: ConfFiles
     split: str
     given: Sequence[str]
+    _composed: dict[tuple[str, ...], Config] = field(default_factory=dict, repr=False)
 
     def compose(self, where: str, overrides: Sequence[str]) -> Config:
         """Return a checked configuration.
@@ -131,8 +133,10 @@ class RecipeComposer:
         reads_test = self.split == "test"
         everything = ["data.val_size=0"] if reads_test else []
         try:
-            words = [*everything, *overrides, *self.given]
-            config = quiet(Composer(self.files, words).config({}, None))
+            words = (*everything, *overrides, *self.given)
+            if words not in self._composed:  # rows of a design are its factors alone as well
+                self._composed[words] = quiet(Composer(self.files, words).config({}, None))
+            config = deepcopy(self._composed[words])
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         allowed = "must leave validation images, by which the runs are compared"
@@ -195,7 +199,7 @@ def _check_end(file: StepFile, composer: RecipeComposer) -> None:
     """Refuse steps that do not arrive at the experiment that they name."""
     if file.end is None:
         return
-    plain = replace(composer, given=[])
+    plain = RecipeComposer(composer.files, composer.split, [])
     words = [*file.start, *(override for _, added in file.steps for override in added)]
     wanted = plain.compose("end", [f"experiment={file.end}"])
     found = changes(plain.compose("last step", words), wanted)

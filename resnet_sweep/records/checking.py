@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from types import NoneType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 Limits = Mapping[str, tuple[float, float]]
+Test = Callable[[Any], bool]
 _WORDS: dict[Any, str] = {int: "an integer", float: "a number", str: "text", list: "a list"}
-_KINDS: dict[type, dict[str, Any]] = {}  # reading type hints takes long
 _WORDS |= {dict: "an object", NoneType: "null"}
 
 
@@ -24,10 +25,10 @@ def check_record(record: Any, limits: Limits) -> None:
     Raises:
         TypeError: names the field, its value and what is allowed.
     """
-    for name, kind in _kinds(type(record)).items():
+    for name, (kind, fits) in _kinds(record.__class__).items():
         value = getattr(record, name)
         bounds = limits.get(name)
-        if _fits(kind, value) and (bounds is None or _is_within(value, bounds)):
+        if fits(value) and (bounds is None or _is_within(value, bounds)):
             continue
         allowed = _word(kind) if bounds is None else f"from {bounds[0]} to {bounds[1]}"
         raise TypeError(f"{name} is {_shown(value)}, must be {allowed}")
@@ -61,31 +62,42 @@ def _is_within(value: Any, bounds: tuple[float, float]) -> bool:
     return all(each is None or bounds[0] <= each <= bounds[1] for each in values)
 
 
-def _kinds(record: type) -> dict[str, Any]:
-    if record not in _KINDS:
-        hints = get_type_hints(record)
-        _KINDS[record] = {field.name: hints[field.name] for field in fields(record)}
-    return _KINDS[record]
+@cache  # reading type hints takes long
+def _kinds(record: type) -> dict[str, tuple[Any, Test]]:
+    hints = get_type_hints(record)
+    return {field.name: (hints[field.name], _test(hints[field.name])) for field in fields(record)}
 
 
-def _fits(kind: Any, value: Any) -> bool:
-    origin = get_origin(kind)
+@cache
+def _test(kind: Any) -> Test:
+    """Return what tells whether a value is of this type."""
+    origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
-        return True
+        return lambda value: True
     if origin is Union:
-        return any(_fits(each, value) for each in get_args(kind))
+        tests = [_test(each) for each in inner]
+        return lambda value: any(test(value) for test in tests)
     if origin is list:
-        return isinstance(value, list) and all(_fits(get_args(kind)[0], each) for each in value)
+        item = _test(inner[0])
+        return lambda value: isinstance(value, list) and all(map(item, value))
     if origin is dict:
-        key_kind, value_kind = get_args(kind)
-        pairs = value.items() if isinstance(value, dict) else [(None, None)]
-        return all(_fits(key_kind, key) and _fits(value_kind, each) for key, each in pairs)
-    if kind is float:
-        is_integer = isinstance(value, int) and not isinstance(value, bool) and _is_finite(value)
-        return is_integer or isinstance(value, float)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    return isinstance(value, kind)
+        key, item = map(_test, inner)
+        return lambda value: (
+            isinstance(value, dict) and all(map(key, value)) and all(map(item, value.values()))
+        )
+    return {float: _is_number, int: _is_integer}.get(kind, lambda value: isinstance(value, kind))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (_is_whole(value) and _is_finite(value))
+
+
+def _is_integer(value: Any) -> bool:
+    return _is_whole(value) and abs(value) < 2**63
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _word(kind: Any) -> str:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import MISSING, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -349,11 +349,16 @@ def _flat(values: Values, path: str = "", found: Values | None = None) -> Values
 def _plain(value: Any) -> Any:
     """Round what went through 1 - x or a scaling, so that equal values are equal."""
     if isinstance(value, float):
-        rounded = float(f"{value:.10g}")
-        return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
+        return _rounded(value)
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return value
+
+
+@lru_cache(1024)  # most values are those of every other run
+def _rounded(value: float) -> float | int:
+    rounded = float(f"{value:.10g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
 
 
 def _drop(node: Values, *names: str) -> None:
