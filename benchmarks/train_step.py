@@ -19,13 +19,18 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.training.device import choose_execution
 
 
-def make_config(batch_size: int, channels_last: bool, small: bool) -> Config:
+def make_config(
+    batch_size: int, channels_last: bool, small: bool, precision: str = "auto"
+) -> Config:
     model = ResNetConfig(name="wrn_2343")
     if small:
         model = ResNetConfig(name="small", widths=[8, 16], blocks=[1, 1])
-    train = TrainConfig(batch_size=batch_size, channels_last=channels_last, compile="none")
+    train = TrainConfig(
+        batch_size=batch_size, channels_last=channels_last, precision=precision, compile="none"
+    )
     return Config(model=model, train=train, augmentation=AugmentationConfig(CropFlipConfig()))
 
 
@@ -60,17 +65,29 @@ def main() -> None:
         "this project, channels_last": ours(last, images),
         "bare step, contiguous": bare(first, images),
         "this project, contiguous": ours(first, images),
-        "usual loop": usual_loop(first, images, options.workers),
     }
+    taken = choose_execution(last.train)
+    usual = first
+    if taken.device.type == "cpu" and taken.precision != "fp32":
+        # What `auto` gains there; the usual loop knows no autocast on a CPU.
+        full = make_config(options.batch_size, True, options.small, "fp32")
+        contenders["this project, channels_last, fp32"] = ours(full, images)
+        usual = make_config(options.batch_size, False, options.small, "fp32")
+    contenders["usual loop"] = usual_loop(usual, images, options.workers)
     seconds = measure(contenders, options.rounds, options.steps)
     threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {threads} threads, n={options.rounds} rounds")
+    print(
+        f"torch {torch.__version__}, {threads} threads, n={options.rounds} rounds; "
+        f"precision {taken.precision} where no other is named"
+    )
     for name, values in seconds.items():
         rate = options.batch_size / statistics.median(values)
         spread = (max(values) - min(values)) / statistics.median(values)
-        print(f"{name:30} {rate:9.1f} images/s   spread {spread:.0%}")
+        print(f"{name:34} {rate:9.1f} images/s   spread {spread:.0%}")
     _print_ratio(seconds, "this project, channels_last", "bare step, channels_last")
-    _print_ratio(seconds, "this project, channels_last", "usual loop")
+    for other in ("this project, channels_last, fp32", "usual loop"):
+        if other in seconds:
+            _print_ratio(seconds, "this project, channels_last", other)
 
 
 def _print_ratio(seconds: dict[str, list[float]], ours_name: str, other: str) -> None:

@@ -137,6 +137,46 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize(("begun", "later"), [(True, False), (False, True)])
+def test_a_run_keeps_its_precision_on_another_cpu(
+    begun: bool, later: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its processor has bf16 or not, and bit for bit."""
+
+    def has_bf16(answer: bool) -> None:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": answer})
+
+    config = make_tiny_config()
+    has_bf16(begun)
+    whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 5)
+        assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
+    has_bf16(later)
+    resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
+    assert whole.precision == resumed.precision == ("bf16" if begun else "fp32")
+    assert read_result(tmp_path / "parts") == resumed
+    assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
+    other = run_trial(copy.deepcopy(config), tmp_path / "other")
+    assert numbers(tmp_path / "other") != numbers(tmp_path / "whole")
+    assert f"in {other.precision}" in (tmp_path / "other/train.log").read_text()
+
+
+def test_a_checkpoint_from_before_precisions_goes_on_in_fp32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_tiny_config()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 5)
+        run_trial(copy.deepcopy(config), tmp_path / "run")
+    state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
+    del state["precision"]
+    torch.save(state, tmp_path / "run" / CHECKPOINT)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert run_trial(config, tmp_path / "run").precision == "fp32"
+
+
 def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
     whole = run_trial(tiny_config, tmp_path / "run")
     values = json.loads((tmp_path / "run" / CONFIG).read_text())

@@ -99,8 +99,9 @@ class TrainConfig:
         start_image_size: side of the training images in the first epoch, from which it grows
             (progressive resizing; Howard 2018); needs a global pool; null: full size throughout.
         full_size_from: part of the run after which they have their full size.
-        precision: `auto`: bf16 on a GPU of compute capability 8.0 or more, fp16 on one of
-            7.0 or more, otherwise fp32.
+        precision: `auto`: bf16 on a GPU of compute capability 8.0 or more and on a CPU with
+            AVX512-BF16 or AMX, fp16 on a GPU of 7.0 or more, otherwise fp32. A run that goes on
+            keeps the one that it began with.
         device: `auto`: the first of cuda, mps, cpu that works.
         compile: `none`; `graph`: the step as a CUDA graph; `inductor`: torch.compile;
             `auto`: on a CUDA device graph, or inductor where the run is long enough to repay

@@ -29,8 +29,8 @@ CHECKPOINT_KEYS = {
     "rng",
     "data_fingerprint",
 }
-# Only in checkpoints of runs that use them.
-OPTIONAL_KEYS = {"lookahead", "swa", "teacher"}
+# Only in checkpoints of runs that use them, or not in those from before they were kept.
+OPTIONAL_KEYS = {"lookahead", "swa", "teacher", "precision"}
 
 log = logging.getLogger(__name__)
 

@@ -99,6 +99,7 @@ class TrialResult:
         peak_memory_bytes: of the device; on a CPU, of the process while it trained this run; null
             where that cannot be measured.
         error: what ended a run that did not complete.
+        precision: fp32, bf16 or fp16, of the training; null in records from before this field.
         objective_name: val_accuracy of a single run, the first objective of its sweep of a trial.
     """
 
@@ -121,6 +122,7 @@ class TrialResult:
     data_fingerprint: str
     error: Optional[str] = None
     objective_name: str = "val_accuracy"  # the only one in records from before this field
+    precision: Optional[str] = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
 

@@ -14,6 +14,8 @@ import torch
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.train import TrainConfig
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -40,6 +42,11 @@ class Execution:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    @property
+    def precision(self) -> str:
+        """The name of `dtype` in configurations and records."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -97,10 +104,14 @@ def why_no_cuda() -> str | None:
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type of the matrix products; `auto` asks the compute capability."""
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision in named:
-        return named[precision]
+    """Return the type of the matrix products; `auto` asks the processor what it is fast at."""
+    if precision in DTYPES:
+        return DTYPES[precision]
+    if device.type == "cpu":
+        # Others emulate bf16, at a fraction of their speed in fp32.
+        has = torch.cpu.get_capabilities()
+        fast = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
+        return torch.bfloat16 if fast else torch.float32
     if device.type != "cuda":
         return torch.float32
     capability = torch.cuda.get_device_capability(device)

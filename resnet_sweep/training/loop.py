@@ -222,6 +222,7 @@ def save_checkpoint(training: Training) -> None:
         "position": asdict(training.position),
         "schedule": training.schedule.state_dict(),
         "data_fingerprint": training.data.fingerprint,
+        "precision": training.execution.precision,
         **training.step.state_dict(),
     }
     teacher = teacher_digest(training.config.regularization.distill_from)

@@ -31,7 +31,7 @@ from resnet_sweep.records.identity import teacher_digest
 from resnet_sweep.records.run_folder import RESULT, TrialResult, write_result
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
-from resnet_sweep.training.device import Execution, choose_execution
+from resnet_sweep.training.device import DTYPES, Execution, choose_execution
 from resnet_sweep.training.loop import (
     Diverged,
     Interrupted,
@@ -130,6 +130,9 @@ def run_trial(
     with stop_on_signals() as stop:
         with claimed(run_dir, config), log_to_file(run_dir):
             state = _read_state(config, run_dir, prepared)
+            prepared = _as_begun(config, prepared, state)
+            execution = prepared.execution
+            log.info("trains on %s in %s", device_name(execution.device), execution.precision)
             (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
             _set_switches(config, prepared.execution)
             trackers = Trackers(config, run_dir)
@@ -158,6 +161,20 @@ def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, 
         problem = "regularization.distill_from holds another net than when this run began"
         raise RunFolderError(f"{run_dir}: {problem}; start a new one")
     return state
+
+
+def _as_begun(config: Config, prepared: Prepared, state: dict[str, Any] | None) -> Prepared:
+    """Return `prepared` with the precision that `auto` came to when the run began."""
+    if state is None or config.train.precision != "auto":
+        return prepared
+    execution = prepared.execution
+    # Checkpoints from before this key: `auto` was fp32 on every CPU.
+    older = "fp32" if execution.device.type == "cpu" else execution.precision
+    execution = replace(execution, dtype=DTYPES[state.get("precision", older)])
+    if execution == prepared.execution:
+        return prepared
+    teacher = load_teacher(config, prepared.data, execution)
+    return replace(prepared, execution=execution, teacher=teacher)
 
 
 def _attempt(
@@ -228,6 +245,7 @@ def _result(
         peak_memory_bytes=peak_memory.bytes(),
         seed=config.seed,
         device=device_name(device),
+        precision=prepared.execution.precision,
         versions=versions(),
         git_commit=git_commit(),
         data_fingerprint=prepared.data.fingerprint,
