@@ -72,6 +72,21 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("epochs: many", "mine.yaml: train.epochs=many: must be a whole number"),
+        ("epoch: 3", "mine.yaml: train.epoch: there is no such field; did you mean epochs?"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = f"# @package _global_\ntrain:\n  {line}\n"
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    done = train_here("--config-dir", ".", "experiment=mine", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"error: experiment/{message}\n")
+
+
 @pytest.mark.parametrize("overrides", BAD_INPUT)
 def test_bad_input_gets_one_line_and_leaves_nothing(
     tmp_path: Path,

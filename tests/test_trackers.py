@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import TINY_OVERRIDES, make_tiny_config, train_here
+from conftest import TINY_OVERRIDES, make_tiny_config, run_here, train_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
@@ -210,7 +210,6 @@ def test_no_tracker_is_imported_unless_it_is_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "word"),
     [
-        ("train.tensorboard=false", "tracker=none"),
         ("tracker=nothing", "tensorboard"),
         ("tracker.mlflow.uri=ftp://a", "tracker.mlflow.uri"),
     ],
@@ -220,6 +219,41 @@ def test_a_mistake_is_one_line(override: str, word: str, tmp_path: Path) -> None
     done = train_here(*TINY_OVERRIDES[:-1], *words, override, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert word in done.stderr and not list(tmp_path.rglob("config.json"))
+
+
+OF_BEFORE = """
+# @package _global_
+defaults:
+- override /data: digits
+train:
+  tensorboard: true
+"""
+SWEEP = "-m hydra/sweeper=optuna search_space=[] model.base_width=choice(4,8)"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train train.tensorboard=true",
+        "train +train.tensorboard=true",
+        "train ~train.tensorboard",
+        "train --config-dir mine experiment=best",
+        f"train {SWEEP} train.tensorboard=choice(true,false)",
+        f"train {SWEEP} --config-dir mine experiment=best",
+        f"train {SWEEP} --config-dir mine hydra.sweeper.start_from=[best]",
+        "compare --config-dir mine recipes=[best,source]",
+    ],
+)
+def test_a_field_from_before_the_group_names_what_to_write(words: str, tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/best.yaml").write_text(OF_BEFORE)
+    command, *arguments = words.split()
+    done = run_here(command, *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "train.tensorboard" in done.stderr and "write tracker=tensorboard" in done.stderr
+    assert ("best.yaml" in done.stderr) == ("mine" in words)
+    assert "ConfigKeyError" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -68,9 +68,6 @@ SHARED_SCHEMAS = {
 # Groups of which several options, or none, are chosen; one dataclass has a field for each.
 LIST_GROUPS = ("augmentation", "tracker")
 
-# Fields that went, and what the command line takes in their place.
-RETIRED = {"train.tensorboard": "went: write tracker=none, or tracker=tensorboard"}
-
 
 def conf_dir() -> Path:
     """Return the folder of the YAML files: the wheel's copy or the checkout's."""
@@ -215,7 +212,7 @@ def reject_unknown_keys(node: DictConfig, path: str = "") -> None:
     known = {field.name for field in fields(schema)}
     for key in map(str, node):
         if key not in known:
-            raise ConfigError(f"{path}{key}", node[key], no_such_field(key, known))
+            raise ConfigError(f"{path}{key}", node[key], no_such_field(f"{path}{key}", known))
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             reject_unknown_keys(child, f"{path}{key}.")

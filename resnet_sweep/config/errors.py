@@ -7,6 +7,14 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
+# Fields that went, and what the command line takes in their place.
+RETIRED = {
+    "train.tensorboard": (
+        "is no field any more: write tracker=tensorboard, or tracker=none for false; in the "
+        "defaults of a file `override /tracker: tensorboard`"
+    )
+}
+
 
 class UserError(ValueError):
     """A mistake that the user can mend: printed as one line, exit status 2."""
@@ -59,8 +67,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(names) or 'none'}"
 
 
-def no_such_field(name: str, known: Iterable[str]) -> str:
-    return f"there is no such field; {did_you_mean(name, known)}"
+def no_such_field(path: str, known: Iterable[str]) -> str:
+    """Return what to say of a dotted path whose last name is not among the known ones."""
+    name = path.rpartition(".")[2]
+    return RETIRED.get(path) or f"there is no such field; {did_you_mean(name, known)}"
 
 
 def require(condition: bool, field: str, value: Any, allowed: str) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import RETIRED, SCHEMAS, conf_names
-from resnet_sweep.config.errors import no_such_field
+from resnet_sweep.config.compose import SCHEMAS, conf_names
+from resnet_sweep.config.errors import RETIRED, no_such_field
 
 KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 OTHER_WORDS = {"learning_rate": "lr", "num_epochs": "epochs"}
@@ -25,7 +27,9 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
     message, cause = str(error), error.__cause__
     tellers: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         (r"Could not override '([^']+)'", lambda found: _unknown(found[1], cause)),
+        (r"Could not delete from config. '([^']+)' does", lambda found: _unknown(found[1], None)),
         (r"Error merging override (\S+)", lambda found: _not_taken(found[1], cause)),
+        (r"In '([^']+)': \w+ raised while", lambda found: _in_file(found[1], error.__context__)),
         (r"Error when parsing index: \d+, string: (.+?) out of \[", lambda f: _unread(f, message)),
         (r"Ambiguous value for argument '([^']+)'", lambda found: _several(found[1])),
         (r"Could not (?:find|load) '(.+)/([^/']+)'", lambda found: _no_option(found, folder)),
@@ -47,8 +51,7 @@ def _unknown(path: str, cause: BaseException | None) -> str:
     elsewhere = _fields_named(OTHER_WORDS.get(path, path)) if schema is Config else []
     if elsewhere:
         return f"{path}: there is no such field; did you mean {' or '.join(elsewhere)}?"
-    name = path.rsplit(".", 1)[-1]
-    return f"{path}: {no_such_field(name, {field.name for field in fields(schema)})}"
+    return f"{path}: {no_such_field(path, {field.name for field in fields(schema)})}"
 
 
 def _fields_named(name: str) -> list[str]:
@@ -68,6 +71,15 @@ def _not_taken(override: str, cause: BaseException | None) -> str:
     if kind and kind[1] in KINDS:
         return f"{override}: must be {KINDS[kind[1]]}"
     return f"{override}: {reason}"
+
+
+def _in_file(file: str, cause: BaseException | None) -> str:
+    """Tell what is wrong with a field of a YAML file."""
+    path = getattr(cause, "full_key", None)
+    if path and isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
+        return f"{file}.yaml: {_unknown(path, cause)}"
+    value = re.search(r"^Value '(.*)' of type", str(cause))
+    return f"{file}.yaml: {_not_taken(f'{path}={value[1]}' if value else path or '', cause)}"
 
 
 def _unread(found: re.Match[str], message: str) -> str:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import RETIRED, SCHEMAS, schema_of, to_dict
+from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
 from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
-from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.errors import RETIRED, UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optim import LR_POWERS, ONE_CYCLE_WARMUP
 from resnet_sweep.config.train import SAM_RHO

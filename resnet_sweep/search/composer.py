@@ -335,7 +335,8 @@ def _owner(config: DictConfig, field: str, key: str, value: Any) -> tuple[DictCo
         if not isinstance(node, DictConfig) or node._is_none():
             raise ConfigError(key, value, f"{'.'.join(path[:depth])} is not used here")
         if name not in node:
-            raise ConfigError(key, value, no_such_field(name, _field_names(node)))
+            where = ".".join(path[: depth + 1])
+            raise ConfigError(key, value, no_such_field(where, _field_names(node)))
         if depth < len(path) - 1:
             node = node[name]
     return node, path[-1]

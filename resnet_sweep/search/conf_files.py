@@ -27,8 +27,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.config.compose import RETIRED, conf_dir, register_schemas
-from resnet_sweep.config.errors import UserError, one_line
+from resnet_sweep.config.compose import conf_dir, register_schemas
+from resnet_sweep.config.errors import RETIRED, UserError, one_line
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import command
 

@@ -13,8 +13,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import LIST_GROUPS, RETIRED, SCHEMAS, from_dict
-from resnet_sweep.config.errors import ConfigError, UserError, require, require_one_of
+from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, from_dict
+from resnet_sweep.config.errors import (
+    RETIRED,
+    ConfigError,
+    UserError,
+    require,
+    require_one_of,
+)
 from resnet_sweep.config.trackers import MlflowConfig, TensorBoardConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.identity import TEACHER, free_fields, may_differ
 from resnet_sweep.records.run_folder import (
