@@ -19,7 +19,6 @@ from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_metr
 from resnet_sweep.records.sweep_folder import SWEEP_ID, group_of
 from resnet_sweep.records.tracker import read_tracker_record
 from resnet_sweep.training import trackers
-from resnet_sweep.training.progress import RunProgress
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.trackers import (
     PAUSE_FACTOR,
@@ -282,42 +281,6 @@ def test_a_resumed_run_may_have_another_tracker(tmp_path: Path, server: Server) 
         done = train_here("resume=run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(server.epochs.values()) == [[1, 2]]
-
-
-def test_a_long_epoch_says_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr("resnet_sweep.training.progress.time", clock)
-    progress = RunProgress(
-        steps_per_epoch=100, batch_size=50, epochs=2, done_epochs=0, done_steps=0, show=False
-    )
-    with caplog.at_level(logging.INFO, logger="resnet_sweep"), progress:
-        clock.now += 500.0  # before the first step
-        progress.begin_epoch()
-        for _ in range(100):
-            clock.now += 0.5
-            progress.end_step()
-    assert [line.split("step ")[1] for line in caplog.messages] == [
-        "40/100  100 images/s  80.0 s left",
-        "80/100  100 images/s  60.0 s left",
-    ]
-
-
-def test_a_short_epoch_says_nothing_on_its_way(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr("resnet_sweep.training.progress.time", clock)
-    progress = RunProgress(10, 50, 2, done_epochs=0, done_steps=0, show=False)
-    with caplog.at_level(logging.INFO, logger="resnet_sweep"), progress:
-        for _ in range(2):
-            progress.begin_epoch()
-            for _ in range(10):
-                clock.now += 1.9
-                progress.end_step()
-            progress._step = 0
-    assert caplog.messages == []
 
 
 def test_rows_of_the_file_are_what_is_sent(tmp_path: Path, server: Server) -> None:
