@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from confirmable import run_with_workers_here, write_untrained_sweep
 from conftest import TINY_OVERRIDES, make_tiny_config, run_here, train_here
 
 from resnet_sweep.config import Config
@@ -28,6 +30,7 @@ from resnet_sweep.training.trackers import (
     check_trackers,
     send_rest,
 )
+from resnet_sweep.training.trackers.group import close_group
 
 UNREACHED = "tracker.mlflow.uri=http://127.0.0.1:1"
 
@@ -38,6 +41,7 @@ class Server:
     def __init__(self) -> None:
         self.epochs: dict[str, list[int]] = {}
         self.results: dict[str, str] = {}
+        self.names: dict[str, tuple[str, str]] = {}  # by run, its group and its own
         self.calls = 0
         self.is_away: Callable[[int], bool] = lambda epoch: False
 
@@ -155,9 +159,6 @@ def test_a_slow_tracker_takes_a_small_part_of_the_time(
 
 
 def test_a_killed_run_goes_on_as_the_same_one(tmp_path: Path, server: Server) -> None:
-    class Killed(BaseException):
-        """As a kill."""
-
     def kill(metrics: EpochMetrics) -> None:
         if metrics.epoch == 2:
             raise Killed
@@ -281,6 +282,116 @@ def test_a_resumed_run_may_have_another_tracker(tmp_path: Path, server: Server) 
         done = train_here("resume=run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(server.epochs.values()) == [[1, 2]]
+
+
+def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server.is_away = lambda epoch: True
+    (tmp_path / SWEEP_ID).write_text("one")
+    for number in range(2):
+        run_trial(tracked(epochs=1), tmp_path / f"runs/{number}")
+    monkeypatch.setattr("resnet_sweep.training.trackers.group.check_trackers", lambda _: None)
+    caplog.clear()
+    close_group(tracked().tracker, tmp_path, is_over=True)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and "lack the end of 2 runs" in out
+    assert not [record for record in caplog.records if "tracker" in record.name]
+
+
+class Killed(BaseException):
+    """As a kill."""
+
+
+class Remembering(Stub):
+    """Takes what it is given, as W&B does: that nothing is sent twice is the caller's part."""
+
+    def __init__(self, server: Server, run: TrackedRun) -> None:
+        assert run.group is not None
+        super().__init__(server, run.id)
+        self.given = run.done_epochs
+        self.group, self.run_name = run.group.name, run.name
+
+    def update(self, rows: Sequence[EpochMetrics]) -> None:
+        self.server.calls += 1
+        if self.server.is_away(self.server.calls):
+            raise Killed
+        self.server.names[self.name] = (self.group, self.run_name)
+        there = self.server.epochs.setdefault(self.name, [])
+        there += [row.epoch for row in rows if row.epoch > self.given]
+        self.given = len(rows)
+
+
+MLFLOW = ["tracker=mlflow", "tracker.mlflow.uri=http://localhost:1"]
+
+
+def _confirm_in(folder: Path) -> list[str]:
+    """Leave a sweep whose runs had a tracker, and return the command that confirms it."""
+    sweep = write_untrained_sweep(folder / "sweeps/s")
+    for path in sweep.glob("runs/*/config.json"):
+        values = json.loads(path.read_text())
+        values["tracker"]["mlflow"] = {"uri": "http://localhost:1"}
+        values["data"]["train_subset"], values["model"]["strides"] = 200, [2, 2]
+        path.write_text(json.dumps(values))
+    seeds = ["num_seeds=2", "num_over_promise_seeds=2", "all_data=false"]
+    return ["confirm", "sweep=sweeps/s", "top_k=1", *seeds, "baseline=null", "n_jobs=1"]
+
+
+def _compare_in(folder: Path) -> list[str]:
+    (folder / "experiment").mkdir()
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        text = f"# @package _global_\noptimizer: {{lr: {lr}}}\n"
+        (folder / f"experiment/{name}.yaml").write_text(text)
+    words = ["compare", "--config-dir", ".", "recipes=[a,b]", "num_seeds=2", "n_jobs=1"]
+    return [*words, "folder=outputs/c", *TINY_OVERRIDES[:-1], *MLFLOW]
+
+
+CONFIRM_GROUPS = ("s/confirm/choose", "s/confirm/over_promise", "s/confirm/test")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "groups"),
+    [
+        pytest.param(_confirm_in, CONFIRM_GROUPS, marks=pytest.mark.engines),  # nine runs
+        (_compare_in, ("outputs/c/study",)),
+    ],
+)
+def test_confirm_and_compare_group_their_runs_and_a_kill_doubles_none(
+    prepare: Callable[[Path], list[str]],
+    groups: tuple[str, ...],
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(trackers, "_load", lambda _, run: Remembering(server, run))
+    monkeypatch.setattr("resnet_sweep.workers.planned.check_trackers", lambda _: None)
+    end_group = "resnet_sweep.training.trackers.mlflow.end_group"
+    monkeypatch.setattr(end_group, lambda _, group: ended.append(group.name))
+    command, *words = prepare(tmp_path)
+    server.is_away = lambda call: call == 7  # within the second run
+    with pytest.raises(Killed):
+        run_with_workers_here(command, *words, cwd=tmp_path)
+    before = dict(server.names)
+    assert len(before) == 2 and not ended
+    done = run_with_workers_here(command, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert server.names.items() >= before.items()
+    numbers = {group: _numbers(tmp_path.rglob(f"{group}/runs/*")) for group in groups}
+    expected = [(group, number) for group in groups for number in numbers[group]]
+    assert sorted(server.names.values()) == sorted(expected)
+    for epochs in server.epochs.values():
+        assert epochs == [*range(1, len(epochs) + 1)] and len(epochs) > 1
+    assert server.results == dict.fromkeys(server.names, "completed")
+    assert ended == [*groups]
+
+
+def _numbers(runs: Iterable[Path]) -> list[str]:
+    return [path.name for path in runs]
 
 
 def test_rows_of_the_file_are_what_is_sent(tmp_path: Path, server: Server) -> None:

@@ -7,8 +7,6 @@ import logging
 import numpy as np
 
 from resnet_sweep.config.compose import to_dict
-from resnet_sweep.model.diagram import draw_architecture
-from resnet_sweep.model.summary import write_architecture_text
 from resnet_sweep.records.checkpoint import write_model
 from resnet_sweep.records.run_folder import (
     ARCHITECTURE,
@@ -16,7 +14,6 @@ from resnet_sweep.records.run_folder import (
     Predictions,
     write_predictions,
 )
-from resnet_sweep.training.curves import draw_curves
 from resnet_sweep.training.evaluation import Evaluation
 from resnet_sweep.training.loop import Training
 
@@ -71,6 +68,11 @@ def _draw(training: Training) -> None:
     run_dir, image_size = training.run_dir, training.data.train.images.shape[-1]
     model = training.step.model
     try:
+        # Matplotlib takes a second, and the workers of a sweep draw nothing.
+        from resnet_sweep.model.diagram import draw_architecture
+        from resnet_sweep.model.summary import write_architecture_text
+        from resnet_sweep.training.curves import draw_curves
+
         draw_curves(training.position.history, run_dir)
         draw_architecture(model, image_size, run_dir / DIAGRAM)
         write_architecture_text(model, image_size, run_dir / ARCHITECTURE)

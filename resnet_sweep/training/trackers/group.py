@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_sweep.config.compose import from_dict
@@ -10,6 +13,7 @@ from resnet_sweep.config.trackers import TrackerConfig
 from resnet_sweep.records.run_folder import RESULT, read_config_values
 from resnet_sweep.records.sweep_folder import RUNS, group_of
 from resnet_sweep.system.console import say
+from resnet_sweep.training import trackers
 from resnet_sweep.training.trackers import (
     PACKAGES,
     check_trackers,
@@ -54,9 +58,22 @@ def _lacks(run_dir: Path, try_to_send: bool) -> bool:
     """Return whether a tracker still lacks an ended run."""
     try:
         config = from_dict(read_config_values(run_dir))
-        return bool(send_rest(config, run_dir) if try_to_send else unsent(config, run_dir))
+        with _without_warnings():
+            return bool(send_rest(config, run_dir) if try_to_send else unsent(config, run_dir))
     except UserError:
         return False  # damaged: the sweep says so
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Leave out what a training would say of its tracker: one line tells of all runs."""
+    log = logging.getLogger(trackers.__name__)
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _end_mlflow(config: TrackerConfig, folder: Path) -> None:
