@@ -15,8 +15,8 @@ quickstart: $(INSTALLED)
 	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna $(SMALL_SWEEP)
 	$(BIN)/python analysis/summarize.py outputs/
 
-# Eight small nets on the digits, two at a time.
-SMALL_SWEEP := data=digits 'search_space=[]' 'model.base_width=range(4,17,4)' \
+# Eight small nets on the digits, two at a time; the README shows the same sweep.
+SMALL_SWEEP := data=digits 'search_space=[]' 'model.blocks=[1,1,1,1]' 'model.base_width=range(4,17,4)' \
 	'optimizer.lr=tag(log,interval(0.003,0.1))' scheduler=one_cycle augmentation=none train.epochs=3 \
 	train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 hydra/sweeper/pruner=none \
 	'hydra.sweeper.start_from=[]'

@@ -207,6 +207,20 @@ def test_make_has_the_target(line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_readme_has_the_sweep_of_quickstart() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shown = next(line for page, line in _commands() if page == "README.md" and "=first" in line)
+    command = ["make", "--dry-run", "quickstart"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = re.sub(r"\\\n", "", done.stdout).splitlines()
+    made = next(line for line in lines if "hydra/sweeper=optuna" in line)
+    assert {*shlex.split(shown)} - {*shlex.split(made)} <= {
+        "python",
+        "hydra.sweeper.study_name=first",
+    }
+
+
 def test_the_extras_are_there() -> None:
     text = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"pip install '(?:\.|resnet_sweep)\[(\w+)\]'", text))

@@ -35,8 +35,8 @@ def one_line_errors() -> Iterator[None]:
     program that would have ended with 0 ends with 1 where standard output could not be written.
     HYDRA_FULL_ERROR=1 keeps the traceback of a mistake.
     """
-    # It announces its font cache, once a machine, when it is imported.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    # It announces its font cache, once a machine, and that it has no place for one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if sys.stdout is None:  # closed from the start
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the program ends
     try:
