@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TINY_OVERRIDES, make_tiny_config, run_train
 from engines import free_port, require_package
+from processes import kill_all, wait_for
 
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.run_folder import EpochMetrics, read_metrics
@@ -163,6 +164,95 @@ def test_the_runs_of_a_sweep_are_nested_under_one(server: MlflowServer, tmp_path
         assert len(children) == trials
         for run in children:
             assert sorted(steps(server, run.info.run_id)) == [1, 2]
+
+
+TINY = [o for o in TINY_OVERRIDES if not o.startswith("tracker")]
+WORKER = "resnet_sweep.workers.worker"
+
+
+def kill_and_go_on(command: str, words: Sequence[str], folder: Path, runs: str) -> list[Path]:
+    """Kill a command and its workers when a run has an epoch, and run it again to its end.
+
+    Args:
+        runs: pattern of the run folders to wait for.
+
+    Returns:
+        The run folders that there were when it was killed.
+    """
+    line = [sys.executable, "-m", f"resnet_sweep.{command}", *words]
+    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
+    wait_for(lambda: [*folder.glob(f"{runs}/metrics.csv")], process)
+    kill_all(process, WORKER)
+    begun = [path.parent for path in folder.glob(f"{runs}/config.json")]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return begun
+
+
+def compare_words(folder: Path, *tracker: str) -> list[str]:
+    """Return a comparison of two recipes with two seeds, in outputs/c."""
+    (folder / "experiment").mkdir()
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        text = f"# @package _global_\noptimizer: {{lr: {lr}}}\n"
+        (folder / f"experiment/{name}.yaml").write_text(text)
+    words = ["--config-dir", ".", "recipes=[a,b]", "num_seeds=2", "n_jobs=2", "folder=outputs/c"]
+    return [*words, *TINY, *tracker]
+
+
+def check_nested(server: MlflowServer, groups: dict[str, int], begun: set[str]) -> None:
+    """Look for each group's run, its runs under it, and each of their epochs once."""
+    found = {run.info.run_id: run for run in all_runs(server)}
+    assert begun and begun <= {run.data.tags["resnet_sweep.id"] for run in found.values()}
+    parents = {i: run for i, run in found.items() if "mlflow.parentRunId" not in run.data.tags}
+    assert {run.info.run_name for run in parents.values()} == groups.keys()
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    for run_id, parent in parents.items():
+        own = [r for r in found.values() if r.data.tags.get("mlflow.parentRunId") == run_id]
+        numbers = sorted(run.info.run_name for run in own)
+        assert numbers == [str(number) for number in range(groups[parent.info.run_name])]
+        for run in own:
+            assert sorted(steps(server, run.info.run_id)) == [1, 2]
+
+
+def test_a_killed_comparison_goes_on_with_its_runs_on_the_server(
+    server: MlflowServer, tmp_path: Path
+) -> None:
+    words = compare_words(tmp_path, "tracker=mlflow", f"tracker.mlflow.uri={server.uri}")
+    begun = kill_and_go_on("compare", words, tmp_path, "outputs/c/study/runs/*")
+    check_nested(server, {"outputs/c/study": 4}, {own_id(run_dir) for run_dir in begun})
+
+
+def test_a_killed_confirmation_goes_on_with_its_runs_on_the_server(
+    server: MlflowServer, tmp_path: Path
+) -> None:
+    words = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "search_space=[]"]
+    words += ["optimizer.lr=interval(0.02,0.2)", "hydra.sweeper.start_from=[]"]
+    words += ["hydra.sweeper.study_name=night", "hydra.sweeper.n_trials=2"]
+    words += ["tracker=mlflow", f"tracker.mlflow.uri={server.uri}"]
+    done = run_train(*TINY, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seeds = ["top_k=1", "num_seeds=2", "num_over_promise_seeds=2", "all_data=false"]
+    words = ["sweep=outputs/sweeps/night", *seeds, "baseline=null", "n_jobs=2"]
+    place = "outputs/sweeps/night/confirm"
+    begun = kill_and_go_on("confirm", words, tmp_path, f"{place}/choose/runs/*")
+    stages = {"choose": 2, "over_promise": 2, "test": 5}
+    groups = {f"night/confirm/{stage}": number for stage, number in stages.items()}
+    check_nested(server, {"night": 2, **groups}, {own_id(run_dir) for run_dir in begun})
+
+
+def test_a_killed_comparison_is_one_group_of_wandb(tmp_path: Path) -> None:
+    require_package("wandb", "wandb")
+    words = compare_words(tmp_path, "tracker=wandb", "tracker.wandb.mode=offline")
+    begun = kill_and_go_on("compare", words, tmp_path, "outputs/c/study/runs/*")
+    run_dirs = [tmp_path / f"outputs/c/study/runs/{number}" for number in range(4)]
+    assert begun and {*begun} <= {*run_dirs}
+    for run_dir in run_dirs:
+        assert sorted(logged_epochs(run_dir)) == [1, 2]
+        assert wandb_ids(run_dir) == {own_id(run_dir)}
+        paths = run_dir.glob("wandb/offline-run-*/*.wandb")
+        records = [record for path in paths for record in read_wandb(path)]
+        runs = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+        assert {run.run_group for run in runs} == {"outputs/c/study"}
 
 
 def read_wandb(path: Path) -> list[Any]:
