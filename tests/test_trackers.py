@@ -185,6 +185,15 @@ def test_a_server_out_of_reach_at_the_start_leaves_nothing(tmp_path: Path) -> No
     assert not (tmp_path / "outputs/sweeps").exists() and not list(tmp_path.rglob("config.json"))
 
 
+def test_a_confirmation_whose_server_is_out_of_reach_leaves_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    command, *words = _confirm_in(tmp_path)
+    done = run_with_workers_here(command, *words, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "cannot be reached" in done.stderr
+    assert not (tmp_path / "sweeps/s/confirm").exists()
+
+
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_package_that_is_missing_names_its_extra(
     name: str, monkeypatch: pytest.MonkeyPatch

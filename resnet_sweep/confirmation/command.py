@@ -36,7 +36,13 @@ from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.system.console import command, duration, say
 from resnet_sweep.workers.coordination import hold_or_refuse
-from resnet_sweep.workers.planned import PlannedRun, WorkerPool, exit_if_all_failed, train_planned
+from resnet_sweep.workers.planned import (
+    PlannedRun,
+    WorkerPool,
+    check_trackers_of,
+    exit_if_all_failed,
+    train_planned,
+)
 
 OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": "test_accuracy"}
 TITLES = {
@@ -90,14 +96,16 @@ class Confirming:
         """Return the plan that is there, or make one."""
         if not (self.folder / PLAN).exists():
             plan = make_plan(self.sweep, self.options)
+            check_trackers_of(choose_runs(plan))
             self.folder.mkdir(exist_ok=True)
             write_plan(self.folder, plan)
             say(_announcement(plan))
             return plan
         plan = moved_plan(read_plan(self.folder), self.options.data_root)
         self._refuse_changes(plan)
-        data = choose_runs(plan)[0].config.data
-        check_data(data, plan.data_fingerprint)
+        runs = choose_runs(plan)
+        check_data(runs[0].config.data, plan.data_fingerprint)
+        check_trackers_of(runs)
         return plan
 
     def _refuse_changes(self, plan: Plan) -> None:

@@ -178,11 +178,20 @@ def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
             _check_net(run.config)
         except UserError as error:
             raise UserError(f"{run.configuration}: {error}") from error
-    for tracker in {repr(run.config.tracker): run.config.tracker for run in runs}.values():
-        check_trackers(tracker)
+    check_trackers_of(runs)
     if is_local(config):
         for device in sorted({run.config.train.device for run in runs}):
             check_device(device)
+
+
+def check_trackers_of(runs: Sequence[PlannedRun]) -> None:
+    """Look whether the trackers of some runs can be reached.
+
+    Raises:
+        UserError: one of them cannot.
+    """
+    for tracker in {repr(run.config.tracker): run.config.tracker for run in runs}.values():
+        check_trackers(tracker)
 
 
 def _check_net(config: Config) -> None:
