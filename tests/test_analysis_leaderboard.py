@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,19 @@ def test_another_kind_of_net_is_told_by_its_name_alone(tmp_path: Path) -> None:
     best, *others = summary_of(tmp_path).leaderboard.rows
     assert settings_of(best)["model.target"] == "my_nets.Net"
     assert [set(settings_of(row)) for row in others] == [{"optimizer.lr"}] * 2
+
+
+def test_a_text_with_an_equals_sign_is_one_setting_of_the_first_screen(tmp_path: Path) -> None:
+    for name, note in (("a", "deep optimizer.lr=5 <b>"), ("b", "flat")):
+        write_run(tmp_path / name, 0.9 if name == "a" else 0.8)
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        own = {"name": "custom", "target": "my_nets.Net", "kwargs": {"note": note}}
+        (tmp_path / name / "config.json").write_text(json.dumps(config | {"model": own}))
+    summary_of(tmp_path)
+    text = (tmp_path / "summary/report.html").read_text()
+    [card] = re.findall('<dl class="settings">(.*?)</dl>', text)
+    pairs = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", card)
+    assert pairs == [("model.kwargs.note", "deep optimizer.lr=5 &lt;b&gt;")]
 
 
 def test_what_the_swept_rows_have_in_common_stands_below(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ NOTE = (
 TARGET = "model.target"  # names a user's own net, whose other fields no other net has
 WIDTHS = "model.widths"
 Rows = dict[str, dict[str, str]]
+Pairs = list[tuple[str, str]]  # of a setting and its value as text
 
 
 def make_leaderboard(
@@ -52,14 +53,14 @@ def make_leaderboard(
         cells.append(duration(float(row["train_seconds"])))
         if has_test:
             cells += [_fixed(row["test_mean"], "{:.4f}"), _fixed(row["gap"], "{:+.4f}")]
-        cells += [str(row["run"]), str(row["configuration"]), settings[str(row["run"])]]
+        cells += [str(row["run"]), str(row["configuration"]), _joined(settings[str(row["run"])])]
         rows.append([printable(cell) for cell in cells])
     return Table(columns, rows, len(columns) - 3, _remarks(len(table), total, shared))
 
 
-def _remarks(shown: int, total: int, shared: str) -> list[str]:
+def _remarks(shown: int, total: int, shared: Pairs) -> list[str]:
     extent = [f"{shown} of {total} configurations; --top shows more"] if shown < total else []
-    return [*extent, *([printable(f"alike in all of them: {shared}")] if shared else [])]
+    return [*extent, *([printable(f"alike in all of them: {_joined(shared)}")] if shared else [])]
 
 
 def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.DataFrame:
@@ -90,7 +91,7 @@ def _fixed(value: float, form: str) -> str:
 
 def shown_settings(
     view: View, runs: list[str], count: int | None = None
-) -> tuple[dict[str, str], str]:
+) -> tuple[dict[str, Pairs], Pairs]:
     """Return each run's settings in which these runs differ, and those of the sweep all share.
 
     The settings that matter most come first. A setting that only some runs have counts where
@@ -105,7 +106,7 @@ def shown_settings(
     alike = [name for name in varied if not _differs(name, rows)]
     first = next(iter(rows.values()), {})
     in_all = [name for name in alike if all(row.get(name) for row in rows.values())]
-    return {run: _assignments(row, names) for run, row in rows.items()}, _assignments(first, in_all)
+    return {run: _pairs(row, names) for run, row in rows.items()}, _pairs(first, in_all)
 
 
 def _as_built(settings: dict[str, Any]) -> dict[str, str]:
@@ -132,5 +133,9 @@ def _differs(name: str, rows: Rows) -> bool:
     return len(values) > 1
 
 
-def _assignments(row: dict[str, str], names: list[str]) -> str:
-    return " ".join(f"{name}={row[name]}" for name in names if row.get(name))
+def _pairs(row: dict[str, str], names: list[str]) -> Pairs:
+    return [(name, row[name]) for name in names if row.get(name)]
+
+
+def _joined(pairs: Pairs) -> str:
+    return " ".join(f"{name}={value}" for name, value in pairs)

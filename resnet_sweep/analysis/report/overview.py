@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from html import escape
 
 from resnet_sweep.analysis.leaderboard import shown_settings
@@ -13,7 +12,6 @@ from resnet_sweep.reporting.tables import printable
 from resnet_sweep.system.console import duration
 
 SHOWN_SETTINGS = 8
-NEXT_SETTING = re.compile(r" (?=[\w.\[\]]+=)")
 COMPARED = 10  # the settings are those in which so many of the best differ
 
 
@@ -68,8 +66,8 @@ def _facts(view: View) -> list[str]:
 def _settings(view: View) -> str:
     runs = view.configurations.table["run"].head(COMPARED).tolist()
     settings, _ = shown_settings(view, runs, SHOWN_SETTINGS)
-    pairs = [pair.partition("=") for pair in NEXT_SETTING.split(settings[runs[0]]) if pair]
-    return "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, _, v in pairs)
+    pairs = settings[runs[0]]
+    return "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in pairs)
 
 
 def _text(value: object) -> str:
