@@ -508,17 +508,54 @@ def test_figures_follow_the_systems_colours(page: Any) -> None:
     assert brightness[0] < 128 < brightness[1]
 
 
-def test_print_shows_the_leaderboards_top_and_the_selected_run(page: Any) -> None:
-    run_script(page, "openRun(0)")
+PAPER = {"width": 718, "height": 1046, "deviceScaleFactor": 1, "mobile": False}  # A4 in margins
+
+
+@pytest.fixture
+def printed(page: Any) -> Iterator[Any]:
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PAPER)
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    yield page
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def visible(page: Any, *ids: str) -> list[bool]:
     shown = "(id) => document.getElementById(id).getClientRects().length > 0"
-    try:
-        visible = run_script(
-            page, f"return ['leaderboard', 'detail', 'runs', 'parallel', 'controls'].map({shown})"
-        )  # fmt: skip
-    finally:
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert visible == [True, True, False, False, False]
+    found: list[bool] = run_script(page, f"return arguments[0].map({shown})", ids)
+    return found
+
+
+def test_print_shows_the_leaderboards_top_and_the_open_run(printed: Any) -> None:
+    run_script(printed, "openRun(0)")
+    assert visible(printed, "leaderboard", "detail") == [True, True]
+    assert visible(printed, "runs", "parallel", "controls") == [False, False, False]
+    rows = "[...document.querySelectorAll('#leaderboard tbody tr')]"
+    count = f"{rows}.filter((row) => row.getClientRects().length > 0).length"
+    assert run_script(printed, f"return {count}") == 10
+
+
+def test_print_shows_the_selected_run_though_it_was_closed(printed: Any) -> None:
+    run_script(printed, "select([3])")
+    assert visible(printed, "detail") == [False]
+    run_script(printed, "dispatchEvent(new Event('beforeprint'))")
+    title, name = run_script(printed, "return [byId('detail-title').textContent, nameOf(3)]")
+    assert visible(printed, "detail") == [True] and title == name
+    run_script(printed, "dispatchEvent(new Event('afterprint'))")
+    assert visible(printed, "detail") == [False]
+
+
+def test_print_cuts_nothing_off(printed: Any) -> None:
+    run_script(printed, "openRun(runOf.get('s/runs/7'))")
+    wait_until(printed, "panelPlots.loss?.plot.inner_width > 0")
+    beyond = run_script(
+        printed, "return [...document.querySelectorAll('#first *, #leaderboard *, #detail *')]"
+        ".filter((each) => each.getClientRects().length)"
+        ".filter((each) => each.getBoundingClientRect().right > innerWidth + 1"
+        " || (each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflow !== 'visible'))"
+        ".map((each) => each.outerHTML.slice(0, 200))"
+    )  # fmt: skip
+    assert beyond == []
 
 
 def test_a_narrow_dark_window_holds_it(page: Any) -> None:

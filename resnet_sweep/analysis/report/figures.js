@@ -13,7 +13,8 @@ const DARK = {
   cycle: ["#6bb8ec", "#ff9d5c", "#35c99a", "#e3a1c6", "#f3bb45", "#9bd3f5", "#e6e8ea"],
   status: { ...pictures.statusColors, completed: "#6bb8ec", pruned: "#f3bb45", rejected: "#9aa3ab", failed: "#ff9d5c", diverged: "#e3a1c6", out_of_memory: "#e6e8ea", interrupted: "#9bd3f5", running: "#35c99a" },
 };
-const colors = () => (darkness.matches ? DARK : LIGHT);
+let isDark = darkness.matches;  // asked once: a figure wants it for each of its points
+const colors = () => (isDark ? DARK : LIGHT);
 const statusColor = (status) => colors().status[status] ?? colors().faint;
 
 const shortNumber = (value) => {
@@ -84,31 +85,37 @@ const showPlot = async (plot, host) => {
 };
 const ranges = (low, high) => new Bokeh.Range1d({ start: low, end: high });
 
-// What changes with every click lies on a canvas of its own: Bokeh would paint all points again.
-const overlay = (host, draw) => {
-  const canvas = element("canvas", undefined, { class: "overlay", "aria-hidden": "true" });
+// Runs are drawn on canvases of their own, over Bokeh's axes or under them: Bokeh takes several times as long to paint them.
+const layer = (host, draw, { under = false } = {}) => {
+  const canvas = element("canvas", undefined, { class: under ? "layer under" : "layer", "aria-hidden": "true" });
   host.append(canvas);
+  let width = 0, height = 0;
   const redraw = () => {
-    const { clientWidth: width, clientHeight: height } = host, scale = devicePixelRatio;
-    canvas.width = width * scale;
-    canvas.height = height * scale;
+    const scale = devicePixelRatio;
+    ({ clientWidth: width, clientHeight: height } = host);
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+    if (!canvas.width || !canvas.height) return;
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
-    draw(pen);
+    draw(pen, scale);
   };
-  new ResizeObserver(() => setTimeout(redraw, 120)).observe(host);  // once Bokeh has laid the axes out
   redraw();
+  new ResizeObserver(() => {
+    if (host.clientWidth !== width || host.clientHeight !== height) setTimeout(redraw, 120);  // once Bokeh has laid the axes out
+  }).observe(host);
   return redraw;
 };
-// Change a plot and let it be painted once.
-const atOnce = (plot, change) => {
-  plot.hold_render = true;
-  change();
-  plot.hold_render = false;
+const clipTo = (pen, { bbox }) => {
+  pen.beginPath();
+  pen.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  pen.clip();
 };
 
 // A figure is made when it comes near the window, and brought up to date only while it is there.
 const figures = {};
+const pause = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)));
+let lastMaking = Promise.resolve();
 const figure = (name, hostId, make) => {
   const host = byId(hostId);
   const made = { host, isNear: false, due: new Set(), parts: null, making: null };
@@ -118,7 +125,10 @@ const figure = (name, hostId, make) => {
     made.parts.refresh?.(what);
   };
   const bring = async () => {
-    made.making ??= Promise.resolve(make(host)).then((parts) => { made.parts = parts ?? {}; });
+    if (!made.making) {  // one after the other, so that the first can be used while the next is made
+      made.making = lastMaking.then(() => make(host)).then((parts) => { made.parts = parts ?? {}; });
+      lastMaking = made.making.catch(() => {}).then(pause);
+    }
     await made.making;
     const due = [...made.due];
     made.due.clear();
@@ -133,6 +143,7 @@ onChange((what) => {
   if (what === "filter" || what === "selection") for (const each of Object.values(figures)) each.refresh(what);
 });
 darkness.addEventListener("change", () => {
+  isDark = darkness.matches;
   plots.forEach(stylePlot);
   for (const each of Object.values(figures)) each.refresh("theme");
 });

@@ -85,15 +85,6 @@ figure("parallel", "figure-parallel", async (host) => {
   plot.left[0].visible = false;
   for (const each of plot.center) if (each instanceof Bokeh.Grid) each.visible = false;
 
-  const lines = (options) => {
-    const source = new Bokeh.ColumnDataSource({ data: { xs: [], ys: [], color: [] } });
-    plot.multi_line({ field: "xs" }, { field: "ys" }, { source, line_color: { field: "color" }, ...options });
-    return source;
-  };
-  const layers = {
-    rest: lines({ line_width: 0.7, line_alpha: 0.35 }), passing: lines({ line_width: 1.1, line_alpha: 0.75 }),
-  };
-  const places = axes.map((_, i) => i);
   const boxes = axes.map((_, i) => {
     const box = new Bokeh.BoxAnnotation({ left: i - 0.07, right: i + 0.07, bottom: 0, top: 1, visible: false, fill_alpha: 0.18, line_width: 1.2 });
     plot.add_layout(box);
@@ -141,14 +132,10 @@ figure("parallel", "figure-parallel", async (host) => {
 
   let drawn = [];
   const [worst, best] = [byGoodness[Math.floor(byGoodness.length * 0.1)], byGoodness.at(-1)].map((run) => numberOf(objective, run));
-  const shade = (run) => {
-    const { ramp } = colors(), share = (numberOf(objective, run) - worst) / (best - worst || 1);
-    return ramp[Math.max(0, Math.min(ramp.length - 1, Math.floor(share * ramp.length)))];
+  const shadeOf = (run) => {  // a place in the ramp of colours
+    const count = colors().ramp.length, share = (numberOf(objective, run) - worst) / (best - worst || 1);
+    return Math.max(0, Math.min(count - 1, Math.floor(share * count)));
   };
-  const fill = (source, chosen, colorOf) => {
-    source.data = { xs: chosen.map(() => places), ys: chosen.map((run) => Array.from(heights.get(run))), color: chosen.map(colorOf) };
-  };
-  let showSelected = () => {};
   const choose = () => {  // which of the passing runs are drawn, the best last
     const passing = byGoodness.filter((run) => state.passes[run]);
     if (passing.length <= MAX_LINES) return [passing, passing.length];
@@ -159,38 +146,34 @@ figure("parallel", "figure-parallel", async (host) => {
     }
     return [passing.filter((run) => kept.has(run)), passing.length];
   };
-  const drawLines = () => {
-    const { faint, accent } = colors(), [chosen, total] = choose();
-    const others = [];
+  const chooseFaint = (count) => {  // some of those left out
+    const found = [];
     for (const run of shuffled) {
-      if (others.length >= Math.min(MAX_FAINT, MAX_LINES - chosen.length)) break;
-      if (!state.passes[run]) others.push(run);
+      if (found.length >= count) break;
+      if (!state.passes[run]) found.push(run);
     }
-    drawn = chosen;
-    fill(layers.rest, others, () => faint);
-    fill(layers.passing, chosen, shade);
-    axes.forEach((axis, i) => {
-      const span = boxOf(axis);
-      boxes[i].setv(span ? { visible: true, bottom: span[0], top: span[1], fill_color: accent, line_color: accent } : { visible: false });
-    });
-    byId("read-parallel").textContent =
-      `A line is a run, ${darkness.matches ? "bright" : "dark"} for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name.` +
-      (chosen.length < total ? ` ${chosen.length.toLocaleString("en")} of ${total.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
+    return found;
   };
-  const refresh = (what) => {
-    if (what !== "selection") atOnce(plot, () => {
-      drawLines();
-      if (what === "theme") rulers.forEach(styleRuler);
-    });
-    if (what !== "filter") showSelected();
+  const drawLines = (pen, some) => {  // as one path, of one pixel's width: anything else takes many times as long
+    const px = axes.map((_, i) => view.frame.x_scale.compute(i)), { y_scale } = view.frame;
+    pen.beginPath();
+    for (const run of some) {
+      const shares = heights.get(run);
+      for (let i = 0; i < px.length; i++) pen[i ? "lineTo" : "moveTo"](px[i], y_scale.compute(shares[i]));
+    }
+    pen.stroke();
   };
+  const showBoxes = () => axes.forEach((axis, i) => {
+    const span = boxOf(axis), { accent } = colors();
+    boxes[i].setv(span ? { visible: true, bottom: span[0], top: span[1], fill_color: accent, line_color: accent } : { visible: false });
+  });
   const styleRuler = (ruler) => {
     styleAxis(ruler);
     ruler.setv({ level: "overlay", major_label_text_color: null, axis_line_color: colors().soft, major_tick_line_color: colors().soft });
     words.glyph.setv({ text_color: colors().text, background_fill_color: colors().back });
   };
   rulers.forEach(styleRuler);
-  refresh("filter");
+  showBoxes();
   boxSelect(plot, ({ x0, x1, y0, y1 }) => {
     const within = axes.flatMap((_, i) => (i >= x0 && i <= x1 ? [i] : []));
     const middle = Math.round((x0 + x1) / 2);
@@ -211,15 +194,27 @@ figure("parallel", "figure-parallel", async (host) => {
   setNames();
   new ResizeObserver(() => requestAnimationFrame(setNames)).observe(host);
   const pixels = () => [axes.map((_, i) => view.frame.x_scale.compute(i)), (share) => view.frame.y_scale.compute(share)];
-  showSelected = overlay(host, (pen) => {
-    const [px, py] = pixels();
+  const showLines = layer(host, (pen) => {
+    const [chosen, total] = choose(), { ramp, faint } = colors();
+    drawn = chosen;
+    clipTo(pen, view.frame);
+    pen.lineWidth = 1;
+    pen.globalAlpha = 0.3;
+    pen.strokeStyle = faint;
+    drawLines(pen, chooseFaint(Math.min(MAX_FAINT, MAX_LINES - chosen.length)));
+    pen.globalAlpha = 0.75;
+    ramp.forEach((color, shade) => {
+      pen.strokeStyle = color;
+      drawLines(pen, chosen.filter((run) => shadeOf(run) === shade));
+    });
+    byId("read-parallel").textContent =
+      `A line is a run, ${darkness.matches ? "bright" : "dark"} for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name.` +
+      (chosen.length < total ? ` ${chosen.length.toLocaleString("en")} of ${total.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
+  }, { under: true });
+  const showSelected = layer(host, (pen) => {
     pen.strokeStyle = colors().value;
     pen.lineWidth = 2.6;
-    for (const run of runs.filter((each) => state.selected.has(each)).slice(0, 100)) {
-      pen.beginPath();
-      heights.get(run).forEach((share, i) => pen.lineTo(px[i], py(share)));
-      pen.stroke();
-    }
+    drawLines(pen, runs.filter((run) => state.selected.has(run)).slice(0, 100));
   });
   pointAt(host, {
     find: (x, y) => {
@@ -241,7 +236,11 @@ figure("parallel", "figure-parallel", async (host) => {
     pick: pickRun,
   });
   return {
-    refresh,
+    refresh: (what) => {
+      if (what === "theme") rulers.forEach(styleRuler);
+      if (what !== "selection") { showBoxes(); showLines(); }
+      if (what !== "filter") showSelected();
+    },
     at: (i, share) => {  // where a place on an axis stands in the window
       const [px, py] = pixels(), box = host.getBoundingClientRect();
       return [box.left + px[i], box.top + py(share)];

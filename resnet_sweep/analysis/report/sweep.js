@@ -136,7 +136,6 @@ figure("course", "figure-course", async (host) => {
   const marks = plot.segment({ x0: rejected, x1: rejected, y0: rejected.map(() => bottom), y1: rejected.map(() => bottom + 0.03 * (HIGH - LOW)), line_width: rejected.length < 200 ? 1.4 : 0.6 });
   const lost = new Bokeh.ColumnDataSource({ data: { x: without.map(([, x]) => x), y: without.map(() => LOW - 0.025 * (HIGH - LOW)), color: [] } });
   plot.scatter({ field: "x" }, { field: "y" }, { source: lost, marker: "x", size: 7, line_color: { field: "color" }, line_width: 1.8 });
-  const points = runPoints(plot, host, withValue.map(([run]) => run), withValue.map(([, x]) => x), runs.length < 500 ? 6 : 4);
   const steps = best.flatMap(([x, value], i) => (i ? [[x, best[i - 1][1]], [x, value]] : [[x, value]]));
   steps.push([last, best.at(-1)[1]]);
   const line = plot.line(steps.map(([x]) => x), steps.map(([, value]) => clampTo(inside, value)), { line_width: 1.4 });
@@ -146,8 +145,7 @@ figure("course", "figure-course", async (host) => {
     lost.data = { ...lost.data, color: without.map(([run]) => statusColor(color(run))) };
   };
   paint();
-  const view = await showPlot(plot, host);
-  points.point(view);
+  const points = runPoints(await showPlot(plot, host), host, withValue.map(([run]) => run), withValue.map(([, x]) => x), runs.length < 500 ? 6 : 4);
   return { refresh: (what) => { if (what === "theme") paint(); points.refresh(what); } };
 });
 

@@ -3,7 +3,7 @@ const grid = byId("grid");
 const body = byId("body");
 const head = byId("head");
 const OVERSCAN = 6;
-const table = { active: 0, rowHeight: 26, hidden: new Set(), anchor: null };
+const table = { active: 0, rowHeight: 26, isMeasured: false, hidden: new Set(), anchor: null };
 
 const visibleColumns = () => columns.filter((column) => !table.hidden.has(column.name));
 
@@ -74,8 +74,14 @@ const renderTable = () => {
   body.replaceChildren(...rows);
   if (table.active >= first && table.active < last) grid.setAttribute("aria-activedescendant", `row-${table.active}`);
   else grid.removeAttribute("aria-activedescendant");
-  const measured = body.children[1]?.getBoundingClientRect().height;
-  if (last > first && measured && Math.abs(measured - rowHeight) > 0.1) { table.rowHeight = measured; renderTable(); }
+  if (!table.isMeasured && last > first) measureRow();
+};
+const measureRow = () => {  // once a size of the window: it makes the browser lay the page out
+  const { height } = body.children[1].getBoundingClientRect();
+  table.isMeasured = height > 0;
+  if (!table.isMeasured || Math.abs(height - table.rowHeight) < 0.1) return;
+  table.rowHeight = height;
+  renderTable();
 };
 const renderLater = () => { if (!rendering) { rendering = true; requestAnimationFrame(renderTable); } };
 
@@ -93,7 +99,7 @@ const showInTable = (run) => {
 };
 
 grid.addEventListener("scroll", renderLater, { passive: true });
-addEventListener("resize", renderLater);
+addEventListener("resize", () => { table.isMeasured = false; renderLater(); });
 grid.addEventListener("keydown", (event) => {
   if (event.target !== grid || event.ctrlKey || event.metaKey || event.altKey) return;
   const page = Math.max(1, Math.floor(grid.clientHeight / table.rowHeight) - 2), { active } = table, { shown } = state;
