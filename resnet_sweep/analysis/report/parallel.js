@@ -3,6 +3,15 @@ const MAX_LINES = 1000;
 const ALWAYS_DRAWN = 250;  // of the best
 const MAX_FAINT = 250;  // of those left out by the filter
 const ABSENT = -0.09;
+const LABEL_SIZE = "11px", LABEL_FONT = "system-ui, sans-serif";
+const measuring = new OffscreenCanvas(1, 1).getContext("2d");
+measuring.font = `${LABEL_SIZE} ${LABEL_FONT}`;
+const fitted = (text, width) => {
+  if (measuring.measureText(text).width <= width) return text;
+  let count = text.length;
+  while (count > 1 && measuring.measureText(`${text.slice(0, count)}…`).width > width) count--;
+  return `${text.slice(0, count)}…`;
+};
 
 const makeAxis = (given) => {
   const column = columnOf.get(given.name);
@@ -100,7 +109,7 @@ figure("parallel", "figure-parallel", async (host) => {
     if (axis.levels) {
       const few = Math.ceil(axis.levels.length / 12), last = Math.max(1, axis.levels.length - 1);
       const ticks = axis.levels.map((_, k) => (axis.levels.length === 1 ? 0.5 : k / last));
-      const label = new Map(ticks.map((tick, k) => [tick, axis.levels[k].length > 16 ? `${axis.levels[k].slice(0, 15)}…` : axis.levels[k]]));
+      const label = new Map(ticks.map((tick, k) => [tick, axis.levels[k]]));
       setTicks(ruler, ticks.filter((_, k) => k % few === 0), (tick) => label.get(tick));
     } else setTicks(ruler, axis.log ? logTicks(axis.low, axis.high, 7) : linearTicks(axis.low, axis.high, 6).filter((t) => !axis.isWhole || Number.isInteger(t)));
     if (runs.some((run) => heights.get(run)[i] === ABSENT)) {
@@ -119,11 +128,11 @@ figure("parallel", "figure-parallel", async (host) => {
       labels.text.push(ruler.major_label_overrides.get(tick));
     }
   });
-  const words = plot.text({ ...labels, x_offset: -7, text_align: "right", text_baseline: "middle", text_font_size: "11px", text_font: "system-ui, sans-serif", background_fill_alpha: 0.8, padding: 1, level: "overlay" });
+  const words = plot.text({ ...labels, x_offset: -7, text_align: "right", text_baseline: "middle", text_font_size: LABEL_SIZE, text_font: LABEL_FONT, background_fill_alpha: 0.8, padding: 1, level: "overlay" });
 
   const names = element("div", undefined, { class: "axis-names" });
   axes.forEach((axis, i) => {
-    const button = element("button", axis.name.split(".").at(-1), { type: "button", title: `${axis.name}: add a condition` });
+    const button = element("button", axis.name.split(".").at(-1).replaceAll("_", "_\u200b"), { type: "button", title: `${axis.name}: add a condition` });
     button.addEventListener("click", () => openAdding(axis.name));
     button.dataset.axis = i;
     names.append(button);
@@ -186,6 +195,7 @@ figure("parallel", "figure-parallel", async (host) => {
   const view = await showPlot(plot, host);
   const setNames = () => {
     const { x_scale } = view.frame, step = x_scale.compute(1) - x_scale.compute(0);
+    words.data_source.data = { ...labels, text: labels.text.map((text) => fitted(text, step - 14)) };
     for (const button of names.children) {
       button.style.left = `${x_scale.compute(Number(button.dataset.axis)) - step / 2}px`;
       button.style.width = `${step}px`;

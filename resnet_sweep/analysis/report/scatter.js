@@ -117,7 +117,7 @@ figure("scatter", "figure-scatter", async (host) => {
   setTicks(plot.below[0], logTicks(low, high, 9));
   setTicks(plot.left[0], linearTicks(LOW, HIGH, 6));
   const budget = new Bokeh.Span({ location: pictures.budget, dimension: "height", line_dash: "dashed", line_width: 1.4 });
-  const words = new Bokeh.Label({ x: pictures.budget, y: LOW, x_offset: -6, y_offset: 6, text: `budget ${shortNumber(pictures.budget)}`, text_align: "right", text_font_size: "11px", text_font: "system-ui, sans-serif" });
+  const words = new Bokeh.Label({ x: pictures.budget, y: LOW, x_offset: -6, y_offset: 6, text: `budget ${shortNumber(pictures.budget)}`, text_align: "right", text_font_size: "11px", text_font: "system-ui, sans-serif", background_fill_alpha: 0.8 });
   plot.add_layout(budget);
   plot.add_layout(words);
   const front = pictures.front;
@@ -126,6 +126,7 @@ figure("scatter", "figure-scatter", async (host) => {
   const line = plot.line(steps.map(([x]) => x), steps.map(([, y]) => clampTo(inside, y)), { line_width: 1.4 });
   const paint = () => {
     budget.line_color = words.text_color = colors().value;
+    words.background_fill_color = colors().back;
     line.glyph.line_color = colors().text;
   };
   paint();
