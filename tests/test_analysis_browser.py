@@ -554,8 +554,9 @@ def test_print_cuts_nothing_off(printed: Any) -> None:
     beyond = run_script(
         printed, "return [...document.querySelectorAll('#first *, #leaderboard *, #detail *')]"
         ".filter((each) => each.getClientRects().length)"
-        ".filter((each) => each.getBoundingClientRect().right > innerWidth + 1"
-        " || (each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflow !== 'visible'))"
+        ".filter((each) => each.getBoundingClientRect().right > innerWidth + 1 ||"
+        " (each.scrollWidth > each.clientWidth + 1"
+        " && getComputedStyle(each).overflow !== 'visible'))"
         ".map((each) => each.outerHTML.slice(0, 200))"
     )  # fmt: skip
     assert beyond == []
