@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import scipy.stats
 from generated_runs import make_config, write_run, write_sweep
 
 from resnet_sweep.analysis import figures, load_epochs, load_runs
@@ -231,6 +233,29 @@ def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
         f"{name}, judged by val_size=100 split_seed=7: val_accuracy 0.8120 (95% t interval" in text
     )
     assert f"{name}, trained without validation images: test_accuracy 0.8120 (95%" in text
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_the_first_screen_shows_what_was_confirmed(confirmed: Path) -> None:
+    summary_of(confirmed)
+    text = (confirmed / "summary" / "report.html").read_text()
+    [card] = re.findall('<h3>Confirmed: (.*?)<div class="said">', text, re.DOTALL)
+    facts = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", card)
+    runs = load_runs(confirmed).set_index("run")
+    name = runs.at["s/confirm/all/11", "configuration"]
+    own = runs[(runs["configuration"] == name) & (runs["split"] == "val_size=0.2 split_seed=0")]
+    values = own.groupby("seed")["val_accuracy"].mean()
+    low, high = scipy.stats.t.interval(
+        0.95, len(values) - 1, values.mean(), values.sem()
+    )  # fmt: skip
+    assert facts[:3] == [
+        ("val_accuracy", f"{values.mean():.4f}"),
+        ("95% interval", f"{low:.4f} to {min(high, 1):.4f}"),
+        ("seeds", str(len(values))),
+    ]
+    low, high = scipy.stats.t.interval(0.95, 2, 0.812, 0.001 / 3**0.5)
+    assert ("test accuracy", "0.8120") in facts
+    assert ("95% interval", f"{low:.4f} to {high:.4f}, n = 3") in facts
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from html import escape
+from typing import Any
 
+from resnet_sweep.analysis.archive import NO_SPLIT
 from resnet_sweep.analysis.leaderboard import shown_settings
+from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.numbers import cut_to_fractions
+from resnet_sweep.reporting.statistics import Interval, mean_interval
 from resnet_sweep.reporting.tables import printable
 from resnet_sweep.system.console import duration
 
 SHOWN_SETTINGS = 8
+TEST = Objective("test_accuracy", 1)
+Row = dict[Any, Any]  # of the table of configurations
+Facts = Iterator[tuple[str, str]]
+Tested = dict[str, Interval]  # by configuration
 COMPARED = 10  # the settings are those in which so many of the best differ
 
 
@@ -25,42 +33,86 @@ def counts(numbers: dict[str, int]) -> str:
 
 
 def best_card(view: View) -> str:
-    """Return the best configuration: objective, interval, seeds, test where read, settings."""
+    """Return the best configuration: objective, interval, seeds, test where read, settings.
+
+    Below it that which a confirmation chose, where it is another one.
+    """
     table = view.configurations.table
     if table.empty:
         column = escape(view.objective.column)
         return f'<p class="absent">No run has completed with a {column}.</p>'
-    best = table.iloc[0]
+    best = table.head(1).to_dict("records")[0]
+    tested = _tested(view)
     return "".join(
         (
             f'<p class="value">{escape(view.objective.show(best["mean"]))}</p>',
             f'<p class="measure">{escape(view.objective.label)}</p>',
-            f'<dl class="facts">{"".join(_facts(view))}</dl>',
-            f'<p><button type="button" class="run" data-run="{_text(best["run"])}">'
-            f"{_text(best['run'])}</button></p>",
+            _facts([*_seeds(best, view.objective), *_test(best, tested), *_size(best, view)]),
+            _run_button(best),
             f'<dl class="settings">{_settings(view)}</dl>',
+            "".join(_confirmed(view, tested)),
         )
     )
 
 
-def _facts(view: View) -> list[str]:
-    best, objective = view.configurations.table.iloc[0], view.objective
-    n = int(best["n"])
-    facts = []
-    if n > 1 and not math.isnan(best["low"]):
-        low, high = best["low"], best["high"]
-        if objective.is_accuracy:
-            low, high = cut_to_fractions(low, high)
-        facts.append(("95% interval", f"{objective.show(low)} to {objective.show(high)}"))
-    facts.append(("seeds", f"{n}" if n > 1 else "1: promises too much until it is confirmed"))
-    if not math.isnan(best["test_mean"]):
-        facts.append(("test accuracy", f"{best['test_mean']:.4f}"))
-    facts.append(("parameters", f"{int(best['num_params']):,} of {view.budget:,}"))
-    facts += [
-        ("epochs", str(best["epochs"])),
-        ("time of a run", duration(float(best["train_seconds"]))),
-    ]
-    return [f"<div><dt>{name}</dt><dd>{_text(text)}</dd></div>" for name, text in facts]
+def _seeds(row: Row, objective: Objective) -> Facts:
+    """Return how sure a configuration's mean is."""
+    n = int(row["n"])
+    if n > 1 and not math.isnan(row["low"]):
+        yield "95% interval", objective.interval(row["low"], row["high"])
+    yield "seeds", f"{n}" if n > 1 else "1: promises too much until it is confirmed"
+
+
+def _test(row: Row, tested: Tested) -> Facts:
+    """Return the test accuracy: of runs on all training images, else of those ranked."""
+    found = tested.get(row["configuration"])
+    if found is not None:
+        yield "test accuracy", f"{TEST.show(found.mean)}"
+        yield "95% interval", f"{TEST.interval(found.low, found.high)}, n = {found.n}"
+    elif not math.isnan(row["test_mean"]):
+        yield "test accuracy", TEST.show(row["test_mean"])
+
+
+def _size(row: Row, view: View) -> Facts:
+    yield "parameters", f"{int(row['num_params']):,} of {view.budget:,}"
+    yield "epochs", str(row["epochs"])
+    yield "time of a run", duration(float(row["train_seconds"]))
+
+
+def _confirmed(view: View, tested: Tested) -> Iterator[str]:
+    """Yield the configuration of the sweep that was tested with fresh seeds, if not the best."""
+    table = view.configurations.table
+    if table["configuration"].iloc[0] in tested:
+        return
+    for place, row in enumerate(table.to_dict("records")):
+        if row["configuration"] in tested:
+            yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
+            mean = [(view.objective.column, view.objective.show(row["mean"]))]
+            size = [("parameters", f"{int(row['num_params']):,}")]
+            yield _facts([*mean, *_seeds(row, view.objective), *_test(row, tested), *size])
+            yield _run_button(row)
+            return
+
+
+def _tested(view: View) -> Tested:
+    """Return the test accuracy of configurations trained with several seeds on all images."""
+    runs = view.runs[(view.runs["status"] == "completed") & (view.runs["split"] == NO_SPLIT)]
+    groups = runs.groupby(["configuration", "seed"])[TEST.column].mean().dropna()
+    found = {
+        name: mean_interval(values.to_numpy(float))
+        for name, values in groups.groupby(level="configuration", sort=False)
+    }
+    return {str(name): interval for name, interval in found.items() if interval.n > 1}
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<div><dt>{name}</dt><dd>{_text(text)}</dd></div>" for name, text in facts)
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def _run_button(row: Row) -> str:
+    name = _text(row["run"])
+    return f'<p><button type="button" class="run" data-run="{name}">{name}</button></p>'
 
 
 def _settings(view: View) -> str:
