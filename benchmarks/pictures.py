@@ -23,7 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-SIZE = (1280, 1080)
+SIZE = (1280, 1380)
 MAX_BYTES = 250_000
 COLORS = 256
 FOLDER = "outputs/small"
@@ -51,7 +51,7 @@ SWEEP = [
     f"hydra.sweeper.folder={FOLDER}",
     "hydra.sweeper.study_name=digits",
 ]
-CONFIRMATION = ["top_k=2", "num_seeds=3", "baseline=null", "n_jobs=2"]
+CONFIRMATION = ["top_k=2", "num_seeds=3", "over_promise_k=2", "baseline=null", "n_jobs=2"]
 
 
 def make_page() -> Path:

@@ -4,8 +4,9 @@
     python benchmarks/report_page.py --runs 10000 --rounds 3
 
 Without a page, makes so many runs of 100 epochs and summarizes them first. "Painted" is from the
-call until the frame after the one that it was drawn in. Needs chromium, chromium-driver and
-selenium.
+call until the frame after the one that it was drawn in. CPU time is that of all of Chromium's
+processes: it tells what an action costs on a machine that does other work, too. Needs Linux,
+chromium, chromium-driver and selenium.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,26 +82,47 @@ def open_browser() -> WebDriver:
     return driver
 
 
-def measure(driver: WebDriver, page: Path, opened: dict[str, list[float]]) -> None:
-    """Open the page once and add the milliseconds of everything to what was measured before."""
+def measure(driver: WebDriver, page: Path, found: dict[str, list[tuple[float, float]]]) -> None:
+    """Open the page once and add milliseconds and CPU milliseconds to what was measured before."""
+
+    def add(name: str, began: float, milliseconds: float) -> None:
+        cpu = cpu_milliseconds(driver) - began
+        found.setdefault(name, []).append((milliseconds, cpu))
+
     driver.get("about:blank")
+    began = cpu_milliseconds(driver)
     driver.get(page.as_uri())
-    opened.setdefault("open until it can be used", []).append(
-        driver.execute_async_script(INTERACTIVE)
-    )
+    add("open until it can be used", began, driver.execute_async_script(INTERACTIVE))
     driver.execute_script("figures.parallel.host.scrollIntoView({block: 'center'})")
     for name in ("parallel", "scatter"):
         wait_for(driver, f"figures.{name}.parts !== null")
     time.sleep(1)
     for name, (action, undo) in ACTIONS.items():
+        began = cpu_milliseconds(driver)
         _, painted = driver.execute_async_script(TIMED % action)
-        opened.setdefault(f"{name}, painted", []).append(painted)
+        add(f"{name}, painted", began, painted)
         driver.execute_async_script(TIMED % undo)
         time.sleep(0.3)
     place = driver.execute_script("return Math.floor(numRuns / 2)")
-    opened.setdefault("unpack the curves of a run", []).append(
-        driver.execute_async_script(CURVES % place)
-    )
+    began = cpu_milliseconds(driver)
+    add("unpack the curves of a run", began, driver.execute_async_script(CURVES % place))
+
+
+def cpu_milliseconds(driver: WebDriver) -> float:
+    """Return the CPU time so far of the browser's processes."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    browser = {driver.service.process.pid}
+    while more := {pid for pid, parent in parents.items() if parent in browser} - browser:
+        browser |= more
+    nanoseconds = 0
+    for pid in browser:
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                nanoseconds += int(path.read_text().split()[0])
+    return nanoseconds / 1e6
 
 
 def wait_for(driver: WebDriver, script: str) -> None:
@@ -127,13 +150,15 @@ def main() -> None:
         page = given.page or make_page(given.runs, Path(folder))
         print(f"{page.stat().st_size / 1e6:.1f} MB; {os.cpu_count()} cores, ", end="")
         print(f"load {os.getloadavg()[0]:.1f}; milliseconds, n = {given.rounds}")
-        measured: dict[str, list[float]] = {}
+        measured: dict[str, list[tuple[float, float]]] = {}
         driver = open_browser()
         for _ in range(given.rounds):
             measure(driver, page.resolve(), measured)
         driver.quit()
-    for name, values in measured.items():
-        print(f"{name:32} {np.median(values):7.0f}  ({min(values):.0f} to {max(values):.0f})")
+    for name, pairs in measured.items():
+        values, cpu = zip(*pairs, strict=True)
+        spread = f"({min(values):.0f} to {max(values):.0f})"
+        print(f"{name:32} {np.median(values):7.0f}  {spread:16} CPU from {min(cpu):5.0f}")
 
 
 if __name__ == "__main__":

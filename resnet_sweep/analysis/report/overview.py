@@ -67,10 +67,14 @@ def _test(row: Row, tested: Tested) -> Facts:
     """Return the test accuracy: of runs on all training images, else of those ranked."""
     found = tested.get(row["configuration"])
     if found is not None:
-        yield "test accuracy", f"{TEST.show(found.mean)}"
-        yield "95% interval", f"{TEST.interval(found.low, found.high)}, n = {found.n}"
+        yield "test accuracy", _mean(TEST, found.mean, found.low, found.high, found.n)
     elif not math.isnan(row["test_mean"]):
         yield "test accuracy", TEST.show(row["test_mean"])
+
+
+def _mean(objective: Objective, mean: float, low: float, high: float, n: int) -> str:
+    ends = "" if math.isnan(low) else f" ({objective.interval(low, high)})"
+    return f"{objective.show(mean)}{ends}, n = {n}"
 
 
 def _size(row: Row, view: View) -> Facts:
@@ -86,10 +90,9 @@ def _confirmed(view: View, tested: Tested) -> Iterator[str]:
         return
     for place, row in enumerate(table.to_dict("records")):
         if row["configuration"] in tested:
+            value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
             yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
-            mean = [(view.objective.column, view.objective.show(row["mean"]))]
-            size = [("parameters", f"{int(row['num_params']):,}")]
-            yield _facts([*mean, *_seeds(row, view.objective), *_test(row, tested), *size])
+            yield _facts([(view.objective.column, value), *_test(row, tested)])
             yield _run_button(row)
             return
 
