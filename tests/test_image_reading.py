@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,42 @@ def test_a_colour_that_stands_for_transparency(folder: Path, read: Read, mode: s
     for background, value in (("black", 0), ("white", 255)):
         images, _ = read(folder, background)
         assert images[-1][0, 0].tolist() == [value] * 3
+
+
+def _png(values: NDArray[np.int64], bits: int, clear: NDArray[np.int64]) -> bytes:
+    """Return grey [S, S] or coloured [S, S, 3] numbers as a PNG, as its specification says."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        ends = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + ends
+
+    shifts = np.arange(bits - 1, -1, -1)
+    rows = (values.reshape(SIDE, -1, 1) >> shifts & 1).reshape(SIDE, -1).astype(np.uint8)
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    head = struct.pack(">IIBBBBB", SIDE, SIDE, bits, 2 if values.ndim == 3 else 0, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"tRNS", clear.astype(">u2").tobytes())]
+    parts += [(b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("channels", "bits"), [(1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (3, 8), (3, 16)]
+)
+def test_the_colour_that_a_png_leaves_out_has_its_own_bits(
+    folder: Path, read: Read, channels: int, bits: int
+) -> None:
+    """Pixels that differ in the last bit alone are opaque."""
+    shape = (SIDE, SIDE, 3) if channels == 3 else (SIDE, SIDE)
+    values = RNG.integers(0, 2**bits, shape)
+    values[0, 1] = values[0, 0] ^ 1
+    for clear in (values[0, 0], values[0, 1]):
+        content = _png(values, bits, np.atleast_1d(clear))
+        (folder / "test" / "dog" / "9.png").write_bytes(content)
+        seen = values >> bits - 8 if bits > 8 else values * (255 // (2**bits - 1))
+        is_clear = values == clear if channels == 1 else (values == clear).all(-1)
+        colours = np.broadcast_to(seen.reshape(SIDE, SIDE, -1), (SIDE, SIDE, 3))
+        expected = np.where(is_clear[..., None], 255, colours)
+        np.testing.assert_array_equal(read(folder, "white")[0][-1], expected)
 
 
 def test_opaque_images_with_an_alpha_channel_are_not_told(folder: Path, read: Read) -> None:

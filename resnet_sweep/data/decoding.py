@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GREY, COLORS, DEEP, TRANSPARENT = "grey", "colors", "deep", "transparent"
 TURNED, FRAMES, RESIZED = "turned", "frames", "resized"
 _ORIENTATION = 274  # the EXIF and TIFF tag
+# Of grey PNG files of 2 and 4 bits: how far apart Pillow spreads their shades.
+_SPREAD = {"L;2": 85, "L;4": 17}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 MAX_THREADS = 8
 # Up to this many bytes, handing a file to a thread costs more than the thread gains.
@@ -54,7 +56,9 @@ def decode(path: str, size: int, background: str = DEFAULT_BACKGROUND) -> Decode
         # A file of our own: of a damaged one Pillow's may stay open.
         with open(path, "rb") as file, Image.open(file) as image:
             changes = set(_find_changes(image))
+            layout = _layout(image)
             image.load()
+            _correct_clear_colour(image, layout, path)
             upright = _turn(image, changes)
             if image.mode.startswith(("I", "F")):
                 upright = _to_8_bits(upright, path)
@@ -91,6 +95,36 @@ def _find_changes(image: PillowImage) -> list[str]:
     if getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) in range(2, 9):
         changes.append(TURNED)  # Pillow turns TIFF files by itself
     return changes
+
+
+def _layout(image: PillowImage) -> object:
+    """Return how a file stores its pixels, in Pillow's words; known until they are read."""
+    tiles = getattr(image, "tile", ())
+    return tiles[0][3] if tiles else None
+
+
+def _correct_clear_colour(image: PillowImage, layout: object, path: str) -> None:
+    """Let pixels be transparent that Pillow compares in other units than those of the file."""
+    clear = image.info.get("transparency")
+    if isinstance(layout, str) and layout in _SPREAD and isinstance(clear, int):
+        spread = _SPREAD[layout]
+        if clear <= 255 // spread:  # as the file counts
+            image.info["transparency"] = clear * spread
+    elif layout == "RGB;16B" and isinstance(clear, tuple):
+        from PIL import Image
+
+        values = np.asarray(image).astype(np.uint16) << 8 | _lower_bytes(path)
+        alpha = np.where((values == clear).all(-1), 0, 255).astype(np.uint8)
+        image.putalpha(Image.fromarray(alpha))
+
+
+def _lower_bytes(path: str) -> NDArray[np.uint8]:
+    """Return what Pillow leaves out of colours of 16 bits: read as of the other byte order."""
+    from PIL import Image
+
+    with open(path, "rb") as file, Image.open(file) as image:
+        image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
+        return np.asarray(image)
 
 
 def _turn(image: PillowImage, changes: set[str]) -> PillowImage:

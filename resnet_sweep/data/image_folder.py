@@ -136,7 +136,7 @@ class _PixelCache:
     is no cache.
     """
 
-    _FORMAT = 2  # to be raised when decoding changes
+    _FORMAT = 3  # to be raised when decoding changes
 
     def __init__(self, config: ImageFolderConfig, files: Sequence[ImageFile]) -> None:
         import PIL
