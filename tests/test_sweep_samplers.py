@@ -11,7 +11,6 @@ import numpy as np
 import optuna
 import pytest
 from conftest import TINY_OVERRIDES
-from engines import require_package
 from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import qmc
@@ -74,8 +73,6 @@ def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def test_a_sampler_draws_from_branches_and_goes_on(
     sampler: str, run_sweep: Callable[..., None]
 ) -> None:
-    if sampler == "cmaes":
-        require_package("cmaes", "cmaes")
     space = STEPS if sampler == "grid" else []
     choice = f"hydra/sweeper/sampler={sampler}"
     for n_trials in (4, 7):
@@ -255,8 +252,6 @@ def test_branches_of_a_sequence_are_drawn_by_each_worker_for_itself(tmp_path: Pa
 def test_workers_that_draw_by_themselves_repeat_nothing(
     tmp_path: Path, name: str, num_workers: int, deaths: int
 ) -> None:
-    if name == "CmaEsSampler":
-        require_package("cmaes", "cmaes")
     is_finite = name == "BruteForceSampler"
     space = TWELVE if is_finite else PLANE
     node = {"_target_": f"optuna.samplers.{name}", "seed": 7}

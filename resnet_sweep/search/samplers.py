@@ -95,7 +95,11 @@ def _instantiated(node: dict[str, Any], space: SearchSpace) -> Any:
         elif isinstance(sampler, functools.partial) and sampler.func is QMCSampler:
             sampler = SharedQmc(_always_drawn(space), **sampler.keywords)
     if isinstance(sampler, CmaEsSampler):
-        importlib.import_module("cmaes")  # Optuna misses it only later
+        try:
+            importlib.import_module("cmaes")  # Optuna misses it only later
+        except ImportError as error:
+            allowed = "needs pip install 'resnet_sweep[cmaes]'"
+            raise ConfigError("hydra/sweeper/sampler", "cmaes", allowed) from error
     return sampler
 
 
