@@ -108,6 +108,13 @@ def test_a_sweep_by_loss_is_ranked_by_loss(tmp_path: Path) -> None:
     rows = [_lr(0.1, 0.9, result={"val_loss": 2.0}), _lr(0.2, 0.8, result={"val_loss": 1.0})]
     _write(tmp_path / "s", rows, ("val_loss",))
     assert _trials(tmp_path / "s") == [1, 0]
+    selection = _select(tmp_path / "s")
+    assert selection.ranking == "val_loss" and selection.candidates[0].promised == 0.8
+    assert any("val_loss" in note and "accuracy" in note for note in selection.notes)
+    _write(tmp_path / "by_accuracy", rows)
+    selection = _select(tmp_path / "by_accuracy")
+    assert selection.ranking == "val_accuracy"
+    assert not any("ranked by" in note for note in selection.notes)
 
 
 def test_what_was_taken_over_or_is_damaged_is_told(tmp_path: Path) -> None:

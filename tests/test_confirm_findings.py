@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,23 @@ def test_the_report_tells_every_failure_and_every_n(
     for suffix in ("json", "csv", "png", "svg"):
         assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
     assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)
+
+
+@pytest.mark.parametrize("ranking", ["val_accuracy", "val_loss"])
+def test_a_sweep_that_ranked_by_loss_has_promised_no_accuracy(
+    ranking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
+    runs = [*_runs("choose", values), *_runs("over_promise", {"trial 3": [0.91, 0.92, 0.9]})]
+    runs += _runs("test", {"trial 3": list(TEST[0]), "source": list(TEST[1])})
+    found = _findings(runs)
+    found = replace(found, plan=replace(found.plan, ranking=ranking))
+    report_confirmation(tmp_path, found, "python -m confirm", "python -m it")
+    printed = capsys.readouterr().out
+    assert ("val_loss" in printed) == (ranking == "val_loss")
+    promises = " promised " in printed.partition("Only the seeds differ")[0]
+    assert promises == (ranking == "val_accuracy")
+    assert json.loads((tmp_path / "confirmation.json").read_text())["ranking"] == ranking
 
 
 def test_a_test_stage_without_any_accuracy_is_said_to_have_none() -> None:

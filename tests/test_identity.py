@@ -51,7 +51,6 @@ from resnet_sweep.records.identity import (
     role_of,
     signature,
     tells_apart,
-    with_data_of,
 )
 
 
@@ -359,14 +358,3 @@ def test_a_run_may_go_on_elsewhere_but_not_otherwise() -> None:
     assert all(map(may_differ, ("data.root", "train.device", "train.figures", "evaluate_test")))
     assert not any(map(may_differ, ("seed", "train.epochs", "model", "model.name", "data.name")))
     assert tells_apart("optimizer") and not tells_apart("seed") and not tells_apart("model")
-
-
-def test_data_may_lie_where_another_configuration_has_them() -> None:
-    config = Config(seed=3, data=ImageFolderConfig(root="old"))
-    place = Config(data=ImageFolderConfig(root="new"), train=TrainConfig(epochs=3))
-    there = with_data_of(to_dict(config), to_dict(place))
-    assert there["data"]["root"] == "new"
-    assert (there["seed"], there["train"]["epochs"]) == (3, 100)
-    assert changes(config, there) == []
-    others = to_dict(Config(data=ImageFolderConfig(root="new", image_size=8)))
-    assert with_data_of(to_dict(config), others) == to_dict(config)

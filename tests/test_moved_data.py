@@ -5,21 +5,25 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from confirmable import write_untrained_sweep
 from conftest import make_tiny_config, train_here
+from hydra.types import HydraContext
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
-from stub_sweep import make_settings, make_sweep, open_stub_study
+from stub_sweep import FIXED, make_settings, make_sweep, open_stub_study
 from sweep_stub import result_of, stub_run_trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import conf_dir, to_dict
+from resnet_sweep.config.compose import conf_dir, from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
-from resnet_sweep.config.data import ArraysConfig
+from resnet_sweep.config.data import ArraysConfig, DigitsConfig
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.confirmation.planning import (
     choose_runs,
     make_plan,
@@ -28,8 +32,10 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.data.registry import load_dataset
+from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.identity import changes, signature
 from resnet_sweep.records.run_folder import (
+    MODEL,
     read_metrics,
     read_result,
     write_config,
@@ -42,8 +48,11 @@ from resnet_sweep.search.settings import base_values, found_changes, read_settin
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.sweep.extension import find_extension
+from resnet_sweep.sweep.first_trials import start_from
 from resnet_sweep.training.loop import Interrupted
 from resnet_sweep.training.run import run_trial
+from resnet_sweep.workers.launchers import BASIC_LAUNCHER
+from resnet_sweep.workers.planned import PlannedRun, WorkerPool, prepare_planned
 from resnet_sweep.workers.worker import work
 
 
@@ -115,18 +124,24 @@ def test_a_sweep_goes_on_only_with_its_own_data(
         assert all(word in ended.message for word in ("data=digits", "ff", "0"))
 
 
-def test_a_planned_run_reads_its_data_where_they_lie_now(tmp_path: Path) -> None:
-    planned, now = config_on(Path("old")), config_on(Path("new"))
-    make_sweep(tmp_path, base=base_values(now), n_trials=1)
-    open_stub_study(tmp_path).enqueue_trial({}, user_attrs={PLANNED: to_dict(planned)})
-    trained: list[Config] = []
-
-    def train(config: Config, run_dir: Path, on_epoch: object = None) -> object:
-        trained.append(config)
-        return stub_run_trial(config, run_dir)
-
-    assert work(tmp_path, 0, train, lambda _: DataShape(10, 32)).kind == "done"
-    assert [config.data.root for config in trained] == ["new"]
+def test_a_planned_run_is_trained_with_what_lies_elsewhere_now(tmp_path: Path) -> None:
+    """What waits is planned anew; what has ended stays as it was."""
+    old, new = make_teacher(tmp_path / "old"), tmp_path / "new"
+    config = taught_by(config_on(Path("before")), old)
+    runs = [PlannedRun("a", replace(config, seed=seed)) for seed in range(2)]
+    study = prepare_planned(tmp_path / "runs", "val_accuracy", runs, make_pool())
+    study.tell(study.ask(), 0.5)
+    old.rename(new)
+    moved = taught_by(config_on(Path("now")), new)
+    again = [PlannedRun("a", replace(moved, seed=seed)) for seed in range(2)]
+    trials = prepare_planned(tmp_path / "runs", "val_accuracy", again, make_pool()).get_trials()
+    ended, waiting = (from_dict(trial.user_attrs[PLANNED]) for trial in trials)
+    assert (ended.data.root, ended.regularization.distill_from) == ("before", str(old))
+    assert waiting == again[1].config
+    make_teacher(old, seed=1)
+    other = [PlannedRun("a", taught_by(run.config, old)) for run in runs]
+    with pytest.raises(UserError, match="distill_from"):
+        prepare_planned(tmp_path / "runs", "val_accuracy", other, make_pool())
 
 
 @pytest.mark.parametrize("is_same", [True, False])
@@ -178,7 +193,7 @@ def test_a_confirmation_reads_the_data_where_they_lie_now(tmp_path: Path) -> Non
         make_plan(sweep, options)
     options = replace(options, data_root=str(tmp_path / "new"))
     after = make_plan(sweep, options)
-    assert after == moved_plan(before, options.data_root)
+    assert after == moved_plan(before, options)
     assert after.questions == before.questions
     planned = [*choose_runs(after), *over_promise_runs(after)]
     planned += runs_on_test_set(after, after.candidates[0])
@@ -188,21 +203,138 @@ def test_a_confirmation_reads_the_data_where_they_lie_now(tmp_path: Path) -> Non
         make_plan(sweep, other)
 
 
+def make_teacher(folder: Path, seed: int = 0) -> Path:
+    """Write what a digest is taken of; nothing loads it."""
+    folder.mkdir()
+    (folder / MODEL).write_bytes(bytes([seed]))
+    return folder
+
+
+def taught_by(config: Config, teacher: Path) -> Config:
+    regularization = RegularizationConfig(distill_from=str(teacher))
+    return replace(config, regularization=regularization)
+
+
+def make_pool() -> WorkerPool:
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}}})
+    return WorkerPool(WorkersConfig(n_jobs=1), config, HydraContext(Mock(), Mock()), "")
+
+
+def test_a_sweep_goes_on_with_the_same_teacher_elsewhere(tmp_path: Path) -> None:
+    old, other = make_teacher(tmp_path / "old"), make_teacher(tmp_path / "other", seed=1)
+    began = make_settings(base=base_values(taught_by(make_tiny_config(), old)))
+    copy = Path(shutil.copytree(old, tmp_path / "copy"))
+    shutil.rmtree(old)
+    for teacher, is_same in ((copy, True), (other, False)):
+        now = make_settings(base=base_values(taught_by(make_tiny_config(), teacher)))
+        assert (found_changes(began, now) == []) == is_same
+    make_teacher(old, seed=2)  # the same folder with another net
+    now = make_settings(base=base_values(taught_by(make_tiny_config(), old)))
+    (change,) = found_changes(began, now)
+    assert "distill_from" in change
+
+
+def test_a_run_without_a_checkpoint_knows_its_teacher(tmp_path: Path) -> None:
+    old, other = make_teacher(tmp_path / "old"), make_teacher(tmp_path / "other", seed=1)
+    with claimed(tmp_path / "run", taught_by(make_tiny_config(), old)):
+        pass
+    old.rename(tmp_path / "new")
+    with claimed(tmp_path / "run", taught_by(make_tiny_config(), tmp_path / "new")):
+        pass
+    with (
+        pytest.raises(UserError, match="distill_from"),
+        claimed(tmp_path / "run", taught_by(make_tiny_config(), other)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("is_drawn", [False, True])
+@pytest.mark.parametrize("fate", ["moved", "other", "replaced"])
+def test_a_sweep_takes_over_trials_by_their_teacher(
+    tmp_path: Path, fate: str, is_drawn: bool
+) -> None:
+    """Its folder is fixed or one of several; it has moved, or lies there with another net."""
+    before, second = make_teacher(tmp_path / "before"), make_teacher(tmp_path / "second", seed=2)
+    lr = "optimizer.lr=interval(0.01,1)"
+
+    def words(teacher: Path) -> list[str]:
+        drawn = f"choice({teacher},{second})" if is_drawn else teacher
+        return [*FIXED, lr, f"regularization.distill_from={drawn}"]
+
+    old = tmp_path / "sweep"
+    old_settings = make_sweep(old, *words(before))
+    space = SearchSpace.from_json(old_settings.space)
+    study = open_stub_study(old)
+    if is_drawn:
+        study.enqueue_trial({"regularization.distill_from": str(before)})
+    trial = study.ask()
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    config = composer.config(space.suggest(trial), 0)
+    assert config.regularization.distill_from == str(before)
+    study.tell(trial, 0.5)
+    run_dir = old / RUNS / "0"
+    run_dir.mkdir(parents=True)
+    write_config(run_dir, config)
+    write_result(run_dir, result_of(config, "completed"))
+    now = tmp_path / "now"
+    if fate == "moved":
+        before.rename(now)
+    else:
+        shutil.rmtree(before)
+        now = make_teacher(before if fate == "replaced" else now, seed=1)
+    settings = make_settings(*words(now))
+    new_space = SearchSpace.from_json(settings.space)
+    new_composer = Composer(conf_dir(), new_space.fixed_overrides)
+    found = find_extension(new_space, new_composer, old, ["val_accuracy"], [])
+    assert len(found.trials) == (fate == "moved")
+    assert ["distill_from" in line for line in found.left_out] == [True] * (fate != "moved")
+    if fate == "moved" and is_drawn:
+        assert found.trials[0].params["regularization.distill_from"] == str(now)
+        (start,) = start_from(new_space, new_composer, [str(run_dir)])
+        assert start.params["regularization.distill_from"] == str(now)
+
+
+def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> None:
+    teacher = make_teacher(tmp_path / "old")
+    config = taught_by(replace(make_tiny_config(), data=DigitsConfig()), teacher)
+    sweep = write_untrained_sweep(tmp_path / "s")
+    for number in range(3):
+        run_dir = sweep / f"runs/{number}"
+        (run_dir / "config.json").unlink()
+        changed = replace(config, optimizer=replace(config.optimizer, lr=0.1 * (number + 1)))
+        write_config(run_dir, changed)
+    write_settings(sweep, replace(read_settings(sweep), base=base_values(config)))
+    options = ConfirmConfig(sweep=str(sweep), top_k=1, baseline=None)
+    before = make_plan(sweep, options)
+    teacher.rename(tmp_path / "new")
+    for plan_again in (lambda o: make_plan(sweep, o), lambda o: moved_plan(before, o)):
+        with pytest.raises(UserError, match="distill_from=FOLDER"):
+            plan_again(options)
+        here = replace(options, distill_from=str(tmp_path / "new"))
+        after = plan_again(here)
+        planned = [*choose_runs(after), *over_promise_runs(after)]
+        planned += runs_on_test_set(after, after.candidates[0])
+        places = {run.config.regularization.distill_from for run in planned}
+        assert places == {str(tmp_path / "new")}
+    make_teacher(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match="must hold the net"):
+        make_plan(sweep, replace(options, distill_from=str(tmp_path / "other")))
+
+
 def test_a_teacher_is_what_its_net_is_wherever_it_lies(tmp_path: Path) -> None:
     assert run_trial(make_tiny_config(), tmp_path / "old").status == "completed"
     assert run_trial(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"
 
-    def taught_by(name: str) -> Config:
-        regularization = RegularizationConfig(distill_from=str(tmp_path / name))
+    def student(name: str) -> Config:
         tiny = make_tiny_config()
         train = replace(tiny.train, checkpoint_interval_seconds=0.0)
-        return replace(tiny, regularization=regularization, train=train)
+        return taught_by(replace(tiny, train=train), tmp_path / name)
 
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
-    assert signature(taught_by("old")) == signature(taught_by("copy"))
-    assert changes(taught_by("old"), taught_by("copy")) == []
-    assert signature(taught_by("old")) != signature(taught_by("other"))
-    interrupt(taught_by("old"), tmp_path / "run")
+    assert signature(student("old")) == signature(student("copy"))
+    assert changes(student("old"), student("copy")) == []
+    assert signature(student("old")) != signature(student("other"))
+    interrupt(student("old"), tmp_path / "run")
     shutil.rmtree(tmp_path / "old")
     for name, status in (("other", 2), ("copy", 0)):
         teacher = f"regularization.distill_from={tmp_path}/{name}"

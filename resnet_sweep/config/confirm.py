@@ -29,6 +29,7 @@ class ConfirmConfig(WorkersConfig):
             null: none.
         all_data: the test stage lifts the sweep's data.train_subset.
         data_root: where the data lie now; null: where the sweep read them.
+        distill_from: where the teacher lies now; null: where the sweep had it.
         name: folder in the sweep's folder; another name is another confirmation.
     """
 
@@ -41,6 +42,7 @@ class ConfirmConfig(WorkersConfig):
     baseline: Optional[str] = "source"
     all_data: bool = True
     data_root: Optional[str] = None
+    distill_from: Optional[str] = None
     name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
@@ -56,5 +58,6 @@ class ConfirmConfig(WorkersConfig):
 
     def questions(self) -> dict[str, Any]:
         """Return the options that decide what is trained, not how or where."""
-        free = ("sweep", "name", "data_root", "n_jobs", "trial_timeout_seconds", "status_seconds")
+        places = ("sweep", "name", "data_root", "distill_from")
+        free = (*places, "n_jobs", "trial_timeout_seconds", "status_seconds")
         return {name: value for name, value in asdict(self).items() if name not in free}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ OF_THE_COMMAND = ("seed", "resume", "evaluate_test")
 
 
 def write_best(
-    sweep: Path, config: Config, title: str, name: str = DEFAULT_NAME
+    sweep: Path,
+    config: Config,
+    title: str,
+    name: str = DEFAULT_NAME,
+    env_set: Mapping[str, str] | None = None,
 ) -> tuple[Path, str]:
     """Write SWEEP/experiment/best.yaml and return it with the command that runs it.
 
     A confirmation of another name has best_NAME.yaml.
 
     The command gives the very config.json that `config` gives.
+
+    Args:
+        env_set: variables that the runs had: a network of the user's own may read them.
     """
     stem = "best" if name == DEFAULT_NAME else f"best_{name}"
     path = sweep / EXPERIMENT / f"{stem}.yaml"
@@ -33,11 +41,11 @@ def write_best(
     words = ["--config-dir", str(sweep), f"{EXPERIMENT}={stem}", f"seed={config.seed}"]
     again = command("train", *words, f"evaluate_test={test}")
     path.parent.mkdir(exist_ok=True)
-    write_text(path, _text(config, title, again))
+    write_text(path, _text(config, title, again, env_set or {}))
     return path, again
 
 
-def _text(config: Config, title: str, again: str) -> str:
+def _text(config: Config, title: str, again: str, env_set: Mapping[str, str]) -> str:
     values = {name: v for name, v in to_dict(config).items() if name not in OF_THE_COMMAND}
     defaults: list[dict[str, Any]] = [
         {f"override /{group}": _option(group, values[group])} for group in SCHEMAS
@@ -45,6 +53,8 @@ def _text(config: Config, title: str, again: str) -> str:
     for group in LIST_GROUPS:
         used = [name for name, part in values[group].items() if part is not None]
         defaults.append({f"override /{group}": used or "none"})
+    if env_set:
+        values["hydra"] = {"job": {"env_set": dict(env_set)}}
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
     return f"# @package _global_\n# {title}\n# Command: {again}\n{body}"
 

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.records.confirmation import Candidate
 from resnet_sweep.records.identity import configuration_id
@@ -22,6 +21,8 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.records.sweep_folder import Sweep, SweepTrial
 from resnet_sweep.search.schema import objective_values
+
+ACCURACY = "val_accuracy"  # by which a confirmation chooses, whatever ranked its candidates
 
 
 @dataclass
@@ -40,12 +41,17 @@ class WholeRun:
 
 @dataclass(frozen=True)
 class Selection:
-    """The best configurations, their data fingerprint, and what was left out."""
+    """The best configurations, their data fingerprint, and what was left out.
+
+    Args:
+        ranking: the validation objective that ordered them.
+    """
 
     candidates: list[Candidate]
     configs: list[Config]
     data_fingerprint: str
     notes: list[str]
+    ranking: str
 
 
 def select(
@@ -75,10 +81,16 @@ def select(
     require(bool(chosen), "sweep", sweep.folder, f"nothing is left to confirm: {'; '.join(notes)}")
     if any(run.result.test_accuracy is not None for run in runs):
         notes.append("the sweep's own trials have read the test set (evaluate_test=true)")
+    if ranking != ACCURACY:
+        notes.append(
+            f"the sweep ranked by {ranking}, and a confirmation measures accuracy: it chooses by "
+            "mean validation accuracy, and the value in the sweep is the accuracy that a trial had"
+        )
     if len(chosen) < top_k:
         notes.append(f"top_k={top_k}: the sweep has {len(chosen)} such configurations")
-    pairs = [(_candidate(group, config), config) for config, group in chosen]
-    return Selection([c for c, _ in pairs], [c for _, c in pairs], _fingerprint(chosen), notes)
+    pairs = [(_candidate(group), config) for config, group in chosen]
+    candidates, configs = [c for c, _ in pairs], [c for _, c in pairs]
+    return Selection(candidates, configs, _fingerprint(chosen), notes, ranking)
 
 
 def _validation_objective(sweep: Sweep) -> str:
@@ -165,7 +177,7 @@ def _best(
     return found, left_out
 
 
-def _candidate(group: list[WholeRun], config: Config) -> Candidate:
+def _candidate(group: list[WholeRun]) -> Candidate:
     first = group[0]
     accuracies = [run.result.val_accuracy for run in group]
     return Candidate(
@@ -175,7 +187,7 @@ def _candidate(group: list[WholeRun], config: Config) -> Candidate:
         num_params=first.result.num_params,
         multiply_adds=first.result.multiply_adds,
         train_seconds=fmean(run.result.train_seconds for run in group),
-        config=to_dict(config),
+        config=read_config_values(first.run_dir),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
+from hydra.core.utils import env_override
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
@@ -31,7 +32,7 @@ from resnet_sweep.confirmation.planning import (
 )
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
 from resnet_sweep.records.sweep_folder import RUNS, is_sweep
-from resnet_sweep.search.conf_files import with_env_set
+from resnet_sweep.search.conf_files import env_set, with_env_set
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
 from resnet_sweep.system.console import command, duration, say
@@ -73,11 +74,12 @@ class Confirming:
         require(is_sweep(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
         with hold_or_refuse(self.sweep, "sweep", self._in_use):  # against other confirmations too
             self._check_name()
-            plan = self._plan()
             swept = with_env_set(self.workers.config, read_settings(self.sweep).env_set)
             self.workers = replace(self.workers, config=swept)
-            say(f"confirmation: {self.folder}")
-            self._confirm(plan)
+            with env_override(env_set(swept)):  # a network of the user's own may read them
+                plan = self._plan()
+                say(f"confirmation: {self.folder}")
+                self._confirm(plan)
 
     def _in_use(self, holder: str) -> ConfigError:
         allowed = f"is in use ({holder}): confirm it when that has ended"
@@ -101,7 +103,7 @@ class Confirming:
             write_plan(self.folder, plan)
             say(_announcement(plan))
             return plan
-        plan = moved_plan(read_plan(self.folder), self.options.data_root)
+        plan = moved_plan(read_plan(self.folder), self.options)
         self._refuse_changes(plan)
         runs = choose_runs(plan)
         check_data(runs[0].config.data, plan.data_fingerprint)
@@ -126,7 +128,9 @@ class Confirming:
         promised = run_stage(self.folder, "over_promise", over_promise_runs(plan), self.workers)
         planned = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
-        _, again = write_best(self.sweep, planned[0].config, title, self.options.name)
+        variables = env_set(self.workers.config)
+        config, name = planned[0].config, self.options.name
+        _, again = write_best(self.sweep, config, title, name, variables)
         tested = run_stage(self.folder, "test", planned, self.workers)
         runs = [*chosen_from, *promised, *tested]
         promises = findings.over_promises(plan, runs)
@@ -171,7 +175,7 @@ def _announcement(plan: Plan) -> str:
     count = sum(len(seeds) for _, seeds in pairs)
     lines = [
         f"{len(plan.candidates)} configurations: "
-        + ", ".join(f"{c.label} ({c.promised:.4f})" for c in plan.candidates),
+        + ", ".join(f"{c.label} (accuracy {c.promised:.4f})" for c in plan.candidates),
         *plan.notes,
         f"{count} runs to choose and to measure the promise, by the sweep's times "
         f"{duration(seconds)} of training; then {num_test} that read the test set",

@@ -51,7 +51,7 @@ def _draw_choice(axes: Axes, findings: Findings) -> None:
         color, what = _look(rival, findings)
         _draw_seeds(axes, row, rival.seeds, color, what)
         promised = rival.candidate.promised
-        axes.plot(promised, row, "D", mfc="none", mec=BLACK, ms=5, label="the sweep's value")
+        axes.plot(promised, row, "D", mfc="none", mec=BLACK, ms=5, label="accuracy in the sweep")
     rows = {rival.candidate.trial: row for row, rival in enumerate(rivals)}
     for each in findings.over_promises:
         place = rows[each.candidate.trial] + 0.3

@@ -13,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.confirmation.candidates import Selection, select, used_numbers
 from resnet_sweep.records.confirmation import Candidate, Plan
-from resnet_sweep.records.identity import FIELDS, PLACE, changes, configuration
+from resnet_sweep.records.identity import (
+    FIELDS,
+    PLACE,
+    TEACHER,
+    changes,
+    configuration,
+    known_teacher,
+    with_teacher_at,
+)
+from resnet_sweep.records.run_folder import recorded_values, teacher_digest
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Rejection, check_budget
@@ -94,7 +103,8 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     sweep = read_sweep(folder)
     selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
     _refuse_drawn_data(folder, selection.configs)
-    selection = _moved(selection, options.data_root)
+    selection = _moved(selection, options)
+    check_teachers(selection.candidates)
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
@@ -115,43 +125,72 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         ],
         test_seeds=_take(fresh, options.num_test_seeds),
         baseline_seeds=[] if baseline is None else _take(fresh, options.num_test_seeds),
-        baseline=None if baseline is None else to_dict(baseline),
+        baseline=None if baseline is None else recorded_values(baseline),
         data_fingerprint=selection.data_fingerprint,
         num_val=len(facts.val_indices(data)),
         num_test=facts.num_test,
         notes=notes,
+        ranking=selection.ranking,
     )
 
 
-def moved_data(config: Config, root: str | None) -> Config:
-    """Return a configuration with its data where they lie now.
+def moved(values: dict[str, Any], options: ConfirmConfig) -> dict[str, Any]:
+    """Return plain values with their data and their teacher where they lie now.
 
     Raises:
-        ConfigError: they have no folder.
+        ConfigError: the data have no folder, or the teacher's is another one's.
     """
-    if root is None:
-        return config
-    allowed = f"must be null: data={config.data.name} has no folder"
-    require(config.data.root is not None, "data_root", root, allowed)
-    return replace(config, data=replace(config.data, root=root))
+    root, place, node = options.data_root, options.distill_from, values["data"]
+    if root is not None:
+        allowed = f"must be null: data={node['name']} has no folder"
+        require(node["root"] is not None, "data_root", root, allowed)
+        values = {**values, "data": {**node, "root": root}}
+    teacher = values["regularization"]["distill_from"]
+    if place is None or teacher is None:
+        return values
+    there = with_teacher_at(values, [place])
+    if there is None:
+        allowed = f"must hold the net from which the sweep's trials learnt, once in {teacher}"
+        raise ConfigError("distill_from", place, allowed)
+    return there
 
 
-def moved_plan(plan: Plan, root: str | None) -> Plan:
-    """Return a plan with the data where they lie now, which is none of its questions."""
+def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:
+    """Return a plan with data and teacher where they lie now, which is none of its questions.
 
-    def moved(values: dict[str, Any]) -> dict[str, Any]:
-        return to_dict(moved_data(from_dict(values), root))
-
-    candidates = [replace(each, config=moved(each.config)) for each in plan.candidates]
-    baseline = None if plan.baseline is None else moved(plan.baseline)
+    Raises:
+        UserError: they are not those of the plan.
+    """
+    candidates = [replace(each, config=moved(each.config, options)) for each in plan.candidates]
+    check_teachers(candidates)
+    baseline = None if plan.baseline is None else moved(plan.baseline, options)
     return replace(plan, candidates=candidates, baseline=baseline)
 
 
-def _moved(selection: Selection, root: str | None) -> Selection:
-    configs = [moved_data(config, root) for config in selection.configs]
-    pairs = zip(selection.candidates, configs, strict=True)
-    candidates = [replace(candidate, config=to_dict(config)) for candidate, config in pairs]
-    return replace(selection, candidates=candidates, configs=configs)
+def check_teachers(candidates: list[Candidate]) -> None:
+    """Refuse teachers that are gone, or are others than in the sweep.
+
+    Raises:
+        UserError: it names the first one.
+    """
+    for candidate in candidates:
+        place = candidate.config["regularization"]["distill_from"]
+        found = teacher_digest(place)
+        if place is not None and (found is None or found != known_teacher(candidate.config)):
+            now = "has no net" if found is None else "holds another net than in the sweep"
+            where = "distill_from=FOLDER says where the teacher lies now"
+            raise UserError(f"{TEACHER}={place}: {now}; {where}")
+
+
+def _moved(selection: Selection, options: ConfirmConfig) -> Selection:
+    all_values = [moved(each.config, options) for each in selection.candidates]
+    given = options.distill_from
+    taught = any(values["regularization"]["distill_from"] for values in all_values)
+    allowed = "must be null: none of these configurations has a teacher"
+    require(given is None or taught, "distill_from", given, allowed)
+    pairs = zip(selection.candidates, all_values, strict=True)
+    candidates = [replace(candidate, config=values) for candidate, values in pairs]
+    return replace(selection, candidates=candidates, configs=list(map(from_dict, all_values)))
 
 
 def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:

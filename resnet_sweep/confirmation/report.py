@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_sweep.confirmation import statements
+from resnet_sweep.confirmation.candidates import ACCURACY
 from resnet_sweep.confirmation.figure import draw
 from resnet_sweep.confirmation.findings import (
     Choice,
@@ -46,12 +47,12 @@ def report_confirmation(folder: Path, findings: Findings, command: str, again: s
 
 
 def _sections(findings: Findings, again: str) -> list[Section]:
-    choice, promises = findings.choice, findings.over_promises
+    choice = findings.choice
     return [
         Section("Selected", None, statements.about_selection(findings.plan)),
         Section("Chosen", _choice_table(choice), statements.about_choice(findings)),
         Section(
-            "Over-promise", _over_promise_table(promises), statements.about_over_promise(findings)
+            "Over-promise", _over_promise_table(findings), statements.about_over_promise(findings)
         ),
         Section("Test", _test_table(findings), statements.about_test(findings)),
         Section("Runs", None, statements.about_failures(findings)),
@@ -76,9 +77,11 @@ def _choice_table(choice: Choice) -> Table:
     return Table(columns, rows, len(columns) - 2)
 
 
-def _over_promise_table(found: list[OverPromise]) -> Table:
-    """Return what the sweep promised and what fresh seeds gave on its own split."""
-    columns = ["in the sweep", "mean", "sd", "n", "failed", "95% interval", "promised too much"]
+def _over_promise_table(findings: Findings) -> Table:
+    """Return the accuracy in the sweep and what fresh seeds gave on its own split."""
+    is_promise = findings.plan.ranking == ACCURACY
+    difference = "promised too much" if is_promise else "difference"
+    columns = ["in the sweep", "mean", "sd", "n", "failed", "95% interval", difference]
     columns += ["95% interval of that", "configuration"]
     rows = [
         [
@@ -88,7 +91,7 @@ def _over_promise_table(found: list[OverPromise]) -> Table:
             bounds(each.low, each.high, "+.4f"),
             each.candidate.label,
         ]
-        for each in found
+        for each in findings.over_promises
     ]
     return Table(columns, rows, len(columns) - 1)
 
@@ -113,6 +116,7 @@ def _values(findings: Findings, again: str) -> dict[str, Any]:
     return {
         "study_name": findings.plan.study_name,
         "questions": findings.plan.questions,
+        "ranking": findings.plan.ranking,
         "notes": findings.plan.notes,
         "chosen": choice.chosen.candidate.trial,
         "tied": [rival.candidate.trial for rival in choice.tied],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from resnet_sweep.confirmation.candidates import ACCURACY
 from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
-from resnet_sweep.records.confirmation import Plan
+from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.reporting.numbers import number, with_interval
 from resnet_sweep.reporting.power import detectable_difference
 from resnet_sweep.reporting.statistics import SIGNIFICANCE, Noise
@@ -17,7 +18,7 @@ def about_selection(plan: Plan) -> list[str]:
     """Return which configurations these are, and what was left out."""
     candidates = ", ".join(candidate.label for candidate in plan.candidates)
     kept = f"{len(plan.candidates)} distinct configurations of {plan.num_trained} trained trials"
-    return [f"The best {kept}, by validation alone: {candidates}.", *map(_sentence, plan.notes)]
+    return [f"The best {kept}, by {plan.ranking} alone: {candidates}.", *map(_sentence, plan.notes)]
 
 
 def about_choice(findings: Findings) -> list[str]:
@@ -108,11 +109,9 @@ def _seeds(n_first: int, n_second: int) -> str:
 
 def about_over_promise(findings: Findings) -> list[str]:
     said = []
+    promises = findings.plan.ranking == ACCURACY
     for each in findings.over_promises:
-        promised = (
-            f"The sweep promised {each.candidate.promised:.4f} for {each.candidate.label} "
-            f"(n = {len(each.candidate.trials)})"
-        )
+        promised = _promised(findings.plan, each.candidate)
         if not each.seeds.values:
             said.append(f"{promised}; {_nothing(each.seeds)}: how much too much is unknown.")
             continue
@@ -120,7 +119,7 @@ def about_over_promise(findings: Findings) -> list[str]:
         said.append(
             f"{promised}; fresh seeds on the same split gave "
             f"{number(each.seeds.interval.mean)}, n = {each.seeds.interval.n}: "
-            f"it promised too much by {amount}."
+            f"{'it promised too much by' if promises else 'the difference is'} {amount}."
         )
     mean = findings.mean_over_promise
     if mean.num_configurations > 1:
@@ -131,6 +130,15 @@ def about_over_promise(findings: Findings) -> list[str]:
         "is not in it; the fresh split shows that, mixed with how hard its images are."
     )
     return said
+
+
+def _promised(plan: Plan, candidate: Candidate) -> str:
+    """Return what the sweep held out; one that ranked by something else promised no accuracy."""
+    accuracy, n = f"{candidate.promised:.4f}", f"(n = {len(candidate.trials)})"
+    if plan.ranking == ACCURACY:
+        return f"The sweep promised {accuracy} for {candidate.label} {n}"
+    ranked = f"was ranked by {plan.ranking} in the sweep, where its accuracy was {accuracy}"
+    return f"{candidate.label.capitalize()} {ranked} {n}"
 
 
 def _nothing(seeds: Seeds) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import RunFolderError
-from resnet_sweep.records.identity import TEACHER, changes, teacher_digest
+from resnet_sweep.records.identity import TEACHER, changes, known_teacher
 from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
 from resnet_sweep.system.atomic import remove_leftovers
 
@@ -71,9 +71,10 @@ def _lock(descriptor: int, run_dir: Path) -> None:
 
 
 def _check_same_run(run_dir: Path, config: Config) -> None:
-    for field, stored, asked in changes(read_config_values(run_dir), config):
-        if field == TEACHER and teacher_digest(stored) is None:
-            continue  # it lies elsewhere now; the checkpoint knows whether it is the same
+    values = read_config_values(run_dir)
+    for field, stored, asked in changes(values, config):
+        if field == TEACHER and known_teacher(values) is None:
+            continue  # gone and never recorded; the checkpoint knows whether it is the same
         raise RunFolderError(
             f"{run_dir}: holds another run, with {field}={stored}, not {asked}; take another folder"
         )

@@ -6,7 +6,7 @@ Free of Optuna and torch.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
@@ -46,7 +46,10 @@ class Candidate:
 
     @property
     def promised(self) -> float:
-        """The validation accuracy by which the sweep ranked it: the mean over its seeds."""
+        """The validation accuracy that it had in the sweep: the mean over its seeds.
+
+        The sweep may have ranked by something else; see Plan.ranking.
+        """
         return sum(self.val_accuracies) / len(self.val_accuracies)
 
 
@@ -65,6 +68,7 @@ class Plan:
         data_fingerprint: of the data set, as the sweep saw it.
         num_val, num_test: images.
         notes: what a reader has to know about the selection.
+        ranking: the sweep's validation objective, which ordered the candidates.
     """
 
     questions: dict[str, Any]
@@ -82,6 +86,7 @@ class Plan:
     num_val: int
     num_test: int
     notes: list[str]
+    ranking: str = "val_accuracy"
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
@@ -125,7 +130,9 @@ def read_plan(folder: Path) -> Plan:
         if version != SCHEMA_VERSION:
             raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
         values["candidates"] = [Candidate(**each) for each in values["candidates"]]
-        return Plan(**{f.name: values[f.name] for f in fields(Plan)})
+        # What came to be later has its default in an older plan.
+        known = [f for f in fields(Plan) if f.name in values or f.default is MISSING]
+        return Plan(**{f.name: values[f.name] for f in known})
     except RecordError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,21 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
+from resnet_sweep.config.compose import SCHEMAS, TEACHER_DIGEST, schema_of, to_dict
 from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
 from resnet_sweep.config.errors import RETIRED, UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optim import LR_POWERS, ONE_CYCLE_WARMUP
 from resnet_sweep.config.train import SAM_RHO
-from resnet_sweep.records.run_folder import MODEL
+from resnet_sweep.records.run_folder import teacher_digest
 
 Values = dict[str, Any]
 TEACHER = "regularization.distill_from"  # which net it is counts, not where it lies
@@ -118,7 +117,7 @@ def role_of(field: str) -> str:
 
     What nobody declared decides the outcome.
     """
-    if field in RETIRED:
+    if field in RETIRED or field.endswith(f".{TEACHER_DIGEST}"):  # that of distill_from says it
         return SHOWN
     path = f"{field}.name" if field in SCHEMAS else field
     while path:
@@ -228,34 +227,25 @@ def differences(stored: Any, given: Any, path: str = "") -> list[tuple[str, Any,
     return [] if stored == given else [(path, stored, given)]
 
 
-def teacher_digest(run_dir: str | None) -> str | None:
-    """Return a digest of the net in a teacher's folder, which may lie elsewhere now.
+def known_teacher(config: Values) -> str | None:
+    """Return the digest of the net that a configuration learns from: as recorded, or as it is.
 
-    None: there is no teacher, or its folder has no net here.
+    None: it has no teacher, or that is gone and was never recorded.
     """
-    if run_dir is None:
-        return None
-    path = Path(run_dir) / MODEL
-    try:
-        status = path.stat()
-        return _file_digest(str(path.resolve()), status.st_mtime_ns, status.st_size)
-    except OSError:
-        return None
+    node = config["regularization"]
+    return node.get(TEACHER_DIGEST) or teacher_digest(node.get("distill_from"))
 
 
-@cache
-def _file_digest(path: str, _mtime: int, _size: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def with_teacher_at(config: Values, places: Sequence[str]) -> Values | None:
+    """Return plain values with their teacher at the first of some folders that holds its net.
 
-
-def with_data_of(config: Values, place: Values) -> Values:
-    """Return plain values with the data where another configuration has the same ones."""
-    theirs = place["data"]
-    if any(path.startswith("data.") for path, _, _ in changes(config, {**config, "data": theirs})):
-        return config
-    where = {n: theirs[n] for n in FIELDS["data"][PLACE].split() if n in theirs}
-    return {**config, "data": {**config["data"], **where}}
+    None: none of them does.
+    """
+    node, known = config["regularization"], known_teacher(config)
+    for place in sorted(places, key=lambda place: place != node["distill_from"]):
+        if known is not None and teacher_digest(place) == known:
+            return {**config, "regularization": {**node, "distill_from": place}}
+    return None
 
 
 def _values(config: Config | Values) -> Values:
@@ -455,6 +445,7 @@ def _spell_augmentation(values: Values) -> None:
 
 def _spell_regularization(values: Values) -> None:
     node = values["regularization"]
+    known = known_teacher(values)
     if node["sam"] is None:
         _drop(node, "sam", "sam_rho")
     elif node["sam_rho"] is None:
@@ -465,8 +456,7 @@ def _spell_regularization(values: Values) -> None:
     if node["distill_from"] is None or node["distill_weight"] == 0:
         _drop(node, "distill_from", "distill_weight", "distill_temperature")
     else:
-        path = node["distill_from"]
-        node["distill_from"] = teacher_digest(path) or os.path.normpath(path)
+        node["distill_from"] = known or os.path.normpath(node["distill_from"])
 
 
 def _spell_resizing(values: Values) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
 import time
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import from_dict, renewed, to_dict
+from resnet_sweep.config.compose import TEACHER_DIGEST, from_dict, renewed, to_dict
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.system.atomic import write_atomically, write_json, write_text
@@ -126,6 +128,36 @@ class TrialResult:
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
+def teacher_digest(run_dir: str | None) -> str | None:
+    """Return a digest of the net in a teacher's folder, which may lie elsewhere now.
+
+    None: there is no teacher, or its folder has no net here.
+    """
+    if run_dir is None:
+        return None
+    path = Path(run_dir) / MODEL
+    try:
+        status = path.stat()
+        return _file_digest(str(path.resolve()), status.st_mtime_ns, status.st_size)
+    except OSError:
+        return None
+
+
+@cache
+def _file_digest(path: str, _mtime: int, _size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def recorded_values(config: Config) -> dict[str, Any]:
+    """Return plain values as records hold them: they know a teacher that has moved by its net."""
+    values = to_dict(config)
+    digest = teacher_digest(config.regularization.distill_from)
+    if digest is not None:
+        values["regularization"][TEACHER_DIGEST] = digest
+    return values
+
+
 def write_config(run_dir: Path, config: Config) -> None:
     """Write config.json whole, unless there is one: the first of several processes wins.
 
@@ -136,7 +168,7 @@ def write_config(run_dir: Path, config: Config) -> None:
     if _is_begun(path):
         return
     draft = run_dir / f"{CONFIG}.{os.getpid()}"
-    write_json(draft, {"schema_version": SCHEMA_VERSION, **to_dict(config)})
+    write_json(draft, {"schema_version": SCHEMA_VERSION, **recorded_values(config)})
     try:
         os.link(draft, path)
     except OSError:  # it is there, or exFAT or a network file system that has no hard links
@@ -272,7 +304,8 @@ def read_predictions(run_dir: Path) -> Predictions:
     """
     path = run_dir / PREDICTIONS
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # A file of our own: of a damaged one NumPy's stays open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(**{name: arrays[name] for name in arrays.files})
     except Exception as error:  # a damaged archive raises almost anything
         raise _unreadable(path, error) from error

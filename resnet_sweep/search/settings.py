@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.records.identity import changes, differences
-from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.run_folder import RecordError, recorded_values
 from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, PRIMARY, ConfFiles
@@ -117,7 +116,7 @@ def frozen_composer(folder: Path, settings: SweepSettings) -> Composer:
 
 def base_values(config: Config) -> dict[str, Any]:
     """Return a configuration as JSON knows it, to compare with a frozen one."""
-    return json.loads(json.dumps(to_dict(config)))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(recorded_values(config)))  # type: ignore[no-any-return]
 
 
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.data import ArraysConfig, ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.records.identity import signature
-from resnet_sweep.records.run_folder import RecordError, read_config, read_metrics, read_result
+from resnet_sweep.records.identity import TEACHER, known_teacher, signature, with_teacher_at
+from resnet_sweep.records.run_folder import (
+    RecordError,
+    read_config_values,
+    read_metrics,
+    read_result,
+    teacher_digest,
+)
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import base_config
@@ -23,7 +30,7 @@ from resnet_sweep.search.settings import SweepSettings, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import to_text
 from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, REPEAT_OF, TRIAL_OUTCOME
-from resnet_sweep.sweep.first_trials import OutsideSpace, find_params
+from resnet_sweep.sweep.first_trials import OutsideSpace, find_params, teachers
 from resnet_sweep.workers.status import Say, say_some
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import state_of
@@ -57,9 +64,9 @@ def find_extension(
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
     left_out: list[str] = []
-    known = _on_same_data(
-        folder, _with_configs(folder, trials, left_out), space, composer, left_out
-    )
+    base = base_config(space, composer)
+    configs = _with_configs(folder, trials, teachers(space, composer), left_out)
+    known = _on_same_data(folder, configs, base, left_out)
     not_recorded: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
         known, not_recorded = _reevaluated(folder, known, objectives, rungs)
@@ -111,9 +118,13 @@ def old_settings(folder: Path) -> SweepSettings:
 
 
 def _with_configs(
-    folder: Path, trials: list[FrozenTrial], left_out: list[str]
+    folder: Path, trials: list[FrozenTrial], places: Sequence[str], left_out: list[str]
 ) -> Iterator[tuple[FrozenTrial, Config]]:
-    """Yield the trained trials that have a configuration, and note the others with the reason."""
+    """Yield the trained trials that have a configuration, and note the others with the reason.
+
+    Args:
+        places: where their teachers may lie now.
+    """
     for trial in trials:
         if state_of(trial) not in ("completed", "pruned"):
             continue
@@ -122,21 +133,28 @@ def _with_configs(
             left_out.append(f"trial {trial.number}: is a trial of {owner}; extend from there")
             continue
         try:
-            yield trial, read_config(folder / RUNS / str(trial.number))
-        except RecordError as error:
+            values = read_config_values(folder / RUNS / str(trial.number))
+            config = from_dict(with_teacher_at(values, places) or values)
+        except UserError as error:
             rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
             left_out.append(f"trial {trial.number}: {rung}")
+            continue
+        place, known = config.regularization.distill_from, known_teacher(values)
+        if place in places and known != teacher_digest(place):
+            change = f"the net in {TEACHER}={place} is another one now"
+            left_out.append(f"trial {trial.number}: had another teacher: {change}")
+        else:
+            yield trial, config
 
 
 def _on_same_data(
     folder: Path,
     trials: Iterable[tuple[FrozenTrial, Config]],
-    space: SearchSpace,
-    composer: Composer,
+    base: Config,
     left_out: list[str],
 ) -> list[tuple[FrozenTrial, Config]]:
     """Return the trials that read the data of this sweep, wherever they lay; note the others."""
-    data = base_config(space, composer).data
+    data = base.data
     fingerprint = None
     if isinstance(data, (ImageFolderConfig, ArraysConfig)):  # those of the others never change
         from resnet_sweep.data.registry import load_dataset  # brings torch

@@ -18,11 +18,12 @@ from optuna.distributions import (
 )
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import UserError, did_you_mean
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
-from resnet_sweep.records.identity import changes
-from resnet_sweep.records.run_folder import CONFIG, read_config
+from resnet_sweep.records.identity import TEACHER, changes, with_teacher_at
+from resnet_sweep.records.run_folder import CONFIG, read_config_values
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import (
     Parameter,
@@ -77,16 +78,24 @@ def start_from(space: SearchSpace, composer: Composer, sources: Iterable[str]) -
     starts = []
     for source in sources:
         try:
-            found = find_params(space, composer, _read_source(composer, source))
+            found = find_params(space, composer, _read_source(space, composer, source))
         except OutsideSpace as error:
             raise OutsideSpace(f"hydra.sweeper.start_from={source}: {error}") from error
         starts.append(Start(source, found.params, _notes(source, found)))
     return starts
 
 
-def _read_source(composer: Composer, source: str) -> Config:
+def teachers(space: SearchSpace, composer: Composer) -> list[str]:
+    """Return the folders of the teachers that a sweep names."""
+    swept = (p.distribution for p in space.parameters if p.key == TEACHER)
+    drawn = [to_value(value) for each in swept for value in every_value(each) or []]
+    return [str(each) for each in (composer.value({}, TEACHER), *drawn) if each is not None]
+
+
+def _read_source(space: SearchSpace, composer: Composer, source: str) -> Config:
     if (Path(source) / CONFIG).is_file():
-        return read_config(Path(source))
+        values = read_config_values(Path(source))
+        return from_dict(with_teacher_at(values, teachers(space, composer)) or values)
     known = composer.groups.get("experiment", [])
     if source not in known:
         hint = did_you_mean(source, known)

@@ -27,8 +27,7 @@ from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.records.checkpoint import read_checkpoint
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.identity import teacher_digest
-from resnet_sweep.records.run_folder import RESULT, TrialResult, write_result
+from resnet_sweep.records.run_folder import RESULT, TrialResult, teacher_digest, write_result
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training.device import DTYPES, Execution, choose_execution

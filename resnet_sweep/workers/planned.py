@@ -18,14 +18,13 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.identity import changes
-from resnet_sweep.records.run_folder import MODEL, read_result
+from resnet_sweep.records.run_folder import MODEL, read_result, recorded_values
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.search.settings import (
     SweepSettings,
@@ -155,9 +154,12 @@ def prepare_planned(
         raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
     for run, trial in zip(runs, present, strict=False):
         _refuse_another(place, run, trial)
+        if not trial.state.is_finished():  # data and teacher may lie elsewhere now
+            values = recorded_values(run.config)
+            study._storage.set_trial_user_attr(trial._trial_id, PLANNED, values)
     write_settings(place, _settings(place.name, objective, runs, workers))
     for run in runs[len(present) :]:
-        study.enqueue_trial({}, user_attrs={PLANNED: to_dict(run.config)})
+        study.enqueue_trial({}, user_attrs={PLANNED: recorded_values(run.config)})
     return study
 
 

@@ -30,7 +30,7 @@ from optuna.trial import Trial, TrialState
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
-from resnet_sweep.records.identity import signature, with_data_of
+from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import RecordError, TrialResult
 from resnet_sweep.records.sweep_folder import RUNS, check_data
 from resnet_sweep.search.composer import Composer
@@ -151,8 +151,7 @@ class Worker:
 
     def _proposal(self, trial: Trial) -> Proposal | Rejection:
         if PLANNED in trial.user_attrs:
-            planned = with_data_of(trial.user_attrs[PLANNED], self._settings.base)
-            return check_budget(from_dict(planned), self._shape)
+            return check_budget(from_dict(trial.user_attrs[PLANNED]), self._shape)
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
         return propose(self._composer, self._draw(trial), seed, self._shape)
 
