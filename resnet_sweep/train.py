@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import env_override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -21,7 +23,17 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
-from resnet_sweep.training.resume import discard_empty, finished_result, is_resume, resumed_config
+from resnet_sweep.training.resume import (
+    damaged_result,
+    discard_empty,
+    finished_result,
+    is_resume,
+    lost_products,
+    objective_of,
+    require_checkpoint,
+    resumed_config,
+    variables_of,
+)
 from resnet_sweep.training.trackers import check_trackers, send_rest
 
 
@@ -45,14 +57,16 @@ def _run(composed: DictConfig) -> float | None:
     return objective
 
 
-def _train(config: Config, run_dir: Path) -> tuple[float | None, int]:
+def _train(
+    config: Config, run_dir: Path, objective: str = "val_accuracy"
+) -> tuple[float | None, int]:
     """Train and return the objective and the exit status."""
     from resnet_sweep.training.progress import log_to_console  # these bring torch
     from resnet_sweep.training.run import run_trial
 
     log_to_console()
     try:
-        result = run_trial(config, run_dir)
+        result = run_trial(config, run_dir, objective=objective)
     except KeyboardInterrupt:  # too late to interrupt the run, or before it began
         ended = finished_result(run_dir, STATUSES)
         if ended is not None:
@@ -84,14 +98,27 @@ def _report(result: TrialResult, run_dir: Path) -> int:
 def _resume(arguments: list[str]) -> int:
     """Go on with the run that the command line names and return the exit status."""
     config, run_dir = resumed_config(arguments)
+    with env_override(variables_of(run_dir)):
+        return _go_on(config, run_dir)
+
+
+def _go_on(config: Config, run_dir: Path) -> int:
     result = finished_result(run_dir)
-    wants_test = config.evaluate_test and result is not None and result.test_accuracy is None
     check_trackers(config.tracker)
-    if result is None or wants_test:
-        return _train(config, run_dir)[1]
-    say("the run is complete: nothing to do")
-    send_rest(config, run_dir)
-    return _report(result, run_dir)
+    objective, problem = objective_of(run_dir), damaged_result(run_dir)
+    if result is None and problem is None:  # it has not ended
+        return _train(config, run_dir, objective)[1]
+    lost = lost_products(config, run_dir) if problem is None else [problem]
+    has_test = result is not None and result.test_accuracy is not None
+    if result is not None and not lost and has_test >= config.evaluate_test:
+        say("the run is complete: nothing to do")
+        send_rest(config, run_dir)
+        return _report(result, run_dir)
+    require_checkpoint(run_dir, lost[0] if lost else "evaluate_test=true")
+    for line in lost:
+        say(f"{line}; written again from the last checkpoint")
+    config = replace(config, evaluate_test=config.evaluate_test or has_test)
+    return _train(config, run_dir, objective)[1]
 
 
 def _shown(folder: str) -> Path:

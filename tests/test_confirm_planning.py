@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from confirmable import write_untrained_sweep
+from conftest import make_tiny_config, train_here
+from omegaconf import OmegaConf
 
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
+from resnet_sweep.config.model import CustomModelConfig
 from resnet_sweep.config.optim import PlateauConfig
 from resnet_sweep.confirmation.best import write_best
 from resnet_sweep.confirmation.planning import (
@@ -23,10 +27,20 @@ from resnet_sweep.confirmation.planning import (
 )
 from resnet_sweep.data.device import place_data
 from resnet_sweep.records.confirmation import Plan, read_plan, write_plan
+from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.search.conf_files import CONF
 from resnet_sweep.search.settings import read_settings, write_settings
 from resnet_sweep.training.device import choose_execution
+
+NET = """\
+import os
+from torch import nn
+
+def net(num_classes):
+    width = int(os.environ["MY_WIDTH"])
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, width), nn.Linear(width, num_classes))
+"""
 
 
 @pytest.fixture
@@ -112,6 +126,28 @@ def test_a_second_confirmation_leaves_the_first_ones_experiment(sweep: Path) -> 
     assert (path.name, other.name) == ("best.yaml", "best_other.yaml")
     assert "first" in path.read_text() and "second" in other.read_text()
     assert "experiment=best " in command and "experiment=best_other " in other_command
+
+
+def test_the_best_is_trained_again_with_the_variables_of_its_sweep(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of the user's own reads one while it is built; this shell has none of them."""
+    (tmp_path / "nets_by_width.py").write_text(NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("MY_WIDTH", raising=False)
+    model = CustomModelConfig(target="nets_by_width.net")
+    config = replace(make_tiny_config(), model=model, evaluate_test=True)
+    variables = {"MY_WIDTH": "3", "MY_TEXT": "a: 'b'"}
+    _, command = write_best(sweep, config, "first", env_set=variables)
+    words = shlex.split(command)[3:]
+    done = train_here(*words, "train.epochs=1", "hydra.run.dir=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_result(tmp_path / "again").num_params == 3072 * 3 + 3 + 3 * 10 + 10
+    composed = OmegaConf.load(tmp_path / "again/.hydra/hydra.yaml")
+    assert dict(composed.hydra.job.env_set) == variables
+    (tmp_path / "again/model.pt").unlink()  # to be built again
+    done = train_here("resume=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:

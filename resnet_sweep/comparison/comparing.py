@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
+from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -39,7 +40,7 @@ from resnet_sweep.records.comparison import (
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.reporting.report import print_report, write_report
 from resnet_sweep.reporting.style import figure_style, save_figure
-from resnet_sweep.search.conf_files import ConfFiles, found_files, with_env_set
+from resnet_sweep.search.conf_files import ConfFiles, env_set, found_files, with_env_set
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.planned import WorkerPool, check_runs, exit_if_all_failed, train_planned
@@ -50,7 +51,8 @@ def compare(options: CompareConfig, call: Call) -> None:
     with TemporaryDirectory() as place:
         files = found_files(_primary_config(call), Path(place))
         config = with_env_set(call.config, files.env_set)
-        Comparing(options, replace(call, config=config), files).run()
+        with env_override(env_set(config)):  # a network of the user's own may read them
+            Comparing(options, replace(call, config=config), files).run()
 
 
 def _primary_config(call: Call) -> DictConfig:

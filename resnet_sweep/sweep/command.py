@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
+from hydra.core.utils import env_override
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -112,7 +113,8 @@ class SweepCommand:
             self.folder = self._find_folder()
             if (self.folder / SETTINGS).exists() and has_trained(self.folder):
                 self._go_on_with_frozen_files()
-            self._run()
+            with env_override(dict(self.files.env_set)):  # a network of the user's may read them
+                self._run()
 
     def _find_folder(self) -> Path:
         """Return where the sweep lies: hydra.sweep.dir where the user gives it."""

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import env_override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,9 +35,10 @@ class RefuseBadRuns(Callback):
             run_dir = Path(config.hydra.run.dir)
             if (run_dir / CONFIG).exists():
                 raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")
-            checked = to_config(config)
-            check_trackers(checked.tracker)
-            _prepare(checked, run_dir)
+            with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
+                checked = to_config(config)
+                check_trackers(checked.tracker)
+                _prepare(checked, run_dir)
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 

@@ -1,0 +1,152 @@
+"""Completed runs that have lost a file: resume writes it again, or says that it cannot."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_tiny_config, run_here, train_here
+from stub_sweep import make_sweep
+
+from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
+from resnet_sweep.records.run_folder import (
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    RESULT,
+    read_metrics,
+    read_predictions,
+    read_result,
+    write_result,
+)
+from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID
+from resnet_sweep.training.run import run_trial
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "flipped": lambda path: path.write_bytes(_flipped(path.read_bytes())),
+}
+
+
+def _flipped(content: bytes) -> bytes:
+    half = len(content) // 2
+    return content[:half] + bytes([content[half] ^ 255]) + content[half + 1 :]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    config = replace(make_tiny_config(), evaluate_test=True)
+    assert run_trial(config, run_dir, objective="val_loss").status == "completed"
+    return run_dir
+
+
+@pytest.fixture
+def run_dir(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+LOST = [
+    *((MODEL, kind) for kind in ("missing", "cut", "flipped")),
+    (METRICS, "empty"),
+    (PREDICTIONS, "cut"),
+    (RESULT, "cut"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), LOST)
+def test_a_lost_file_is_written_again(finished: Path, run_dir: Path, name: str, kind: str) -> None:
+    """From the last checkpoint: no epoch is trained, and every number is what it was."""
+    DAMAGE[kind](run_dir / name)
+    done = train_here("resume=run", cwd=run_dir.parent)
+    assert done.returncode == 0, done.stderr
+    assert f"run/{name}: " in done.stdout
+    assert read_metrics(run_dir) == read_metrics(finished)
+    first, again = read_result(finished), read_result(run_dir)
+    for field in ("status", "val_accuracy", "val_loss", "test_accuracy", "train_seconds", "epochs"):
+        assert getattr(again, field) == getattr(first, field)
+    if name != RESULT:  # which alone knew by what the run was judged
+        assert (again.objective, again.objective_name) == (first.val_loss, "val_loss")
+    before, after = read_model(finished)["state_dict"], read_model(run_dir)["state_dict"]
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    predictions = read_predictions(finished), read_predictions(run_dir)
+    np.testing.assert_array_equal(*(each.probabilities for each in predictions))
+    done = train_here("resume=run", cwd=run_dir.parent)
+    assert done.returncode == 0 and "complete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(MODEL, "missing"), (METRICS, "cut"), (PREDICTIONS, "cut"), (RESULT, "cut")]
+)
+def test_without_a_checkpoint_nothing_is_touched(run_dir: Path, name: str, kind: str) -> None:
+    DAMAGE["empty"](run_dir / name)
+    DAMAGE[kind](run_dir / CHECKPOINT)
+    before = {path: path.read_bytes() for path in run_dir.iterdir() if path.is_file()}
+    done = train_here("resume=run", cwd=run_dir.parent)
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    assert f"run/{name}: " in line and "checkpoint" in line and "config.json" in line
+    assert {path: path.read_bytes() for path in before} == before
+    if name != MODEL:
+        return
+    folder = run_dir.parent / "new"  # as the line says
+    folder.mkdir()
+    shutil.copy(run_dir / "config.json", folder)
+    assert train_here("resume=new", cwd=run_dir.parent).returncode == 0
+    assert read_result(folder).status == "completed"
+
+
+def test_a_finished_run_without_a_checkpoint_is_not_trained_again_to_be_tested(
+    run_dir: Path,
+) -> None:
+    result = replace(read_result(run_dir), test_accuracy=None)
+    write_result(run_dir, result)
+    (run_dir / CHECKPOINT).unlink()
+    done = train_here("resume=run", "evaluate_test=true", cwd=run_dir.parent)
+    assert done.returncode == 2 and "evaluate_test" in done.stderr
+    assert read_result(run_dir) == result
+
+
+def test_what_a_finished_run_no_longer_needs_may_be_damaged(run_dir: Path) -> None:
+    DAMAGE["cut"](run_dir / CHECKPOINT)
+    (run_dir / "train.log").unlink()
+    done = train_here("resume=run", cwd=run_dir.parent)
+    assert done.returncode == 0 and "complete" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut"])
+def test_a_damaged_configuration_is_one_line(run_dir: Path, kind: str) -> None:
+    DAMAGE[kind](run_dir / "config.json")
+    done = train_here("resume=run", cwd=run_dir.parent)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: run/config.json: ")
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_predict_says_how_to_have_a_lost_net_again(run_dir: Path, has_checkpoint: bool) -> None:
+    (run_dir / MODEL).unlink()
+    if not has_checkpoint:
+        (run_dir / CHECKPOINT).unlink()
+    done = run_here("predict", "run=run", "input=test", "device=cpu", cwd=run_dir.parent)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert ("resume=run" in line) == has_checkpoint and "completed" not in line
+
+
+def test_a_trial_stays_judged_by_its_sweep(finished: Path, tmp_path: Path) -> None:
+    """Resumed by itself, with no result left that would tell."""
+    make_sweep(tmp_path, objectives=["val_loss"])
+    (tmp_path / SWEEP_ID).write_text("0")
+    run_dir = Path(shutil.copytree(finished, tmp_path / RUNS / "0"))
+    (run_dir / RESULT).unlink()
+    assert train_here(f"resume={RUNS}/0", cwd=tmp_path).returncode == 0
+    result = read_result(run_dir)
+    assert (result.objective_name, result.objective) == ("val_loss", result.val_loss)
