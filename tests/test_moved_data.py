@@ -317,6 +317,10 @@ def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> N
         places = {run.config.regularization.distill_from for run in planned}
         assert places == {str(tmp_path / "new")}
     make_teacher(tmp_path / "other", seed=1)
+    nobody = replace(ConfirmConfig(sweep="untaught"), distill_from=str(tmp_path / "other"))
+    untaught = write_untrained_sweep(tmp_path / "untaught")
+    with pytest.raises(UserError, match=r"distill_from=.*must be null"):
+        make_plan(untaught, nobody)
     with pytest.raises(UserError, match="must hold the net"):
         make_plan(sweep, replace(options, distill_from=str(tmp_path / "other")))
 

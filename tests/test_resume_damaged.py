@@ -13,12 +13,14 @@ import torch
 from conftest import make_tiny_config, run_here, train_here
 from stub_sweep import make_sweep
 
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.run_folder import (
     METRICS,
     MODEL,
     PREDICTIONS,
     RESULT,
+    read_config,
     read_metrics,
     read_predictions,
     read_result,
@@ -106,11 +108,14 @@ def test_without_a_checkpoint_nothing_is_touched(run_dir: Path, name: str, kind:
 def test_a_finished_run_without_a_checkpoint_is_not_trained_again_to_be_tested(
     run_dir: Path,
 ) -> None:
+    """Nor by whoever calls from Python."""
     result = replace(read_result(run_dir), test_accuracy=None)
     write_result(run_dir, result)
     (run_dir / CHECKPOINT).unlink()
     done = train_here("resume=run", "evaluate_test=true", cwd=run_dir.parent)
     assert done.returncode == 2 and "evaluate_test" in done.stderr
+    with pytest.raises(UserError, match="no checkpoint"):
+        run_trial(read_config(run_dir), run_dir)
     assert read_result(run_dir) == result
 
 

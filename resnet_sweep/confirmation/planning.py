@@ -104,7 +104,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
     _refuse_drawn_data(folder, selection.configs)
     selection = _moved(selection, options)
-    check_teachers(selection.candidates)
+    check_teachers(selection.candidates, options.distill_from)
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
@@ -162,19 +162,24 @@ def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:
         UserError: they are not those of the plan.
     """
     candidates = [replace(each, config=moved(each.config, options)) for each in plan.candidates]
-    check_teachers(candidates)
+    check_teachers(candidates, options.distill_from)
     baseline = None if plan.baseline is None else moved(plan.baseline, options)
     return replace(plan, candidates=candidates, baseline=baseline)
 
 
-def check_teachers(candidates: list[Candidate]) -> None:
+def check_teachers(candidates: list[Candidate], given: str | None) -> None:
     """Refuse teachers that are gone, or are others than in the sweep.
 
+    Args:
+        given: where the command line says that they lie.
+
     Raises:
-        UserError: it names the first one.
+        UserError: it names the first one, or nobody has a teacher.
     """
-    for candidate in candidates:
-        place = candidate.config["regularization"]["distill_from"]
+    places = [candidate.config["regularization"]["distill_from"] for candidate in candidates]
+    allowed = "must be null: none of these configurations has a teacher"
+    require(given is None or any(places), "distill_from", given, allowed)
+    for place, candidate in zip(places, candidates, strict=True):
         found = teacher_digest(place)
         if place is not None and (found is None or found != known_teacher(candidate.config)):
             now = "has no net" if found is None else "holds another net than in the sweep"
@@ -184,10 +189,6 @@ def check_teachers(candidates: list[Candidate]) -> None:
 
 def _moved(selection: Selection, options: ConfirmConfig) -> Selection:
     all_values = [moved(each.config, options) for each in selection.candidates]
-    given = options.distill_from
-    taught = any(values["regularization"]["distill_from"] for values in all_values)
-    allowed = "must be null: none of these configurations has a teacher"
-    require(given is None or taught, "distill_from", given, allowed)
     pairs = zip(selection.candidates, all_values, strict=True)
     candidates = [replace(candidate, config=values) for candidate, values in pairs]
     return replace(selection, candidates=candidates, configs=list(map(from_dict, all_values)))

@@ -42,6 +42,7 @@ from resnet_sweep.training.loop import (
 )
 from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
+from resnet_sweep.training.resume import finished_result
 from resnet_sweep.training.teacher import Teacher, load_teacher
 from resnet_sweep.training.trackers import Trackers
 
@@ -152,6 +153,9 @@ def run_trial(
 
 def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
     state = read_checkpoint(run_dir)
+    if state is None and finished_result(run_dir) is not None:
+        problem = "holds a completed run and no checkpoint of it: it would be trained anew"
+        raise RunFolderError(f"{run_dir}: {problem}; take another folder")
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")
