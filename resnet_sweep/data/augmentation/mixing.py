@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from resnet_sweep.config.data import CutmixConfig, MixupConfig
@@ -18,6 +17,8 @@ INTERVALS = 4096
 
 @cache
 def _beta_quantiles(alpha: float, device: torch.device) -> Tensor:
+    from scipy.special import betaincinv  # slow to import, and most runs mix nothing
+
     values = betaincinv(alpha, alpha, np.linspace(0, 1, INTERVALS + 1))
     return torch.tensor(values, dtype=torch.float32, device=device)
 
