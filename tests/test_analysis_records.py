@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed, is_claimed
+from resnet_sweep.records.confirmation import Plan, write_plan
 from resnet_sweep.records.sweep_folder import (
     SweepTrial,
     read_sweep,
@@ -187,24 +189,27 @@ def confirmed(tmp_path: Path) -> Path:
     runs = load_runs(tmp_path)
     done = runs[(runs["status"] == "completed") & runs["repeat_of"].isna()]
     best = tmp_path / done.sort_values("val_accuracy")["run"].iloc[-1]
-    for kind, changes in {
-        "own": {},
-        "fresh": {"val_size": 100.0, "split_seed": 7},
-        "all": {"val_size": 0.0},
-    }.items():
-        for seed in range(11, 14):
-            target = tmp_path / "s" / "confirm" / kind / str(seed)
-            accuracy = 0.8 + 0.001 * seed
-            write_run(target, accuracy)
-            config = json.loads((best / "config.json").read_text())
-            config["seed"] = seed
-            config["data"] |= changes
-            (target / "config.json").write_text(json.dumps(config))
-            result = json.loads((target / "result.json").read_text()) | {"seed": seed}
-            if kind == "all":
-                result |= {"val_accuracy": None, "objective": None, "test_accuracy": accuracy}
-            (target / "result.json").write_text(json.dumps(result))
+    folder = tmp_path / "s" / "confirm"
+    for seed in range(11, 14):
+        write_again(best, folder / "own" / str(seed), seed, {})
+        write_again(best, folder / "fresh" / str(seed), seed, {"val_size": 100.0, "split_seed": 7})
+        write_again(best, folder / "test/runs" / str(seed - 11), seed, {"val_size": 0.0})
+    nothing: dict[str, Any] = {f.name: None for f in fields(Plan) if f.default is MISSING}
+    write_plan(folder, Plan(**nothing | {"candidates": [], "test_seeds": [11, 12, 13]}))
     return tmp_path
+
+
+def write_again(run: Path, target: Path, seed: int, data: dict[str, float]) -> None:
+    """Write a run of the same configuration on other data; without validation, its test."""
+    accuracy = 0.8 + 0.001 * seed
+    write_run(target, accuracy)
+    config = json.loads((run / "config.json").read_text()) | {"seed": seed}
+    config["data"] |= data
+    (target / "config.json").write_text(json.dumps(config))
+    result = json.loads((target / "result.json").read_text()) | {"seed": seed}
+    if data.get("val_size") == 0:
+        result |= {"val_accuracy": None, "objective": None, "test_accuracy": accuracy}
+    (target / "result.json").write_text(json.dumps(result))
 
 
 def test_other_splits_share_the_configuration_and_are_told_apart(confirmed: Path) -> None:
@@ -237,12 +242,22 @@ def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
 
 @pytest.mark.usefixtures("one_figure")
 def test_the_first_screen_shows_what_was_confirmed(confirmed: Path) -> None:
+    """Not the baseline, nor what a comparison tested, though these rank higher."""
+    board = summary_of(confirmed).leaderboard
+    ranked = [row[board.columns.index("run")] for row in board.rows]
+    ids = [row[board.columns.index("id")] for row in board.rows]
+    runs = load_runs(confirmed).set_index("run")
+    assert runs.at["s/confirm/test/runs/0", "configuration"] not in ids[:3]
+    for seed in (21, 22, 23):
+        whole = {"val_size": 0.0}
+        baseline = confirmed / "s/confirm/test/runs" / str(seed - 18)
+        write_again(confirmed / ranked[1], baseline, seed, whole)
+        write_again(confirmed / ranked[2], confirmed / f"other/test/runs/{seed - 21}", seed, whole)
     summary_of(confirmed)
     text = (confirmed / "summary" / "report.html").read_text()
     [card] = re.findall("<h3>Confirmed: (.*?)</section>", text, re.DOTALL)
     facts = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", card)
-    runs = load_runs(confirmed).set_index("run")
-    name = runs.at["s/confirm/all/11", "configuration"]
+    name = runs.at["s/confirm/test/runs/0", "configuration"]
     own = runs[(runs["configuration"] == name) & (runs["split"] == "val_size=0.2 split_seed=0")]
     values = own.groupby("seed")["val_accuracy"].mean()
     low, high = scipy.stats.t.interval(

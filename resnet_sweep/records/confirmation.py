@@ -12,13 +12,15 @@ from typing import Any, Optional
 
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.system.atomic import write_text
 
 SCHEMA_VERSION = 1
 PLAN = "plan.json"
 STEM = "confirmation"
 FINDINGS = f"{STEM}.json"
-STAGES = ("choose", "over_promise", "test")
+TEST = "test"
+STAGES = ("choose", "over_promise", TEST)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,20 @@ def read_plan(folder: Path) -> Plan:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: cannot be read: {error!r}") from error
+
+
+def is_test_of_chosen(run_dir: Path) -> bool:
+    """Return whether a confirmation tests here what it has chosen; False without a sound plan.
+
+    The runs of the test stage are numbered, the baseline's last.
+    """
+    run = run_dir.absolute()
+    if run.parts[-3:-1] != (TEST, RUNS) or not run.name.isdecimal():
+        return False
+    try:
+        return int(run.name) < len(read_plan(run.parents[2]).test_seeds)
+    except RecordError:
+        return False
 
 
 def confirmation_values(findings: dict[str, Any]) -> dict[str, Any]:

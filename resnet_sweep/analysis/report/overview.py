@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
+import pandas as pd
+
 from resnet_sweep.analysis.archive import NO_SPLIT
 from resnet_sweep.analysis.leaderboard import shown_settings
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.view import View
+from resnet_sweep.records.confirmation import is_test_of_chosen
 from resnet_sweep.reporting.statistics import Interval, mean_interval
 from resnet_sweep.reporting.tables import printable
 from resnet_sweep.system.console import duration
@@ -35,7 +38,7 @@ def counts(numbers: dict[str, int]) -> str:
 def best_card(view: View) -> str:
     """Return the best configuration: objective, interval, seeds, test where read, settings.
 
-    Below it that which a confirmation chose, where it is another one.
+    Below it those that confirmations chose, where they are others.
     """
     table = view.configurations.table
     if table.empty:
@@ -50,7 +53,7 @@ def best_card(view: View) -> str:
             _facts([*_seeds(best, view.objective), *_test(best, tested), *_size(best, view)]),
             _run_button(best),
             f'<dl class="settings">{_settings(view)}</dl>',
-            "".join(_confirmed(view, tested)),
+            "".join(_confirmed(view)),
         )
     )
 
@@ -83,29 +86,40 @@ def _size(row: Row, view: View) -> Facts:
     yield "time of a run", duration(float(row["train_seconds"]))
 
 
-def _confirmed(view: View, tested: Tested) -> Iterator[str]:
-    """Yield the configuration of the sweep that was tested with fresh seeds, if not the best."""
+def _confirmed(view: View) -> Iterator[str]:
+    """Yield what each confirmation chose, by its own record, if that is not the best."""
     table = view.configurations.table
-    if table["configuration"].iloc[0] in tested:
-        return
+    tested = _intervals(_runs_of_chosen(view))
     for place, row in enumerate(table.to_dict("records")):
-        if row["configuration"] in tested:
+        if place and row["configuration"] in tested:
             value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
             yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
             yield _facts([(view.objective.column, value), *_test(row, tested)])
             yield _run_button(row)
-            return
+
+
+def _runs_of_chosen(view: View) -> pd.DataFrame:
+    """Return the runs by which confirmations tested what they had chosen."""
+    runs = view.runs[(view.runs["status"] == "completed") & view.runs[TEST.column].notna()]
+    paths = view.archive.paths
+    is_of_chosen = runs["run"].map(lambda run: is_test_of_chosen(paths[run])).astype(bool)
+    chosen: pd.DataFrame = runs[is_of_chosen]
+    return chosen
 
 
 def _tested(view: View) -> Tested:
     """Return the test accuracy of configurations trained with several seeds on all images."""
     runs = view.runs[(view.runs["status"] == "completed") & (view.runs["split"] == NO_SPLIT)]
+    return {name: interval for name, interval in _intervals(runs).items() if interval.n > 1}
+
+
+def _intervals(runs: pd.DataFrame) -> Tested:
+    """Return the test accuracy over seeds; a seed that was trained twice counts once."""
     groups = runs.groupby(["configuration", "seed"])[TEST.column].mean().dropna()
-    found = {
-        name: mean_interval(values.to_numpy(float))
+    return {
+        str(name): mean_interval(values.to_numpy(float))
         for name, values in groups.groupby(level="configuration", sort=False)
     }
-    return {str(name): interval for name, interval in found.items() if interval.n > 1}
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
