@@ -538,14 +538,13 @@ def test_print_shows_the_leaderboards_top_and_the_open_run(printed: Any) -> None
     assert run_script(printed, f"return {count}") == 10
 
 
-def test_print_shows_the_selected_run_though_it_was_closed(printed: Any) -> None:
-    run_script(printed, "select([3])")
-    assert visible(printed, "detail") == [False]
-    run_script(printed, "dispatchEvent(new Event('beforeprint'))")
-    title, name = run_script(printed, "return [byId('detail-title').textContent, nameOf(3)]")
-    assert visible(printed, "detail") == [True] and title == name
-    run_script(printed, "dispatchEvent(new Event('afterprint'))")
-    assert visible(printed, "detail") == [False]
+def test_print_opens_no_run_and_leaves_the_focus(printed: Any) -> None:
+    button = "document.querySelector('#first button.run')"
+    run_script(printed, f"if (detail.open) closeRun(); select([3]); {button}.focus()")
+    for event in ("beforeprint", "afterprint"):
+        run_script(printed, f"dispatchEvent(new Event('{event}'))")
+        assert visible(printed, "detail") == [False]
+        assert run_script(printed, f"return document.activeElement === {button}")
 
 
 def test_print_cuts_nothing_off(printed: Any) -> None:

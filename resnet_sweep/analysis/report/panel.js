@@ -172,10 +172,3 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-// Printed: the open run, or the one that is selected.
-let openedToPrint = false;
-addEventListener("beforeprint", () => {
-  openedToPrint = !detail.open && state.selected.size === 1;
-  if (openedToPrint) openRun([...state.selected][0], { focus: false });
-});
-addEventListener("afterprint", () => { if (openedToPrint) closeRun(); });
