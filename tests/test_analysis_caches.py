@@ -71,6 +71,8 @@ def test_peak_memory_is_offered_where_it_is_a_runs_own(options: Options) -> None
     write_run(options.root / "large", settings={"seed": 1}, peak_memory_bytes=2**31, **gpu)
     write_run(options.root / "small", settings={"seed": 2}, peak_memory_bytes=2**30, **gpu)
     write_run(options.root / "large_lr", 0.9, {"optimizer.lr": 7.0}, device="NVIDIA H100")
+    measured = {"device": "cpu", "precision": "fp32"}
+    write_run(options.root / "cpu", settings={"seed": 3}, peak_memory_bytes=2**29, **measured)
     runs = load_runs(options.root).set_index("run")["peak_memory_bytes"]
-    assert runs[["0", "1", "2"]].isna().all() and runs["small"] == 2**30
+    assert runs[["0", "1", "2"]].isna().all() and runs["small"] == 2**30 and runs["cpu"] == 2**29
     assert "0" not in by_memory() and by_memory()[0] == "large_lr"

@@ -335,7 +335,8 @@ def shorten(error: Exception, run_dir: Path) -> str:
 def _result_values(result: TrialResult) -> dict[str, Any]:
     values = vars(result)
     numbers = {name: values[name] for name in ("status", *NUMBERS)}
-    if values["device"] == "cpu":  # the process's highest ever, which earlier trials may have had
+    if values["device"] == "cpu" and values["precision"] is None:
+        # An old record: it may have the highest of a process that trained other runs before.
         numbers["peak_memory_bytes"] = None
     texts = {name: valid_text(values[name]) for name in ("error", *TEXTS)}
     versions = values["versions"]

@@ -76,7 +76,7 @@ def choose_objective(
     if name not in UNITS:
         raise UserError(f"objective={name}: must be one of {', '.join(UNITS)}")
     if name == PEAK_MEMORY and runs[name].isna().all():
-        raise UserError(f"objective={name}: none of the runs has one; it is known on a GPU alone")
+        raise UserError(f"objective={name}: none of the runs has one")
     return Objective(name, 1 if name in MAXIMIZED else -1)
 
 
