@@ -129,15 +129,17 @@ def _answers(sentences: Sequence[str]) -> str:
 
 
 def _leaderboard(board: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in board.columns)
+    """Return head and rows; each cell says its column, by which the style sheet knows it."""
+    named = [f'data-column="{escape(name)}"' for name in board.columns]
+    heads = zip(named, board.columns, strict=True)
+    head = "".join(f'<th scope="col" {column}>{escape(name)}</th>' for column, name in heads)
+    kinds = [NUMBER_CLASS if place < board.numeric else "" for place in range(len(named))]
     rows = []
     for row in board.rows:
-        cells = [
-            f"<td{NUMBER_CLASS if place < board.numeric else ''}>{escape(cell)}</td>"
-            for place, cell in enumerate(row[:-1])
-        ]
-        cells.append(f"<td>{_settings(row[-1])}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        texts = [*map(escape, row[:-1]), _settings(row[-1])]
+        cells = zip(named, kinds, texts, strict=True)
+        found = "".join(f"<td {column}{kind}>{text}</td>" for column, kind, text in cells)
+        rows.append(f"<tr>{found}</tr>")
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
 
 
