@@ -218,7 +218,7 @@ figure("parallel", "figure-parallel", async (host) => {
       drawLines(pen, chosen.filter((run) => shadeOf(run) === shade));
     });
     byId("read-parallel").textContent =
-      `A line is a run, ${darkness.matches ? "bright" : "dark"} for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name.` +
+      `A line is a run, ${isDark ? "bright" : "dark"} for a good one (${objective.name}). Drag a box over an axis to filter by it, or click its name.` +
       (chosen.length < total ? ` ${chosen.length.toLocaleString("en")} of ${total.toLocaleString("en")} passing runs are drawn, the best among them; all are filtered.` : "");
   }, { under: true });
   const showSelected = layer(host, (pen) => {
