@@ -317,13 +317,18 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
-    for name_of_node, value in node.items():
-        key = valid_text(name_of_node)
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if not name.isascii():
+            name = valid_text(name)
         if isinstance(value, dict):
-            _flatten_into(flat, f"{prefix}{key}.", value)
-        else:
-            name = prefix[:-1] if key == "name" and prefix else f"{prefix}{key}"
-            flat[name] = json.dumps(value) if isinstance(value, list) else valid_text(value)
+            _flatten_into(flat, f"{name}.", value)
+            continue
+        if isinstance(value, list):
+            value = json.dumps(value)
+        elif isinstance(value, str) and not value.isascii():
+            value = valid_text(value)
+        flat[prefix[:-1] if key == "name" and prefix else name] = value
 
 
 def shorten(error: Exception, run_dir: Path) -> str:
