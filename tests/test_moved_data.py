@@ -325,6 +325,42 @@ def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> N
         make_plan(sweep, replace(options, distill_from=str(tmp_path / "other")))
 
 
+def test_each_candidate_of_a_confirmation_takes_its_own_teacher(tmp_path: Path) -> None:
+    """Of two teachers first one has moved, then both; the baseline's stays where it is."""
+    places = [make_teacher(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    config = replace(make_tiny_config(), data=DigitsConfig())
+    sweep = write_untrained_sweep(tmp_path / "s")
+    for number in range(3):
+        run_dir = sweep / f"runs/{number}"
+        (run_dir / "config.json").unlink()
+        changed = replace(config, optimizer=replace(config.optimizer, lr=0.1 * (number + 1)))
+        write_config(run_dir, taught_by(changed, places[number]) if number < 2 else changed)
+    write_settings(sweep, replace(read_settings(sweep), base=base_values(config)))
+    own = make_teacher(tmp_path / "own", seed=2)
+    recipe = (sweep / "conf/experiment/source.yaml").read_text()
+    recipe += f"\nregularization:\n  distill_from: {own}\n"
+    (sweep / "conf/experiment/taught.yaml").write_text(recipe)
+    options = ConfirmConfig(sweep=str(sweep), top_k=3, baseline="taught")
+    before = make_plan(sweep, options)
+    assert before.baseline is not None
+    given: list[Path] = []
+    for index, name in enumerate(("new_a", "new_b")):
+        places[index] = places[index].rename(tmp_path / name)
+        given.append(places[index])
+        here = replace(options, distill_from=[str(place) for place in given])
+        for plan_again in (lambda o: make_plan(sweep, o), lambda o: moved_plan(before, o)):
+            with pytest.raises(UserError, match="distill_from=FOLDER"):
+                plan_again(options)
+            after = plan_again(here)
+            lie = [from_dict(each.config).regularization.distill_from for each in after.candidates]
+            assert lie == [*map(str, places), None]
+            assert after.baseline == before.baseline
+        if index == 0:
+            assert make_plan(sweep, replace(options, distill_from=str(given[0]))) == after
+    with pytest.raises(UserError, match="must hold the net"):
+        make_plan(sweep, replace(options, distill_from=[*map(str, given), str(own)]))
+
+
 def test_a_teacher_is_what_its_net_is_wherever_it_lies(tmp_path: Path) -> None:
     assert run_trial(make_tiny_config(), tmp_path / "old").status == "completed"
     assert run_trial(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from resnet_sweep.config.errors import require, require_int
+from resnet_sweep.config.paths import list_of
 from resnet_sweep.config.workers import MOST_SEEDS, WorkersConfig
 
 DEFAULT_NAME = "confirm"
@@ -29,7 +30,8 @@ class ConfirmConfig(WorkersConfig):
             null: none.
         all_data: the test stage lifts the sweep's data.train_subset.
         data_root: where the data lie now; null: where the sweep read them.
-        distill_from: where the teacher lies now; null: where the sweep had it.
+        distill_from: where the teacher lies now, or a list of such folders: each candidate takes
+            the one that holds its net; null: where the sweep had it.
         name: folder in the sweep's folder; another name is another confirmation.
     """
 
@@ -42,7 +44,7 @@ class ConfirmConfig(WorkersConfig):
     baseline: Optional[str] = "source"
     all_data: bool = True
     data_root: Optional[str] = None
-    distill_from: Optional[str] = None
+    distill_from: Any = None
     name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
@@ -54,7 +56,13 @@ class ConfirmConfig(WorkersConfig):
         require_int("num_test_seeds", self.num_test_seeds, 5, MOST_SEEDS)
         allowed = "must be the name of a folder: letters from a to z, digits, _, - and ."
         require(bool(PLAIN_NAME.fullmatch(self.name)), "name", self.name, allowed)
+        self.teachers()  # refuses what is no folder
         super().__post_init__()
+
+    def teachers(self) -> list[str]:
+        """Return the folders where teachers lie now."""
+        given = self.distill_from
+        return [] if given is None else list_of("distill_from", given)
 
     def questions(self) -> dict[str, Any]:
         """Return the options that decide what is trained, not how or where."""

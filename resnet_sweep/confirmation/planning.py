@@ -26,6 +26,7 @@ from resnet_sweep.records.identity import (
     changes,
     configuration,
     known_teacher,
+    teacher_of,
     with_teacher_at,
 )
 from resnet_sweep.records.run_folder import recorded_values, teacher_digest
@@ -104,7 +105,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
     _refuse_drawn_data(folder, selection.configs)
     selection = _moved(selection, options)
-    check_teachers(selection.candidates, options.distill_from)
+    check_teachers(selection.candidates)
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
@@ -134,25 +135,40 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     )
 
 
-def moved(values: dict[str, Any], options: ConfirmConfig) -> dict[str, Any]:
-    """Return plain values with their data and their teacher where they lie now.
+def with_data_at(values: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """Return plain values with their data where they lie now; null: where they lay.
 
     Raises:
-        ConfigError: the data have no folder, or the teacher's is another one's.
+        ConfigError: the data have no folder.
     """
-    root, place, node = options.data_root, options.distill_from, values["data"]
-    if root is not None:
-        allowed = f"must be null: data={node['name']} has no folder"
-        require(node["root"] is not None, "data_root", root, allowed)
-        values = {**values, "data": {**node, "root": root}}
-    teacher = values["regularization"]["distill_from"]
-    if place is None or teacher is None:
+    if root is None:
         return values
-    there = with_teacher_at(values, [place])
-    if there is None:
-        allowed = f"must hold the net from which the sweep's trials learnt, once in {teacher}"
-        raise ConfigError("distill_from", place, allowed)
-    return there
+    node = values["data"]
+    allowed = f"must be null: data={node['name']} has no folder"
+    require(node.get("root") is not None, "data_root", root, allowed)
+    return {**values, "data": {**node, "root": root}}
+
+
+def moved(candidates: list[Candidate], options: ConfirmConfig) -> list[Candidate]:
+    """Return candidates with their data and their teachers where they lie now.
+
+    A teacher whose net is in none of the given folders stays where it was.
+
+    Raises:
+        ConfigError: the data have no folder, or a given folder holds no candidate's teacher.
+    """
+    all_values = [with_data_at(each.config, options.data_root) for each in candidates]
+    given = options.teachers()
+    taught = [values for values in all_values if teacher_of(values) is not None]
+    for place in given:
+        allowed = "must be null: none of these configurations has a teacher"
+        require(bool(taught), "distill_from", place, allowed)
+        lay = ", ".join(sorted({str(teacher_of(values)) for values in taught}))
+        allowed = f"must hold the net from which one of the sweep's trials learnt, once in {lay}"
+        is_one = any(with_teacher_at(values, [place]) for values in taught)
+        require(is_one, "distill_from", place, allowed)
+    pairs = zip(candidates, all_values, strict=True)
+    return [replace(each, config=with_teacher_at(v, given) or v) for each, v in pairs]
 
 
 def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:
@@ -161,25 +177,22 @@ def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:
     Raises:
         UserError: they are not those of the plan.
     """
-    candidates = [replace(each, config=moved(each.config, options)) for each in plan.candidates]
-    check_teachers(candidates, options.distill_from)
-    baseline = None if plan.baseline is None else moved(plan.baseline, options)
+    candidates = moved(plan.candidates, options)
+    check_teachers(candidates)
+    baseline = plan.baseline  # a teacher of its own lies where the experiment names it
+    if baseline is not None:
+        baseline = with_data_at(baseline, options.data_root)
     return replace(plan, candidates=candidates, baseline=baseline)
 
 
-def check_teachers(candidates: list[Candidate], given: str | None) -> None:
+def check_teachers(candidates: list[Candidate]) -> None:
     """Refuse teachers that are gone, or are others than in the sweep.
 
-    Args:
-        given: where the command line says that they lie.
-
     Raises:
-        UserError: it names the first one, or nobody has a teacher.
+        UserError: it names the first one.
     """
-    places = [candidate.config["regularization"]["distill_from"] for candidate in candidates]
-    allowed = "must be null: none of these configurations has a teacher"
-    require(given is None or any(places), "distill_from", given, allowed)
-    for place, candidate in zip(places, candidates, strict=True):
+    for candidate in candidates:
+        place = teacher_of(candidate.config)
         found = teacher_digest(place)
         if place is not None and (found is None or found != known_teacher(candidate.config)):
             now = "has no net" if found is None else "holds another net than in the sweep"
@@ -188,10 +201,9 @@ def check_teachers(candidates: list[Candidate], given: str | None) -> None:
 
 
 def _moved(selection: Selection, options: ConfirmConfig) -> Selection:
-    all_values = [moved(each.config, options) for each in selection.candidates]
-    pairs = zip(selection.candidates, all_values, strict=True)
-    candidates = [replace(candidate, config=values) for candidate, values in pairs]
-    return replace(selection, candidates=candidates, configs=list(map(from_dict, all_values)))
+    candidates = moved(selection.candidates, options)
+    configs = [from_dict(each.config) for each in candidates]
+    return replace(selection, candidates=candidates, configs=configs)
 
 
 def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:

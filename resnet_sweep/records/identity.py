@@ -232,8 +232,13 @@ def known_teacher(config: Values) -> str | None:
 
     None: it has no teacher, or that is gone and was never recorded.
     """
-    node = config["regularization"]
-    return node.get(TEACHER_DIGEST) or teacher_digest(node.get("distill_from"))
+    return _regularization(config).get(TEACHER_DIGEST) or teacher_digest(teacher_of(config))
+
+
+def teacher_of(config: Values) -> str | None:
+    """Return the folder of the teacher, which an older or damaged record may lack."""
+    place = _regularization(config).get("distill_from")
+    return place if isinstance(place, str) else None
 
 
 def with_teacher_at(config: Values, places: Sequence[str]) -> Values | None:
@@ -241,11 +246,16 @@ def with_teacher_at(config: Values, places: Sequence[str]) -> Values | None:
 
     None: none of them does.
     """
-    node, known = config["regularization"], known_teacher(config)
-    for place in sorted(places, key=lambda place: place != node["distill_from"]):
+    node, known = _regularization(config), known_teacher(config)
+    for place in sorted(places, key=lambda place: place != teacher_of(config)):
         if known is not None and teacher_digest(place) == known:
             return {**config, "regularization": {**node, "distill_from": place}}
     return None
+
+
+def _regularization(config: Values) -> Values:
+    node = config.get("regularization")
+    return node if isinstance(node, dict) else {}
 
 
 def _values(config: Config | Values) -> Values:
