@@ -58,6 +58,7 @@ def _plan(values: dict[int, list[float]] | None = None) -> Plan:
         num_val=5000,
         num_test=10_000,
         notes=[],
+        ranking="val_accuracy",
     )
 
 
@@ -192,6 +193,10 @@ def test_a_sweep_that_ranked_by_loss_has_promised_no_accuracy(
     assert ("val_loss" in printed) == (ranking == "val_loss")
     promises = " promised " in printed.partition("Only the seeds differ")[0]
     assert promises == (ranking == "val_accuracy")
+    failed = _findings([*_runs("choose", values), *_runs("over_promise", {"trial 3": [None]})])
+    failed = replace(failed, plan=replace(failed.plan, ranking=ranking))
+    said = statements.about_over_promise(failed)[0]
+    assert ("too much" in said) == (ranking == "val_accuracy")
     assert json.loads((tmp_path / "confirmation.json").read_text())["ranking"] == ranking
 
 

@@ -23,6 +23,7 @@ from resnet_sweep.confirmation.planning import (
     choose_runs,
     make_plan,
     over_promise_runs,
+    ranked_plan,
     runs_on_test_set,
 )
 from resnet_sweep.data.device import place_data
@@ -31,6 +32,7 @@ from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
 from resnet_sweep.search.conf_files import CONF
 from resnet_sweep.search.settings import read_settings, write_settings
+from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.device import choose_execution
 
 NET = """\
@@ -65,6 +67,21 @@ def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
     assert [run.config.evaluate_test for run in runs] == [False] * 19 + [True] * 10
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
+
+
+@pytest.mark.parametrize("objectives", [["val_accuracy"], ["num_params", "val_loss"]])
+def test_an_older_plan_learns_from_its_sweep_what_ranked_it(
+    sweep: Path, objectives: list[str]
+) -> None:
+    write_settings(sweep, replace(read_settings(sweep), objectives=objectives))
+    values = asdict(_plan(sweep, baseline=None))
+    del values["ranking"]
+    write_text(sweep / "plan.json", json.dumps(values))
+    older = read_plan(sweep)
+    assert older.ranking == ""
+    assert ranked_plan(older, sweep).ranking == objectives[-1]
+    known = replace(older, ranking="val_top5")
+    assert ranked_plan(known, sweep) == known
 
 
 def test_the_promise_is_measured_on_the_sweeps_own_split(sweep: Path) -> None:

@@ -65,7 +65,7 @@ def select(
     Raises:
         UserError: there is none, or the sweep did not rank by validation.
     """
-    ranking = _validation_objective(sweep)
+    ranking = validation_objective(sweep.folder, sweep.record.objectives)
     runs, notes = _whole_runs(sweep)
     if not runs:
         raise ConfigError("sweep", sweep.folder, "none of its trials has completed")
@@ -93,11 +93,16 @@ def select(
     return Selection(candidates, configs, _fingerprint(chosen), notes, ranking)
 
 
-def _validation_objective(sweep: Sweep) -> str:
-    found = [name for name in sweep.record.objectives if name.startswith("val_")]
-    named = ", ".join(sweep.record.objectives)
+def validation_objective(folder: Path, objectives: list[str]) -> str:
+    """Return the first objective that is one of validation.
+
+    Raises:
+        ConfigError: the sweep in the folder has none.
+    """
+    found = [name for name in objectives if name.startswith("val_")]
+    named = ", ".join(objectives)
     allowed = f"its objectives ({named}) are none of validation: nothing can be confirmed"
-    require(bool(found), "sweep", sweep.folder, allowed)
+    require(bool(found), "sweep", folder, allowed)
     return found[0]
 
 

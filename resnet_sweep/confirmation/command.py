@@ -28,6 +28,7 @@ from resnet_sweep.confirmation.planning import (
     make_plan,
     moved_plan,
     over_promise_runs,
+    ranked_plan,
     runs_on_test_set,
 )
 from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
@@ -103,7 +104,8 @@ class Confirming:
             write_plan(self.folder, plan)
             say(_announcement(plan))
             return plan
-        plan = moved_plan(read_plan(self.folder), self.options)
+        plan = ranked_plan(read_plan(self.folder), self.sweep)
+        plan = moved_plan(plan, self.options)
         self._refuse_changes(plan)
         runs = choose_runs(plan)
         check_data(runs[0].config.data, plan.data_fingerprint)

@@ -17,7 +17,12 @@ from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
-from resnet_sweep.confirmation.candidates import Selection, select, used_numbers
+from resnet_sweep.confirmation.candidates import (
+    Selection,
+    select,
+    used_numbers,
+    validation_objective,
+)
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import (
     FIELDS,
@@ -169,6 +174,13 @@ def moved(candidates: list[Candidate], options: ConfirmConfig) -> list[Candidate
         require(is_one, "distill_from", place, allowed)
     pairs = zip(candidates, all_values, strict=True)
     return [replace(each, config=with_teacher_at(v, given) or v) for each, v in pairs]
+
+
+def ranked_plan(plan: Plan, folder: Path) -> Plan:
+    """Return a plan that knows by what the sweep in a folder ranked, as older ones do not."""
+    if plan.ranking:
+        return plan
+    return replace(plan, ranking=validation_objective(folder, read_settings(folder).objectives))
 
 
 def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:

@@ -18,7 +18,10 @@ def about_selection(plan: Plan) -> list[str]:
     """Return which configurations these are, and what was left out."""
     candidates = ", ".join(candidate.label for candidate in plan.candidates)
     kept = f"{len(plan.candidates)} distinct configurations of {plan.num_trained} trained trials"
-    return [f"The best {kept}, by {plan.ranking} alone: {candidates}.", *map(_sentence, plan.notes)]
+    return [
+        f"The best {kept}, ordered by {plan.ranking}: {candidates}.",
+        *map(_sentence, plan.notes),
+    ]
 
 
 def about_choice(findings: Findings) -> list[str]:
@@ -113,7 +116,8 @@ def about_over_promise(findings: Findings) -> list[str]:
     for each in findings.over_promises:
         promised = _promised(findings.plan, each.candidate)
         if not each.seeds.values:
-            said.append(f"{promised}; {_nothing(each.seeds)}: how much too much is unknown.")
+            unknown = "how much too much" if promises else "the difference"
+            said.append(f"{promised}; {_nothing(each.seeds)}: {unknown} is unknown.")
             continue
         amount = with_interval(each.difference, each.low, each.high, "+.4f")
         said.append(

@@ -70,7 +70,8 @@ class Plan:
         data_fingerprint: of the data set, as the sweep saw it.
         num_val, num_test: images.
         notes: what a reader has to know about the selection.
-        ranking: the sweep's validation objective, which ordered the candidates.
+        ranking: the sweep's validation objective, which ordered the candidates; empty: of an
+            older version, which did not write it down.
     """
 
     questions: dict[str, Any]
@@ -88,7 +89,7 @@ class Plan:
     num_val: int
     num_test: int
     notes: list[str]
-    ranking: str = "val_accuracy"
+    ranking: str = ""
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
