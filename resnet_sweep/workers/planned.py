@@ -154,8 +154,9 @@ def prepare_planned(
         raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
     for run, trial in zip(runs, present, strict=False):
         _refuse_another(place, run, trial)
-        if not trial.state.is_finished():  # data and teacher may lie elsewhere now
-            values = recorded_values(run.config)
+        values = base_values(run.config)
+        # Data and teacher may lie elsewhere now. A storage keeps whatever is written to it.
+        if not trial.state.is_finished() and values != trial.user_attrs[PLANNED]:
             study._storage.set_trial_user_attr(trial._trial_id, PLANNED, values)
     write_settings(place, _settings(place.name, objective, runs, workers))
     for run in runs[len(present) :]:
