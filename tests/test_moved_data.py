@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.sweep.extension import find_extension
 from resnet_sweep.sweep.first_trials import start_from
+from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.loop import Interrupted
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers.launchers import BASIC_LAUNCHER
@@ -138,6 +140,9 @@ def test_a_planned_run_is_trained_with_what_lies_elsewhere_now(tmp_path: Path) -
     ended, waiting = (from_dict(trial.user_attrs[PLANNED]) for trial in trials)
     assert (ended.data.root, ended.regularization.distill_from) == ("before", str(old))
     assert waiting == again[1].config
+    with patch.object(study._storage.__class__, "set_trial_user_attr") as written:
+        prepare_planned(tmp_path / "runs", "val_accuracy", again, make_pool())
+    assert not [call for call in written.call_args_list if PLANNED in call.args]
     make_teacher(old, seed=1)
     other = [PlannedRun("a", taught_by(run.config, old)) for run in runs]
     with pytest.raises(UserError, match="distill_from"):
@@ -249,7 +254,7 @@ def test_a_run_without_a_checkpoint_knows_its_teacher(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_drawn", [False, True])
-@pytest.mark.parametrize("fate", ["moved", "other", "replaced"])
+@pytest.mark.parametrize("fate", ["moved", "other", "replaced", "spelled otherwise"])
 def test_a_sweep_takes_over_trials_by_their_teacher(
     tmp_path: Path, fate: str, is_drawn: bool
 ) -> None:
@@ -257,7 +262,7 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
     before, second = make_teacher(tmp_path / "before"), make_teacher(tmp_path / "second", seed=2)
     lr = "optimizer.lr=interval(0.01,1)"
 
-    def words(teacher: Path) -> list[str]:
+    def words(teacher: Path | str) -> list[str]:
         drawn = f"choice({teacher},{second})" if is_drawn else teacher
         return [*FIXED, lr, f"regularization.distill_from={drawn}"]
 
@@ -281,8 +286,8 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
         before.rename(now)
     else:
         shutil.rmtree(before)
-        now = make_teacher(before if fate == "replaced" else now, seed=1)
-    settings = make_settings(*words(now))
+        now = make_teacher(now if fate == "other" else before, seed=1)
+    settings = make_settings(*words(f"{now}/" if fate == "spelled otherwise" else now))
     new_space = SearchSpace.from_json(settings.space)
     new_composer = Composer(conf_dir(), new_space.fixed_overrides)
     found = find_extension(new_space, new_composer, old, ["val_accuracy"], [])
@@ -292,6 +297,36 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
         assert found.trials[0].params["regularization.distill_from"] == str(now)
         (start,) = start_from(new_space, new_composer, [str(run_dir)])
         assert start.params["regularization.distill_from"] == str(now)
+
+
+@pytest.mark.parametrize("damage", [None, "group", "teacher"])
+def test_one_damaged_run_does_not_end_an_extension(tmp_path: Path, damage: str | None) -> None:
+    """A record without a group; one that is older than the field has its default."""
+    old = tmp_path / "sweep"
+    words = (*FIXED, "optimizer.lr=interval(0.01,1)")
+    space = SearchSpace.from_json(make_sweep(old, *words).space)
+    composer = Composer(conf_dir(), space.fixed_overrides)
+    study = open_stub_study(old)
+    for number in range(2):
+        trial = study.ask()
+        config = composer.config(space.suggest(trial), 0)
+        study.tell(trial, 0.5)
+        run_dir = old / RUNS / str(number)
+        run_dir.mkdir(parents=True)
+        write_config(run_dir, config)
+        write_result(run_dir, result_of(config, "completed"))
+    values = json.loads((run_dir / "config.json").read_bytes())
+    if damage == "group":
+        del values["regularization"]
+    elif damage == "teacher":
+        del values["regularization"]["distill_from"]
+    write_text(run_dir / "config.json", json.dumps(values))
+    found = find_extension(space, composer, old, ["val_accuracy"], [])
+    assert len(found.trials) == 2 - (damage == "group")
+    assert ["regularization" in line for line in found.left_out] == [True] * (damage == "group")
+    if damage == "group":
+        with pytest.raises(UserError, match="regularization"):
+            start_from(space, composer, [str(run_dir)])
 
 
 def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> None:
@@ -335,6 +370,10 @@ def test_each_candidate_of_a_confirmation_takes_its_own_teacher(tmp_path: Path) 
         (run_dir / "config.json").unlink()
         changed = replace(config, optimizer=replace(config.optimizer, lr=0.1 * (number + 1)))
         write_config(run_dir, taught_by(changed, places[number]) if number < 2 else changed)
+        if number == 2:  # of a version before this field
+            values = json.loads((run_dir / "config.json").read_bytes())
+            del values["regularization"]["distill_from"]
+            write_text(run_dir / "config.json", json.dumps(values))
     write_settings(sweep, replace(read_settings(sweep), base=base_values(config)))
     own = make_teacher(tmp_path / "own", seed=2)
     recipe = (sweep / "conf/experiment/source.yaml").read_text()
