@@ -58,7 +58,7 @@ const commandsOf = (run) => {
   const status = textOf(columnOf.get("status"), run);
   return [
     ["Train it again", start("train", ...overridesOf(run))],
-    [status === "completed" ? "Resume it (complete: nothing is left to do)" : "Resume it", start("train", `resume=${folder}`)],
+    [status === "completed" ? "Resume it (complete: writes again what is lost)" : "Resume it", start("train", `resume=${folder}`)],
     ["Predict with it", start("predict", `run=${folder}`, "input=test")],
   ];
 };
