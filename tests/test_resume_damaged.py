@@ -60,6 +60,7 @@ LOST = [
     (METRICS, "empty"),
     (PREDICTIONS, "cut"),
     (RESULT, "cut"),
+    (RESULT, "missing"),
 ]
 
 
@@ -85,11 +86,20 @@ def test_a_lost_file_is_written_again(finished: Path, run_dir: Path, name: str, 
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(MODEL, "missing"), (METRICS, "cut"), (PREDICTIONS, "cut"), (RESULT, "cut")]
+    ("name", "kind", "checkpoint"),
+    [
+        (MODEL, "empty", "missing"),
+        (METRICS, "empty", "cut"),
+        (PREDICTIONS, "empty", "cut"),
+        (RESULT, "empty", "cut"),
+        (RESULT, "missing", "missing"),
+    ],
 )
-def test_without_a_checkpoint_nothing_is_touched(run_dir: Path, name: str, kind: str) -> None:
-    DAMAGE["empty"](run_dir / name)
-    DAMAGE[kind](run_dir / CHECKPOINT)
+def test_without_a_checkpoint_nothing_is_touched(
+    run_dir: Path, name: str, kind: str, checkpoint: str
+) -> None:
+    DAMAGE[kind](run_dir / name)
+    DAMAGE[checkpoint](run_dir / CHECKPOINT)
     before = {path: path.read_bytes() for path in run_dir.iterdir() if path.is_file()}
     done = train_here("resume=run", cwd=run_dir.parent)
     assert done.returncode == 2

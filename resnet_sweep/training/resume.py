@@ -152,11 +152,15 @@ def require_checkpoint(run_dir: Path, why: str) -> None:
 
 
 def damaged_result(run_dir: Path) -> str | None:
-    """Return what is wrong with a result that is there; None: nothing."""
+    """Return what is wrong with a result that has been written; None: nothing.
+
+    One that is missing was written where there is a net, which comes just before it.
+    """
     try:
         read_result(run_dir)
     except RecordError as error:
-        return str(error) if (run_dir / RESULT).exists() else None
+        was_written = (run_dir / RESULT).exists() or (run_dir / MODEL).exists()
+        return str(error) if was_written else None
     return None
 
 
