@@ -25,10 +25,9 @@ from resnet_sweep.comparison.paired import compare_recipes
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.prediction.predicting import VIEWS, apply_view
 from resnet_sweep.records.comparison import Row
-from resnet_sweep.records.run_folder import read_predictions
+from resnet_sweep.records.run_folder import finished_result, read_predictions
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table, to_markdown
-from resnet_sweep.training.resume import finished_result
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.run_data import read_run_data
 from resnet_sweep.training.trained_net import load_net

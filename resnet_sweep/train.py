@@ -19,21 +19,12 @@ from omegaconf import DictConfig
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.run_folder import STATUSES, TrialResult
+from resnet_sweep.config.errors import RunFolderError, UserError
+from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
+from resnet_sweep.records.run_state import Stage, objective_of, run_state, variables_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
-from resnet_sweep.training.resume import (
-    damaged_result,
-    discard_empty,
-    finished_result,
-    is_resume,
-    lost_products,
-    objective_of,
-    require_checkpoint,
-    resumed_config,
-    variables_of,
-)
+from resnet_sweep.training.resume import discard_empty, is_resume, resumed_config
 from resnet_sweep.training.trackers import check_trackers, send_rest
 
 
@@ -103,22 +94,28 @@ def _resume(arguments: list[str]) -> int:
 
 
 def _go_on(config: Config, run_dir: Path) -> int:
-    result = finished_result(run_dir)
     check_trackers(config.tracker)
-    objective, problem = objective_of(run_dir), damaged_result(run_dir)
-    if result is None and problem is None:  # it has not ended
-        return _train(config, run_dir, objective)[1]
-    lost = lost_products(config, run_dir) if problem is None else [problem]
-    has_test = result is not None and result.test_accuracy is not None
-    if result is not None and not lost and has_test >= config.evaluate_test:
-        say("the run is complete: nothing to do")
-        send_rest(config, run_dir)
-        return _report(result, run_dir)
-    require_checkpoint(run_dir, lost[0] if lost else "evaluate_test=true")
-    for line in lost:
-        say(f"{line}; written again from the last checkpoint")
-    config = replace(config, evaluate_test=config.evaluate_test or has_test)
-    return _train(config, run_dir, objective)[1]
+    state = run_state(run_dir, config.evaluate_test)
+    result, is_tested = state.result, config.evaluate_test
+    match state.stage:
+        case Stage.BEYOND_REPAIR:
+            raise RunFolderError(state.problem)
+        case Stage.COMPLETE:
+            assert result is not None
+            say("the run is complete: nothing to do")
+            send_rest(config, run_dir)
+            return _report(result, run_dir)
+        case Stage.LACKING:
+            note = "written again from the last checkpoint"
+        case _:
+            note = "the last checkpoint has epochs left to train, which come first"
+    for line in state.lost:
+        say(f"{line}; {note}")
+    if state.lost and result is None and not is_tested:
+        say("any test accuracy in it is lost: evaluate_test=true reads the test set again")
+    is_tested = is_tested or (result is not None and result.test_accuracy is not None)
+    objective = objective_of(run_dir, result)
+    return _train(replace(config, evaluate_test=is_tested), run_dir, objective)[1]
 
 
 def _shown(folder: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from conftest import make_tiny_config, run_here, train_here
 from stub_sweep import make_sweep
 
+from resnet_sweep.config.compose import TEACHER_DIGEST
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.run_folder import (
@@ -20,13 +22,16 @@ from resnet_sweep.records.run_folder import (
     MODEL,
     PREDICTIONS,
     RESULT,
+    EpochMetrics,
     read_config,
     read_metrics,
     read_predictions,
     read_result,
     write_result,
 )
+from resnet_sweep.records.run_state import COMPOSED, variables_of
 from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID
+from resnet_sweep.training.loop import Interrupted, PrunedTrial, Training
 from resnet_sweep.training.run import run_trial
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -34,7 +39,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "flipped": lambda path: path.write_bytes(_flipped(path.read_bytes())),
+    "without its last line": lambda path: path.write_text(_shortened(path.read_text())),
 }
+
+
+def _shortened(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[:-1])
 
 
 def _flipped(content: bytes) -> bytes:
@@ -58,6 +68,7 @@ def run_dir(finished: Path, tmp_path: Path) -> Path:
 LOST = [
     *((MODEL, kind) for kind in ("missing", "cut", "flipped")),
     (METRICS, "empty"),
+    (METRICS, "without its last line"),
     (PREDICTIONS, "cut"),
     (RESULT, "cut"),
     (RESULT, "missing"),
@@ -100,6 +111,8 @@ def test_without_a_checkpoint_nothing_is_touched(
 ) -> None:
     DAMAGE[kind](run_dir / name)
     DAMAGE[checkpoint](run_dir / CHECKPOINT)
+    (run_dir / COMPOSED).parent.mkdir()
+    (run_dir / COMPOSED).write_text("hydra: {job: {env_set: {SOME_VARIABLE: 1}}}")
     before = {path: path.read_bytes() for path in run_dir.iterdir() if path.is_file()}
     done = train_here("resume=run", cwd=run_dir.parent)
     assert done.returncode == 2
@@ -108,9 +121,11 @@ def test_without_a_checkpoint_nothing_is_touched(
     assert {path: path.read_bytes() for path in before} == before
     if name != MODEL:
         return
+    assert f"run/{COMPOSED.parent} " in line
     folder = run_dir.parent / "new"  # as the line says
-    folder.mkdir()
+    shutil.copytree(run_dir / COMPOSED.parent, folder / COMPOSED.parent)
     shutil.copy(run_dir / "config.json", folder)
+    assert variables_of(folder) == {"SOME_VARIABLE": "1"}
     assert train_here("resume=new", cwd=run_dir.parent).returncode == 0
     assert read_result(folder).status == "completed"
 
@@ -127,6 +142,57 @@ def test_a_finished_run_without_a_checkpoint_is_not_trained_again_to_be_tested(
     with pytest.raises(UserError, match="no checkpoint"):
         run_trial(read_config(run_dir), run_dir)
     assert read_result(run_dir) == result
+
+
+def test_without_a_result_the_test_accuracy_is_said_to_be_lost(run_dir: Path) -> None:
+    (run_dir / RESULT).unlink()
+    done = train_here("resume=run", "evaluate_test=false", cwd=run_dir.parent)
+    assert done.returncode == 0 and "evaluate_test=true" in done.stdout
+    assert read_result(run_dir).test_accuracy is None
+
+
+@pytest.mark.parametrize("reason", [Interrupted(), OSError(28, "No space left on device")])
+def test_a_repair_that_is_cut_short_leaves_the_result(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, reason: Exception
+) -> None:
+    def end(training: Training) -> None:
+        raise reason
+
+    before = (run_dir / RESULT).read_bytes()
+    (run_dir / MODEL).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_sweep.training.run.write_products", end)
+        assert train_here("resume=run", cwd=run_dir.parent).returncode not in (0, 2)
+    assert (run_dir / RESULT).read_bytes() == before
+    assert train_here("resume=run", cwd=run_dir.parent).returncode == 0
+    assert read_model(run_dir)
+
+
+def test_a_run_that_had_not_ended_goes_on(finished: Path, tmp_path: Path) -> None:
+    """Whatever became of its result: the checkpoint says that there are epochs to train."""
+
+    def end(_: EpochMetrics) -> None:
+        raise PrunedTrial
+
+    config, run_dir = read_config(finished), tmp_path / "run"
+    train = replace(config.train, checkpoint_interval_seconds=0)
+    assert run_trial(replace(config, train=train), run_dir, on_epoch=end).status == "pruned"
+    DAMAGE["cut"](run_dir / RESULT)
+    done = train_here("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"run/{RESULT}: " in done.stdout and "written again" not in done.stdout
+    assert read_result(run_dir).val_accuracy == read_result(finished).val_accuracy
+
+
+def test_a_record_is_no_option(run_dir: Path) -> None:
+    """The digest of the teacher's net stands in config.json, and nobody gives it."""
+    values = json.loads((run_dir / "config.json").read_bytes())
+    values["regularization"][TEACHER_DIGEST] = "aa"
+    (run_dir / "config.json").write_text(json.dumps(values))
+    assert train_here("resume=run", cwd=run_dir.parent).returncode == 0
+    change = f"regularization.{TEACHER_DIGEST}=bb"
+    done = train_here("resume=run", change, cwd=run_dir.parent)
+    assert done.returncode == 2 and change in done.stderr
 
 
 def test_what_a_finished_run_no_longer_needs_may_be_damaged(run_dir: Path) -> None:

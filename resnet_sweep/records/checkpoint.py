@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnet_sweep.records.run_folder import MODEL, SCHEMA_VERSION, CheckpointError, RecordError
+from resnet_sweep.records.run_folder import (
+    MODEL,
+    SCHEMA_VERSION,
+    CheckpointError,
+    RecordError,
+    check_archive,
+)
 from resnet_sweep.system.atomic import write_atomically
 
 CHECKPOINT = "checkpoint.pt"
@@ -66,7 +71,7 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
                 log.warning("falling back to the checkpoint before it")
     if problems:
         hint = "delete the checkpoints to start again from the beginning"
-        raise CheckpointError(f"{problems[0]}; there is no other; {hint}")
+        raise CheckpointError(f"{problems[0]}; there is no other", hint)
     return None
 
 
@@ -106,11 +111,8 @@ def _save(path: Path, content: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    check_archive(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not compare checksums
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

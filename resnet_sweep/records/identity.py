@@ -117,7 +117,7 @@ def role_of(field: str) -> str:
 
     What nobody declared decides the outcome.
     """
-    if field in RETIRED or field.endswith(f".{TEACHER_DIGEST}"):  # that of distill_from says it
+    if field in RETIRED or field == f"regularization.{TEACHER_DIGEST}":  # distill_from says it
         return SHOWN
     path = f"{field}.name" if field in SCHEMAS else field
     while path:

@@ -8,6 +8,8 @@ import io
 import json
 import os
 import time
+import zipfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -58,7 +60,19 @@ class RecordError(UserError):
 
 
 class CheckpointError(RecordError):
-    """There are checkpoints and none can be read: without them the run starts anew."""
+    """There are checkpoints and none can be read: without them the run starts anew.
+
+    Args:
+        reason: what is wrong with the newest one.
+        hint: what to do about a run that has not completed.
+    """
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason, hint)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return "; ".join(self.args)
 
 
 @dataclass
@@ -273,6 +287,17 @@ def read_result(run_dir: Path) -> TrialResult:
     return result
 
 
+def finished_result(
+    run_dir: Path, statuses: Collection[str] = ("completed",)
+) -> TrialResult | None:
+    """Return the result of a run that has ended in one of `statuses`; None for any other."""
+    try:
+        result = read_result(run_dir)
+    except RecordError:
+        return None
+    return result if result.status in statuses else None
+
+
 @dataclass(frozen=True)
 class Predictions:
     """The content of val_predictions.npz.
@@ -307,6 +332,21 @@ def read_predictions(run_dir: Path) -> Predictions:
         # A file of our own: of a damaged one NumPy's stays open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(**{name: arrays[name] for name in arrays.files})
+    except Exception as error:  # a damaged archive raises almost anything
+        raise _unreadable(path, error) from error
+
+
+def check_archive(path: Path) -> None:
+    """Compare the checksums of what torch has written, without torch, which does not.
+
+    Raises:
+        RecordError: the file is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
     except Exception as error:  # a damaged archive raises almost anything
         raise _unreadable(path, error) from error
 

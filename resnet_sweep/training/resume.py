@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import zipfile
-from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, from_dict
+from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, TEACHER_DIGEST, from_dict
 from resnet_sweep.config.errors import (
     RETIRED,
     ConfigError,
-    RunFolderError,
     UserError,
-    one_line,
     require,
     require_one_of,
 )
 from resnet_sweep.config.trackers import MlflowConfig, TensorBoardConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.identity import TEACHER, free_fields, may_differ
-from resnet_sweep.records.run_folder import (
-    CONFIG,
-    MODEL,
-    RESULT,
-    CheckpointError,
-    RecordError,
-    TrialResult,
-    read_config_values,
-    read_metrics,
-    read_predictions,
-    read_result,
-)
-from resnet_sweep.records.sweep_folder import SETTINGS, group_of
+from resnet_sweep.records.run_folder import CONFIG, read_config_values
 
 
 def is_resume(arguments: list[str]) -> bool:
@@ -82,106 +61,6 @@ def discard_empty(run_dir: Path) -> None:
         shutil.rmtree(run_dir)
 
 
-def finished_result(
-    run_dir: Path, statuses: Collection[str] = ("completed",)
-) -> TrialResult | None:
-    """Return the result of a run that has ended in one of `statuses`; None for any other."""
-    try:
-        result = read_result(run_dir)
-    except RecordError:
-        return None
-    return result if result.status in statuses else None
-
-
-def objective_of(run_dir: Path) -> str:
-    """Return what a run is judged by: the first objective of its sweep, if it has one."""
-    with suppress(LookupError, TypeError):
-        return str(_sweep_settings(run_dir)["objectives"][0])
-    try:
-        return read_result(run_dir).objective_name
-    except RecordError:
-        return "val_accuracy"
-
-
-def variables_of(run_dir: Path) -> dict[str, str]:
-    """Return what hydra.job.env_set was for a run, or for its sweep."""
-    found = _sweep_settings(run_dir).get("env_set", {})
-    with suppress(OSError, YAMLError, OmegaConfBaseException):
-        composed = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
-        found = OmegaConf.select(composed, "hydra.job.env_set") or found
-    return {str(name): str(value) for name, value in found.items()}
-
-
-def _sweep_settings(run_dir: Path) -> dict[str, Any]:
-    """Return what the workers of a run's sweep read; nothing where it stands alone."""
-    group = group_of(run_dir)
-    with suppress(OSError, ValueError):
-        values = {} if group is None else json.loads((group.folder / SETTINGS).read_bytes())
-        return values if isinstance(values, dict) else {}
-    return {}
-
-
-def lost_products(config: Config, run_dir: Path) -> list[str]:
-    """Return a line for each file of a completed run that is missing or damaged."""
-    readers: list[Callable[[Path], object]] = [_check_net, read_metrics]
-    readers += [read_predictions] if config.data.val_size > 0 else []
-    found = []
-    for read in readers:
-        try:
-            read(run_dir)
-        except RecordError as error:
-            found.append(str(error))
-    return found
-
-
-def require_checkpoint(run_dir: Path, why: str) -> None:
-    """Refuse what a completed run can do from its last checkpoint alone.
-
-    Raises:
-        RunFolderError: there is none that can be read; a run would start from its beginning.
-    """
-    from resnet_sweep.records.checkpoint import read_checkpoint  # brings torch
-
-    try:
-        problem = "" if read_checkpoint(run_dir) else "it has no checkpoint"
-    except CheckpointError as error:
-        problem = str(error).partition(";")[0]
-    if problem:
-        again = f"copy {run_dir / CONFIG} into a new folder and train it with resume=NEW_FOLDER"
-        raise RunFolderError(f"resume={run_dir}: {why}: {problem}; to have it again, {again}")
-
-
-def damaged_result(run_dir: Path) -> str | None:
-    """Return what is wrong with a result that has been written; None: nothing.
-
-    One that is missing was written where there is a net, which comes just before it.
-    """
-    try:
-        read_result(run_dir)
-    except RecordError as error:
-        was_written = (run_dir / RESULT).exists() or (run_dir / MODEL).exists()
-        return str(error) if was_written else None
-    return None
-
-
-def _check_net(run_dir: Path) -> None:
-    """Look through what torch has written, without torch.
-
-    Raises:
-        RecordError: it is missing or damaged.
-    """
-    path = run_dir / MODEL
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except FileNotFoundError:
-        raise RecordError(f"{path}: there is no such file") from None
-    except Exception as error:  # a damaged archive raises almost anything
-        raise RecordError(f"{path}: cannot be read: {one_line(error)}") from error
-    if damaged is not None:
-        raise RecordError(f"{path}: cannot be read: {damaged} is damaged")
-
-
 def _plain_value(override: Override) -> Any:
     return override.value()
 
@@ -199,7 +78,8 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     node: Any = values
     for parent in parents:
         node = node.get(parent) if isinstance(node, dict) else None
-    if not isinstance(node, dict) or name not in node:
+    is_record = key == f"regularization.{TEACHER_DIGEST}"  # no option
+    if not isinstance(node, dict) or name not in node or is_record:
         raise ConfigError(key, given, f"there is no such field in the run {run_dir}")
     if may_differ(key) or (key == TEACHER and given is not None and node[name] is not None):
         node[name] = given

@@ -27,7 +27,14 @@ from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.records.checkpoint import read_checkpoint
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import RESULT, TrialResult, teacher_digest, write_result
+from resnet_sweep.records.run_folder import (
+    RESULT,
+    TrialResult,
+    finished_result,
+    teacher_digest,
+    write_result,
+)
+from resnet_sweep.records.run_state import require_checkpoint
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training.device import DTYPES, Execution, choose_execution
@@ -42,7 +49,6 @@ from resnet_sweep.training.loop import (
 )
 from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
-from resnet_sweep.training.resume import finished_result
 from resnet_sweep.training.teacher import Teacher, load_teacher
 from resnet_sweep.training.trackers import Trackers
 
@@ -129,11 +135,13 @@ def run_trial(
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         with claimed(run_dir, config), log_to_file(run_dir):
-            state = _read_state(config, run_dir, prepared)
+            before = finished_result(run_dir)
+            state = _read_state(config, run_dir, prepared, before)
             prepared = _as_begun(config, prepared, state)
             execution = prepared.execution
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
-            (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
+            if before is None:
+                (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
             _set_switches(config, prepared.execution)
             trackers = Trackers(config, run_dir)
             try:
@@ -144,18 +152,21 @@ def run_trial(
             result = replace(result, objective_name=objective)
             if result.status == "completed":
                 result.objective = getattr(result, objective)
-            result = _written(run_dir, result)
+            if before is None or result.status == "completed":  # else it stays complete
+                result = _written(run_dir, result)
             trackers.end(result)
         if result.status != "interrupted":
             stop.end_program()
         return result
 
 
-def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
-    state = read_checkpoint(run_dir)
-    if state is None and finished_result(run_dir) is not None:
-        problem = "holds a completed run and no checkpoint of it: it would be trained anew"
-        raise RunFolderError(f"{run_dir}: {problem}; take another folder")
+def _read_state(
+    config: Config, run_dir: Path, prepared: Prepared, before: TrialResult | None
+) -> dict[str, Any] | None:
+    if before is None:
+        state = read_checkpoint(run_dir)
+    else:
+        state = require_checkpoint(run_dir, f"{run_dir}: it is complete")
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")

@@ -15,11 +15,11 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import RunFolderError, UserError
 from resnet_sweep.model.build import build_model
-from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
+from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import CONFIG, MODEL, RecordError
+from resnet_sweep.records.run_state import Stage, run_state
 from resnet_sweep.training.device import Execution, choose_device, choose_dtype
 from resnet_sweep.training.evaluation import Normalizer, default_batch_size, forward
-from resnet_sweep.training.resume import finished_result
 
 _AGAIN = "resume={} in resnet_sweep.train writes it again from the last checkpoint"
 MODEL_KEYS = ("config", "class_names", "image_size", "mean", "std", "state_dict")
@@ -140,7 +140,8 @@ def _read_content(run_dir: Path) -> dict[str, Any]:
     try:
         content = read_model(run_dir)
     except RecordError as error:
-        hint = f"; {_AGAIN.format(run_dir)}" if (run_dir / CHECKPOINT).is_file() else ""
+        state = run_state(run_dir)
+        hint = f"; {_AGAIN.format(run_dir)}" if state.stage is Stage.LACKING else ""
         raise RecordError(f"{error}{hint}") from error
     missing = [key for key in MODEL_KEYS if key not in content]
     if missing:
@@ -154,11 +155,12 @@ def _read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def _why_no_model(run_dir: Path) -> str:
-    if (run_dir / CHECKPOINT).is_file() and finished_result(run_dir) is not None:
+    state = run_state(run_dir)
+    if state.stage is Stage.LACKING:
         return f"it was lost; {_AGAIN.format(run_dir)}"
-    if finished_result(run_dir) is not None:
-        return "it was lost, and so were the checkpoints"
-    if (run_dir / CONFIG).is_file():
+    if state.stage is Stage.BEYOND_REPAIR:
+        return state.problem
+    if state.stage is Stage.UNDER_WAY:
         return f"the run has not completed; resume={run_dir} in resnet_sweep.train goes on with it"
     runs = sorted(path.parent for path in run_dir.glob(f"*/*/{MODEL}"))
     runs = runs or sorted(path.parent for path in run_dir.glob(f"*/{MODEL}"))

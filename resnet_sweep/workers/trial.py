@@ -26,13 +26,18 @@ from resnet_sweep.config.optim import (
     SchedulerConfig,
     StepConfig,
 )
-from resnet_sweep.records.run_folder import CheckpointError, EpochMetrics, RecordError, TrialResult
+from resnet_sweep.records.run_folder import (
+    CheckpointError,
+    EpochMetrics,
+    RecordError,
+    TrialResult,
+    finished_result,
+)
 from resnet_sweep.records.sweep_folder import RUNG
 from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings
 from resnet_sweep.search.trial_attributes import PRUNED_AFTER, REPEAT_OF
 from resnet_sweep.system.stopping import stop_on_signals
-from resnet_sweep.training.resume import finished_result
 from resnet_sweep.workers.study import Outcome
 
 OnEpoch = Callable[[EpochMetrics], None]

@@ -1,0 +1,167 @@
+"""In which state a run folder is, and what a run was told beside its configuration.
+
+Free of torch, but for the checkpoint of a run that has lost something.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
+
+from resnet_sweep.config.errors import RunFolderError
+from resnet_sweep.records.run_folder import (
+    CONFIG,
+    METRICS,
+    MODEL,
+    RESULT,
+    CheckpointError,
+    RecordError,
+    TrialResult,
+    check_archive,
+    read_config_values,
+    read_metrics,
+    read_predictions,
+    read_result,
+)
+from resnet_sweep.records.sweep_folder import SETTINGS, group_of
+
+COMPOSED = Path(".hydra", "hydra.yaml")
+
+
+class Stage(Enum):
+    """How far a run is."""
+
+    NOT_BEGUN = "it has no configuration"
+    UNDER_WAY = "it has epochs to train"
+    COMPLETE = "nothing is left to do"
+    LACKING = "it is complete but for files that its last checkpoint gives again"
+    BEYOND_REPAIR = "it is complete but for files that nothing gives again"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a run folder.
+
+    Args:
+        result: null where it is missing or cannot be read.
+        lost: a line for each file that was there once and is missing or damaged.
+        problem: why it is beyond repair, and how to train the run again.
+    """
+
+    stage: Stage
+    result: TrialResult | None = None
+    lost: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def run_state(run_dir: Path, with_test: bool = False) -> RunState:
+    """Look through a run folder.
+
+    Args:
+        with_test: a completed run without a test accuracy lacks it.
+
+    Raises:
+        RecordError: the configuration of a run that lacks something cannot be read.
+    """
+    if not (run_dir / CONFIG).is_file():
+        return RunState(Stage.NOT_BEGUN)
+    result, lost = None, tuple[str, ...]()
+    try:
+        result = read_result(run_dir)
+    except RecordError as error:
+        # The net comes just before the result: where it is, there has been a result.
+        if not (run_dir / RESULT).exists() and not (run_dir / MODEL).exists():
+            return RunState(Stage.UNDER_WAY)
+        lost = (str(error),)
+    else:
+        if result.status != "completed":
+            return RunState(Stage.UNDER_WAY, result)
+        lost = tuple(_lost(run_dir, result, with_test))
+    if not lost:
+        return RunState(Stage.COMPLETE, result)
+    try:
+        checkpoint = require_checkpoint(run_dir, lost[0])
+    except RunFolderError as error:
+        return RunState(Stage.BEYOND_REPAIR, result, lost, str(error))
+    is_trained = checkpoint["position"]["epoch"] >= read_config_values(run_dir)["train"]["epochs"]
+    return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
+
+
+def require_checkpoint(run_dir: Path, why: str) -> dict[str, Any]:
+    """Return the last checkpoint of a completed run, which must not be trained anew.
+
+    Args:
+        why: what it is needed for, with the folder.
+
+    Raises:
+        RunFolderError: there is none that can be read.
+    """
+    from resnet_sweep.records.checkpoint import read_checkpoint  # brings torch
+
+    try:
+        checkpoint = read_checkpoint(run_dir)
+        problem = "it has no checkpoint"
+    except CheckpointError as error:
+        checkpoint, problem = None, error.reason
+    if checkpoint is None:
+        paths = [run_dir / CONFIG, (run_dir / COMPOSED).parent]
+        files = " and ".join(str(path) for path in paths if path.exists())
+        again = f"copy {files} into a new folder and train it with resume=NEW_FOLDER"
+        raise RunFolderError(f"{why}; {problem}; to have it again, {again}")
+    return checkpoint
+
+
+def _lost(run_dir: Path, result: TrialResult, with_test: bool) -> Iterator[str]:
+    checks: list[Callable[[], object]] = [
+        lambda: check_archive(run_dir / MODEL),
+        lambda: _check_metrics(run_dir, result.epochs),
+    ]
+    if result.val_accuracy is not None:  # else there was no validation part
+        checks.append(lambda: read_predictions(run_dir))
+    for check in checks:
+        try:
+            check()
+        except RecordError as error:
+            yield str(error)
+    if with_test and result.test_accuracy is None:
+        yield f"{run_dir / RESULT}: has no test accuracy, which evaluate_test=true asks for"
+
+
+def _check_metrics(run_dir: Path, epochs: int) -> None:
+    rows = len(read_metrics(run_dir))
+    if rows != epochs:  # a file that was cut at the end of a line reads well
+        raise RecordError(f"{run_dir / METRICS}: has {rows} of {epochs} epochs")
+
+
+def objective_of(run_dir: Path, result: TrialResult | None) -> str:
+    """Return what a run is judged by: the first objective of its sweep, if it has one."""
+    with suppress(LookupError, TypeError):
+        return str(_sweep_settings(run_dir)["objectives"][0])
+    return "val_accuracy" if result is None else result.objective_name
+
+
+def variables_of(run_dir: Path) -> dict[str, str]:
+    """Return what hydra.job.env_set was for a run, or for its sweep."""
+    found = _sweep_settings(run_dir).get("env_set", {})
+    with suppress(OSError, YAMLError, OmegaConfBaseException):
+        composed = OmegaConf.load(run_dir / COMPOSED)
+        found = OmegaConf.select(composed, "hydra.job.env_set") or found
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _sweep_settings(run_dir: Path) -> dict[str, Any]:
+    """Return what the workers of a run's sweep read; nothing where it stands alone."""
+    group = group_of(run_dir)
+    with suppress(OSError, ValueError):
+        values = {} if group is None else json.loads((group.folder / SETTINGS).read_bytes())
+        return values if isinstance(values, dict) else {}
+    return {}
