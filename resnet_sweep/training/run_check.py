@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class RefuseBadRuns(Callback):
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._started = time.time()
+        self._before = _results(config)
         try:
             check_trackers(OmegaConf.to_object(config.tracker))  # type: ignore[arg-type]
         except (UserError, OmegaConfBaseException) as error:
@@ -53,15 +52,22 @@ class RefuseBadRuns(Callback):
         """End with exit status 1 where runs of a plain multirun have failed."""
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             return  # a sweep over a search space counts its trials itself
-        # From the folders, since the runs may have trained in other processes.
-        paths = Path(config.hydra.sweep.dir).rglob(RESULT)
-        results = [read_result(p.parent) for p in paths if p.stat().st_mtime >= self._started - 2]
+        # From the folders, since the runs may have trained in other processes; without clocks,
+        # since a file server has its own.
+        written = _results(config).items() - self._before.items()
+        results = [read_result(path.parent) for path, _ in written]
         failed = Counter(r.status for r in results if r.status not in ("completed", "pruned"))
         if failed:
             counts = ", ".join(f"{count} {status}" for status, count in failed.items())
             total = f"{failed.total()} of {len(results)} runs did not complete"
             say(f"error: {total} ({counts}): {config.hydra.sweep.dir}", sys.stderr)
             raise SystemExit(1)
+
+
+def _results(config: DictConfig) -> dict[Path, int]:
+    """Return the results of a multirun's folder and when each was written, in nanoseconds."""
+    paths = Path(config.hydra.sweep.dir).rglob(RESULT)
+    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 def _prepare(config: Config, run_dir: Path) -> None:
