@@ -24,8 +24,10 @@ from resnet_sweep.config.train import TrainConfig
 
 pytest_plugins = ["checked_summary"]
 
-# A shell in the background ignores SIGINT, and so would the programs that the tests interrupt.
+# A shell in the background ignores SIGINT, nohup SIGHUP, and so would the programs that the tests
+# interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 TINY_OVERRIDES = [

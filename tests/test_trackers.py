@@ -306,6 +306,7 @@ def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
         run_trial(tracked(epochs=1), tmp_path / f"runs/{number}")
     monkeypatch.setattr("resnet_sweep.training.trackers.group.check_trackers", lambda _: None)
     caplog.clear()
+    capsys.readouterr()  # what the runs said
     close_group(tracked().tracker, tmp_path, is_over=True)
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "lack the end of 2 runs" in out
