@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -23,6 +24,10 @@ from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
 
 pytest_plugins = ["checked_summary"]
+
+# The same precision on every processor: `auto` takes bf16 on those that multiply it.
+if platform.machine() == "x86_64":
+    os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
 
 # A shell in the background ignores SIGINT, nohup SIGHUP, and so would the programs that the tests
 # interrupt.

@@ -81,18 +81,20 @@ def test_auto_precision_follows_the_compute_capability(
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"),
+    ("capabilities", "used", "expected"),
     [
-        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
-        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
-        ({"avx512_f": True, "avx512_bf16": False}, torch.float32),  # it would emulate bf16
-        ({"neon": True, "bf16": True}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": False}, "AVX512", torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, "AVX512", torch.bfloat16),
+        ({"avx512_bf16": True}, "AVX2", torch.float32),  # ATEN_CPU_CAPABILITY=avx2
+        ({"avx512_f": True, "avx512_bf16": False}, "AVX512", torch.float32),  # emulates bf16
+        ({"neon": True, "bf16": True}, "DEFAULT", torch.float32),
     ],
 )
 def test_auto_precision_follows_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], used: str, expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: used)
     assert choose_dtype("auto", CPU) == expected
     assert choose_dtype("fp32", CPU) == torch.float32
     assert choose_dtype("bf16", CPU) == torch.bfloat16

@@ -146,6 +146,7 @@ def test_a_run_keeps_its_precision_on_another_cpu(
     def has_bf16(answer: bool) -> None:
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": answer})
 
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     config = make_tiny_config()
     has_bf16(begun)
     whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
@@ -166,6 +167,7 @@ def test_a_checkpoint_from_before_precisions_goes_on_in_fp32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_tiny_config()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     with monkeypatch.context() as patch:
         InterruptAt(patch, 5)

@@ -111,7 +111,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         # Others emulate bf16, at a fraction of their speed in fp32.
         has = torch.cpu.get_capabilities()
         fast = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
-        return torch.bfloat16 if fast else torch.float32
+        # ATEN_CPU_CAPABILITY may ask for less than the processor has.
+        used = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        return torch.bfloat16 if fast and used else torch.float32
     if device.type != "cuda":
         return torch.float32
     capability = torch.cuda.get_device_capability(device)
