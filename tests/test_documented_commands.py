@@ -119,7 +119,7 @@ def _command_of(page: str, code: str) -> str:
     if page == "sweeps" or code.strip("'").startswith(("hydra/", "hydra.sweeper")):
         return "sweep"
     owners = [name for name, schema in SCHEMA_OF.items() if key in {f.name for f in fields(schema)}]
-    if key in (*SCHEMAS, *LIST_GROUPS, "experiment", "resume", "hydra"):
+    if key in (*SCHEMAS, *LIST_GROUPS, "experiment", "resume", "evaluate_test", "hydra"):
         owners = ["train"]
     assert owners, (page, code)
     return page if page in owners else owners[0]
