@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import TINY_OVERRIDES, run_train
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.records.run_folder import read_result
 from resnet_sweep.training import device
 from resnet_sweep.training import run as trial
 from resnet_sweep.training.device import (
@@ -98,6 +100,18 @@ def test_auto_precision_follows_the_cpu(
     assert choose_dtype("auto", CPU) == expected
     assert choose_dtype("fp32", CPU) == torch.float32
     assert choose_dtype("bf16", CPU) == torch.bfloat16
+
+
+def test_a_run_takes_what_this_processor_is_fast_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only test whose precision depends on the machine: the kernel lists what it has."""
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    flags = Path("/proc/cpuinfo").read_text().split()
+    done = run_train(*TINY_OVERRIDES, "train.epochs=1", "hydra.run.dir=run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "fp32"
+    assert read_result(tmp_path / "run").precision == expected
 
 
 @pytest.mark.parametrize(
