@@ -10,6 +10,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,11 +22,15 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import RunFolderError, UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
-from resnet_sweep.records.run_state import Stage, objective_of, run_state, variables_of
+from resnet_sweep.records.run_state import Stage, run_state, variables_of
+from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
 from resnet_sweep.training.resume import discard_empty, is_resume, resumed_config
 from resnet_sweep.training.trackers import check_trackers, send_rest
+
+if TYPE_CHECKING:
+    from resnet_sweep.search.settings import SweepSettings
 
 
 @hydra.main(
@@ -89,11 +94,31 @@ def _report(result: TrialResult, run_dir: Path) -> int:
 def _resume(arguments: list[str]) -> int:
     """Go on with the run that the command line names and return the exit status."""
     config, run_dir = resumed_config(arguments)
-    with env_override(variables_of(run_dir)):
-        return _go_on(config, run_dir)
+    sweep = _sweep_of(run_dir)
+    with env_override(variables_of(run_dir) or ({} if sweep is None else sweep.env_set)):
+        return _go_on(config, run_dir, None if sweep is None else sweep.objectives[0])
 
 
-def _go_on(config: Config, run_dir: Path) -> int:
+def _sweep_of(run_dir: Path) -> SweepSettings | None:
+    """Return what the workers of a run's sweep read; None: it stands alone.
+
+    Raises:
+        RecordError: the sweep's settings are damaged.
+    """
+    group = group_of(run_dir)
+    if group is None or not (group.folder / SETTINGS).exists():
+        return None
+    from resnet_sweep.search.settings import read_settings  # brings Optuna
+
+    return read_settings(group.folder)
+
+
+def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
+    """Do what the state of the folder asks for.
+
+    Args:
+        objective: of its sweep; null: what its result names, if it has one.
+    """
     check_trackers(config.tracker)
     state = run_state(run_dir, config.evaluate_test)
     result, is_tested = state.result, config.evaluate_test
@@ -114,7 +139,8 @@ def _go_on(config: Config, run_dir: Path) -> int:
     if state.lost and result is None and not is_tested:
         say("any test accuracy in it is lost: evaluate_test=true reads the test set again")
     is_tested = is_tested or (result is not None and result.test_accuracy is not None)
-    objective = objective_of(run_dir, result)
+    if objective is None:
+        objective = "val_accuracy" if result is None else result.objective_name
     return _train(replace(config, evaluate_test=is_tested), run_dir, objective)[1]
 
 

@@ -30,7 +30,7 @@ from resnet_sweep.records.run_folder import (
     write_result,
 )
 from resnet_sweep.records.run_state import COMPOSED, variables_of
-from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID
+from resnet_sweep.records.sweep_folder import RUNS, SETTINGS, SWEEP_ID
 from resnet_sweep.training.loop import Interrupted, PrunedTrial, Training
 from resnet_sweep.training.run import run_trial
 
@@ -231,3 +231,7 @@ def test_a_trial_stays_judged_by_its_sweep(finished: Path, tmp_path: Path) -> No
     assert train_here(f"resume={RUNS}/0", cwd=tmp_path).returncode == 0
     result = read_result(run_dir)
     assert (result.objective_name, result.objective) == ("val_loss", result.val_loss)
+    (tmp_path / SETTINGS).write_text("{")  # nobody could tell by what it is judged
+    (run_dir / RESULT).unlink()
+    done = train_here(f"resume={RUNS}/0", cwd=tmp_path)
+    assert done.returncode == 2 and SETTINGS in done.stderr and not (run_dir / RESULT).exists()

@@ -5,7 +5,6 @@ Free of torch, but for the checkpoint of a run that has lost something.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from resnet_sweep.records.run_folder import (
     read_predictions,
     read_result,
 )
-from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 
 COMPOSED = Path(".hydra", "hydra.yaml")
 
@@ -142,26 +140,9 @@ def _check_metrics(run_dir: Path, epochs: int) -> None:
         raise RecordError(f"{run_dir / METRICS}: has {rows} of {epochs} epochs")
 
 
-def objective_of(run_dir: Path, result: TrialResult | None) -> str:
-    """Return what a run is judged by: the first objective of its sweep, if it has one."""
-    with suppress(LookupError, TypeError):
-        return str(_sweep_settings(run_dir)["objectives"][0])
-    return "val_accuracy" if result is None else result.objective_name
-
-
 def variables_of(run_dir: Path) -> dict[str, str]:
-    """Return what hydra.job.env_set was for a run, or for its sweep."""
-    found = _sweep_settings(run_dir).get("env_set", {})
+    """Return what hydra.job.env_set was for a run of its own; empty where that is not known."""
+    found = None
     with suppress(OSError, YAMLError, OmegaConfBaseException):
-        composed = OmegaConf.load(run_dir / COMPOSED)
-        found = OmegaConf.select(composed, "hydra.job.env_set") or found
-    return {str(name): str(value) for name, value in found.items()}
-
-
-def _sweep_settings(run_dir: Path) -> dict[str, Any]:
-    """Return what the workers of a run's sweep read; nothing where it stands alone."""
-    group = group_of(run_dir)
-    with suppress(OSError, ValueError):
-        values = {} if group is None else json.loads((group.folder / SETTINGS).read_bytes())
-        return values if isinstance(values, dict) else {}
-    return {}
+        found = OmegaConf.select(OmegaConf.load(run_dir / COMPOSED), "hydra.job.env_set")
+    return {str(name): str(value) for name, value in (found or {}).items()}
