@@ -43,7 +43,6 @@ def log_to_console() -> None:
     """Show the package's log lines on standard output, once."""
     PACKAGE_LOGGER.setLevel(logging.INFO)
     PACKAGE_LOGGER.propagate = False
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as in the commands
     if not any(isinstance(handler, ConsoleHandler) for handler in PACKAGE_LOGGER.handlers):
         PACKAGE_LOGGER.addHandler(ConsoleHandler())
 

@@ -289,7 +289,7 @@ def run_worker(folder: Path, index: int) -> str:
 
     def train(*arguments: Any) -> TrialResult:
         # A run looks for garbage first, to measure its memory. What lives between two trials,
-        # most of it torch's, is frozen: each time through it would take a fifth of a second.
+        # most of it torch's, is frozen: to look through it takes as long as a tiny trial.
         gc.collect()
         gc.freeze()
         return run_trial(*arguments)
