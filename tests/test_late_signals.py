@@ -150,6 +150,28 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
 
 
+def test_tensorboard_reads_sittings_within_a_second_in_their_order(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of what it imports
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer import event_file_writer
+
+    from resnet_sweep.training.trackers import TrackedRun
+    from resnet_sweep.training.trackers.tensorboard import TensorBoardTracker
+
+    # Names end with a number that is written without zeros: 10 sorts before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
+    rows = [EpochMetrics(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 1.0) for epoch in (1, 2, 3)]
+    for done in (1, 2, 3):
+        tracker = TensorBoardTracker(TrackedRun("a", "a", None, tmp_path, tiny_config, done - 1))
+        tracker.begin(rows[: done - 1])
+        tracker.update(rows[:done])
+        tracker.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
+
+
 def test_tensorboard_chosen_on_resume_gets_the_epochs_from_before(
     tmp_path: Path, tiny_config: Config
 ) -> None:

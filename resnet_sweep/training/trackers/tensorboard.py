@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch.utils.tensorboard.writer import SummaryWriter  # takes a second to import
 
@@ -26,6 +28,8 @@ class TensorBoardTracker(Tracker):
         goes_on = self._folder.exists()
         self._written = len(rows) if goes_on else 0
         purge_step = self._written + 1 if goes_on else None
+        if goes_on:
+            _wait_for_a_later_name(self._folder)
         self._writer = SummaryWriter(str(self._folder), purge_step=purge_step)
         self.update(rows)
 
@@ -45,3 +49,10 @@ class TensorBoardTracker(Tracker):
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """TensorBoard reads files in the order of their names, which hold the second they began in."""
+    now = time.time()
+    if any(folder.glob(f"events.out.tfevents.{int(now)}.*")):
+        time.sleep(1 - now % 1)
