@@ -67,7 +67,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-engines: $(DEVELOPED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m engines -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "engines or slow" -n 2
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check $(CODE)

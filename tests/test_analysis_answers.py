@@ -116,6 +116,7 @@ def test_the_interval_of_the_difference(
     assert float(found[4]) == pytest.approx(100 * high, abs=0.05 * width)
 
 
+@pytest.mark.slow
 def test_the_seed_noise(checked: Summary, raw_ranked: Runs, raw_groups: Groups) -> None:
     found = answer(checked, "noise")
     values = [raw.seed_means(raw_ranked, seeds, "val_accuracy") for seeds in raw_groups]

@@ -24,6 +24,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     return Options(root=tmp_path, output=tmp_path / "summary")
 
 
+@pytest.mark.slow
 def test_a_report_is_made_anew_by_changed_code(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:

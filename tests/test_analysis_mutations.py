@@ -96,6 +96,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "line", "name"), SWEEPS)
 def test_an_odd_value_in_a_sweep_is_told_or_taken(
     sweep: Path, file: str, line: int, name: str
@@ -119,6 +120,7 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["sweep.json", "trials.jsonl"])
 @pytest.mark.parametrize("damage", [Path.unlink, _empty, lambda path: path.write_bytes(b"\0\xff")])
 def test_a_lost_record_of_a_sweep_is_told(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import raw_numbers as raw
 from checked_summary import duration, noise_of
 
@@ -60,6 +61,7 @@ def expected_rows(
     return rows
 
 
+@pytest.mark.slow
 def test_every_cell_of_the_leaderboard(
     checked: Summary, raw_ranked: dict[str, Any], raw_groups: list[dict[int, list[str]]]
 ) -> None:

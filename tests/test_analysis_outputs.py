@@ -83,6 +83,7 @@ def _alter(path: Path) -> None:
     path.write_bytes(content[:-9] + content[-8:] + b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [_cut, _alter, Path.unlink])
 @pytest.mark.parametrize("name", ["runs.csv", "report.html", "runs.parquet"])
 def test_a_file_changed_by_hand_is_written_anew(
@@ -172,6 +173,7 @@ def test_a_full_standard_output_is_one_line(root: Path) -> None:
     assert "standard output cannot be written" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["| head -1", ">&-"])
 def test_an_output_that_is_cut_or_closed_is_no_failure(root: Path, end: str) -> None:
     summary_of(root)

@@ -247,6 +247,7 @@ def test_augmentations_are_joined() -> None:
     assert flat == {"augmentation": "crop_flip+mixup", "augmentation.crop_flip.padding": 4}
 
 
+@pytest.mark.slow
 def test_reading_needs_no_torch() -> None:
     code = (
         "import sys, resnet_sweep.analysis.summary.command, resnet_sweep.analysis.summary.writing;"

@@ -240,6 +240,7 @@ def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
     assert f"{name}, trained without validation images: test_accuracy 0.8120 (95%" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_the_first_screen_shows_what_was_confirmed(confirmed: Path) -> None:
     """Not the baseline, nor what a comparison tested, though these rank higher."""
@@ -326,6 +327,7 @@ def test_a_damaged_sweep_leaves_its_runs_readable(tmp_path: Path) -> None:
     assert "trials.jsonl" in found.answers[0]
 
 
+@pytest.mark.slow
 def test_accuracy_orders_wherever_it_is_among_the_objectives(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", trials=12)
     record = read_sweep(tmp_path / "s").record

@@ -37,6 +37,7 @@ def summary_of(sweep: Path) -> Summary:
     return summarize(Options(sweep.parent, sweep.parent / "summary"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [b"\x00" * 40, b'{"number": 10, "sta', b"[]", b"\xff\xfe{}"])
 def test_a_damaged_line_in_the_middle_costs_that_line_alone(sweep: Path, text: bytes) -> None:
     whole = read_sweep(sweep).trials
@@ -68,6 +69,7 @@ def test_both_files_of_the_record_lost_leave_the_runs(sweep: Path) -> None:
     assert found.counts["completed"] == (before["status"] == "completed").sum()
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_not_missed_in_the_record(sweep: Path) -> None:
     write_run(sweep / "runs" / "99", status="interrupted")
     assert summary_of(sweep).problems == []

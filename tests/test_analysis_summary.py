@@ -67,6 +67,7 @@ def report_data(root: Path) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_raw_files(root: Path, summary: Summary) -> None:
     statuses = [each["status"] for each in raw_results(root).values()]
     trials = [

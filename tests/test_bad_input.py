@@ -87,6 +87,7 @@ def test_a_mistake_in_a_file_names_the_file(line: str, message: str, tmp_path: P
     assert (done.returncode, done.stderr) == (2, f"error: experiment/{message}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", BAD_INPUT)
 def test_bad_input_gets_one_line_and_leaves_nothing(
     tmp_path: Path,

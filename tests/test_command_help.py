@@ -61,6 +61,7 @@ def test_a_table_shows_the_values_that_hold() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_field(command: str, tmp_path: Path) -> None:
     done = _run(command, "--help", tmp_path)

@@ -115,6 +115,7 @@ def _compare(*words: str, cwd: Path, status: int = 0) -> str:
     return f"{done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 def test_factors_their_survivors_and_what_is_left(place: Path, workers: Workers) -> None:
     said = _compare("factors=mine.yaml", "num_seeds=2", "survivor_seeds=5", cwd=place)
     folder = place / "outputs/comparisons/mine"
@@ -148,6 +149,7 @@ def test_factors_their_survivors_and_what_is_left(place: Path, workers: Workers)
         assert "</svg>" in (folder / f"{stem}.svg").read_text()
 
 
+@pytest.mark.slow
 def test_more_seeds_add_runs_and_the_survivors_stay(place: Path, workers: Workers) -> None:
     words = ["factors=mine.yaml", "folder=out"]
     _compare(*words, "num_seeds=1", "survivor_seeds=0", cwd=place)
@@ -178,6 +180,7 @@ def test_more_seeds_add_runs_and_the_survivors_stay(place: Path, workers: Worker
     )
 
 
+@pytest.mark.slow
 def test_where_none_survives_it_says_so(place: Path, workers: Workers) -> None:
     """Nothing is better than the start; a later call may still find something."""
     workers.accuracy = lambda config: (
@@ -193,6 +196,7 @@ def test_where_none_survives_it_says_so(place: Path, workers: Workers) -> None:
     assert read_comparison(place / "out").plan.survivors == ["zero_init", "lr"]
 
 
+@pytest.mark.slow
 def test_all_survivors_together_that_cannot_be_are_left_out(
     place: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +234,7 @@ def test_steps_are_compared_with_the_one_before(place: Path, workers: Workers) -
     assert part.rows[2].over_start == pytest.approx(0.01, abs=0.006)
 
 
+@pytest.mark.slow
 def test_recipes_on_the_test_set_say_what_they_are(place: Path, workers: Workers) -> None:
     words = ["recipes=[source,source_tuned]", "split=test", "num_seeds=2", "train.epochs=3"]
     run = run_here("compare", *words, *TINY[:-2], "n_jobs=1", "train.epochs=3", cwd=place)
@@ -243,6 +248,7 @@ def test_recipes_on_the_test_set_say_what_they_are(place: Path, workers: Workers
     assert read_config_values(folder / found.runs[0].run_dir)["seed"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "rows"),
     [(["steps=steps.yaml"], 3), (["factors=mine.yaml"], 0), (["recipes=[source]"], 1)],
@@ -257,6 +263,7 @@ def test_where_every_run_failed_it_ends_with_one_and_the_count(
     assert sum(len(part.rows) for part in found.parts) == rows
 
 
+@pytest.mark.slow
 def test_some_failed_runs_are_named_and_left_out(place: Path, workers: Workers) -> None:
     workers.accuracy = lambda c: None if c.seed == 1 and c.optimizer.lr < 0.1 else _accuracy(c)
     said = _compare("steps=steps.yaml", "num_seeds=4", cwd=place)
@@ -266,6 +273,7 @@ def test_some_failed_runs_are_named_and_left_out(place: Path, workers: Workers) 
     assert "11 of 12 runs completed" in said and "(start, seed 1): no loss" in said
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_comparison_is_refused(place: Path, workers: Workers) -> None:
     _compare("steps=steps.yaml", "num_seeds=3", "folder=out", cwd=place)
     kept = {path: path.read_bytes() for path in (place / "out").glob("*.*")}
@@ -281,6 +289,7 @@ def test_a_folder_of_another_comparison_is_refused(place: Path, workers: Workers
     assert all(p.read_bytes() == kept[p] for p in kept if p.name not in ("plan.json", "sweep.lock"))
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_one_line(place: Path, workers: Workers) -> None:
     """The runs are there: the same command only writes."""
     words = ["steps=steps.yaml", "num_seeds=2", "folder=out"]
@@ -294,6 +303,7 @@ def test_a_report_that_cannot_be_written_is_one_line(place: Path, workers: Worke
     assert (place / "out/comparison.md").read_bytes() == kept and len(workers.trained) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -321,6 +331,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "words", "said"),
     [
@@ -341,6 +352,7 @@ def test_what_no_run_could_train_is_refused_before_a_folder_exists(
     assert [path.name for path in tmp_path.iterdir()] == ["steps.yaml"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -363,6 +375,7 @@ def test_a_damaged_comparison_is_told_in_one_line(
     assert said in str(told.value) and "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--config-dir", "own"], ["--config-dir=own"]])
 def test_a_users_own_configuration_is_that_of_every_run(
     place: Path, workers: Workers, words: list[str]
@@ -385,6 +398,7 @@ def test_a_users_own_configuration_is_that_of_every_run(
     assert "--config-dir" in _compare("recipes=[own]", "--config-path=own", cwd=place, status=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["hydra.searchpath=['file://theirs']"], ["--config-name=mine"]])
 def test_recipes_from_hydra_s_search_path(place: Path, workers: Workers, words: list[str]) -> None:
     """Given on the command line, or by the primary configuration of every run."""

@@ -69,6 +69,7 @@ def test_lenths_error_follows_its_two_medians() -> None:
     assert [e.name for e in found.main if e.verdict == "worse"] == ["f5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "most"), [(1, 0.10), (2, 0.085)])
 def test_nothing_is_found_where_there_is_nothing(seeds: int, most: float) -> None:
     """One false alarm in twenty screenings, over all effects; 500 screenings: 0.05 +- 0.01."""

@@ -75,6 +75,7 @@ def test_source_tuned_has_the_net_and_the_length_of_source() -> None:
     assert tuned.model == source.model and tuned.train.epochs == source.train.epochs == 100
 
 
+@pytest.mark.slow
 def test_the_shipped_steps_go_from_source_to_best_one_change_at_a_time() -> None:
     plan = _steps("source_to_best")
     assert outcome(plan.configs[0]) == outcome(_experiment("source"))
@@ -140,6 +141,7 @@ factors:
 """
 
 
+@pytest.mark.slow
 def test_each_survivor_is_alone_with_fresh_seeds_and_images(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(FACTORS)
     given = ["data=digits", "train.epochs=2", "data.split_seed=3", "seed=5"]
@@ -161,6 +163,7 @@ def test_each_survivor_is_alone_with_fresh_seeds_and_images(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -187,6 +190,7 @@ def test_bad_steps_are_refused(tmp_path: Path, text: str, said: str) -> None:
         _steps(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -36,6 +36,7 @@ def test_every_net_of_a_worker_is_compiled() -> None:
     assert counters["frames"] == {"total": 2, "ok": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ingredient", ["ema", "mixup", "dropout", "stochastic_depth"])
 def test_the_comparison_tells_nets_apart(ingredient: str) -> None:
     """Each ingredient changes what the ten steps leave, so that its absence would be seen."""

@@ -36,6 +36,7 @@ def composer() -> Composer:
     return Composer(conf_dir(), ["data=digits", "train.epochs=20"])
 
 
+@pytest.mark.slow
 def test_proposals_are_what_hydra_composes() -> None:
     space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
@@ -152,6 +153,7 @@ def test_hydra_at_work_stays_at_work() -> None:
         assert GlobalHydra.instance().hydra is outer
 
 
+@pytest.mark.slow
 def test_a_proposal_is_checked_in_a_fraction_of_what_hydra_takes_to_compose_it() -> None:
     space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)

@@ -81,6 +81,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confirmed]:
     yield Confirmed(folder, done.stdout, before)
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_same_command_goes_on_and_trains_nothing_twice(
     confirmed: Confirmed,
 ) -> None:
@@ -141,6 +142,7 @@ def test_the_test_stage_alone_has_read_the_test_set(confirmed: Confirmed) -> Non
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_other_stage_even_asks_for_the_test_images(
     confirmed: Confirmed, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +227,7 @@ def test_the_baseline_is_the_experiment_at_the_sweeps_length(confirmed: Confirme
     assert (config.train.epochs, config.train.device, config.data.name) == (2, "cpu", "digits")
 
 
+@pytest.mark.slow
 def test_the_printed_command_is_the_run_that_was_tested(confirmed: Confirmed) -> None:
     line = next(line for line in confirmed.printed.splitlines() if "experiment=best" in line)
     words = shlex.split(line)

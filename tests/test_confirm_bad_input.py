@@ -85,6 +85,7 @@ BAD_OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", BAD_OPTIONS)
 def test_bad_options(
     option: str, sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -151,6 +152,7 @@ def _damaged_plan(sweep: Path) -> None:
     (sweep / "confirm/plan.json").write_text("{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -206,6 +208,7 @@ def test_a_read_only_sweep_is_one_line(
     assert not (sweep / "confirm").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_told_and_counted(
     sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +237,7 @@ def test_a_run_that_diverges_is_told_and_counted(
     assert "rejected" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "reported"), [("choose", False), ("over_promise", True), ("test", True)]
 )

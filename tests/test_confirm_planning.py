@@ -54,6 +54,7 @@ def _plan(sweep: Path, **options: object) -> Plan:
     return make_plan(sweep, ConfirmConfig(sweep=str(sweep), **options))
 
 
+@pytest.mark.slow
 def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
     plan = _plan(sweep, top_k=3, over_promise_k=2)
     runs = [
@@ -124,6 +125,7 @@ def test_the_baseline_is_of_the_configuration_that_the_sweep_was_started_with(
     assert config.regularization.weight_decay == 0.002
 
 
+@pytest.mark.slow
 def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     chosen = runs_on_test_set(plan, plan.candidates[0])[0].config

@@ -49,6 +49,7 @@ def _spoil(name: str, kind: str) -> None:
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("command", ARGUMENTS)
 def test_a_damaged_model_is_one_line(
@@ -65,6 +66,7 @@ def test_a_damaged_model_is_one_line(
     assert sorted(os.listdir()) == ["a", "unlabelled.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["result.json", "config.json"])
 @pytest.mark.parametrize("command", ARGUMENTS)
 def test_the_model_serves_without_the_other_files(

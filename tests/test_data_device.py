@@ -139,6 +139,7 @@ def test_another_root_is_another_data_set(tmp_path: Path) -> None:
     assert [int(data.train.images[:].max()) for data in placed] == [1, 2]
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_neither_scikit_learn_nor_torchvision() -> None:
     code = (
         "import sys, resnet_sweep.data.device, resnet_sweep.data.image_folder,"

@@ -237,6 +237,7 @@ def test_the_default_cache_is_the_users(root: Path, monkeypatch: pytest.MonkeyPa
     assert kept == [".json", ".npy"]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_a_whole_cache(root: Path, decoder: _Decoder) -> None:
     code = (
         "import sys; from resnet_sweep.config.data import ImageFolderConfig as C;"

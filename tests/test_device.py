@@ -102,6 +102,7 @@ def test_auto_precision_follows_the_cpu(
     assert choose_dtype("bf16", CPU) == torch.bfloat16
 
 
+@pytest.mark.slow
 def test_a_run_takes_what_this_processor_is_fast_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

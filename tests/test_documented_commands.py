@@ -149,6 +149,7 @@ def _compose_the_start(file: FactorFile | StepFile, composer: planning.RecipeCom
     raise Reached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), [*_commands()])
 def test_it_is_accepted(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -93,6 +93,7 @@ def by_hand(run: Path, images: torch.Tensor) -> np.ndarray:
     return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["basic", *(pytest.param(n, marks=pytest.mark.engines) for n in NETS if n != "basic")]
 )
@@ -195,6 +196,7 @@ def test_comparison_meets_every_image() -> None:
         assert met == [place % 256 for place in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     {
@@ -255,6 +257,7 @@ def test_a_net_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Pa
     assert net.model.training
 
 
+@pytest.mark.slow
 def test_a_net_with_ghost_batch_norm_is_that_with_batch_norm(tmp_path: Path) -> None:
     config = make_run(tmp_path / "run", small())
     expected = by_hand(tmp_path / "run", digit_images()[:5])

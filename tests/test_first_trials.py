@@ -44,6 +44,7 @@ def full() -> Searched:
     return searched("full", "train.epochs=30")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["core", "full"])
 def test_every_proposal_is_found_again(name: str, request: pytest.FixtureRequest) -> None:
     space, composer = request.getfixturevalue(name)
@@ -113,6 +114,7 @@ def old_trials(searched: Searched, count: int) -> list[tuple[FrozenTrial, Config
     return list(zip(study.trials, configs, strict=True))
 
 
+@pytest.mark.slow
 def test_old_trials_move_into_a_wider_space(core: Searched) -> None:
     old = old_trials(core, 6)
     space, composer = searched("core", "train.epochs=30", "optimizer.lr=interval(1e-5, 2.0)")
@@ -126,6 +128,7 @@ def test_old_trials_move_into_a_wider_space(core: Searched) -> None:
     assert study.best_value == 0.05
 
 
+@pytest.mark.slow
 def test_old_trials_outside_a_narrower_space_are_left_out(core: Searched) -> None:
     old = old_trials(core, 12)
     space, composer = searched("core", "train.epochs=30", "optimizer=sgd")

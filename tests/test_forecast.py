@@ -59,6 +59,7 @@ class FakeTimer:
         return float(vars(config.model)["base_width"]) * 1e-6
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_shares_counts_and_hours() -> None:
     report = dry_run(*searched("model.max_params=20000"), n_trials=10, draws=80)
     accepted, over = (float(re.findall(rf"{name}: ([\d.]+)%", report)[0]) for name in _SHARES)
@@ -82,12 +83,14 @@ def test_a_space_without_any_fitting_net_names_the_smallest(
         dry_run(*searched("model.max_params=100"), n_trials=10, draws=30)
 
 
+@pytest.mark.slow
 def test_missing_data_end_a_dry_run_in_one_line() -> None:
     space, composer = searched("data=arrays", "data.root=nowhere")
     with pytest.raises(UserError, match="nowhere"):
         dry_run(space, composer, n_trials=10, draws=5)
 
 
+@pytest.mark.slow
 def test_the_timer_knows_the_data_and_times_steps() -> None:
     config = searched()[1].config({"model.base_width": 8}, None)
     with StepTimer(config) as timer:

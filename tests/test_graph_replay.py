@@ -126,6 +126,7 @@ def differences(config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     return names + [n for n, v in plain[1].items() if not torch.equal(v, recorded[1][n])]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_replayed_steps_are_the_steps(

@@ -49,6 +49,7 @@ def _drawn(space: SearchSpace, count: int) -> list[dict[str, Any]]:
     return [space.suggest(study.ask()) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INGREDIENTS)
 def test_an_ingredient_is_in_the_space(name: str) -> None:
     key, value = INGREDIENTS[name]
@@ -57,6 +58,7 @@ def test_an_ingredient_is_in_the_space(name: str) -> None:
     assert len(found) == 1 and value in possible_values(found[0].distribution)
 
 
+@pytest.mark.slow
 def test_proposals_differ_in_every_ingredient_and_are_valid() -> None:
     """What a proposal of random values violates is the budget alone, never a rule of the fields."""
     space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
@@ -76,6 +78,7 @@ def test_every_field_of_a_net_is_drawn_or_has_a_reason() -> None:
     assert {field.name for field in fields(ResNetConfig)} - drawn == NOT_DRAWN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word",
     [

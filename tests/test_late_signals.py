@@ -45,6 +45,7 @@ def _signal_in(
     return signalled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", LATE)
 def test_a_late_signal_ends_a_multirun_after_its_run(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,6 +59,7 @@ def test_a_late_signal_ends_a_multirun_after_its_run(
     assert not (tmp_path / "runs" / "1").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", LATE)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_late_signal_ends_a_single_run_that_is_complete(
@@ -92,6 +94,7 @@ def test_a_signal_while_a_worker_reads_data_interrupts_the_run_before_its_first_
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rates", "failed"), [("0.02,1e30", 1), ("1e30,1e31", 2)])
 def test_a_multirun_counts_the_runs_that_failed(rates: str, failed: int, tmp_path: Path) -> None:
     words = [*TINY_OVERRIDES, "train.epochs=1", "-m", f"optimizer.lr={rates}", RUNS]
@@ -124,6 +127,7 @@ class Killed(BaseException):
     """As a kill: nothing of the run may react to it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [1e6, 0])  # before the first checkpoint; after many
 @pytest.mark.parametrize("stops", [[1], [2], [2, 1]])
 def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(

@@ -56,6 +56,7 @@ def _at_the_end(command: str, do: Callable[[], object], monkeypatch: pytest.Monk
     monkeypatch.setattr(f"{module}.{name}", lambda *arguments, **options: do())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ARGUMENTS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_while_files_are_written(
@@ -109,6 +110,7 @@ import_module(f"resnet_sweep.{command}").main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "export"])
 def test_a_kill_while_files_are_written(command: str, before: list[str], tmp_path: Path) -> None:
     words = [sys.executable, "-c", SLEEPY, *LAST[command], command, *ARGUMENTS[command]]

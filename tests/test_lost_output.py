@@ -30,6 +30,7 @@ def _run(words: list[str], end: str, folder: Path) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @needs_full
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_output_ends_every_command_with_1(command: str, tmp_path: Path) -> None:
@@ -37,6 +38,7 @@ def test_a_full_output_ends_every_command_with_1(command: str, tmp_path: Path) -
     assert (done.returncode, done.stderr) == (1, LOST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["| head -c 1 >/dev/null", ">&-"])
 @pytest.mark.parametrize("command", ["confirm", "train"])
 def test_an_output_that_nobody_wants_is_no_failure(command: str, end: str, tmp_path: Path) -> None:

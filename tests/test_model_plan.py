@@ -119,6 +119,7 @@ def buildable_cases(count: int) -> list[tuple[ResNetConfig, int, int]]:
     return cases[:count]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", buildable_cases(48))
 def test_the_plan_is_the_network(case: tuple[ResNetConfig, int, int]) -> None:
     """Names, parameters, shapes and multiply-adds, on torch's meta device."""

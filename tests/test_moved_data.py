@@ -149,6 +149,7 @@ def test_a_planned_run_is_trained_with_what_lies_elsewhere_now(tmp_path: Path) -
         prepare_planned(tmp_path / "runs", "val_accuracy", other, make_pool())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_same", [True, False])
 def test_a_sweep_takes_over_trials_by_their_data(tmp_path: Path, is_same: bool) -> None:
     data = make_arrays(tmp_path / "now")
@@ -253,6 +254,7 @@ def test_a_run_without_a_checkpoint_knows_its_teacher(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_drawn", [False, True])
 @pytest.mark.parametrize("fate", ["moved", "other", "replaced", "spelled otherwise"])
 def test_a_sweep_takes_over_trials_by_their_teacher(
@@ -329,6 +331,7 @@ def test_one_damaged_run_does_not_end_an_extension(tmp_path: Path, damage: str |
             start_from(space, composer, [str(run_dir)])
 
 
+@pytest.mark.slow
 def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> None:
     teacher = make_teacher(tmp_path / "old")
     config = taught_by(replace(make_tiny_config(), data=DigitsConfig()), teacher)
@@ -360,6 +363,7 @@ def test_a_confirmation_takes_the_teacher_where_it_lies_now(tmp_path: Path) -> N
         make_plan(sweep, replace(options, distill_from=str(tmp_path / "other")))
 
 
+@pytest.mark.slow
 def test_each_candidate_of_a_confirmation_takes_its_own_teacher(tmp_path: Path) -> None:
     """Of two teachers first one has moved, then both; the baseline's stays where it is."""
     places = [make_teacher(tmp_path / name, seed) for seed, name in enumerate("ab")]
@@ -400,6 +404,7 @@ def test_each_candidate_of_a_confirmation_takes_its_own_teacher(tmp_path: Path) 
         make_plan(sweep, replace(options, distill_from=[*map(str, given), str(own)]))
 
 
+@pytest.mark.slow
 def test_a_teacher_is_what_its_net_is_wherever_it_lies(tmp_path: Path) -> None:
     assert run_trial(make_tiny_config(), tmp_path / "old").status == "completed"
     assert run_trial(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"

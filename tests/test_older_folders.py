@@ -77,6 +77,7 @@ def test_a_configuration_is_read_with_the_fields_that_came_later(older: Path) ->
         assert changes(values, read_config(path.parent)) == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_its_end(older: Path) -> None:
     first = read_metrics(older / "run/interrupted")
     found = train_here("resume=run/interrupted", cwd=older)
@@ -103,6 +104,7 @@ def test_its_trials_are_taken_over(older: Path) -> None:
     assert (len(found.trials), found.left_out) == (3, [])
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_one_more_trial(older: Path) -> None:
     before = read_sweep(older / SWEEP).trials
     found = train_here("-m", *MADE_BY, "hydra.sweeper.n_trials=4", cwd=older)

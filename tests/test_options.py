@@ -33,6 +33,7 @@ def _options() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", sorted(_options()))
 def test_every_option_composes_and_trains(option: str, tmp_path: Path) -> None:
     group, name = option.split("=")
@@ -44,6 +45,7 @@ def test_every_option_composes_and_trains(option: str, tmp_path: Path) -> None:
     assert result.status == "completed", result.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem != "custom")
 )

@@ -49,6 +49,7 @@ def _plan(folder: Path, configs: list[Config]) -> None:
         study.enqueue_trial({}, user_attrs={PLANNED: to_dict(config)})
 
 
+@pytest.mark.slow
 def test_workers_train_exactly_what_is_planned(tmp_path: Path) -> None:
     configs = [replace(make_tiny_config(), seed=seed) for seed in range(5, 10)]
     _plan(tmp_path, configs)

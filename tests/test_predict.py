@@ -103,6 +103,7 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", BAD_INPUT)
 def test_bad_input_gets_one_line_and_leaves_nothing(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: str
@@ -183,6 +184,7 @@ def test_an_ensemble_of_nets_that_differ_is_refused(
     assert os.listdir() == ["c"]
 
 
+@pytest.mark.slow
 def test_the_whole_way_on_digits(tmp_path: Path) -> None:
     """Train, predict a folder of images with class folders, read the submission."""
     overrides = ["data=digits", "model.widths=[8,16]", "model.blocks=[1,1]", "model.strides=[1,2]"]

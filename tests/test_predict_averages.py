@@ -42,6 +42,7 @@ def _views_by_torch(name: str) -> list[torch.Tensor]:
     return seen + flipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tta", ["flip", "flip_shift"])
 @pytest.mark.parametrize("members", ["a", "ab"])
 def test_ensembles_and_views_are_the_averages_they_claim_to_be(
@@ -110,6 +111,7 @@ def test_memory_grows_by_the_probabilities_alone(runs: Path) -> None:
     assert peaks[1] - peaks[0] < probabilities_and_guesses + noise
 
 
+@pytest.mark.slow
 def test_corruptions_are_reported_one_by_one(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("c").mkdir()
     noisy = np.stack([(IMAGES[:30] // k) for k in (1, 2, 4, 8, 16)]).reshape(-1, 3, 32, 32)

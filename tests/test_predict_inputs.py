@@ -91,6 +91,7 @@ def test_the_accuracy_on_the_own_test_set_is_that_of_the_run(
         np.testing.assert_array_equal(arrays["labels"], own_test_set()[1])
 
 
+@pytest.mark.slow
 def test_each_row_is_what_it_claims(
     corrupted_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(
         np.testing.assert_allclose(arrays["probabilities"][200:], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_files_agree_and_each_input_has_its_folder(
     trained: Path,
     corrupted_folder: Path,

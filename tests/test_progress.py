@@ -75,6 +75,7 @@ def test_a_short_epoch_says_nothing_on_its_way(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "lines"), [(SAY_SECONDS / 4, 6), (SAY_SECONDS / 100, 0)])
 def test_the_log_of_a_trial_says_how_far_a_long_epoch_is(
     step: float, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

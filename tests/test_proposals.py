@@ -54,6 +54,7 @@ def _drawn(name: str, count: int, seed: int) -> tuple[Composer, list[dict[str, A
     return composer, [space.suggest(study.ask()) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["core", "full", "architecture"])
 def test_the_model_alone_is_that_of_the_whole_configuration(name: str) -> None:
     composer, proposals = _drawn(name, 12, seed=4)
@@ -61,6 +62,7 @@ def test_the_model_alone_is_that_of_the_whole_configuration(name: str) -> None:
         assert composer.resnet(drawn) == composer.config(drawn, None).model
 
 
+@pytest.mark.slow
 def test_the_counts_of_what_is_turned_away_are_those_of_the_real_nets() -> None:
     composer, proposals = _drawn("full", 30, seed=5)
     checked = [propose(composer, drawn, 0, SHAPE) for drawn in proposals]
@@ -125,6 +127,7 @@ def own_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["model=custom", "model.target=net_to_sweep.Net", "data=digits", "train.epochs=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_the_arguments_of_a_custom_net_are_swept_and_counted(own_net: list[str], plus: str) -> None:
     sweep = f"{plus}model.kwargs.width=choice(16,32,200000)"
@@ -168,6 +171,7 @@ def test_an_argument_that_a_custom_net_does_not_take_is_told(own_net: list[str])
     assert "unexpected keyword argument 'wdith'" in str(proposal.error)
 
 
+@pytest.mark.slow
 def test_a_net_over_budget_is_turned_away_before_its_configuration_is_composed() -> None:
     composer, proposals = _drawn("full", 60, seed=3)
     turned_away, composed = [], []

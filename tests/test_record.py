@@ -220,6 +220,7 @@ def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gain", "verdict"), [(0.030, "yes"), (0.010, "no"), (0.0201, "cannot tell")]
 )
@@ -257,6 +258,7 @@ def test_a_figure_that_is_missing_is_named_and_nothing_written(tmp_path: Path) -
     assert not (tmp_path / "docs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_counted_and_its_importance_shown(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     write_sweep(folder / "sweep", trials=60)
@@ -296,6 +298,7 @@ def test_a_space_is_a_table_by_group() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     source = {"model.widths": [16, 32, 64], "model.blocks": [1, 1, 1]}

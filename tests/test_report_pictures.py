@@ -64,6 +64,7 @@ WITH = {"arrays": ["data.root=x"], "image_folder": ["data.root=x"]}
 LEFT_OPEN = ("data.root",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_an_option_gives_what_composing_it_gives(group: str, name: str) -> None:
     choice = f"[{name}]" if group == "augmentation" else name

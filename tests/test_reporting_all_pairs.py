@@ -26,6 +26,7 @@ def test_seeds_without_any_scatter_are_told_apart_by_any_difference() -> None:
     assert games_howell(flat + 0.25, flat, 3).p_value == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_groups", [2, 5, 10])
 def test_critical_values_are_those_of_the_studentized_range(num_groups: int) -> None:
     degrees = np.array([1.0, 2.3, 4.0, 18.0, 200.0])
@@ -60,6 +61,7 @@ def test_welchs_test_finds_the_detectable_difference_four_times_in_five(
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 10])
 def test_so_does_the_test_of_all_pairs(n: int) -> None:
     first, second = _two_groups(detectable_difference(0.15, n, n, 5), n, n)

@@ -75,6 +75,7 @@ LOST = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), LOST)
 def test_a_lost_file_is_written_again(finished: Path, run_dir: Path, name: str, kind: str) -> None:
     """From the last checkpoint: no epoch is trained, and every number is what it was."""

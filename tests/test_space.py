@@ -86,6 +86,7 @@ def test_a_fixed_value_replaces_what_derives_it_and_stays_in_its_branch() -> Non
         assert "optimizer.one_minus_momentum" not in each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "key", "decides"),
     [
@@ -180,6 +181,7 @@ def test_study_parameters_and_assignments_agree() -> None:
         assert space.suggest(FixedTrial(trial.params)) == drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["core", "full"])
 def test_shipped_spaces_leave_epochs_alone_and_pass_the_check(name: str) -> None:
     space = SearchSpace.build(shipped(name), ["train.epochs=30"])
@@ -235,6 +237,7 @@ def test_a_bad_space_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -56,6 +56,7 @@ def state_of(step: TrainStep) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in [*step._weights_and_sums(), *step._moments()]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

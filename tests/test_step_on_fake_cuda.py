@@ -98,6 +98,7 @@ def make_step(config: Config, monkeypatch: pytest.MonkeyPatch) -> TrainStep:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_cuda")
 @pytest.mark.parametrize("recipe", FAKED)
 def test_nothing_waits_for_the_device(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.slow
 def test_a_training_with_figures_says_nothing_of_fonts(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     words = [*TINY_OVERRIDES, "train.epochs=1", "train.figures=true", "tracker=tensorboard"]
@@ -59,6 +60,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     return folder, run_train(*SWEEP, cwd=folder, **POOR)
 
 
+@pytest.mark.slow
 def test_a_sweep_says_nothing_else(swept: Swept) -> None:
     _, done = swept
     assert (done.returncode, done.stderr) == (0, "")
@@ -74,6 +76,7 @@ def test_a_sweep_says_nothing_else(swept: Swept) -> None:
     assert [line for line in done.stdout.splitlines() if not line.startswith(starts)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [POOR, {"MPLCONFIGDIR": "empty"}], ids=["poor", "empty"])
 def test_a_report_says_nothing_else(environment: dict[str, str], swept: Swept) -> None:
     folder, _ = swept

@@ -86,6 +86,7 @@ def _gaps(trials: list[SweepTrial]) -> list[float]:
     return [end - before - training for (before, _), (end, training) in pairwise(ends)]
 
 
+@pytest.mark.slow
 def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, printed = finished
     command = next(line for line in printed.splitlines() if "again:" in line).split("train ")[1]
@@ -96,6 +97,7 @@ def test_the_printed_command_is_the_same_run(finished: tuple[Path, str], tmp_pat
     assert read_result(tmp_path / "r").val_accuracy == best["best_value"]
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_to_the_same_total(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = read_sweep(folder / FOLDER).trials
@@ -104,6 +106,7 @@ def test_the_same_command_goes_on_to_the_same_total(finished: tuple[Path, str]) 
     assert read_sweep(folder / FOLDER).trials == before
 
 
+@pytest.mark.slow
 def test_a_changed_sweep_is_refused_with_the_difference(finished: tuple[Path, str]) -> None:
     changes = ["optimizer.lr=interval(0.1,0.2)", "data.val_size=0.3"]
     done = train_here(*TINY_SWEEP, *changes, cwd=finished[0])
@@ -222,6 +225,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     GlobalHydra.instance().clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("overrides", BAD_INPUT)
 def test_bad_input_gets_one_line_before_any_trial(

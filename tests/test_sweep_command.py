@@ -75,6 +75,7 @@ def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     GlobalHydra.instance().clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [SystemExit(130), UserError("max_rejections"), None])
 def test_each_ending_leaves_the_results(
     ending: BaseException | None,
@@ -101,6 +102,7 @@ def test_a_dry_run_opens_no_storage(
     assert list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_trials_that_were_taken_over_are_left_out_of_a_third_sweep_with_the_reason(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +114,7 @@ def test_trials_that_were_taken_over_are_left_out_of_a_third_sweep_with_the_reas
     assert "is a trial of outputs/sweeps/a; extend from there" in printed
 
 
+@pytest.mark.slow
 def test_two_folders_never_share_a_study(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +131,7 @@ def test_two_folders_never_share_a_study(
     assert len(read_trials(Path("moved/s"))) == 3
 
 
+@pytest.mark.slow
 def test_a_study_that_was_half_prepared_is_prepared_again(
     run_sweep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +160,7 @@ def _plan_a_second_an_epoch(
     return divide_hours(hours, 1.0, facts, num_gpus, *fixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fixed", "planned"),
     [("hydra.sweeper.n_trials=6", (6, 12)), ("train.epochs=8", (9, 8)), ("seed=0", (7, 10))],
@@ -217,6 +222,7 @@ def test_which_launchers_leave_this_machine(
     assert is_elsewhere(OmegaConf.create({"hydra": {"launcher": launcher}})) is elsewhere
 
 
+@pytest.mark.slow
 def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -254,6 +260,7 @@ def test_what_takes_trials_for_equally_long_is_refused_beside_swept_epochs(
     assert named in line
 
 
+@pytest.mark.slow
 def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -273,6 +280,7 @@ def test_rungs_that_the_planned_epochs_do_not_reach_are_refused(
     assert read_settings(Path("outputs/sweeps/s")).epochs == 9
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_another_sampler_and_pruner_and_says_so(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,6 +298,7 @@ def test_a_sweep_goes_on_with_another_sampler_and_pruner_and_says_so(
     assert settings.sampler["_target_"] == "optuna.samplers.RandomSampler"
 
 
+@pytest.mark.slow
 def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(
     run_sweep: Callable[..., None],
 ) -> None:
@@ -299,6 +308,7 @@ def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(
     assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
 
 
+@pytest.mark.slow
 def test_an_extension_that_cannot_be_judged_leaves_nothing_behind(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +324,7 @@ def test_an_extension_that_cannot_be_judged_leaves_nothing_behind(
     assert not Path("outputs/sweeps/t").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
     run_sweep: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -338,6 +349,7 @@ def test_a_sweep_that_has_trained_nothing_begins_anew_with_other_settings(
     assert len(read_trials(folder)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statuses", "count"),
     [

@@ -93,6 +93,7 @@ def trained_again(printed: str, monkeypatch: pytest.MonkeyPatch) -> Config:
     return configs[0]
 
 
+@pytest.mark.slow
 def test_a_primary_configuration_of_ones_own_holds_in_the_sweep_and_ever_after(
     sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_primary_configuration_of_ones_own_holds_in_the_sweep_and_ever_after(
     assert "mine.yaml changed since the sweep began" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_configuration_folder_in_the_package_s_place(sweep: RunSweep) -> None:
     write("mine/mine.yaml", MINE + "hydra: {searchpath: ['file://base']}\n")
     write("base/optimizer/mine.yaml", "defaults: [sgd, _self_]\nname: sgd\n")
@@ -122,6 +124,7 @@ def test_a_configuration_folder_in_the_package_s_place(sweep: RunSweep) -> None:
     assert (config.seed, momentum(config), config.train.epochs) == (77, 0.5, 2)
 
 
+@pytest.mark.slow
 def test_options_of_ones_own_from_two_folders_the_first_of_a_name_first(sweep: RunSweep) -> None:
     write("one/experiment/mine.yaml", EXPERIMENT)
     write("two/experiment/mine.yaml", EXPERIMENT.replace("0.25", "0.75"))
@@ -135,6 +138,7 @@ def test_options_of_ones_own_from_two_folders_the_first_of_a_name_first(sweep: R
     assert momentum(config) != 0.0625  # the package's comes first, as in a single run
 
 
+@pytest.mark.slow
 def test_params_in_an_option_of_ones_own(
     sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_params_in_an_option_of_ones_own(
     )
 
 
+@pytest.mark.slow
 def test_the_sweeper_and_the_space_in_a_primary_configuration(sweep: RunSweep) -> None:
     write(
         "mine/mine.yaml",
@@ -173,6 +178,7 @@ def test_the_sweeper_and_the_space_in_a_primary_configuration(sweep: RunSweep) -
     assert len(list(Path("outputs/sweeps/s/runs").iterdir())) == 1  # there is one choice
 
 
+@pytest.mark.slow
 def test_what_the_environment_gave_at_the_start_stays(
     sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +195,7 @@ def test_what_the_environment_gave_at_the_start_stays(
     assert os.environ["MY_SEED"] == "6"
 
 
+@pytest.mark.slow
 def test_the_best_of_a_sweep_can_be_swept_on(sweep: RunSweep) -> None:
     sweep(LR)
     write("outputs/sweeps/s/experiment/best.yaml", EXPERIMENT)
@@ -214,6 +221,7 @@ def test_a_dry_run_sees_the_same_and_leaves_nothing(
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["optimizer=adamw", "optimizer=choice(adamw)"])
 def test_an_option_that_a_primary_configuration_leaves_to_be_chosen(
     sweep: RunSweep,
@@ -233,6 +241,7 @@ def test_an_option_that_a_primary_configuration_leaves_to_be_chosen(
     assert not Path("outputs/sweeps/none").exists()
 
 
+@pytest.mark.slow
 def test_variables_that_the_configuration_sets(
     sweep: RunSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

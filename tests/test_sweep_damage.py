@@ -105,6 +105,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named_and_left(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     spoil, message = DAMAGE[damage]
@@ -125,6 +126,7 @@ def test_a_lost_option_is_not_listed_as_there(capsys: pytest.CaptureFixture[str]
     assert "there is no such option; there are none" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_lost_id_comes_back_from_the_journal() -> None:
     before = (FOLDER / "sweep_id").read_text()
     (FOLDER / "sweep_id").unlink()

@@ -102,6 +102,7 @@ def test_data_that_vanish_are_the_cause_and_reject_nothing(tmp_path: Path) -> No
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.RUNNING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "field",
     [
@@ -232,6 +233,7 @@ def _killed_after_result(
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("killed", "again"), [(_killed_before_result, True), (_killed_after_result, False)]
 )

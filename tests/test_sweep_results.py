@@ -42,6 +42,7 @@ def _commands(folder: Path) -> list[str]:
     return [retrain_command(trial, space, composer) for trial in read_trials(folder)]
 
 
+@pytest.mark.slow
 def test_each_command_is_its_own_trial_repeats_included(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=4, noise_repeats=2)
     assert work(tmp_path, 0, stub_run_trial, prepare).kind == "done"

@@ -69,6 +69,7 @@ def run_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     GlobalHydra.instance().clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_sampler_draws_from_branches_and_goes_on(
     sampler: str, run_sweep: Callable[..., None]
@@ -83,6 +84,7 @@ def test_a_sampler_draws_from_branches_and_goes_on(
     assert len(points) == 7
 
 
+@pytest.mark.slow
 def test_a_sweep_lies_behind_a_link_as_well(run_sweep: Callable[..., None]) -> None:
     Path("disk").mkdir()
     Path("outputs").symlink_to("disk")
@@ -203,6 +205,7 @@ def test_a_grid_draws_a_point_of_an_unused_branch_once(tmp_path: Path) -> None:
     assert trials[0].params == start and len(completed) == len(set(completed)) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 0), (4, 3)])
 def test_workers_share_a_scrambled_sequence(
@@ -221,6 +224,7 @@ def test_workers_share_a_scrambled_sequence(
     assert all(len(set(column)) == 16 for column in np.floor(unit * 16).T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scramble", [True, False])
 @pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 1), (4, 3)])
 def test_workers_share_a_halton_sequence(
@@ -245,6 +249,7 @@ def test_branches_of_a_sequence_are_drawn_by_each_worker_for_itself(tmp_path: Pa
     assert len(momenta) == len(drawn) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 1), (4, 2)])
 @pytest.mark.parametrize(
     "name", ["BruteForceSampler", "RandomSampler", "CmaEsSampler", "GPSampler"]

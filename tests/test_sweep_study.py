@@ -124,6 +124,7 @@ def test_a_space_without_anything_new_ends_well(
     assert states["completed"] == 2 and 15 <= states["duplicate"] < 50
 
 
+@pytest.mark.slow
 def test_a_sweep_says_why_it_ended_early(tmp_path: Path) -> None:
     make_sweep(tmp_path / "grid", "optimizer.lr=choice(0.1,0.2)", n_trials=5, sampler=GRID)
     assert EXHAUSTED in run_stub_sweep(tmp_path / "grid", 1)

@@ -93,6 +93,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> No
     assert "worker 0 has died (signal 9" in output.getvalue()
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=8)
     hold_from(tmp_path, 4)
@@ -111,6 +112,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     assert before.items() <= after.items()
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_sweep(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=10**6)
     parent = start_stub_sweep(tmp_path, 10**6, 2)
@@ -141,6 +143,7 @@ def test_failures_are_shown_and_bounded(tmp_path: Path) -> None:
     assert progress.trained < 20
 
 
+@pytest.mark.slow
 def test_the_deadline_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sweep(tmp_path, n_trials=1000)
     hold_from(tmp_path, 3)

@@ -47,6 +47,7 @@ def _with_status(*statuses: str) -> RunTrial:
     return run
 
 
+@pytest.mark.slow
 def test_all_trials_are_trained_and_told(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=8)
     assert work_here(tmp_path).kind == "done"
@@ -140,6 +141,7 @@ def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
     assert all(r.state == "completed" for r in records if r.repeat_of is not None)
 
 
+@pytest.mark.slow
 def test_rungs_train_anew_with_the_schedule_compressed(tmp_path: Path) -> None:
     pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
     make_sweep(tmp_path, n_trials=9, pruner=pruner, rungs=[1])

@@ -142,6 +142,7 @@ def test_a_tracker_that_stays_away_is_asked_seldom_and_named_at_the_end(
     assert send_rest(tracked(), tmp_path / "run") == [] and server.calls == calls
 
 
+@pytest.mark.slow
 def test_a_slow_tracker_takes_a_small_part_of_the_time(
     tmp_path: Path, server: Server, clock: Clock
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_package_that_is_missing_names_its_extra(
         check_trackers(config)
 
 
+@pytest.mark.slow
 def test_no_tracker_is_imported_unless_it_is_chosen(tmp_path: Path) -> None:
     code = (
         "import sys; from resnet_sweep.train import main\n"
@@ -240,6 +242,7 @@ train:
 SWEEP = "-m hydra/sweeper=optuna search_space=[] model.base_width=choice(4,8)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -363,6 +366,7 @@ def _compare_in(folder: Path) -> list[str]:
 CONFIRM_GROUPS = ("s/confirm/choose", "s/confirm/over_promise", "s/confirm/test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "groups"),
     [

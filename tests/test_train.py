@@ -86,6 +86,7 @@ def _without_timings(run: Path) -> list[tuple[object, ...]]:
     return [tuple(getattr(row, name) for name in names) for row in read_metrics(run)]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     done = run_train(*TINY_OVERRIDES, "hydra.run.dir=again", "seed=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -141,6 +142,7 @@ SIGNALS_AND_STATUS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), SIGNALS_AND_STATUS)
 def test_a_signal_leaves_a_checkpoint_and_its_exit_status(
     finished: Path, tmp_path: Path, number: signal.Signals, status: int
@@ -163,6 +165,7 @@ def test_a_killed_run_reads_and_goes_on_as_if_uninterrupted(finished: Path, tmp_
     _go_on_as_if_uninterrupted(tmp_path, finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
 def test_help_and_cfg_import_no_torch(flags: list[str]) -> None:
     code = (
@@ -185,6 +188,7 @@ def test_a_finished_run_can_still_read_the_test_set(tmp_path: Path) -> None:
     assert read_result(tmp_path / "run").test_accuracy is not None
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "resnet_sweep.train", *TINY_OVERRIDES, RUN]
     read_end, write_end = os.pipe()

@@ -118,6 +118,7 @@ class InterruptAt:
         monkeypatch.setattr(training.Schedule, "lr", lr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("step", [2, 3, 5])  # within an epoch, at its end, in the next
 def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
@@ -137,6 +138,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begun", "later"), [(True, False), (False, True)])
 def test_a_run_keeps_its_precision_on_another_cpu(
     begun: bool, later: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ def test_the_stem_of_a_net_is_whitened() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [None, MuonConfig()])
 def test_training_leaves_the_filters_and_their_average(
     tmp_path: Path, optimizer: MuonConfig | None
