@@ -60,6 +60,7 @@ def shown_interval(values: list[float]) -> str:
     return f"{mean} (95% t interval {low} to {high})"
 
 
+@pytest.mark.slow
 def test_each_answer_has_a_form_that_is_checked(checked: Summary) -> None:
     for said in checked.answers:
         fitting = [form for form, text in FORMS.items() if re.fullmatch(text, said, re.S)]

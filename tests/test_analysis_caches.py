@@ -42,6 +42,7 @@ def test_a_report_is_made_anew_by_changed_code(
     assert summarize(options).num_read == 0
 
 
+@pytest.mark.slow
 def test_only_a_new_run_is_read_by_the_same_code(options: Options) -> None:
     summarize(options)
     write_run(options.root / "new", 0.7)

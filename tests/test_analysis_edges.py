@@ -113,6 +113,7 @@ def test_the_example_runs(
     assert lines[-1].split()[:3] == ["sgd", "0.6", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_counts_follow_the_filter(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", trials=30)
@@ -156,6 +157,7 @@ def assert_apart(found: list[Any]) -> None:
             assert not one.overlaps(other)
 
 
+@pytest.mark.slow
 def test_twelve_effects_with_long_names_do_not_touch(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", trials=30)
     view = view_of(tmp_path)

@@ -94,6 +94,7 @@ def test_widths_that_count_for_nothing_are_not_listed(tmp_path: Path) -> None:
     assert one == "model.base_width=8" and two == "model.widths=[8, 16, 32, 48]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [

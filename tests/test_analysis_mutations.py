@@ -68,6 +68,7 @@ PLACES = [(name, "result.json") for name in RESULT_FIELDS]
 PLACES += [(name, "config.json") for name in CONFIG_FIELDS]
 
 
+@pytest.mark.slow
 def test_runs_with_an_odd_value_are_told_or_taken(tmp_path: Path) -> None:
     """One run for each value in each field, all in one summary."""
     write_sweep(tmp_path / "s", trials=14)

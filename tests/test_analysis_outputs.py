@@ -50,6 +50,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_what_a_killed_summary_replaced_is_written_anew(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_file_changed_by_hand_is_written_anew(
     assert path.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_a_second_summary_waits_for_the_first_and_says_so(
     root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_full_disk_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch, pl
         summary_of(root)
 
 
+@pytest.mark.slow
 def test_a_summary_without_the_stored_predictions_is_another(root: Path) -> None:
     write_run(root / "best", 0.9, predictions=make_predictions(np.arange(len(LABELS)) % 2 == 0))
     summary_of(root)
@@ -153,6 +156,7 @@ def test_a_summary_without_the_stored_predictions_is_another(root: Path) -> None
     assert summary_of(root).num_read == 1
 
 
+@pytest.mark.slow
 def test_an_output_that_nobody_takes_is_no_failure(root: Path) -> None:
     summary_of(root)
     reader, writer = os.pipe()
@@ -163,6 +167,7 @@ def test_an_output_that_nobody_takes_is_no_failure(root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_standard_output_is_one_line(root: Path) -> None:
     summary_of(root)

@@ -52,6 +52,7 @@ def _experiment(name: str) -> Config:
     return Composer(conf_dir(), [f"experiment={name}"]).config({}, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_experiments_keep_the_budget_and_have_the_size_they_state(name: str) -> None:
     config = _experiment(name)
@@ -85,6 +86,7 @@ def test_the_shipped_steps_go_from_source_to_best_one_change_at_a_time() -> None
     assert all(not config.evaluate_test for config in plan.configs)
 
 
+@pytest.mark.slow
 def test_the_command_line_wins_and_a_change_without_effect_is_left_out() -> None:
     plan = _steps("source_to_best", SMALL)
     assert plan.left_out == ["three wide stages"]
@@ -107,6 +109,7 @@ def test_the_shipped_factors_are_each_in_half_of_the_runs() -> None:
         assert made == (column > 0).tolist() and sum(made) == 16
 
 
+@pytest.mark.slow
 def test_recipes_on_the_test_set_train_on_all_images_unless_told_otherwise() -> None:
     for given, split, val_size in [
         (SMALL, "test", 0),

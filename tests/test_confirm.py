@@ -43,6 +43,8 @@ from resnet_sweep.training.run import run_trial
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, prepare_planned
 from resnet_sweep.workers.worker import work
 
+pytestmark = pytest.mark.slow  # the sweep and its confirmation take most of a minute
+
 
 @dataclass(frozen=True)
 class Confirmed:
@@ -81,7 +83,6 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confirmed]:
     yield Confirmed(folder, done.stdout, before)
 
 
-@pytest.mark.slow
 def test_after_a_kill_the_same_command_goes_on_and_trains_nothing_twice(
     confirmed: Confirmed,
 ) -> None:
@@ -142,7 +143,6 @@ def test_the_test_stage_alone_has_read_the_test_set(confirmed: Confirmed) -> Non
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_other_stage_even_asks_for_the_test_images(
     confirmed: Confirmed, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,7 +227,6 @@ def test_the_baseline_is_the_experiment_at_the_sweeps_length(confirmed: Confirme
     assert (config.train.epochs, config.train.device, config.data.name) == (2, "cpu", "digits")
 
 
-@pytest.mark.slow
 def test_the_printed_command_is_the_run_that_was_tested(confirmed: Confirmed) -> None:
     line = next(line for line in confirmed.printed.splitlines() if "experiment=best" in line)
     words = shlex.split(line)

@@ -179,6 +179,7 @@ def test_bad_sweeps(
     assert _files(sweep) == before
 
 
+@pytest.mark.slow
 def test_a_baseline_that_could_not_be_trained_at_the_end_is_refused_at_once(
     sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

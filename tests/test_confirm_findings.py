@@ -179,6 +179,7 @@ def test_the_report_tells_every_failure_and_every_n(
     assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranking", ["val_accuracy", "val_loss"])
 def test_a_sweep_that_ranked_by_loss_has_promised_no_accuracy(
     ranking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -70,6 +70,7 @@ def test_every_run_has_a_seed_of_its_own(sweep: Path, tmp_path: Path) -> None:
     assert read_plan(tmp_path) == plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objectives", [["val_accuracy"], ["num_params", "val_loss"]])
 def test_an_older_plan_learns_from_its_sweep_what_ranked_it(
     sweep: Path, objectives: list[str]
@@ -85,6 +86,7 @@ def test_an_older_plan_learns_from_its_sweep_what_ranked_it(
     assert ranked_plan(known, sweep) == known
 
 
+@pytest.mark.slow
 def test_the_promise_is_measured_on_the_sweeps_own_split(sweep: Path) -> None:
     plan = _plan(sweep, top_k=2, over_promise_k=2)
     own = plan.candidates[0].config["data"]["split_seed"]
@@ -180,6 +182,7 @@ def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
     assert runs_on_test_set(kept, candidate)[0].config.data.train_subset == 300
 
 
+@pytest.mark.slow
 def test_the_next_best_takes_the_place_of_what_needs_a_validation_loss(sweep: Path) -> None:
     path = sweep / "runs/0/config.json"
     values = json.loads(path.read_text())
@@ -196,6 +199,7 @@ def test_an_unfinished_sweep_is_confirmed_and_said_to_be_one(sweep: Path) -> Non
     assert "the sweep is not complete: 2 of 3 trials are trained" in _plan(sweep).notes
 
 
+@pytest.mark.slow
 def test_the_fresh_split_is_told_by_the_images_that_it_shares(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     first, fresh = from_dict(plan.candidates[0].config), choose_runs(plan)[0].config

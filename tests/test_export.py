@@ -118,6 +118,7 @@ def test_files_give_what_the_net_gives(name: str, tmp_path: Path, nets_module: N
             assert outputs["probabilities"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     run = tmp_path / "run"
@@ -233,6 +234,7 @@ def test_bad_input_gets_one_line(
     assert os.listdir("run") == ["model.pt"]
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path / "run")
     find = exporting.importlib.util.find_spec

@@ -106,6 +106,7 @@ def test_a_multirun_counts_the_runs_that_failed(rates: str, failed: int, tmp_pat
     assert (tmp_path / "runs" / "1" / RESULT).exists()
 
 
+@pytest.mark.slow
 def test_a_multirun_counts_runs_that_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_multirun_counts_runs_that_raised(
     assert "2 of 2" in done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_multirun_without_failures_ends_with_0(tmp_path: Path) -> None:
     done = train_here(*TINY_OVERRIDES, "train.epochs=1", "-m", "seed=1,2", RUNS, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -213,6 +215,7 @@ def test_metrics_after_the_checkpoint_go_before_they_are_trained_again(
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_short_run_after_a_large_one_has_its_own_peak_memory(tmp_path: Path) -> None:
     from resnet_sweep.system.environment import PeakMemory
 

@@ -74,6 +74,7 @@ def test_a_signal_while_files_are_written(
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ARGUMENTS)
 def test_a_disk_that_takes_no_more(
     command: str,

@@ -301,6 +301,7 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
         assert start.params["regularization.distill_from"] == str(now)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [None, "group", "teacher"])
 def test_one_damaged_run_does_not_end_an_extension(tmp_path: Path, damage: str | None) -> None:
     """A record without a group; one that is older than the field has its default."""

@@ -71,6 +71,7 @@ def test_every_run_and_trial_is_in_the_table(older: Path) -> None:
         assert any("confirm/choose" in run for run in same.index)
 
 
+@pytest.mark.slow
 def test_a_configuration_is_read_with_the_fields_that_came_later(older: Path) -> None:
     for path in older.rglob("config.json"):
         values = read_config_values(path.parent)

@@ -95,6 +95,7 @@ def test_batches_are_the_images_in_order(ahead: bool) -> None:
     np.testing.assert_array_equal(np.concatenate(found), IMAGES[:20])
 
 
+@pytest.mark.slow
 def test_memory_grows_by_the_probabilities_alone(runs: Path) -> None:
     nets = load_nets([str(runs / "a")], "cpu")
     predict(nets, _Counted(500), batch_size=100)  # what is allocated once and stays

@@ -73,6 +73,7 @@ def test_config_comes_back(tmp_path: Path, tiny_config: Config) -> None:
     assert run_folder.read_config_values(tmp_path) == to_dict(tiny_config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["optimizer", "scheduler", "data"])
 def test_every_variant_comes_back(group: str, tiny_config: Config) -> None:
     for schema in SCHEMAS[group].values():

@@ -243,6 +243,7 @@ def test_the_smaller_sweep_that_is_advised_is_a_command_that_runs(
     assert f"data.train_subset={settings.base['data']['train_subset']}" in words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "named"),
     [

@@ -265,6 +265,7 @@ def test_variables_that_the_configuration_sets(
     assert "MY_SEED" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_primary_configuration_that_always_sweeps_says_where(sweep: RunSweep) -> None:
     write(
         "mine/mine.yaml",

@@ -110,6 +110,7 @@ def test_a_bug_in_a_function_of_the_space_ends_the_sweep_as_what_it_is(tmp_path:
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.FAIL]
 
 
+@pytest.mark.slow
 def test_workers_draw_differently_also_after_a_restart(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3, sampler=RANDOM)
     work_here(tmp_path, 0)

@@ -71,6 +71,7 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     assert seen == ["3", "5", "3"]
 
 
+@pytest.mark.slow
 def test_experiments_with_data_of_their_own_are_no_choice_unless_the_data_are_fixed() -> None:
     def check(*fixed: str) -> None:
         space = SearchSpace.build({}, ["experiment=choice(source,quickstart)", *fixed])

@@ -149,6 +149,7 @@ def _walk(folder: Path, num_workers: int, deaths: int = 0) -> list[FrozenTrial]:
     return read_trials(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize(("num_workers", "deaths"), [(1, 0), (2, 0), (4, 3)])
 def test_workers_share_a_grid(

@@ -93,6 +93,7 @@ def test_passwords_are_not_shown() -> None:
     assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
 
 
+@pytest.mark.slow
 def test_the_dashboard_opens_whatever_storage_a_sweep_has(tmp_path: Path) -> None:
     make_sweep(tmp_path / "own")
     url = f"sqlite:///{tmp_path}/a.db"

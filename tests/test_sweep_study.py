@@ -132,6 +132,7 @@ def test_a_sweep_says_why_it_ended_early(tmp_path: Path) -> None:
     assert "no time for another trial" in run_stub_sweep(tmp_path / "late", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken_by", [0, 1, None])
 def test_only_a_trial_that_is_still_its_own_is_charged_to_a_dead_worker(
     tmp_path: Path, taken_by: int | None

@@ -123,6 +123,7 @@ def test_workers_end_with_their_sweep(tmp_path: Path) -> None:
     wait_for(lambda: not any(map(is_alive, workers)))
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_ends_the_sweep(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
     (tmp_path / "conf" / "config.yaml").write_text("nonsense: [")
@@ -130,6 +131,7 @@ def test_a_worker_that_cannot_start_ends_the_sweep(tmp_path: Path) -> None:
         run_stub_sweep(tmp_path, 1)
 
 
+@pytest.mark.slow
 def test_failures_are_shown_and_bounded(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=20)
     (tmp_path / "script.json").write_text(json.dumps({"1": "diverged", "2": "failed"}))
@@ -206,6 +208,7 @@ class _Queued:
         return ""
 
 
+@pytest.mark.slow
 def test_a_job_still_queued_keeps_no_finished_sweep_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

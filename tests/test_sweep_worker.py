@@ -61,6 +61,7 @@ def test_all_trials_are_trained_and_told(tmp_path: Path) -> None:
     assert len(read_trials(tmp_path)) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["failed", "diverged", "out_of_memory"])
 def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     make_sweep(tmp_path, n_trials=3)
@@ -83,6 +84,7 @@ def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
     assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"] and emptied == [True]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
 
@@ -99,6 +101,7 @@ def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None
     assert [t.state for t in read_trials(tmp_path)] == [TrialState.COMPLETE] * 2
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
 

@@ -108,6 +108,7 @@ def test_every_epoch_and_the_result_arrive(tmp_path: Path, server: Server) -> No
     assert server.results == {name: "completed"}
 
 
+@pytest.mark.slow
 def test_an_outage_is_one_warning_and_the_rest_is_sent_when_it_is_over(
     tmp_path: Path, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_killed_run_goes_on_as_the_same_one(tmp_path: Path, server: Server) ->
     assert server.epochs == {name: [1, 2, 3, 4]} and server.results == {name: "completed"}
 
 
+@pytest.mark.slow
 def test_a_server_out_of_reach_at_the_start_leaves_nothing(tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     done = train_here(*TINY_OVERRIDES, "tracker=mlflow", UNREACHED, cwd=tmp_path)

@@ -27,6 +27,7 @@ from resnet_sweep.records.run_folder import (
 RUN = "hydra.run.dir=run"
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_whole_folder(tmp_path: Path) -> None:
     done = run_train(
         *TINY_OVERRIDES, RUN, "train.figures=true", "tracker=tensorboard", cwd=tmp_path
