@@ -7,15 +7,17 @@ import copy
 import torch
 from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
-from test_step import make_step
+from test_step import EXECUTION, make_step
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.optim import SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.data.device import Part
 from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
+from resnet_sweep.training.evaluation import evaluate
 
 
 def make_net() -> nn.Sequential:
@@ -111,3 +113,25 @@ def test_the_mean_is_kept_from_its_first_epoch_on() -> None:
     rows = zip(first, step.model.parameters(), step.kept_model.parameters(), strict=True)
     for old, new, mean in rows:
         torch.testing.assert_close(mean, (old + new) / 2)
+
+
+def test_statistics_are_of_mixed_batches_whatever_the_order_of_the_images() -> None:
+    """Image folders come class by class; within one class pixels differ less than in a batch."""
+    config = make_tiny_config()
+    config.train.batch_size = 20
+    config.regularization = RegularizationConfig(swa_start=0.5)
+    step = make_step(config)
+    shades = torch.arange(80) // 20 * 80  # four classes, each as large as a batch
+    pixels = shades.view(80, 1, 1, 1).expand(80, 3, 32, 32).clamp(max=255).to(torch.uint8)
+    step.part = Part(pixels.contiguous(), step.part.labels)
+    draws = torch.get_rng_state()
+    step.average_epoch()
+    assert torch.equal(torch.get_rng_state(), draws)
+    assert step.swa is not None
+    norm = next(m for m in step.swa.model.modules() if isinstance(m, nn.BatchNorm2d))
+    outputs: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, given: outputs.append(given[0]))
+    evaluate(step.swa.model, step.part, step.normalize, EXECUTION)
+    whole = torch.cat(outputs).var(dim=(0, 2, 3), correction=0)
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_var, whole, rtol=0.2, atol=1e-3)

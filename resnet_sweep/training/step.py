@@ -257,11 +257,17 @@ class TrainStep:
             return floats.contiguous(memory_format=self.execution.memory_format), targets
 
     def _plain_batches(self) -> Iterator[torch.Tensor]:
-        """Yield the training images as they are, in whole batches."""
-        size = len(self.indices)
+        """Yield the training images as they are, in whole batches.
+
+        Mixed, in an order that is always the same: folders come class by class, and statistics of
+        one class are not those of a batch.
+        """
+        size, count = len(self.indices), len(self.part.labels)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         with self.execution.autocast():
-            for images in self.part.images.split(size):
-                if len(images) == size:
+            for places in order.to(self.execution.device).split(size):
+                if len(places) == size:
+                    images = self.part.images[places]
                     yield self.normalize(images, self.execution.memory_format)
 
     def _update(self) -> None:
