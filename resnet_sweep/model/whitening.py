@@ -24,7 +24,8 @@ def whiten_stem(net: nn.Module, images: Images, mean: Tensor, std: Tensor) -> No
     layer = dict(net.stem.named_children()).get("whiten") if isinstance(net, ResNet) else None
     if not isinstance(layer, nn.Conv2d):
         return
-    chosen = images[:: max(1, len(images) // MAX_IMAGES)][:MAX_IMAGES].cpu()
+    count = min(len(images), MAX_IMAGES)
+    chosen = images[torch.arange(count) * len(images) // count].cpu()  # the last ones as well
     shape = (1, 3, 1, 1)
     pixels = (chosen.double() / 255 - mean.cpu().view(shape)) / std.cpu().view(shape)
     filters = whitening_filters(patch_covariance(pixels, layer.kernel_size[0]), EPS)
