@@ -29,7 +29,7 @@ from resnet_sweep.records.comparison import read_comparison, read_plan
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import read_config_values, read_result
 from resnet_sweep.workers.coordination import hold_folder
-from resnet_sweep.workers.planned import PlannedRun
+from resnet_sweep.workers.planned import PlannedRun, prepare_planned
 
 FACTORS = """\
 runs: 8
@@ -287,6 +287,27 @@ def test_a_folder_of_another_comparison_is_refused(place: Path, workers: Workers
         "steps=steps.yaml", "folder=out", cwd=place, status=2
     )
     assert all(p.read_bytes() == kept[p] for p in kept if p.name not in ("plan.json", "sweep.lock"))
+
+
+@pytest.mark.slow
+def test_a_refused_command_leaves_the_plan(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the seeds that it asked for would be the fewest from then on."""
+    stand_in = Workers(_accuracy)
+
+    def train(
+        place: Path, objective: str, runs: Sequence[PlannedRun], *rest: Any
+    ) -> list[EndedRun]:
+        prepare_planned(place, objective, runs, rest[0])
+        return stand_in(place, objective, runs)
+
+    monkeypatch.setattr(comparing, "train_planned", train)
+    words = ["steps=steps.yaml", "folder=out"]
+    _compare(*words, "num_seeds=2", cwd=place)
+    kept = (place / "out/plan.json").read_bytes()
+    said = _compare(*words, "num_seeds=3", "optimizer.momentum=0.5", cwd=place, status=2)
+    assert "out/study: holds runs of another command" in said
+    assert (place / "out/plan.json").read_bytes() == kept
+    assert "6 of 6 runs completed" in _compare(*words, "num_seeds=2", cwd=place)
 
 
 @pytest.mark.slow

@@ -43,7 +43,13 @@ from resnet_sweep.reporting.style import figure_style, save_figure
 from resnet_sweep.search.conf_files import ConfFiles, env_set, found_files, with_env_set
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
-from resnet_sweep.workers.planned import WorkerPool, check_runs, exit_if_all_failed, train_planned
+from resnet_sweep.workers.planned import (
+    WorkerPool,
+    check_runs,
+    exit_if_all_failed,
+    refuse_others,
+    train_planned,
+)
 
 
 def compare(options: CompareConfig, call: Call) -> None:
@@ -96,13 +102,15 @@ class Comparing:
             SystemExit: it was interrupted, or every run failed.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        runs = self.recipes.runs(self.options.seeds)
+        planned = self.recipes.runs(self.options.seeds)
+        runs = [*planned]
         if isinstance(self.recipes, Factorial) and self.options.survivor_seeds:
             runs += self.recipes.runs_alone()
         check_runs(runs, self.call.config)
         kept = self._kept_plan()
         with hold_or_refuse(self.folder, "folder", self._in_use):
             say(f"comparison: {self.folder}; {', '.join(self.recipes.shown_names)}")
+            refuse_others(self.folder / STUDY, planned)  # whose plan must stay
             write_plan(self.folder, kept)
             self._compare(kept)
 

@@ -39,6 +39,7 @@ from resnet_sweep.training.trackers import check_trackers
 from resnet_sweep.training.trackers.group import close_group
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
+from resnet_sweep.workers.storage import JOURNAL
 from resnet_sweep.workers.study import open_own_study, to_record
 from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
 
@@ -147,13 +148,8 @@ def prepare_planned(
     """Write what the workers read and return the study, with every run in it."""
     place.mkdir(parents=True, exist_ok=True)
     (place / PLANNED_RUNS).touch()
-    study = open_own_study(place.name, None, place, ["maximize"])
-    present = study.get_trials(deepcopy=False)  # a kill may have left a part of them
-    if len(present) > len(runs):
-        fewer = f"holds {len(present)} runs, and this command has {len(runs)}"
-        raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
+    study, present = _open(place, runs)
     for run, trial in zip(runs, present, strict=False):
-        _refuse_another(place, run, trial)
         values = base_values(run.config)
         # Data and teacher may lie elsewhere now. A storage keeps whatever is written to it.
         if not trial.state.is_finished() and values != trial.user_attrs[PLANNED]:
@@ -162,6 +158,28 @@ def prepare_planned(
     for run in runs[len(present) :]:
         study.enqueue_trial({}, user_attrs={PLANNED: recorded_values(run.config)})
     return study
+
+
+def refuse_others(place: Path, runs: Sequence[PlannedRun]) -> None:
+    """Look whether a folder holds the runs of another command, before its plan is written.
+
+    Raises:
+        UserError: it does.
+    """
+    if (place / JOURNAL).exists():
+        _open(place, runs)
+
+
+def _open(place: Path, runs: Sequence[PlannedRun]) -> tuple[optuna.Study, list[FrozenTrial]]:
+    """Return the study and those of the runs that are in it: a kill may have left a part."""
+    study = open_own_study(place.name, None, place, ["maximize"])
+    present = study.get_trials(deepcopy=False)
+    if len(present) > len(runs):
+        fewer = f"holds {len(present)} runs, and this command has {len(runs)}"
+        raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
+    for run, trial in zip(runs, present, strict=False):
+        _refuse_another(place, run, trial)
+    return study, present
 
 
 def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
