@@ -38,7 +38,7 @@ FORMS = {
     "thin": r"(\S+): (.* in only .*)",
     "time": r"Training took (.*) in all: (.*)\.",
     "gap": r"The best configuration's test accuracy is (\S+), (\S+) points .*",
-    "other": r"\w+, judged by val_size=0.2 split_seed=9: (.*)",
+    "other": r"\w+, judged by val_size=287 split_seed=9: (.*)",
     "all": r"\w+, trained without validation images: (.*)",
 }
 

@@ -217,13 +217,22 @@ def test_other_splits_share_the_configuration_and_are_told_apart(confirmed: Path
     rows = runs[runs.index.str.startswith("s/confirm")]
     assert rows["configuration"].nunique() == 1
     assert rows["split"].value_counts().to_dict() == {
-        "val_size=0.2 split_seed=0": 3,
+        "val_size=287 split_seed=0": 3,
         "val_size=100 split_seed=7": 3,
         "none": 3,
     }
     assert runs.loc[runs["trial"].notna(), "split"].unique().tolist() == [
-        "val_size=0.2 split_seed=0"
+        "val_size=287 split_seed=0"
     ]
+
+
+def test_a_share_and_the_count_that_it_comes_to_are_one_split(tmp_path: Path) -> None:
+    """Of CIFAR-10's 50,000 training images a tenth are 5,000: the same ones."""
+    write_run(tmp_path / "count")
+    for name, size in {"share": 0.1, "other": 0.2}.items():
+        write_again(tmp_path / "count", tmp_path / name, 1, {"val_size": size})
+    splits = load_runs(tmp_path).set_index("run")["split"]
+    assert splits["count"] == splits["share"] != splits["other"]
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -259,7 +268,7 @@ def test_the_first_screen_shows_what_was_confirmed(confirmed: Path) -> None:
     [card] = re.findall("<h3>Confirmed: (.*?)</section>", text, re.DOTALL)
     facts = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", card)
     name = runs.at["s/confirm/test/runs/0", "configuration"]
-    own = runs[(runs["configuration"] == name) & (runs["split"] == "val_size=0.2 split_seed=0")]
+    own = runs[(runs["configuration"] == name) & (runs["split"] == "val_size=287 split_seed=0")]
     values = own.groupby("seed")["val_accuracy"].mean()
     low, high = scipy.stats.t.interval(
         0.95, len(values) - 1, values.mean(), values.sem()

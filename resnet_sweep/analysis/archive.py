@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from resnet_sweep.analysis.code_digest import code_digest
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
 from resnet_sweep.config.compose import LIST_GROUPS
-from resnet_sweep.records.identity import SPLIT, configuration_id
+from resnet_sweep.records.identity import configuration_id, split_of
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import (
     CONFIG,
@@ -280,7 +280,7 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
         "settings": settings,
         "result": result,
         "configuration": configuration,
-        "split": split_text(settings) if settings else None,
+        "split": split_text(config) if config else None,
     }
 
 
@@ -289,9 +289,9 @@ def refused_record(reason: str | None) -> dict[str, Any]:
     return {"status": UNREADABLE, "reason": reason, "settings": {}, "result": {}}
 
 
-def split_text(settings: dict[str, Any]) -> str:
+def split_text(config: dict[str, Any]) -> str:
     """Return which part of the training images a run is judged by."""
-    size, seed = (settings.get(name) for name in SPLIT)
+    size, seed = split_of(config)
     if size == 0:
         return NO_SPLIT
     amount = f"{size:g}" if isinstance(size, (int, float)) else size

@@ -187,6 +187,18 @@ def configuration(config: Config | Values, fingerprint: str | None = None) -> Va
     return {path: value for path, value in found.items() if path not in ("seed", *SPLIT)}
 
 
+def split_of(config: Values) -> tuple[Any, Any]:
+    """Return val_size and split_seed of plain values; a share as a count where that is known."""
+    node = config.get("data")
+    if not isinstance(node, dict):
+        return None, None
+    schema = _schema_of("data", node)
+    data = {**({} if schema is None else _defaults(schema)), **node}
+    with suppress(*_UNTRAINABLE):
+        _spell_split({"data": data})
+    return data.get("val_size"), data.get("split_seed")
+
+
 def configuration_id(
     config: Config | Values, num_bytes: int, fingerprint: str | None = None
 ) -> str:
