@@ -211,7 +211,7 @@ def test_the_report_says_what_it_is_worth(confirmed: Confirmed) -> None:
         "may be equally good: take the smallest, or confirm again with more seeds: num_seeds=10",
         "Cannot be told apart from the best (Welch's t test over seeds, 5% level)",
         "promised too much by",
-        "compressed into the sweep's 2 epochs",
+        "compressed into the chosen one's 2 epochs",
         f"All {NUM_RUNS} runs completed",
         "all training images (data.val_size=0)",
     ):

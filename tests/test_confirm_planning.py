@@ -106,6 +106,21 @@ def test_source_is_its_recipe_with_its_schedule_in_the_sweeps_epochs(sweep: Path
     assert (config.data.name, config.data.val_size) == ("digits", 0)
 
 
+def test_the_baseline_is_as_long_as_the_chosen_one(sweep: Path) -> None:
+    """A sweep that draws train.epochs or data.train_subset has candidates that differ in them."""
+    config_of = json.loads((sweep / "runs/1/config.json").read_text())
+    config_of["train"]["epochs"], config_of["data"]["train_subset"] = 6, 300
+    write_text(sweep / "runs/1/config.json", json.dumps(config_of))
+    result = json.loads((sweep / "runs/1/result.json").read_text()) | {"epochs": 6}
+    write_text(sweep / "runs/1/result.json", json.dumps(result))
+    plan = _plan(sweep, top_k=2, all_data=False, baseline="source_tuned")
+    for candidate, epochs, subset in zip(plan.candidates, (3, 6), (None, 300), strict=True):
+        first, *_, last = (run.config for run in runs_on_test_set(plan, candidate))
+        assert first.train.epochs == last.train.epochs == epochs
+        assert first.data == last.data and last.data.train_subset == subset
+        assert last.scheduler.warmup_epochs == pytest.approx(2 / 100 * epochs)
+
+
 def test_the_baseline_is_of_the_configuration_that_the_sweep_was_started_with(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
@@ -114,7 +114,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     data = selection.configs[0].data
     facts = check_data(data, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
-    _check_baseline(options, baseline, facts)
+    _check_baseline(options, baseline, selection.configs, facts)
     notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
     fresh, split_seed = _fresh_numbers(folder)
     first = selection.candidates
@@ -280,12 +280,14 @@ def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | No
         raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
 
 
-def _check_baseline(options: ConfirmConfig, baseline: Config | None, facts: DataFacts) -> None:
+def _check_baseline(
+    options: ConfirmConfig, baseline: Config | None, chosen_from: Sequence[Config], facts: DataFacts
+) -> None:
     """Refuse, before anything is trained, a baseline that would fail at the end."""
     if baseline is None:
         return
     checked = check_budget(baseline, DataShape(facts.num_classes, facts.image_size))
-    images = facts.num_train(baseline.data)
+    images = min(facts.num_train(whole_data(c.data, options.all_data)) for c in chosen_from)
     problem = checked.reason if isinstance(checked, Rejection) else None
     if problem is None and baseline.train.batch_size > images:
         problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
@@ -304,13 +306,20 @@ def over_promise_runs(plan: Plan) -> list[PlannedRun]:
 
 
 def runs_on_test_set(plan: Plan, chosen: Candidate) -> list[PlannedRun]:
-    """Return the trainings that read the test set: the chosen one's and the baseline's."""
+    """Return the trainings that read the test set: the chosen one's and the baseline's.
+
+    Both have the chosen one's length and images, which a sweep may have drawn.
+    """
     all_data = bool(plan.questions["all_data"])
     config = from_dict(chosen.config)
     config = quiet(replace(config, data=whole_data(config.data, all_data)))
     runs = [_tested(chosen.label, config, seed) for seed in plan.test_seeds]
-    baseline = None if plan.baseline is None else from_dict(plan.baseline)
-    if baseline is None or configuration(baseline) == configuration(config):
+    if plan.baseline is None:
+        return runs
+    baseline = replace(from_dict(plan.baseline), data=config.data)
+    if baseline.train.epochs != config.train.epochs:
+        baseline = compressed(baseline, config.train.epochs)
+    if configuration(baseline) == configuration(config):
         return runs
     name = str(plan.questions["baseline"])
     return runs + [_tested(name, baseline, seed) for seed in plan.baseline_seeds]

@@ -151,10 +151,10 @@ def _nothing(seeds: Seeds) -> str:
 
 def about_test(findings: Findings) -> list[str]:
     test, plan = findings.test, findings.plan
-    own = test.chosen.interval
+    own, chosen = test.chosen.interval, findings.choice.chosen.candidate
     said = [
-        f"{test.chosen.label} trained on {_images(plan)}: {_test_accuracy(test.chosen)}, on "
-        f"{plan.num_test:,} images. No other run of the confirmation has read the test set."
+        f"{test.chosen.label} trained on {_images(plan, chosen)}: {_test_accuracy(test.chosen)}, "
+        f"on {plan.num_test:,} images. No other run of the confirmation has read the test set."
         f"{_sampling(own.mean, plan.num_test)}"
     ]
     name = plan.questions["baseline"]
@@ -162,12 +162,12 @@ def about_test(findings: Findings) -> list[str]:
         return said
     if test.baseline is None:
         return [*said, f"It is {name} itself at this length: there is nothing to compare."]
-    epochs = int(plan.candidates[0].config["train"]["epochs"])
+    epochs = int(chosen.config["train"]["epochs"])
     other = test.baseline.interval
     said.append(
         f"{name}: {_test_accuracy(test.baseline)}. "
         f"It is conf/experiment/{name}.yaml's recipe on the same images, its schedule "
-        f"compressed into the sweep's {epochs} epochs: not what it reaches at full length."
+        f"compressed into the chosen one's {epochs} epochs: not what it reaches at full length."
     )
     if test.comparison is None:
         return [*said, "Too few runs completed to compare the two."]
@@ -187,8 +187,8 @@ def _test_accuracy(seeds: Seeds) -> str:
     return f"test accuracy {with_interval(found.mean, found.low, found.high)}, n = {found.n}"
 
 
-def _images(plan: Plan) -> str:
-    subset = plan.candidates[0].config["data"]["train_subset"]
+def _images(plan: Plan, chosen: Candidate) -> str:
+    subset = chosen.config["data"]["train_subset"]
     if plan.questions["all_data"] or subset is None:
         return "all training images (data.val_size=0)"
     return f"{subset:,} of all training images (data.val_size=0, the sweep's data.train_subset)"
