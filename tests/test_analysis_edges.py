@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from generated_runs import make_config, write_run, write_sweep
+from generated_runs import LABELS, make_config, make_predictions, write_run, write_sweep
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -133,6 +134,27 @@ def test_many_runs_of_few_configurations_do_not_outweigh_a_sweep(tmp_path: Path)
         write_run(tmp_path / f"confirm {seed}", 0.9, settings)
     rows = summarize(Options(tmp_path, tmp_path / "summary")).leaderboard.rows
     assert len(rows) == 5 and {row[1] for row in rows} == {"0.5000"}
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_lucky_seed_does_not_stand_for_its_configuration(tmp_path: Path) -> None:
+    """The best of the second's seeds beats the first: that one is then no "better"."""
+
+    def write(name: str, accuracy: float, seed: int, lr: float) -> None:
+        correct = np.arange(len(LABELS)) < round(accuracy * len(LABELS))
+        settings = {"seed": seed, "optimizer.lr": lr}
+        write_run(tmp_path / name, accuracy, settings, predictions=make_predictions(correct))
+
+    write("first", 0.80, 0, 0.1)
+    for seed, accuracy in enumerate((0.86, 0.75, 0.76)):
+        write(f"second {seed}", accuracy, seed, 0.2)
+    said = "\n".join(summarize(Options(tmp_path, tmp_path / "summary")).answers)
+    assert "the second, second 2: difference +4 points" in said
+    for name, accuracy in {"second 1": 0.815, "second 2": 0.7}.items():
+        shutil.rmtree(tmp_path / name)
+        write(name, accuracy, int(name[-1]), 0.2)
+    said = "\n".join(summarize(Options(tmp_path, tmp_path / "summary")).answers)
+    assert "It cannot be told apart from the second, second 1: difference -1.5 points" in said
 
 
 # ---- figures ----

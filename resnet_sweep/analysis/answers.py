@@ -182,7 +182,8 @@ def _runner_up(view: View) -> Iterator[str]:
     table = view.configurations.table
     if len(table) < 2:
         return
-    comparison = _compare_rows(view, 0, 1)
+    runs = _typical_runs(view, table["configuration"].head(2).tolist())
+    comparison = _compare_first_two(view, runs)
     if comparison is None:
         yield "The best two cannot be tested: no second seed and no stored predictions."
         return
@@ -190,28 +191,42 @@ def _runner_up(view: View) -> Iterator[str]:
     noise = view.configurations.noise
     text = describe(comparison, view.objective, noise if single else None)
     limit = noise.least_difference(1, 1) if single else 0.0
-    sure = comparison.p_value < SIGNIFICANCE and abs(comparison.difference) > limit
-    second: str = table["run"].tolist()[1]
-    yield f"{_verdict(comparison, sure)} the second, {second}: {text}."
+    ahead = view.objective.sign * comparison.difference
+    verdict = _verdict(comparison.p_value < SIGNIFICANCE and ahead > 0, ahead > limit)
+    several = single and table["n"].head(2).max() > 1
+    which = (
+        f"; of several seeds the one nearest their mean: {' and '.join(runs)}" if several else ""
+    )
+    yield f"{verdict} the second, {runs[1]}: {text}{which}."
 
 
-def _verdict(comparison: Comparison, sure: bool) -> str:
-    if sure:
+def _verdict(is_significant: bool, is_beyond_seeds: bool) -> str:
+    if not is_significant:
+        return "It cannot be told apart from"
+    if is_beyond_seeds:
         return "It is better than"
-    if comparison.p_value < SIGNIFICANCE:  # but not beyond what another seed would change
-        return "Beyond the luck of the images, but not that of the seed, it is better than"
-    return "It cannot be told apart from"
+    return "Beyond the luck of the images, but not that of the seed, it is better than"
 
 
-def _compare_rows(view: View, first: int, second: int) -> Comparison | None:
-    rows = view.configurations.table.iloc[[first, second]]
+def _typical_runs(view: View, names: list[str]) -> list[str]:
+    """Return each configuration's run nearest its mean: the best of several seeds flatters it."""
+    done = completed(view.ranked, view.objective).set_index("run")
+    found = []
+    for name in names:
+        values = done.loc[done["configuration"] == name, view.objective.column].astype("float64")
+        found.append(str((values - values.mean()).abs().idxmin()))
+    return found
+
+
+def _compare_first_two(view: View, runs: list[str]) -> Comparison | None:
+    rows = view.configurations.table.head(2)
     paths = view.archive.paths
     try:
         if rows["n"].min() > 1:
             one, two = rows["configuration"]
             return compare_configurations(view.ranked, one, two, view.objective)
         if view.objective.is_accuracy:
-            return compare_runs(*(paths[run] for run in rows["run"]))
+            return compare_runs(*(paths[run] for run in runs))
     except UserError:
         pass  # predictions of other images, or none
     return None
