@@ -260,6 +260,21 @@ def test_running_out_of_memory_is_told(
     assert result.status == "out_of_memory"
 
 
+def test_threads_are_those_of_the_run_alone(tmp_path: Path, tiny_config: Config) -> None:
+    """Of train.num_threads=3,null the second run has torch's choice, whatever the first had."""
+    seen = []
+
+    def look(_: EpochMetrics) -> None:
+        seen.append(torch.get_num_threads())
+        raise PrunedTrial
+
+    own = torch.get_num_threads()
+    for number, count in enumerate((own + 2, None)):
+        config = replace(tiny_config, train=replace(tiny_config.train, num_threads=count))
+        run_trial(config, tmp_path / str(number), on_epoch=look)
+    assert seen == [own + 2, own] and torch.get_num_threads() == own
+
+
 def test_a_user_error_writes_nothing(tmp_path: Path, tiny_config: Config) -> None:
     tiny_config.train.batch_size = 10_000
     with pytest.raises(UserError, match="batch_size"):

@@ -134,7 +134,8 @@ def run_trial(
     """
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
-        with claimed(run_dir, config), log_to_file(run_dir):
+        threads = _threads(config.train.num_threads)
+        with claimed(run_dir, config), log_to_file(run_dir), threads:
             before = finished_result(run_dir)
             state = _read_state(config, run_dir, prepared, before)
             prepared = _as_begun(config, prepared, state)
@@ -285,10 +286,21 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Give a run so many CPU threads; the next one in this process may leave them to torch."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
+
+
 def _set_switches(config: Config, execution: Execution) -> None:
     """Set the process-wide switches that a run's settings decide."""
-    if config.train.num_threads is not None:
-        torch.set_num_threads(config.train.num_threads)
     torch.backends.cudnn.benchmark = not config.train.deterministic
     if torch.are_deterministic_algorithms_enabled() != config.train.deterministic:
         # Only then: the call imports torch's compiler, which takes seconds.
