@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_tiny_config
@@ -46,6 +47,7 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.training.evaluation import Evaluation
 from resnet_sweep.training.loop import Interrupted, PrunedTrial
+from resnet_sweep.training.products import to_halves
 from resnet_sweep.training.run import run_trial
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -258,6 +260,17 @@ def test_running_out_of_memory_is_told(
     monkeypatch.setattr(TrainStep, "_step", exhausted)
     result = run_trial(tiny_config, tmp_path / "run")
     assert result.status == "out_of_memory"
+
+
+def test_stored_predictions_are_the_guesses_that_were_counted() -> None:
+    """Of a net that knows little, half floats make many of the largest probabilities equal."""
+    logits = torch.randn(2000, 10, generator=torch.Generator().manual_seed(0)) / 1000
+    probabilities = logits.softmax(1)
+    stored = to_halves(probabilities)
+    assert (probabilities.half().argmax(1) != logits.argmax(1)).float().mean() > 0.1
+    assert stored.dtype == np.float16
+    np.testing.assert_array_equal(stored.argmax(1), logits.argmax(1).numpy())
+    np.testing.assert_allclose(stored, probabilities.numpy(), rtol=2e-3)
 
 
 def test_threads_are_those_of_the_run_alone(tmp_path: Path, tiny_config: Config) -> None:

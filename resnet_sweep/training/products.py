@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.records.checkpoint import write_model
@@ -58,9 +60,21 @@ def _predictions(training: Training, val: Evaluation) -> Predictions:
     return Predictions(
         indices=data.val_indices,
         labels=data.val.labels.cpu().numpy(),
-        probabilities=val.probabilities.half().cpu().numpy(),
+        probabilities=to_halves(val.probabilities),
         class_names=np.array(data.class_names),
     )
+
+
+def to_halves(probabilities: torch.Tensor) -> NDArray[np.float16]:
+    """Round probabilities [N, classes] to half floats, of which the largest is the same class.
+
+    Rounded, the largest two may be equal, and the stored guess would not be the one that counted.
+    """
+    halves: NDArray[np.float16] = probabilities.half().cpu().numpy()
+    guesses = probabilities.argmax(1).cpu().numpy()
+    rows = np.flatnonzero(halves.argmax(1) != guesses)
+    halves[rows, guesses[rows]] = np.nextafter(halves[rows].max(1), np.float16(2))
+    return halves
 
 
 def _draw(training: Training) -> None:
