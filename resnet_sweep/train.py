@@ -26,7 +26,7 @@ from resnet_sweep.records.run_state import Stage, run_state, variables_of
 from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
-from resnet_sweep.training.resume import discard_empty, is_resume, resumed_config
+from resnet_sweep.training.resume import discard_empty, is_resume, resume_command, resumed_config
 from resnet_sweep.training.trackers import check_trackers, send_rest
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _report(result: TrialResult, run_dir: Path) -> int:
     if result.test_accuracy is not None:
         say(f"test accuracy: {result.test_accuracy:.4f}")
     if result.status == "interrupted":
-        say(f"go on with: python -m resnet_sweep.train resume={run_dir}")
+        say(f"go on with: {resume_command(run_dir)}")
         return 128 + signal.Signals[result.error or "SIGINT"]
     if result.status in ("completed", "pruned"):
         return 0

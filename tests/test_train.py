@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY_OVERRIDES, run_train, train_here
+from conftest import ROOT, TINY_OVERRIDES, make_tiny_config, run_train, train_here
 from signals_sent import signal_at
 
 from resnet_sweep.records.checkpoint import read_model
@@ -22,7 +23,9 @@ from resnet_sweep.records.run_folder import (
     read_metrics,
     read_predictions,
     read_result,
+    write_config,
 )
+from resnet_sweep.training.resume import is_resume, resume_command, resumed_config
 
 RUN = "hydra.run.dir=run"
 
@@ -187,6 +190,24 @@ def test_a_finished_run_can_still_read_the_test_set(tmp_path: Path) -> None:
     done = train_here("resume=run", "evaluate_test=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_result(tmp_path / "run").test_accuracy is not None
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("outputs/runs/2026-11-22", "my runs/a", "optimizer.lr=0.1,seed=2", "été (1)", "it's"),
+        *("1e3", "{a}", "$HOME", "a\\", "a\\'b", "null"),
+    ],
+)
+def test_the_command_that_goes_on_names_the_folder(tmp_path: Path, folder: str) -> None:
+    """As a shell and Hydra take it: override_dirname puts = and , into the names of folders."""
+    (tmp_path / folder).mkdir(parents=True)
+    write_config(tmp_path / folder, make_tiny_config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        words = shlex.split(resume_command(Path(folder)))
+        assert words[:3] == ["python", "-m", "resnet_sweep.train"] and is_resume(words[3:])
+        assert resumed_config(words[3:]) == (make_tiny_config(), Path(folder))
 
 
 @pytest.mark.slow

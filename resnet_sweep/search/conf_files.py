@@ -30,7 +30,7 @@ from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 from resnet_sweep.config.compose import conf_dir, register_schemas
 from resnet_sweep.config.errors import RETIRED, UserError, one_line
 from resnet_sweep.config.mistakes import describe
-from resnet_sweep.system.console import command
+from resnet_sweep.system.console import command, quoted
 
 CONF = "conf"
 PRIMARY = "config"
@@ -108,7 +108,7 @@ class ConfFiles:
             if composed.hydra.mode == RunMode.MULTIRUN:
                 words.append("hydra.mode=RUN")
         given = self.env_set.items() - env_set(composed).items()
-        words += [f"++hydra.job.env_set.{name}={_quoted(value)}" for name, value in sorted(given)]
+        words += [f"++hydra.job.env_set.{name}={quoted(value)}" for name, value in sorted(given)]
         environment = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*environment, command("train", *words, *overrides, *self._no_others())])
 
@@ -249,11 +249,6 @@ def _yaml_files(top: Traversable) -> Iterator[tuple[str, Traversable]]:
                 waiting.append((f"{path}{entry.name}/", entry))
             elif entry.name.endswith(".yaml"):
                 yield f"{path}{entry.name}", entry
-
-
-def _quoted(value: str) -> str:
-    """Return a text as Hydra's command line takes it."""
-    return "'" + value.replace("'", "\\'") + "'"
 
 
 def _read(path: Path) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,15 @@ def lose_output(error: OSError, stream: IO[str] | None = None) -> None:
 def command(module: str, *words: str) -> str:
     """Return a command of the project as one types it."""
     return shlex.join(["python", "-m", f"resnet_sweep.{module}", *words])
+
+
+def quoted(value: str) -> str:
+    """Return a text as Hydra's command line takes it, whatever is in it."""
+    return "'" + re.sub(r"(\\*)('|$)", _escaped, value) + "'"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return 2 * match[1] + (f"\\{match[2]}" if match[2] else "")
 
 
 def track(items: Sequence[Item], what: str, show: bool = True) -> Iterator[Item]:

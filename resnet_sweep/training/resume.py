@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, TEACHER_DIGEST, from_dict
@@ -23,6 +24,7 @@ from resnet_sweep.config.errors import (
 from resnet_sweep.config.trackers import MlflowConfig, TensorBoardConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.identity import TEACHER, free_fields, may_differ
 from resnet_sweep.records.run_folder import CONFIG, read_config_values
+from resnet_sweep.system.console import command, quoted
 
 
 def is_resume(arguments: list[str]) -> bool:
@@ -53,6 +55,16 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
         if override.key_or_group != "resume":
             _apply(values, override, run_dir)
     return from_dict(values), run_dir
+
+
+def resume_command(run_dir: Path) -> str:
+    """Return the command that goes on with a run; a shell and Hydra read the folder from it."""
+    text = str(run_dir)
+    try:
+        is_plain = OverridesParser.create().parse_override(f"resume={text}").value() == text
+    except HydraException:
+        is_plain = False
+    return command("train", f"resume={text if is_plain else quoted(text)}")
 
 
 def discard_empty(run_dir: Path) -> None:
