@@ -34,9 +34,11 @@ from resnet_sweep.confirmation.planning import (
 )
 from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.identity import changes, signature
+from resnet_sweep.records.identity import changes, known_teacher, signature
 from resnet_sweep.records.run_folder import (
     MODEL,
+    as_recorded,
+    read_config_values,
     read_metrics,
     read_result,
     write_config,
@@ -139,7 +141,7 @@ def test_a_planned_run_is_trained_with_what_lies_elsewhere_now(tmp_path: Path) -
     trials = prepare_planned(tmp_path / "runs", "val_accuracy", again, make_pool()).get_trials()
     ended, waiting = (from_dict(trial.user_attrs[PLANNED]) for trial in trials)
     assert (ended.data.root, ended.regularization.distill_from) == ("before", str(old))
-    assert waiting == again[1].config
+    assert waiting == as_recorded(again[1].config)
     with patch.object(study._storage.__class__, "set_trial_user_attr") as written:
         prepare_planned(tmp_path / "runs", "val_accuracy", again, make_pool())
     assert not [call for call in written.call_args_list if PLANNED in call.args]
@@ -283,6 +285,7 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
     run_dir.mkdir(parents=True)
     write_config(run_dir, config)
     write_result(run_dir, result_of(config, "completed"))
+    known = known_teacher(read_config_values(run_dir))
     now = tmp_path / "now"
     if fate == "moved":
         before.rename(now)
@@ -295,6 +298,9 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
     found = find_extension(new_space, new_composer, old, ["val_accuracy"], [])
     assert len(found.trials) == (fate == "moved")
     assert ["distill_from" in line for line in found.left_out] == [True] * (fate != "moved")
+    if fate == "replaced":
+        (start,) = start_from(new_space, new_composer, [str(run_dir)])
+        assert [f"distill_from is {known}" in note for note in start.notes] == [True]
     if fate == "moved" and is_drawn:
         assert found.trials[0].params["regularization.distill_from"] == str(now)
         (start,) = start_from(new_space, new_composer, [str(run_dir)])

@@ -14,7 +14,6 @@ import torch
 from conftest import make_tiny_config, run_here, train_here
 from stub_sweep import make_sweep
 
-from resnet_sweep.config.compose import TEACHER_DIGEST
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.run_folder import (
@@ -185,15 +184,15 @@ def test_a_run_that_had_not_ended_goes_on(finished: Path, tmp_path: Path) -> Non
     assert read_result(run_dir).val_accuracy == read_result(finished).val_accuracy
 
 
-def test_a_record_is_no_option(run_dir: Path) -> None:
-    """The digest of the teacher's net stands in config.json, and nobody gives it."""
+def test_the_net_that_a_run_learnt_from_stays(run_dir: Path) -> None:
     values = json.loads((run_dir / "config.json").read_bytes())
-    values["regularization"][TEACHER_DIGEST] = "aa"
+    values["regularization"] |= {"distill_from": "gone", "distill_from_digest": "aa"}
     (run_dir / "config.json").write_text(json.dumps(values))
-    assert train_here("resume=run", cwd=run_dir.parent).returncode == 0
-    change = f"regularization.{TEACHER_DIGEST}=bb"
-    done = train_here("resume=run", change, cwd=run_dir.parent)
-    assert done.returncode == 2 and change in done.stderr
+    for digest, status in (("aa", 0), ("bb", 2)):
+        change = f"regularization.distill_from_digest={digest}"
+        done = train_here("resume=run", change, cwd=run_dir.parent)
+        assert done.returncode == status, done.stderr
+        assert ("distill_from_digest=aa, not bb" in done.stderr) == bool(status)
 
 
 def test_what_a_finished_run_no_longer_needs_may_be_damaged(run_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
 from test_trial import InterruptAt, numbers
 
+from resnet_sweep import compose_config
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.records.run_folder import MODEL, read_metrics
+from resnet_sweep.records.run_folder import MODEL, read_config, read_metrics
 from resnet_sweep.training import teacher
 from resnet_sweep.training.device import choose_execution
 from resnet_sweep.training.loop import build_step
@@ -148,3 +150,26 @@ def test_a_folder_without_a_net_is_refused_before_anything_is_written(tmp_path: 
     with pytest.raises(ConfigError, match=r"distill_from=.*must be a folder of a completed run"):
         run_trial(student_config(tmp_path / "nothing"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_keeps_the_net_that_its_run_learnt_from(
+    taught: Path, tmp_path: Path
+) -> None:
+    """Its digest is written to the record, read back and composed; another net is refused."""
+    place = Path(shutil.copytree(taught, tmp_path / "teacher"))
+    run_trial(student_config(place), tmp_path / "run")
+    recorded = read_config(tmp_path / "run")
+    digest = hashlib.blake2b((place / MODEL).read_bytes(), digest_size=16).hexdigest()
+    assert recorded.regularization.distill_from_digest == digest
+    field = "regularization.distill_from"
+    words = [f"{field}={place}", f"{field}_digest={digest}"]
+    assert compose_config(*words).regularization.distill_from_digest == digest
+    torch.save(torch.load(taught / MODEL, weights_only=True), place / MODEL)
+    with (place / MODEL).open("ab") as file:
+        file.write(b"0")
+    for config in (recorded, replace(recorded, seed=2)):
+        with pytest.raises(ConfigError, match=f"another net.*not {digest}"):
+            run_trial(config, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    with pytest.raises(ConfigError, match="digest=aa: needs"):
+        RegularizationConfig(distill_from_digest="aa")

@@ -68,9 +68,6 @@ SHARED_SCHEMAS = {
 # Groups of which several options, or none, are chosen; one dataclass has a field for each.
 LIST_GROUPS = ("augmentation", "tracker")
 
-# Of a teacher's net, in records alone: beside the folder where it lay.
-TEACHER_DIGEST = "distill_from_digest"
-
 
 def conf_dir() -> Path:
     """Return the folder of the YAML files: the wheel's copy or the checkout's."""
@@ -145,7 +142,7 @@ def from_dict(values: dict[str, Any]) -> Config:
         UserError: a key or a value that this version does not know.
     """
     try:
-        values = _without_digest(renewed(values))
+        values = renewed(values)
         base = OmegaConf.structured(Config)
         for group in SCHEMAS:
             base[group] = OmegaConf.structured(schema_of(group, values[group]["name"]))
@@ -154,14 +151,6 @@ def from_dict(values: dict[str, Any]) -> Config:
         raise UserError(f"the configuration lacks {error}") from error
     except OmegaConfBaseException as error:
         raise user_error(error) from error
-
-
-def _without_digest(values: dict[str, Any]) -> dict[str, Any]:
-    node = values["regularization"]
-    if not isinstance(node, dict) or TEACHER_DIGEST not in node:
-        return values
-    kept = {name: value for name, value in node.items() if name != TEACHER_DIGEST}
-    return {**values, "regularization": kept}
 
 
 def renewed(values: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class RegularizationConfig:
             (Hoffer et al. 2017, arXiv:1705.08741); null: over the whole batch.
         distill_from: folder of a completed run, whose net teaches this one (Hinton et al. 2015,
             arXiv:1503.02531), on the same augmented images; null: no teacher.
+        distill_from_digest: of that folder's net, as records have it: another net is refused;
+            null: whichever net is there.
         distill_weight: share of the teacher's part in the loss.
         distill_temperature: T, by which all logits are divided in that part.
     """
@@ -55,6 +57,7 @@ class RegularizationConfig:
     sam_rho: Optional[float] = None
     ghost_batch_size: Optional[int] = None
     distill_from: Optional[str] = None
+    distill_from_digest: Optional[str] = None
     distill_weight: float = 0.9
     distill_temperature: float = 4.0
 
@@ -71,6 +74,9 @@ class RegularizationConfig:
             alone = self.ema_half_life_epochs is None
             require(alone, "regularization.swa_start", self.swa_start, allowed)
         require_int("regularization.ghost_batch_size", self.ghost_batch_size, 2, or_null=True)
+        field, digest = "regularization.distill_from_digest", self.distill_from_digest
+        has_teacher = digest is None or self.distill_from is not None
+        require(has_teacher, field, digest, "needs regularization.distill_from")
         require_number("regularization.distill_weight", self.distill_weight, 0, 1)
         field = "regularization.distill_temperature"
         require_number(field, self.distill_temperature, 0, open_low=True)

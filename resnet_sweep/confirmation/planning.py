@@ -27,14 +27,12 @@ from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import (
     FIELDS,
     PLACE,
-    TEACHER,
     changes,
     configuration,
-    known_teacher,
     teacher_of,
     with_teacher_at,
 )
-from resnet_sweep.records.run_folder import recorded_values, teacher_digest
+from resnet_sweep.records.run_folder import check_teacher, recorded_values
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Rejection, check_budget
@@ -204,12 +202,11 @@ def check_teachers(candidates: list[Candidate]) -> None:
         UserError: it names the first one.
     """
     for candidate in candidates:
-        place = teacher_of(candidate.config)
-        found = teacher_digest(place)
-        if place is not None and (found is None or found != known_teacher(candidate.config)):
-            now = "has no net" if found is None else "holds another net than in the sweep"
-            where = "distill_from=FOLDER says where the teacher lies now"
-            raise UserError(f"{TEACHER}={place}: {now}; {where}")
+        regularization = from_dict(candidate.config).regularization
+        try:
+            check_teacher(regularization)
+        except UserError as error:
+            raise UserError(f"{error}; distill_from=FOLDER says where it lies now") from error
 
 
 def _moved(selection: Selection, options: ConfirmConfig) -> Selection:

@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, TEACHER_DIGEST, schema_of, to_dict
+from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
 from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
 from resnet_sweep.config.errors import RETIRED, UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
@@ -28,6 +28,7 @@ from resnet_sweep.records.run_folder import teacher_digest
 
 Values = dict[str, Any]
 TEACHER = "regularization.distill_from"  # which net it is counts, not where it lies
+TEACHER_DIGEST = f"{TEACHER}_digest"
 
 OUTCOME = "decides the outcome"
 PLACE = "where and how a run is carried out"
@@ -69,8 +70,8 @@ FIELDS: dict[str, dict[str, str]] = {
     "augmentation.ricap": {OUTCOME: "beta"},
     "regularization": {
         OUTCOME: "weight_decay label_smoothing dropout stochastic_depth clip_grad_norm "
-        "ema_half_life_epochs swa_start sam sam_rho ghost_batch_size distill_from distill_weight "
-        "distill_temperature",
+        "ema_half_life_epochs swa_start sam sam_rho ghost_batch_size distill_from "
+        "distill_from_digest distill_weight distill_temperature",
         SHOWN: "name",
     },
     "data": {
@@ -117,7 +118,7 @@ def role_of(field: str) -> str:
 
     What nobody declared decides the outcome.
     """
-    if field in RETIRED or field == f"regularization.{TEACHER_DIGEST}":  # distill_from says it
+    if field in RETIRED:
         return SHOWN
     path = f"{field}.name" if field in SCHEMAS else field
     while path:
@@ -138,7 +139,8 @@ def may_differ(field: str) -> bool:
 
 def tells_apart(field: str) -> bool:
     """Return whether a field can make two runs different configurations."""
-    return role_of(field) == OUTCOME and field != "seed"
+    # A teacher is shown by its folder alone.
+    return role_of(field) == OUTCOME and field not in ("seed", TEACHER_DIGEST)
 
 
 def free_fields() -> list[str]:
@@ -244,7 +246,8 @@ def known_teacher(config: Values) -> str | None:
 
     None: it has no teacher, or that is gone and was never recorded.
     """
-    return _regularization(config).get(TEACHER_DIGEST) or teacher_digest(teacher_of(config))
+    recorded = _regularization(config).get("distill_from_digest")
+    return recorded or teacher_digest(teacher_of(config))
 
 
 def teacher_of(config: Values) -> str | None:
@@ -468,6 +471,7 @@ def _spell_augmentation(values: Values) -> None:
 def _spell_regularization(values: Values) -> None:
     node = values["regularization"]
     known = known_teacher(values)
+    _drop(node, "distill_from_digest")  # stands in distill_from
     if node["sam"] is None:
         _drop(node, "sam", "sam_rho")
     elif node["sam_rho"] is None:

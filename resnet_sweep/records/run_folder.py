@@ -10,7 +10,7 @@ import os
 import time
 import zipfile
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Optional
@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import TEACHER_DIGEST, from_dict, renewed, to_dict
-from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.compose import from_dict, renewed, to_dict
+from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.system.atomic import write_atomically, write_json, write_text
 
@@ -163,13 +164,32 @@ def _file_digest(path: str, _mtime: int, _size: int) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def check_teacher(regularization: RegularizationConfig) -> None:
+    """Refuse a teacher that is gone, or is another one than a record says.
+
+    Raises:
+        ConfigError: it names the folder.
+    """
+    place, known = regularization.distill_from, regularization.distill_from_digest
+    if place is None:
+        return
+    found = teacher_digest(place)
+    allowed = f"must be a folder of a completed run: it has no {MODEL}"
+    require(found is not None, "regularization.distill_from", place, allowed)
+    allowed = f"holds another net than the one that was learnt from: {found}, not {known}"
+    require(known in (None, found), "regularization.distill_from", place, allowed)
+
+
+def as_recorded(config: Config) -> Config:
+    """Return a configuration that knows its teacher by its net, as records do."""
+    node = config.regularization
+    digest = node.distill_from_digest or teacher_digest(node.distill_from)
+    return replace(config, regularization=replace(node, distill_from_digest=digest))
+
+
 def recorded_values(config: Config) -> dict[str, Any]:
-    """Return plain values as records hold them: they know a teacher that has moved by its net."""
-    values = to_dict(config)
-    digest = teacher_digest(config.regularization.distill_from)
-    if digest is not None:
-        values["regularization"][TEACHER_DIGEST] = digest
-    return values
+    """Return plain values as records hold them."""
+    return to_dict(as_recorded(config))
 
 
 def write_config(run_dir: Path, config: Config) -> None:

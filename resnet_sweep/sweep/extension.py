@@ -14,19 +14,12 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.data import ArraysConfig, ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.records.identity import (
-    TEACHER,
-    known_teacher,
-    outcome,
-    signature,
-    with_teacher_at,
-)
+from resnet_sweep.records.identity import signature, with_teacher_at
 from resnet_sweep.records.run_folder import (
     RecordError,
     read_config_values,
     read_metrics,
     read_result,
-    teacher_digest,
 )
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
@@ -145,15 +138,7 @@ def _with_configs(
             rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
             left_out.append(f"trial {trial.number}: {rung}")
             continue
-        place = config.regularization.distill_from
-        found = teacher_digest(place)
-        # A config forgets which net it learnt from: without this, today's would stand for it.
-        if known_teacher(values) != found and TEACHER in outcome(config):
-            now = "is gone" if found is None else "is another one now"
-            change = f"the net in {TEACHER}={place} {now}"
-            left_out.append(f"trial {trial.number}: had another teacher: {change}")
-        else:
-            yield trial, config
+        yield trial, config
 
 
 def _on_same_data(

@@ -25,7 +25,7 @@ from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.scheduler import Schedule
 from resnet_sweep.optim.swa import EqualAverage
 from resnet_sweep.records.checkpoint import write_checkpoint
-from resnet_sweep.records.run_folder import METRICS, EpochMetrics, teacher_digest, write_metrics
+from resnet_sweep.records.run_folder import METRICS, EpochMetrics, write_metrics
 from resnet_sweep.system.stopping import StopRequest
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
@@ -224,7 +224,7 @@ def save_checkpoint(training: Training) -> None:
         "precision": training.execution.precision,
         **training.step.state_dict(),
     }
-    teacher = teacher_digest(training.config.regularization.distill_from)
+    teacher = training.config.regularization.distill_from_digest
     if teacher is not None:
         state["teacher"] = teacher
     write_checkpoint(training.run_dir, state)

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, TEACHER_DIGEST, from_dict
+from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS, from_dict
 from resnet_sweep.config.errors import (
     RETIRED,
     ConfigError,
@@ -90,8 +90,7 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     node: Any = values
     for parent in parents:
         node = node.get(parent) if isinstance(node, dict) else None
-    is_record = key == f"regularization.{TEACHER_DIGEST}"  # no option
-    if not isinstance(node, dict) or name not in node or is_record:
+    if not isinstance(node, dict) or name not in node:
         raise ConfigError(key, given, f"there is no such field in the run {run_dir}")
     if may_differ(key) or (key == TEACHER and given is not None and node[name] is not None):
         node[name] = given

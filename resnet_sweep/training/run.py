@@ -30,8 +30,8 @@ from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     RESULT,
     TrialResult,
+    as_recorded,
     finished_result,
-    teacher_digest,
     write_result,
 )
 from resnet_sweep.records.run_state import require_checkpoint
@@ -132,6 +132,7 @@ def run_trial(
         KeyboardInterrupt: a signal came too late to interrupt the run, whose folder is as it
             should be; where no `stop_on_signals` around this waits for it.
     """
+    config = as_recorded(config)
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
@@ -171,7 +172,7 @@ def _read_state(
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")
-    teacher = teacher_digest(config.regularization.distill_from)
+    teacher = config.regularization.distill_from_digest
     if state is not None and state.get("teacher", teacher) != teacher:
         problem = "regularization.distill_from holds another net than when this run began"
         raise RunFolderError(f"{run_dir}: {problem}; start a new one")

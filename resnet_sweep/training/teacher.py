@@ -12,7 +12,7 @@ from torch import Tensor
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.device import DeviceData
-from resnet_sweep.records.run_folder import MODEL
+from resnet_sweep.records.run_folder import MODEL, check_teacher
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.trained_net import TrainedNet, load_net_on
 
@@ -59,7 +59,12 @@ class Teacher:
 
 
 def load_teacher(config: Config, data: DeviceData, execution: Execution) -> Teacher | None:
-    """Return the teacher that a configuration names, if it names one."""
+    """Return the teacher that a configuration names, if it names one.
+
+    Raises:
+        UserError: it is gone, another one than recorded, or not for these data.
+    """
+    check_teacher(config.regularization)
     run_dir = config.regularization.distill_from
     return None if run_dir is None else Teacher(run_dir, data, execution)
 

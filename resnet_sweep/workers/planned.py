@@ -18,13 +18,13 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.model.budget import check_budget
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.identity import changes
-from resnet_sweep.records.run_folder import MODEL, read_result, recorded_values
+from resnet_sweep.records.run_folder import check_teacher, read_result, recorded_values
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.search.settings import (
     SweepSettings,
@@ -217,10 +217,7 @@ def check_trackers_of(runs: Sequence[PlannedRun]) -> None:
 
 def _check_net(config: Config) -> None:
     check_budget(config, count_classes(config.data), find_image_size(config.data))
-    teacher = config.regularization.distill_from
-    allowed = f"must be a folder of a completed run: it has no {MODEL}"
-    has_net = teacher is None or (Path(teacher) / MODEL).is_file()
-    require(has_net, "regularization.distill_from", teacher, allowed)
+    check_teacher(config.regularization)
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
