@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
@@ -40,41 +39,15 @@ from resnet_sweep.search.settings import frozen_files, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
 from resnet_sweep.workers.trial import compressed
 
+if TYPE_CHECKING:
+    from resnet_sweep.data.dataset import Dataset
+    from resnet_sweep.data.split import Split
+
 # The baseline's are those of the sweep, so that both are trained in the same way.
 EXECUTION = ("precision", *FIELDS["train"][PLACE].split())
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """A data set without its images.
-
-    Args:
-        train_labels: int64 [N].
-    """
-
-    train_labels: NDArray[np.int64]
-    num_test: int
-    num_classes: int
-    image_size: int
-
-    def num_train(self, config: DataConfig) -> int:
-        """Return how many images a run with this configuration trains on."""
-        from resnet_sweep.data.split import split_train_val
-
-        return len(split_train_val(self.train_labels, config).train_indices)
-
-    def val_indices(self, config: DataConfig) -> NDArray[np.int64]:
-        from resnet_sweep.data.split import split_train_val
-
-        return split_train_val(self.train_labels, config).val_indices
-
-    def shared_val(self, config: DataConfig, split_seed: int) -> float:
-        """Return the share of another split's validation images that this one has as well."""
-        fresh = self.val_indices(replace(config, split_seed=split_seed))
-        return len(np.intersect1d(fresh, self.val_indices(config))) / len(fresh)
-
-
-def check_data(config: DataConfig, fingerprint: str) -> DataFacts:
+def check_data(config: DataConfig, fingerprint: str) -> Dataset:
     """Read the data and compare them with what the sweep saw.
 
     Raises:
@@ -90,12 +63,19 @@ def check_data(config: DataConfig, fingerprint: str) -> DataFacts:
         allowed = f"the data have changed since the sweep: {data.fingerprint}, then {fingerprint}"
         where = "data" if config.root is None else "data.root"
         raise ConfigError(where, config.root or config.name, allowed)
-    return DataFacts(
-        data.train_labels.numpy(),
-        len(data.test_labels),
-        len(data.class_names),
-        int(data.train_images.shape[-1]),
-    )
+    return data
+
+
+def _split(data: Dataset, config: DataConfig) -> Split:
+    from resnet_sweep.data.split import split_train_val
+
+    return split_train_val(data.train_labels.numpy(), config)
+
+
+def _shared_val(data: Dataset, config: DataConfig, split_seed: int) -> float:
+    """Return the share of another split's validation images that this one has as well."""
+    fresh = _split(data, replace(config, split_seed=split_seed)).val_indices
+    return len(np.intersect1d(fresh, _split(data, config).val_indices)) / len(fresh)
 
 
 def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
@@ -109,10 +89,10 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     _refuse_drawn_data(folder, selection.configs)
     selection = _moved(selection, options)
     check_teachers(selection.candidates)
-    data = selection.configs[0].data
-    facts = check_data(data, selection.data_fingerprint)
+    config = selection.configs[0].data
+    data = check_data(config, selection.data_fingerprint)
     baseline = _baseline(folder, options, selection.configs[0])
-    _check_baseline(options, baseline, selection.configs, facts)
+    _check_baseline(options, baseline, selection.configs, data)
     notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
     fresh, split_seed = _fresh_numbers(folder)
     first = selection.candidates
@@ -122,7 +102,7 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         num_trained=len(sweep.trained()),
         candidates=first,
         split_seed=split_seed,
-        shared_val=facts.shared_val(data, split_seed),
+        shared_val=_shared_val(data, config, split_seed),
         choose_seeds=[_take(fresh, options.num_seeds) for _ in first],
         over_promise_seeds=[
             _take(fresh, options.num_over_promise_seeds) for _ in first[: options.over_promise_k]
@@ -131,8 +111,8 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         baseline_seeds=[] if baseline is None else _take(fresh, options.num_test_seeds),
         baseline=None if baseline is None else recorded_values(baseline),
         data_fingerprint=selection.data_fingerprint,
-        num_val=len(facts.val_indices(data)),
-        num_test=facts.num_test,
+        num_val=len(_split(data, config).val_indices),
+        num_test=len(data.test_labels),
         notes=notes,
         ranking=selection.ranking,
     )
@@ -278,13 +258,15 @@ def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | No
 
 
 def _check_baseline(
-    options: ConfirmConfig, baseline: Config | None, chosen_from: Sequence[Config], facts: DataFacts
+    options: ConfirmConfig, baseline: Config | None, chosen_from: Sequence[Config], data: Dataset
 ) -> None:
     """Refuse, before anything is trained, a baseline that would fail at the end."""
     if baseline is None:
         return
-    checked = check_budget(baseline, DataShape(facts.num_classes, facts.image_size))
-    images = min(facts.num_train(whole_data(c.data, options.all_data)) for c in chosen_from)
+    shape = DataShape(len(data.class_names), data.train_images.shape[-1])
+    checked = check_budget(baseline, shape)
+    splits = (_split(data, whole_data(each.data, options.all_data)) for each in chosen_from)
+    images = min(len(split.train_indices) for split in splits)
     problem = checked.reason if isinstance(checked, Rejection) else None
     if problem is None and baseline.train.batch_size > images:
         problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
