@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,9 @@ from omegaconf import DictConfig
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.config.errors import RunFolderError, UserError
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
-from resnet_sweep.records.run_state import Stage, run_state, variables_of
+from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state, variables_of
 from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
@@ -53,9 +52,7 @@ def _run(composed: DictConfig) -> float | None:
     return objective
 
 
-def _train(
-    config: Config, run_dir: Path, objective: str = "val_accuracy"
-) -> tuple[float | None, int]:
+def _train(config: Config, run_dir: Path, objective: str | None = None) -> tuple[float | None, int]:
     """Train and return the objective and the exit status."""
     from resnet_sweep.training.progress import log_to_console  # these bring torch
     from resnet_sweep.training.run import run_trial
@@ -121,27 +118,23 @@ def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
     """
     check_trackers(config.tracker)
     state = run_state(run_dir, config.evaluate_test)
-    result, is_tested = state.result, config.evaluate_test
     match state.stage:
         case Stage.BEYOND_REPAIR:
-            raise RunFolderError(state.problem)
-        case Stage.COMPLETE:
-            assert result is not None
+            raise BeyondRepair(state.problem)
+        case Stage.COMPLETE:  # run_trial would bring torch
+            assert state.result is not None
             say("the run is complete: nothing to do")
             send_rest(config, run_dir)
-            return _report(result, run_dir)
+            return _report(state.result, run_dir)
         case Stage.LACKING:
             note = "written again from the last checkpoint"
         case _:
             note = "the last checkpoint has epochs left to train, which come first"
     for line in state.lost:
         say(f"{line}; {note}")
-    if state.lost and result is None and not is_tested:
+    if state.lost and state.result is None and not config.evaluate_test:
         say("any test accuracy in it is lost: evaluate_test=true reads the test set again")
-    is_tested = is_tested or (result is not None and result.test_accuracy is not None)
-    if objective is None:
-        objective = "val_accuracy" if result is None else result.objective_name
-    return _train(replace(config, evaluate_test=is_tested), run_dir, objective)[1]
+    return _train(config, run_dir, objective)[1]
 
 
 def _shown(folder: str) -> Path:

@@ -15,6 +15,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.data import device
+from resnet_sweep.records.run_folder import MODEL
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.run import run_trial
 
@@ -95,6 +96,7 @@ def test_data_that_changed_are_refused_on_resume(tmp_path: Path) -> None:
     options = ["data=arrays", f"data.root={tmp_path}", "data.train_subset=null", "data.val_size=6"]
     config = composed(*options, "train.batch_size=5", "evaluate_test=false")
     assert run_trial(config, tmp_path / "run").status == "completed"
+    (tmp_path / "run" / MODEL).unlink()
     write_arrays(tmp_path, np.random.default_rng(1))
     for remembered in (device._read, device._place_train_val, device._place_test):
         remembered.cache_clear()

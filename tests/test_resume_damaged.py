@@ -118,6 +118,11 @@ def test_without_a_checkpoint_nothing_is_touched(
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
     assert f"run/{name}: " in line and "checkpoint" in line and "config.json" in line
+    with pytest.raises(UserError) as told:
+        run_trial(read_config(run_dir), run_dir)
+    assert str(told.value).partition("; ")[2] == line.partition("; ")[2].replace(
+        "run/", f"{run_dir}/"
+    )
     assert {path: path.read_bytes() for path in before} == before
     if name != MODEL:
         return
@@ -142,6 +147,25 @@ def test_a_finished_run_without_a_checkpoint_is_not_trained_again_to_be_tested(
     with pytest.raises(UserError, match="no checkpoint"):
         run_trial(read_config(run_dir), run_dir)
     assert read_result(run_dir) == result
+
+
+def test_python_leaves_a_complete_run_and_mends_another(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first needs no data; of the second, nothing that its result says is lost."""
+    config, result = replace(read_config(run_dir), evaluate_test=False), read_result(run_dir)
+    before = {path: path.read_bytes() for path in run_dir.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_sweep.training.run.prepare", None)
+        assert run_trial(config, run_dir) == result
+    assert {path: path.read_bytes() for path in run_dir.iterdir()} == before
+    with pytest.raises(UserError, match="seed"):
+        run_trial(replace(config, seed=9), run_dir)
+    (run_dir / MODEL).unlink()
+    mended = run_trial(config, run_dir)
+    for field in ("status", "test_accuracy", "val_loss", "objective", "objective_name"):
+        assert getattr(mended, field) == getattr(result, field)
+    assert read_model(run_dir)
 
 
 def test_without_a_result_the_test_accuracy_is_said_to_be_lost(run_dir: Path) -> None:

@@ -18,7 +18,14 @@ from sweep_stub import TRAININGS, stub_run_trial, work_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
+from resnet_sweep.records.run_folder import (
+    MODEL,
+    EpochMetrics,
+    TrialResult,
+    read_config,
+    write_config,
+)
+from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.trial_attributes import TRIAL_OUTCOME
 from resnet_sweep.workers.coordination import request_stop, withdraw_stop
@@ -207,20 +214,27 @@ def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path:
     assert len(read_trials(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("names", [[CHECKPOINT], [MODEL], [MODEL, CHECKPOINT]])
 def test_a_trial_without_a_readable_checkpoint_starts_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: list[str]
 ) -> None:
+    """Also where it had come as far as to its net: its sweep has never heard of a result."""
     make_sweep(tmp_path, n_trials=1)
-    damaged = tmp_path / RUNS / "0" / CHECKPOINT
+    damaged = tmp_path / RUNS / "0" / names[-1]
 
     def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
-        if not damaged.parent.exists():
-            damaged.parent.mkdir(parents=True)
-            damaged.write_bytes(b"torn")
+        if not run_dir.exists():
+            run_dir.mkdir(parents=True)
+            write_config(run_dir, config)
+            for name in names:
+                (run_dir / name).write_bytes(b"torn")
+        state = run_state(run_dir)
+        if state.stage is Stage.BEYOND_REPAIR:
+            raise BeyondRepair(state.problem)
         read_checkpoint(run_dir)
         return stub_run_trial(config, run_dir, on_epoch)
 
     work_here(tmp_path, run_trial=run)
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE]
     assert "trial 0 starts from its beginning" in caplog.text
-    assert damaged.with_name(f"{CHECKPOINT}.damaged").read_bytes() == b"torn"
+    assert damaged.with_name(f"{damaged.name}.damaged").read_bytes() == b"torn"

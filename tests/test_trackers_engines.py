@@ -137,6 +137,7 @@ def test_a_server_is_stopped_and_started_during_a_run(
     assert (tmp_path / "run/model.pt").read_bytes() in [
         path.read_bytes() for path in (tmp_path / "server/artifacts").rglob("model.pt")
     ]
+    (tmp_path / "run/model.pt").unlink()
     run_trial(config, tmp_path / "run")  # goes on, from its end
     (again,) = all_runs(server)
     assert again.info.run_id == run.info.run_id

@@ -41,6 +41,7 @@ from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     CONFIG,
     METRIC_NAMES,
+    MODEL,
     EpochMetrics,
     read_metrics,
     read_result,
@@ -188,6 +189,7 @@ def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_confi
     values = json.loads((tmp_path / "run" / CONFIG).read_text())
     del values["augmentation"]["crop_flip"], values["tracker"], values["train"]["figures"]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(values))
+    (tmp_path / "run" / MODEL).unlink()
     tiny_config.train.figures = True  # its default
     assert run_trial(tiny_config, tmp_path / "run").val_loss == whole.val_loss
 
@@ -199,6 +201,7 @@ def test_a_damaged_checkpoint_resumes_from_the_one_before(
     whole = run_trial(tiny_config, tmp_path / "run")
     damaged = (tmp_path / "run" / CHECKPOINT).read_bytes()[:-500]
     (tmp_path / "run" / CHECKPOINT).write_bytes(damaged)
+    (tmp_path / "run" / MODEL).unlink()  # a complete run is left as it is
     again = run_trial(tiny_config, tmp_path / "run")
     assert (again.status, again.val_loss) == ("completed", whole.val_loss)
     assert "falling back" in (tmp_path / "run" / "train.log").read_text()

@@ -12,6 +12,7 @@ import torch
 
 from resnet_sweep.records.run_folder import (
     MODEL,
+    RESULT,
     SCHEMA_VERSION,
     CheckpointError,
     RecordError,
@@ -75,9 +76,9 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
     return None
 
 
-def set_checkpoints_aside(run_dir: Path) -> None:
-    """Rename the checkpoints, so that the run starts from its beginning."""
-    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+def set_aside(run_dir: Path) -> None:
+    """Rename what a run goes on from, so that it starts from its beginning."""
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, MODEL, RESULT):
         if (run_dir / name).exists():
             os.replace(run_dir / name, run_dir / f"{name}.damaged")
 

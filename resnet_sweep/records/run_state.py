@@ -35,6 +35,10 @@ from resnet_sweep.records.run_folder import (
 COMPOSED = Path(".hydra", "hydra.yaml")
 
 
+class BeyondRepair(RunFolderError):
+    """A completed run has lost what no checkpoint gives again."""
+
+
 class Stage(Enum):
     """How far a run is."""
 
@@ -59,6 +63,12 @@ class RunState:
     result: TrialResult | None = None
     lost: tuple[str, ...] = ()
     problem: str = ""
+
+    @property
+    def completed(self) -> TrialResult | None:
+        """Return the result of a run that has completed, whatever it has lost since."""
+        done = self.result is not None and self.result.status == "completed"
+        return self.result if done else None
 
 
 def run_state(run_dir: Path, with_test: bool = False) -> RunState:
@@ -87,21 +97,21 @@ def run_state(run_dir: Path, with_test: bool = False) -> RunState:
     if not lost:
         return RunState(Stage.COMPLETE, result)
     try:
-        checkpoint = require_checkpoint(run_dir, lost[0])
-    except RunFolderError as error:
+        checkpoint = _require_checkpoint(run_dir, lost[0])
+    except BeyondRepair as error:
         return RunState(Stage.BEYOND_REPAIR, result, lost, str(error))
     is_trained = checkpoint["position"]["epoch"] >= read_config_values(run_dir)["train"]["epochs"]
     return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
 
 
-def require_checkpoint(run_dir: Path, why: str) -> dict[str, Any]:
+def _require_checkpoint(run_dir: Path, why: str) -> dict[str, Any]:
     """Return the last checkpoint of a completed run, which must not be trained anew.
 
     Args:
         why: what it is needed for, with the folder.
 
     Raises:
-        RunFolderError: there is none that can be read.
+        BeyondRepair: there is none that can be read.
     """
     from resnet_sweep.records.checkpoint import read_checkpoint  # brings torch
 
@@ -114,7 +124,7 @@ def require_checkpoint(run_dir: Path, why: str) -> dict[str, Any]:
         paths = [run_dir / CONFIG, (run_dir / COMPOSED).parent]
         files = " and ".join(str(path) for path in paths if path.exists())
         again = f"copy {files} into a new folder and train it with resume=NEW_FOLDER"
-        raise RunFolderError(f"{why}; {problem}; to have it again, {again}")
+        raise BeyondRepair(f"{why}; {problem}; to have it again, {again}")
     return checkpoint
 
 

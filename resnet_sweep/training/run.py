@@ -31,10 +31,9 @@ from resnet_sweep.records.run_folder import (
     RESULT,
     TrialResult,
     as_recorded,
-    finished_result,
     write_result,
 )
-from resnet_sweep.records.run_state import require_checkpoint
+from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training.device import DTYPES, Execution, choose_execution
@@ -50,7 +49,7 @@ from resnet_sweep.training.loop import (
 from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
 from resnet_sweep.training.teacher import Teacher, load_teacher
-from resnet_sweep.training.trackers import Trackers
+from resnet_sweep.training.trackers import Trackers, send_rest
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +108,11 @@ def run_trial(
     config: Config,
     run_dir: Path,
     on_epoch: OnEpoch | None = None,
-    objective: str = "val_accuracy",
+    objective: str | None = None,
 ) -> TrialResult:
     """Train one configuration and leave its run folder, whatever happens.
 
+        look whether the folder's run is complete (then nothing is left to do)
         prepare budget, device and data          (a user's mistake ends here)
         claim the run folder
         build net, optimizer, schedule, averaged weights
@@ -125,20 +125,32 @@ def run_trial(
 
     Args:
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
-        objective: field of the result by which the run is judged.
+        objective: field of the result by which the run is judged; null: what its result
+            names, if it has one, or val_accuracy.
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
         KeyboardInterrupt: a signal came too late to interrupt the run, whose folder is as it
             should be; where no `stop_on_signals` around this waits for it.
     """
-    config = as_recorded(config)
+    folder = run_state(run_dir, config.evaluate_test)
+    if folder.stage is Stage.BEYOND_REPAIR:
+        raise BeyondRepair(folder.problem)
+    config, before = as_recorded(config), folder.completed
+    if before is not None:
+        objective = objective or before.objective_name
+        is_tested = config.evaluate_test or before.test_accuracy is not None
+        config = replace(config, evaluate_test=is_tested)
+    if folder.stage is Stage.COMPLETE:
+        assert before is not None
+        with claimed(run_dir, config):
+            send_rest(config, run_dir)  # trackers may lack a part
+        return before
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
         with claimed(run_dir, config), log_to_file(run_dir), threads:
-            before = finished_result(run_dir)
-            state = _read_state(config, run_dir, prepared, before)
+            state = _read_state(config, run_dir, prepared)
             prepared = _as_begun(config, prepared, state)
             execution = prepared.execution
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
@@ -151,9 +163,9 @@ def run_trial(
             except BaseException:
                 trackers.close()
                 raise
-            result = replace(result, objective_name=objective)
+            result = replace(result, objective_name=objective or "val_accuracy")
             if result.status == "completed":
-                result.objective = getattr(result, objective)
+                result.objective = getattr(result, result.objective_name)
             if before is None or result.status == "completed":  # else it stays complete
                 result = _written(run_dir, result)
             trackers.end(result)
@@ -162,13 +174,8 @@ def run_trial(
         return result
 
 
-def _read_state(
-    config: Config, run_dir: Path, prepared: Prepared, before: TrialResult | None
-) -> dict[str, Any] | None:
-    if before is None:
-        state = read_checkpoint(run_dir)
-    else:
-        state = require_checkpoint(run_dir, f"{run_dir}: it is complete")
+def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
+    state = read_checkpoint(run_dir)
     if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")

@@ -33,6 +33,7 @@ from resnet_sweep.records.run_folder import (
     TrialResult,
     finished_result,
 )
+from resnet_sweep.records.run_state import BeyondRepair
 from resnet_sweep.records.sweep_folder import RUNG
 from resnet_sweep.search.schema import epoch_value, objective_values
 from resnet_sweep.search.settings import SweepSettings
@@ -128,14 +129,14 @@ class TrainingTrial:
         return result
 
     def _run(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
-        """Train, from the beginning where a kill or the disk has left no readable checkpoint."""
+        """Train, from the beginning where a kill or the disk has left nothing to go on from."""
         try:
             return self._run_trial(config, run_dir, on_epoch)
-        except CheckpointError as error:
+        except (CheckpointError, BeyondRepair) as error:
             log.warning("trial %d starts from its beginning: %s", self._trial.number, error)
-            from resnet_sweep.records.checkpoint import set_checkpoints_aside
+            from resnet_sweep.records.checkpoint import set_aside
 
-            set_checkpoints_aside(run_dir)
+            set_aside(run_dir)
             return self._run_trial(config, run_dir, on_epoch)
 
     def _outcome(self, result: TrialResult) -> Outcome:
