@@ -276,3 +276,38 @@ def test_training_on_everything_has_no_objective(tmp_path: Path) -> None:
     assert result.objective is None and result.test_accuracy is None
     assert not (tmp_path / "run" / "val_predictions.npz").exists()
     assert all(row.val_loss is None for row in read_metrics(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("train.tensorboard=true,false", "train.tensorboard: is no field any more"),
+        ("optimizer.lr=0.1,abc", "optimizer.lr=abc: must be a number"),
+        ("optimizer.lr=0.1,-1", "optimizer.lr=-1.0: must be"),
+        ("+optimizer.lrr=0.1,0.2", "optimizer.lrr=0.1: there is no such field"),
+        ("optimizer=sgd,nowhere", "optimizer=nowhere: there is no such option"),
+        ("train.batch_size=16,5000", "train.batch_size=5000: must be at most"),
+        ("model.widths=[4,8],[4,4000]", "model.max_params=5000000: this net has"),
+        ("optimizer.lr=interval(0,1)", "optimizer.lr=interval(0,1): draws from a range"),
+    ],
+)
+def test_a_multirun_with_a_mistake_trains_none(field: str, found: str, tmp_path: Path) -> None:
+    """Nothing is left, wherever among its runs the mistake is."""
+    done = train_here(*TINY_OVERRIDES, "-m", field, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert found in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_runs_of_a_multirun_may_refer_to_hydra(tmp_path: Path) -> None:
+    words = [
+        *TINY_OVERRIDES,
+        "train.epochs=1",
+        "-m",
+        "seed=${hydra:job.num}",
+        "optimizer.lr=0.1,0.2",
+    ]
+    done = train_here(*words, "hydra.sweep.dir=many", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [read_result(tmp_path / "many" / n).seed for n in ("0", "1")] == [0, 1]

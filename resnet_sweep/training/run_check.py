@@ -1,21 +1,32 @@
-"""A Hydra callback: bad runs are refused before their folder exists, failed ones counted."""
+"""A Hydra callback: bad runs are refused before a folder exists, failed ones counted."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import env_override
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
+from resnet_sweep.config.mistakes import describe
+from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
+from resnet_sweep.model.budget import check_budget
+from resnet_sweep.records.run_folder import CONFIG, RESULT, check_teacher, read_result
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
 from resnet_sweep.training.trackers import check_trackers
@@ -42,15 +53,21 @@ class RefuseBadRuns(Callback):
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every run of a plain multirun; a sweep checks its own."""
         self._before = _results(config)
         try:
-            check_trackers(OmegaConf.to_object(config.tracker))  # type: ignore[arg-type]
-        except (UserError, OmegaConfBaseException) as error:
+            if _is_plain(config):
+                _check_runs(config)
+            else:
+                check_trackers(OmegaConf.to_object(config.tracker))  # type: ignore[arg-type]
+        except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SystemExit(USAGE_ERROR) from UserError(describe(error))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End with exit status 1 where runs of a plain multirun have failed."""
-        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+        if not _is_plain(config):
             return  # a sweep over a search space counts its trials itself
         # From the folders, since the runs may have trained in other processes; without clocks,
         # since a file server has its own.
@@ -64,6 +81,66 @@ class RefuseBadRuns(Callback):
             raise SystemExit(1)
 
 
+def _is_plain(config: DictConfig) -> bool:
+    return bool(config.hydra.sweeper._target_.endswith(".BasicSweeper"))
+
+
+def _check_runs(config: DictConfig) -> None:
+    """Compose all runs of a multirun; where they train in this process, read their data as well.
+
+    Raises:
+        UserError, HydraException, OmegaConfBaseException: of the first one that is bad.
+    """
+    loader, seen = GlobalHydra.instance().config_loader(), set[str]()
+    params = [f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items()]
+    given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(given, list)
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*params, *given])
+    for override in overrides:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            needs = "draws from a range, for which a sweep needs hydra/sweeper=optuna"
+            raise UserError(f"{override.input_line}: {needs}")
+    (runs,) = BasicSweeper.split_arguments(overrides, None)
+    trains_here = config.hydra.launcher._target_.endswith(".BasicLauncher")
+    for number, words in enumerate(runs):
+        composed = loader.load_sweep_config(config, words)
+        with open_dict(composed):
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        with _as_job(composed, config):
+            checked = to_config(composed)
+            text = repr(replace(checked, seed=0))
+            if text in seen:
+                continue
+            seen.add(text)
+            check_trackers(checked.tracker)
+            if trains_here:
+                _read_ahead(checked)
+            else:
+                check_ahead(checked.data)
+                check_net(checked)
+
+
+@contextmanager
+def _as_job(composed: DictConfig, config: DictConfig) -> Iterator[None]:
+    """Let fields that refer to Hydra's own, such as ${hydra:job.num}, be those of a run."""
+    HydraConfig.instance().set_config(composed)
+    try:
+        with env_override(dict(composed.hydra.job.env_set)):
+            yield
+    finally:
+        HydraConfig.instance().set_config(config)
+
+
+def check_net(config: Config) -> None:
+    """Find what can be told before the data are read: the budget and the teacher's folder.
+
+    Raises:
+        UserError: the net is over its budget, or its teacher cannot be had.
+    """
+    check_budget(config, count_classes(config.data), find_image_size(config.data))
+    check_teacher(config.regularization)
+
+
 def _results(config: DictConfig) -> dict[Path, int]:
     """Return the results of a multirun's folder and when each was written, in nanoseconds."""
     paths = Path(config.hydra.sweep.dir).rglob(RESULT)
@@ -72,10 +149,15 @@ def _results(config: DictConfig) -> dict[Path, int]:
 
 def _prepare(config: Config, run_dir: Path) -> None:
     from resnet_sweep.records.claim import claimed
+
+    _read_ahead(config)
+    with claimed(run_dir, config):
+        pass
+
+
+def _read_ahead(config: Config) -> None:
     from resnet_sweep.training.progress import log_to_console  # these bring torch
     from resnet_sweep.training.run import prepare
 
     log_to_console()
     prepare(config)
-    with claimed(run_dir, config):
-        pass

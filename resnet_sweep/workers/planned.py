@@ -20,11 +20,10 @@ from optuna.trial import FrozenTrial
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
-from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
-from resnet_sweep.model.budget import check_budget
+from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.identity import changes
-from resnet_sweep.records.run_folder import check_teacher, read_result, recorded_values
+from resnet_sweep.records.run_folder import read_result, recorded_values
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
 from resnet_sweep.search.settings import (
     SweepSettings,
@@ -35,6 +34,7 @@ from resnet_sweep.search.settings import (
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.system.console import say
+from resnet_sweep.training.run_check import check_net
 from resnet_sweep.training.trackers import check_trackers
 from resnet_sweep.training.trackers.group import close_group
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
@@ -196,7 +196,7 @@ def check_runs(runs: Sequence[PlannedRun], config: DictConfig) -> None:
         check_ahead(each)
     for run in {(run.configuration, repr(run.config.data)): run for run in runs}.values():
         try:
-            _check_net(run.config)
+            check_net(run.config)
         except UserError as error:
             raise UserError(f"{run.configuration}: {error}") from error
     check_trackers_of(runs)
@@ -213,11 +213,6 @@ def check_trackers_of(runs: Sequence[PlannedRun]) -> None:
     """
     for tracker in {repr(run.config.tracker): run.config.tracker for run in runs}.values():
         check_trackers(tracker)
-
-
-def _check_net(config: Config) -> None:
-    check_budget(config, count_classes(config.data), find_image_size(config.data))
-    check_teacher(config.regularization)
 
 
 def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
