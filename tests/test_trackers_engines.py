@@ -19,7 +19,7 @@ from engines import free_port, require_package
 from processes import kill_all, wait_for
 
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
-from resnet_sweep.records.run_folder import EpochMetrics, read_metrics
+from resnet_sweep.records.run_folder import EpochMetrics, read_metrics, read_result
 from resnet_sweep.records.tracker import read_tracker_record
 from resnet_sweep.training import trackers
 from resnet_sweep.training.run import run_trial
@@ -200,6 +200,21 @@ def compare_words(folder: Path, *tracker: str) -> list[str]:
     return [*words, *TINY, *tracker]
 
 
+CONFIRM = "outputs/sweeps/night/confirm"
+STAGES = {"choose": 2, "over_promise": 2, "test": 5}
+
+
+def confirm_words(folder: Path, *tracker: str) -> list[str]:
+    """Train a sweep of two trials, and return its confirmation; STAGES counts its runs."""
+    words = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "search_space=[]"]
+    words += ["optimizer.lr=interval(0.02,0.2)", "hydra.sweeper.start_from=[]"]
+    words += ["hydra.sweeper.study_name=night", "hydra.sweeper.n_trials=2"]
+    done = run_train(*TINY, *words, *tracker, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    seeds = ["top_k=1", "num_seeds=2", "num_over_promise_seeds=2", "all_data=false"]
+    return ["sweep=outputs/sweeps/night", *seeds, "baseline=null", "n_jobs=2"]
+
+
 def check_nested(server: MlflowServer, groups: dict[str, int], begun: set[str]) -> None:
     """Look for each group's run, its runs under it, and each of their epochs once."""
     found = {run.info.run_id: run for run in all_runs(server)}
@@ -226,34 +241,40 @@ def test_a_killed_comparison_goes_on_with_its_runs_on_the_server(
 def test_a_killed_confirmation_goes_on_with_its_runs_on_the_server(
     server: MlflowServer, tmp_path: Path
 ) -> None:
-    words = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/pruner=none", "search_space=[]"]
-    words += ["optimizer.lr=interval(0.02,0.2)", "hydra.sweeper.start_from=[]"]
-    words += ["hydra.sweeper.study_name=night", "hydra.sweeper.n_trials=2"]
-    words += ["tracker=mlflow", f"tracker.mlflow.uri={server.uri}"]
-    done = run_train(*TINY, *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    seeds = ["top_k=1", "num_seeds=2", "num_over_promise_seeds=2", "all_data=false"]
-    words = ["sweep=outputs/sweeps/night", *seeds, "baseline=null", "n_jobs=2"]
-    place = "outputs/sweeps/night/confirm"
-    begun = kill_and_go_on("confirm", words, tmp_path, f"{place}/choose/runs/*")
-    stages = {"choose": 2, "over_promise": 2, "test": 5}
-    groups = {f"night/confirm/{stage}": number for stage, number in stages.items()}
+    words = confirm_words(tmp_path, "tracker=mlflow", f"tracker.mlflow.uri={server.uri}")
+    begun = kill_and_go_on("confirm", words, tmp_path, f"{CONFIRM}/choose/runs/*")
+    groups = {f"night/confirm/{stage}": number for stage, number in STAGES.items()}
     check_nested(server, {"night": 2, **groups}, {own_id(run_dir) for run_dir in begun})
 
 
-def test_a_killed_comparison_is_one_group_of_wandb(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["compare", "confirm"])
+def test_a_killed_command_is_one_group_of_wandb_for_each_study(
+    command: str, tmp_path: Path
+) -> None:
     require_package("wandb", "wandb")
-    words = compare_words(tmp_path, "tracker=wandb", "tracker.wandb.mode=offline")
-    begun = kill_and_go_on("compare", words, tmp_path, "outputs/c/study/runs/*")
-    run_dirs = [tmp_path / f"outputs/c/study/runs/{number}" for number in range(4)]
-    assert begun and {*begun} <= {*run_dirs}
-    for run_dir in run_dirs:
-        assert sorted(logged_epochs(run_dir)) == [1, 2]
-        assert wandb_ids(run_dir) == {own_id(run_dir)}
-        paths = run_dir.glob("wandb/offline-run-*/*.wandb")
-        records = [record for path in paths for record in read_wandb(path)]
-        runs = [r.run for r in records if r.WhichOneof("record_type") == "run"]
-        assert {run.run_group for run in runs} == {"outputs/c/study"}
+    wandb = ("tracker=wandb", "tracker.wandb.mode=offline")
+    if command == "compare":
+        words, studies = compare_words(tmp_path, *wandb), {"outputs/c/study": 4}
+    else:
+        words = confirm_words(tmp_path, *wandb)
+        studies = {f"{CONFIRM}/{stage}": number for stage, number in STAGES.items()}
+    begun = kill_and_go_on(command, words, tmp_path, f"{next(iter(studies))}/runs/*")
+    assert begun
+    for study, number in studies.items():
+        run_dirs = sorted((tmp_path / study).glob("runs/*"))
+        assert [run_dir.name for run_dir in run_dirs] == [str(each) for each in range(number)]
+        for run_dir in run_dirs:
+            assert sorted(logged_epochs(run_dir)) == [1, 2]
+            assert wandb_ids(run_dir) == {own_id(run_dir)}
+            paths = run_dir.glob("wandb/offline-run-*/*.wandb")
+            records = [record for path in paths for record in read_wandb(path)]
+            runs = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+            assert {run.run_group for run in runs} == {study.removeprefix("outputs/sweeps/")}
+            results = [r.summary for r in records if r.WhichOneof("record_type") == "summary"]
+            values = [(item.key, item.value_json) for each in results for item in each.update]
+            accuracy = read_result(run_dir).val_accuracy
+            if accuracy is not None:
+                assert ("result/val_accuracy", str(accuracy)) in values
 
 
 def read_wandb(path: Path) -> list[Any]:
