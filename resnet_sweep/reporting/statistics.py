@@ -1,16 +1,19 @@
-"""Intervals and tests on plain arrays, by scipy.stats; nothing here knows what a run is."""
+"""Intervals and tests on plain arrays, by scipy; nothing here knows what a run is.
+
+`scipy.stats` takes a second to import: it is looked up where a test needs it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
+from scipy.special import ndtri, stdtrit
 
 SIGNIFICANCE = 0.05
 LEVEL = 1 - SIGNIFICANCE
@@ -105,14 +108,7 @@ def t_quantile(degrees: Any, num_intervals: int = 1) -> Any:
         degrees: of freedom, a number or an array.
         num_intervals: that are to hold together, each by so much wider (Sidak 1967).
     """
-    if np.ndim(degrees) == 0:
-        return _quantile(float(degrees), num_intervals)
-    return stats.t.ppf((1 + LEVEL ** (1 / num_intervals)) / 2, degrees)
-
-
-@lru_cache(maxsize=4096)  # a summary asks for few, thousands of times
-def _quantile(degrees: float, num_intervals: int) -> float:
-    return float(stats.t.ppf((1 + LEVEL ** (1 / num_intervals)) / 2, degrees))
+    return stdtrit(degrees, (1 + LEVEL ** (1 / num_intervals)) / 2)
 
 
 def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
@@ -122,7 +118,7 @@ def wilson_interval(num_hits: float, count: int) -> tuple[float, float]:
         num_hits: also a fraction, as a mean of several shares gives it; scipy's
             `binomtest` takes integers alone.
     """
-    share, z = num_hits / count, float(stats.norm.ppf((1 + LEVEL) / 2))
+    share, z = num_hits / count, float(ndtri((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = math.sqrt(max(0.0, share * (1 - share)) / count + z**2 / (4 * count**2))
     half = z * spread / (1 + z**2 / count)
@@ -147,7 +143,8 @@ def paired_t_test(first: Array, second: Array) -> Comparison:
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     interval = mean_interval([difference(one, two) for one, two in pairs])
     if interval.sd > 0:
-        p_value, effect = float(stats.ttest_rel(first, second).pvalue), interval.mean / interval.sd
+        p_value = float(scipy.stats.ttest_rel(first, second).pvalue)
+        effect = interval.mean / interval.sd
     else:
         p_value, effect = _without_spread(interval.mean), math.nan
     return Comparison(
@@ -168,7 +165,7 @@ def welch_test(first: Array, second: Array) -> Comparison:
     found = difference(one.mean, two.mean)
     pooled = pooled_noise([first, second]).sd
     if pooled > 0:
-        test = stats.ttest_ind_from_stats(
+        test = scipy.stats.ttest_ind_from_stats(
             one.mean, one.sd, one.n, two.mean, two.sd, two.n, equal_var=False
         )
         v1, v2 = one.sd**2 / one.n, two.sd**2 / two.n
@@ -219,7 +216,7 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
         (only_first - only_second) / n,
         float(low),
         float(high),
-        float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0,
+        float(scipy.stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0,
         "McNemar's exact test over validation images",
         math.nan,
         "",

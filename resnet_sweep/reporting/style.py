@@ -13,6 +13,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -85,11 +87,14 @@ def new_figure(height: float = 4.2, width: float = WIDTH) -> Figure:
 def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Write `stem`.png and `stem`.svg."""
     paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
+    figure.set_dpi(DPI)
     with replacing(paths[0]) as file:
-        figure.savefig(file, format="png", dpi=DPI)
+        png: Any = FigureCanvasAgg(figure)  # `savefig` would draw each file twice
+        png.print_png(file)
     figure.set_layout_engine("none")  # it is laid out; once more would double the time
     with replacing(paths[1]) as file:
-        figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None})
+        svg: Any = FigureCanvasSVG(figure)
+        svg.print_svg(file, metadata={"Date": None})
     return paths
 
 
