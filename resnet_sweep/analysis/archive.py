@@ -318,15 +318,14 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 
 def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
     for key, value in node.items():
-        name = f"{prefix}{key}"
-        if not name.isascii():
-            name = valid_text(name)
-        if isinstance(value, dict):
+        name = prefix + key if key.isascii() else f"{prefix}{valid_text(key)}"
+        kind = value.__class__  # one of JSON's
+        if kind is dict:
             _flatten_into(flat, f"{name}.", value)
             continue
-        if isinstance(value, list):
+        if kind is list:
             value = json.dumps(value)
-        elif isinstance(value, str) and not value.isascii():
+        elif kind is str and not value.isascii():
             value = valid_text(value)
         flat[prefix[:-1] if key == "name" and prefix else name] = value
 

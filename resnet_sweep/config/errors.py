@@ -82,8 +82,8 @@ def require(condition: bool, field: str, value: Any, allowed: str) -> None:
 def require_one_of(
     field: str, value: Any, allowed: Collection[Any], *, or_null: bool = False
 ) -> None:
-    fits = value in allowed or (or_null and value is None)
-    require(fits, field, value, f"must be one of {', '.join(map(str, allowed))}")
+    if value not in allowed and not (or_null and value is None):
+        raise ConfigError(field, value, f"must be one of {', '.join(map(str, allowed))}")
 
 
 def require_int(
@@ -92,10 +92,10 @@ def require_int(
     """Raise ConfigError unless `value` is an integer in [low, high], or null where that may be."""
     if or_null and value is None:
         return
-    bounds = f"at least {low}" if high is None else f"from {low} to {high}"
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    inside = is_int and value >= low and (high is None or value <= high)
-    require(inside, field, value, f"must be an integer, {bounds}")
+    if not is_int or value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigError(field, value, f"must be an integer, {bounds}")
 
 
 def require_number(
@@ -111,15 +111,15 @@ def require_number(
     """Raise ConfigError unless `value` is a finite number between `low` and `high`."""
     if or_null and value is None:
         return
-    low_text = f"more than {low:g}" if open_low else f"at least {low:g}"
-    high_text = f" and less than {high:g}" if open_high else f" and at most {high:g}"
-    allowed = f"must be a finite number, {low_text}{high_text if high < math.inf else ''}"
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
+    is_finite = is_number and math.isfinite(value)
+    above = is_finite and (value > low if open_low else value >= low)
+    below = is_finite and (value < high if open_high else value <= high)
+    if not above or not below:
+        low_text = f"more than {low:g}" if open_low else f"at least {low:g}"
+        high_text = f" and less than {high:g}" if open_high else f" and at most {high:g}"
+        allowed = f"must be a finite number, {low_text}{high_text if high < math.inf else ''}"
         raise ConfigError(field, value, allowed)
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    require(above and below, field, value, allowed)
 
 
 def require_ints(field: str, value: Any, low: int, high: int | None = None) -> None:

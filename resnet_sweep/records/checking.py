@@ -40,14 +40,24 @@ def check_plain(value: Any, name: str) -> None:
     Raises:
         TypeError: names the place and the value.
     """
+    if _is_plain(value):
+        return
     if isinstance(value, dict):
         for key, each in value.items():
             check_plain(each, f"{name}.{key}" if name else key)
     elif isinstance(value, list):
         for each in value:
             check_plain(each, name)
-    elif isinstance(value, (int, float)) and not _is_finite(value):
+    else:
         raise TypeError(f"{name} is {_shown(value)}, must be a finite number")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, (int, float)) or _is_finite(value)
 
 
 def _is_finite(value: float) -> bool:
@@ -58,8 +68,9 @@ def _is_finite(value: float) -> bool:
 
 
 def _is_within(value: Any, bounds: tuple[float, float]) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return all(each is None or bounds[0] <= each <= bounds[1] for each in values)
+    if isinstance(value, list):
+        return all(_is_within(each, bounds) for each in value)
+    return value is None or bool(bounds[0] <= value <= bounds[1])
 
 
 @cache  # reading type hints takes long
@@ -75,8 +86,8 @@ def _test(kind: Any) -> Test:
     if kind is Any:
         return lambda value: True
     if origin is Union:
-        tests = [_test(each) for each in inner]
-        return lambda value: any(test(value) for test in tests)
+        first, second = map(_test, inner)  # as in Optional
+        return lambda value: first(value) or second(value)
     if origin is list:
         item = _test(inner[0])
         return lambda value: isinstance(value, list) and all(map(item, value))

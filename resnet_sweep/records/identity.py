@@ -164,7 +164,7 @@ def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
             spell(values)
     flat = {path: _plain(v) for path, v in _flat(values).items() if role_of(path) == OUTCOME}
     if fingerprint is not None:
-        flat = {path: v for path, v in flat.items() if path not in DATA_SOURCE}
+        _drop(flat, *DATA_SOURCE)
         flat["data"] = fingerprint
     return flat
 
@@ -186,7 +186,8 @@ def is_current(text: str) -> bool:
 def configuration(config: Config | Values, fingerprint: str | None = None) -> Values:
     """Return what the seeds and splits of one configuration have in common; see outcome."""
     found = outcome(config, fingerprint)
-    return {path: value for path, value in found.items() if path not in ("seed", *SPLIT)}
+    _drop(found, "seed", *SPLIT)
+    return found
 
 
 def split_of(config: Values) -> tuple[Any, Any]:

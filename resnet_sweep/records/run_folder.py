@@ -378,7 +378,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RecordError: it is missing, damaged or of another schema version.
     """
     try:
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise OSError("not a regular file")
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
