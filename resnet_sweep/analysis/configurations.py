@@ -14,6 +14,7 @@ from resnet_sweep.analysis.runs import completed
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import Predictions, read_predictions
 from resnet_sweep.reporting.statistics import (
+    Array,
     Comparison,
     Noise,
     difference,
@@ -61,8 +62,9 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
     seeds = done.groupby(["configuration", "seed"], dropna=False, sort=False)[objective.column]
     by_seed = seeds.mean()
     groups = by_seed.groupby(level="configuration", sort=False)
-    seeds_of = {name: group.to_numpy(float) for name, group in groups if len(group) > 1}
-    table = _intervals(by_seed)
+    several = by_seed[groups.transform("size") > 1].groupby(level="configuration", sort=False)
+    seeds_of = {str(name): group.to_numpy(float) for name, group in several}
+    table = _intervals(by_seed, seeds_of)
     table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
     table = objective.best_first(table, "mean").reset_index(drop=True)
     table["difference"] = [difference(mean, table["mean"].iloc[0]) for mean in table["mean"]]
@@ -81,14 +83,13 @@ def seed_values(runs: pd.DataFrame, configuration: str, objective: Objective) ->
     return rows.groupby("seed", dropna=False)[objective.column].mean().astype("float64")
 
 
-def _intervals(by_seed: pd.Series[float]) -> pd.DataFrame:
+def _intervals(by_seed: pd.Series[float], seeds_of: dict[str, Array]) -> pd.DataFrame:
     groups = by_seed.astype("float64").groupby(level="configuration", sort=False)
     table = groups.agg(n="size", mean="mean").reset_index()
-    table[["sd", "low", "high"]] = np.nan
-    for place in np.flatnonzero(table["n"] > 1):
-        name = table.at[place, "configuration"]
-        interval = mean_interval(groups.get_group(name).to_numpy())
-        table.loc[place, ["sd", "low", "high"]] = interval.sd, interval.low, interval.high
+    found = {name: mean_interval(values) for name, values in seeds_of.items()}
+    for end in ("sd", "low", "high"):
+        by_name = {name: getattr(interval, end) for name, interval in found.items()}
+        table[end] = table["configuration"].map(by_name).astype("float64")
     return table
 
 

@@ -14,6 +14,7 @@ from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, SETTINGS, SWEE
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
 SWEEP_FILES = (SWEEP, TRIALS)
+NAMES = frozenset((*RUN_FILES, PREDICTIONS, *SWEEP_FILES, SETTINGS))
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class FoundRun:
         stamp: changes whenever one of the folder's files does, or its process ends.
         reason: why it cannot be looked into.
         is_claimed: a process trains in it.
+        has_predictions: it holds them, readable or not.
     """
 
     run: str
@@ -32,6 +34,7 @@ class FoundRun:
     stamp: str = ""
     reason: str | None = None
     is_claimed: bool = False
+    has_predictions: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,23 @@ class Found:
     sweeps: list[FoundSweep] = field(default_factory=list)
 
 
+_Files = dict[str, os.DirEntry[str]]  # those of NAMES in a folder
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder or a link to visit; its name is its path below the root."""
+
+    path: str
+    name: str
+
+
 @dataclass
 class _Walk:
     root: Path
     found: Found = field(default_factory=Found)
-    folders: deque[Path] = field(default_factory=deque)
-    links: deque[Path] = field(default_factory=deque)
+    folders: deque[_Place] = field(default_factory=deque)
+    links: deque[_Place] = field(default_factory=deque)
     seen: set[tuple[int, int]] = field(default_factory=set)
 
 
@@ -74,7 +88,7 @@ def find_runs(root: Path) -> Found:
         UserError: there is no such folder, or it cannot be opened.
     """
     _check_root(root)
-    walk = _Walk(root, folders=deque([root]))
+    walk = _Walk(root, folders=deque([_Place(str(root), "")]))
     while walk.folders or walk.links:
         if walk.folders:
             _visit(walk, walk.folders.popleft())
@@ -96,30 +110,32 @@ def _check_root(root: Path) -> None:
         raise UserError(f"{root}: may not be read")
 
 
-def _visit(walk: _Walk, folder: Path) -> None:
+def _visit(walk: _Walk, place: _Place) -> None:
     try:
-        status = folder.stat()
+        status = os.stat(place.path)
         key = (status.st_dev, status.st_ino)
         if key in walk.seen:
             return
         walk.seen.add(key)
-        with os.scandir(folder) as entries:
-            files = _sort_entries(walk, list(entries))
-        _add(walk, folder, files)
+        with os.scandir(place.path) as entries:
+            files = _sort_entries(walk, place, list(entries))
+        if files:
+            _add(walk, place, files)
     except OSError as error:
-        _refuse(walk, folder, f"cannot be opened: {error.strerror}")
+        _refuse(walk, place, f"cannot be opened: {error.strerror}")
 
 
-def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+def _sort_entries(walk: _Walk, place: _Place, entries: list[os.DirEntry[str]]) -> _Files:
     """Queue the folders and return the files that make their folder one of a run or sweep."""
-    files = []
+    files = {}
     for entry in entries:
-        if entry.name in (*RUN_FILES, PREDICTIONS, *SWEEP_FILES, SETTINGS):
-            files.append(entry)
-        elif entry.is_symlink():
-            walk.links.append(Path(entry.path))
-        elif entry.is_dir() and not _is_no_place(entry.name):
-            walk.folders.append(Path(entry.path))
+        if entry.name in NAMES:
+            files[entry.name] = entry
+            continue
+        is_link = entry.is_symlink()
+        if is_link or (entry.is_dir() and not _is_no_place(entry.name)):
+            name = f"{place.name}/{entry.name}" if place.name else entry.name
+            (walk.links if is_link else walk.folders).append(_Place(entry.path, name))
     return files
 
 
@@ -128,51 +144,54 @@ def _is_no_place(folder: str) -> bool:
     return folder in TRACKER_FOLDERS or folder.startswith(".")
 
 
-def _add(walk: _Walk, folder: Path, files: list[os.DirEntry[str]]) -> None:
-    name = _name(walk, folder)
-    of_run = [entry for entry in files if entry.name in (*RUN_FILES, PREDICTIONS)]
-    if any(entry.name in RUN_FILES for entry in of_run):
-        finished = any(entry.name == RESULT for entry in of_run)
-        held = not finished and is_claimed(folder)
-        stamp = f"{_stamp(of_run)}{'; claimed' if held else ''}"
-        walk.found.runs.append(FoundRun(name, folder, stamp, is_claimed=held))
-    of_sweep = [entry for entry in files if entry.name in SWEEP_FILES]
-    if of_sweep or _has_lost_both(folder, files):  # what is lost, reading it says
-        walk.found.sweeps.append(FoundSweep(name, folder, _stamp(of_sweep)))
+def _add(walk: _Walk, place: _Place, files: _Files) -> None:
+    name, folder = _name(walk, place), Path(place.path)
+    if not files.keys().isdisjoint(RUN_FILES):
+        held = RESULT not in files and is_claimed(folder)
+        stamp = f"{_stamp(files, (*RUN_FILES, PREDICTIONS))}{'; claimed' if held else ''}"
+        found = FoundRun(
+            name, folder, stamp, is_claimed=held, has_predictions=PREDICTIONS in files
+        )
+        walk.found.runs.append(found)
+    is_sweep = not files.keys().isdisjoint(SWEEP_FILES)
+    if is_sweep or _has_lost_both(folder, files):  # what is lost, reading it says
+        walk.found.sweeps.append(FoundSweep(name, folder, _stamp(files, SWEEP_FILES)))
 
 
-def _has_lost_both(folder: Path, files: list[os.DirEntry[str]]) -> bool:
+def _has_lost_both(folder: Path, files: _Files) -> bool:
     """Return whether a sweep has trained here."""
-    is_frozen = any(entry.name == SETTINGS for entry in files)
+    is_frozen = SETTINGS in files
     return is_frozen and (folder / RUNS).is_dir() and not (folder / PLANNED_RUNS).exists()
 
 
-def _follow(walk: _Walk, link: Path) -> None:
+def _follow(walk: _Walk, place: _Place) -> None:
+    link = Path(place.path)
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         dangling = isinstance(error, FileNotFoundError)
-        _refuse(walk, link, "link to nothing" if dangling else "link that leads to itself")
+        _refuse(walk, place, "link to nothing" if dangling else "link that leads to itself")
         return
     if target == walk.root.resolve() or target in link.absolute().parents:
-        _refuse(walk, link, "link that leads back to a folder around it")
+        _refuse(walk, place, "link that leads back to a folder around it")
     elif target.is_dir():
-        _visit(walk, link)
+        _visit(walk, place)
 
 
-def _refuse(walk: _Walk, path: Path, reason: str) -> None:
-    walk.found.runs.append(FoundRun(_name(walk, path), path, f"refused: {reason}", reason))
+def _refuse(walk: _Walk, place: _Place, reason: str) -> None:
+    refused = FoundRun(_name(walk, place), Path(place.path), f"refused: {reason}", reason)
+    walk.found.runs.append(refused)
 
 
-def _name(walk: _Walk, path: Path) -> str:
-    relative = path.relative_to(walk.root)
-    name = relative.as_posix() if relative.parts else walk.root.resolve().name
+def _name(walk: _Walk, place: _Place) -> str:
+    name = place.name or walk.root.resolve().name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _stamp(files: list[os.DirEntry[str]]) -> str:
+def _stamp(files: _Files, names: tuple[str, ...]) -> str:
     parts = []
-    for entry in sorted(files, key=lambda entry: entry.name):
-        status = entry.stat(follow_symlinks=True)
-        parts.append(f"{entry.name} {status.st_ino} {status.st_size} {status.st_mtime_ns}")
+    for name in names:
+        if name in files:
+            status = files[name].stat(follow_symlinks=True)
+            parts.append(f"{name} {status.st_ino} {status.st_size} {status.st_mtime_ns}")
     return "; ".join(parts)

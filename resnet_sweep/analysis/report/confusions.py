@@ -6,7 +6,7 @@ from typing import Any
 
 from resnet_sweep.analysis.figures.confusion import confusion_matrix
 from resnet_sweep.analysis.view import View
-from resnet_sweep.records.run_folder import PREDICTIONS, RecordError, read_predictions
+from resnet_sweep.records.run_folder import RecordError, read_predictions
 
 MAX_RUNS = 100  # each is a file of some 100 kB to read
 MAX_CLASSES = 100
@@ -17,7 +17,8 @@ def confusions(view: View) -> dict[str, Any]:
     order = view.objective.best_first(view.runs)["run"].tolist()
     rows = {name: place for place, name in enumerate(view.runs["run"].tolist())}
     paths, found, names = view.archive.paths, {}, {}
-    tried = [run for run in order if (paths[run] / PREDICTIONS).is_file()]
+    having = {each.run for each in view.archive.found if each.has_predictions}
+    tried = [run for run in order if run in having]
     for run in tried[:MAX_RUNS]:
         try:
             predictions = read_predictions(paths[run])
