@@ -231,9 +231,7 @@ def _write_cache(cache_dir: Path, archive: Archive) -> None:
     cache_dir.mkdir(parents=True, exist_ok=True)
     records_path, epochs_path = _paths(cache_dir)
     records_path.unlink(missing_ok=True)
-    write_atomically(
-        epochs_path, lambda file: pq.write_table(archive.epochs, file, compression="lz4")
-    )
+    write_epochs(epochs_path, archive.epochs)
     table = pa.table(
         {
             "run": [each.run for each in archive.found],
@@ -242,6 +240,13 @@ def _write_cache(cache_dir: Path, archive: Archive) -> None:
         }
     ).replace_schema_metadata({MADE_BY: code_digest().encode()})
     write_atomically(records_path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+
+def write_epochs(path: Path, epochs: pa.Table) -> None:
+    """Write epochs of runs as Parquet; most of their numbers occur once, so only runs are coded."""
+    write_atomically(
+        path, lambda file: pq.write_table(epochs, file, compression="lz4", use_dictionary=["run"])
+    )
 
 
 def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:

@@ -149,9 +149,7 @@ def _add(walk: _Walk, place: _Place, files: _Files) -> None:
     if not files.keys().isdisjoint(RUN_FILES):
         held = RESULT not in files and is_claimed(folder)
         stamp = f"{_stamp(files, (*RUN_FILES, PREDICTIONS))}{'; claimed' if held else ''}"
-        found = FoundRun(
-            name, folder, stamp, is_claimed=held, has_predictions=PREDICTIONS in files
-        )
+        found = FoundRun(name, folder, stamp, is_claimed=held, has_predictions=PREDICTIONS in files)
         walk.found.runs.append(found)
     is_sweep = not files.keys().isdisjoint(SWEEP_FILES)
     if is_sweep or _has_lost_both(folder, files):  # what is lost, reading it says

@@ -53,8 +53,16 @@ class Curves:
 
     def curve(self, run: str, column: str) -> Column:
         """Return a column of a run, by epoch; empty where the run has none."""
-        values: Column = self._columns[column][self._places.get(run, slice(0, 0))]
+        values: Column = self._columns[column][self.rows(run)]
         return values
+
+    def column(self, name: str) -> Column:
+        """Return a column of all runs, one after the other."""
+        return self._columns[name]
+
+    def rows(self, run: str) -> slice:
+        """Return which places of a column are those of a run."""
+        return self._places.get(run, slice(0, 0))
 
 
 @dataclass(frozen=True)

@@ -42,33 +42,38 @@ def pack_curves(curves: Curves, runs: list[str]) -> CurveData:
     parts: list[str] = []
     counts: list[int] = []
     for start in range(0, len(runs), RUNS_OF_PART):
-        columns: list[npt.NDArray[np.uint16]] = []
-        for run in runs[start : start + RUNS_OF_PART]:
-            found = _columns(curves, run, limit)
-            counts.append(len(found[0]))
-            columns += found
-        parts.append(_packed(columns))
+        rows = [_chosen(curves.rows(run), limit) for run in runs[start : start + RUNS_OF_PART]]
+        parts.append(_packed(_changes(curves, rows)))
+        counts += map(len, rows)
     return CurveData(parts, counts, limit)
 
 
-def _columns(curves: Curves, run: str, limit: int) -> list[npt.NDArray[np.uint16]]:
-    epochs = curves.curve(run, "epoch")
-    chosen = _chosen(len(epochs), limit)
+def _chosen(rows: slice, limit: int) -> npt.NDArray[np.int64]:
+    """Return which rows of the curves a run has in the page."""
+    count = rows.stop - rows.start
+    if count <= limit:
+        return np.arange(rows.start, rows.stop)
+    return rows.start + np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))
+
+
+def _changes(curves: Curves, rows: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint16]:
+    """Return the content of a part, run after run and in each column after column."""
+    joined = np.concatenate(rows)
+    epochs = np.minimum(curves.column("epoch")[joined], 65535).astype("<u2")
     with np.errstate(over="ignore"):
-        values = [curves.curve(run, name)[chosen].astype("<f2").view("<u2") for name in SERIES]
-    return [np.minimum(epochs[chosen], 65535).astype("<u2"), *values]
+        values = [curves.column(name)[joined].astype("<f2").view("<u2") for name in SERIES]
+    columns = np.stack([epochs, *values])
+    changes = np.diff(columns, prepend=np.zeros((len(columns), 1), "<u2"))  # modulo 2^16
+    ends = np.cumsum([len(each) for each in rows])
+    starts = np.concatenate([[0], ends[:-1]])
+    firsts = starts[starts < ends]
+    changes[:, firsts] = columns[:, firsts]
+    of_runs = [changes[:, start:end].ravel() for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate(of_runs)
 
 
-def _packed(columns: list[npt.NDArray[np.uint16]]) -> str:
-    zero = np.zeros(1, "<u2")
-    changes = [np.diff(column, prepend=zero) for column in columns]  # modulo 2^16, as uint16 does
-    content = np.concatenate(changes).astype("<u2").view(np.uint8)
+def _packed(changes: npt.NDArray[np.uint16]) -> str:
+    content = changes.astype("<u2").view(np.uint8)
     planes = content[0::2].tobytes() + content[1::2].tobytes()
     packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     return base64.b64encode(packer.compress(planes) + packer.flush()).decode()
-
-
-def _chosen(count: int, limit: int) -> npt.NDArray[np.int64]:
-    if count <= limit:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))

@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from resnet_sweep.analysis.answers import answers_by_topic, compare_two
-from resnet_sweep.analysis.archive import Archive, read_found
+from resnet_sweep.analysis.archive import Archive, read_found, write_epochs
 from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
@@ -99,8 +98,7 @@ def _write_tables(view: View, options: Options, board: Table) -> list[Path]:
     for name, text in texts.items():
         write_text(output / name, text)
     write_atomically(output / "runs.parquet", lambda file: runs.to_parquet(file, index=False))
-    epochs = _epochs(view.archive, runs, options)
-    write_atomically(output / "epochs.parquet", lambda file: _write_parquet(epochs, file))
+    write_epochs(output / "epochs.parquet", _epochs(view.archive, runs, options))
     return [output / name for name in (*texts, "runs.parquet", "epochs.parquet")]
 
 
@@ -109,10 +107,6 @@ def _epochs(archive: Archive, runs: pd.DataFrame, options: Options) -> pa.Table:
         return archive.epochs
     names = pa.array(runs["run"].tolist(), pa.string())
     return archive.epochs.filter(pc.is_in(archive.epochs["run"].cast(pa.string()), names))
-
-
-def _write_parquet(table: pa.Table, file: object) -> None:
-    pq.write_table(table, file, compression="lz4", use_dictionary=["run"])
 
 
 def _texts(
