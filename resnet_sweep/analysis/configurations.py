@@ -67,7 +67,8 @@ def group_seeds(runs: pd.DataFrame, objective: Objective) -> Configurations:
     table = _intervals(by_seed, seeds_of)
     table = table.merge(_carried(done, objective), on="configuration", validate="one_to_one")
     table = objective.best_first(table, "mean").reset_index(drop=True)
-    table["difference"] = [difference(mean, table["mean"].iloc[0]) for mean in table["mean"]]
+    means = table["mean"].tolist()
+    table["difference"] = [difference(mean, means[0]) for mean in means]
     of_all = pooled_noise(seeds_of.values())
     found = Configurations(table, of_all, of_all)
     repeated = found.repeated

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -183,8 +184,9 @@ def _result_column(name: str, values: list[Any]) -> pd.Series[Any]:
 
 
 def _setting_columns(settings: Sequence[dict[str, Any]]) -> dict[str, pd.Series[Any]]:
-    names = dict.fromkeys(name for each in settings for name in each)
-    names |= dict.fromkeys(ALWAYS)
+    names: dict[str, Any] = {}
+    for each in (*settings, dict.fromkeys(ALWAYS)):
+        names.update(each)
     taken = set(RESULT_COLUMNS)
     return {
         name: setting_column([each.get(name) for each in settings])
@@ -195,18 +197,16 @@ def _setting_columns(settings: Sequence[dict[str, Any]]) -> dict[str, pd.Series[
 
 def setting_column(values: list[Any]) -> pd.Series[Any]:
     """Return a column of the narrowest type that holds the values: boolean, number or text."""
-    kinds = {type(value) for value in values if value is not None}
+    kinds = set(map(type, values)) - {NoneType}
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean")
     if kinds == {int} and all(v is None or abs(v) < 2**63 for v in values):
         return pd.Series(values, dtype="Int64")
     if kinds and kinds <= {int, float}:
         return pd.Series([None if v is None else float(v) for v in values], dtype="float64")
-    return pd.Series([None if v is None else _as_text(v) for v in values], dtype="str")
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if kinds != {str}:
+        values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+    return pd.Series(values, dtype="str")
 
 
 def completed(runs: pd.DataFrame, objective: Objective) -> pd.DataFrame:

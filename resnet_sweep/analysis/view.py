@@ -45,7 +45,7 @@ class Curves:
             self._names[numbers[start]]: slice(int(start), int(end))
             for start, end in zip(starts, ends, strict=True)
         }
-        self._columns = {
+        self._columns: dict[str, Column] = {
             name: epochs[name].to_numpy().astype(np.float64)
             for name in epochs.column_names
             if name != "run"
@@ -53,8 +53,7 @@ class Curves:
 
     def curve(self, run: str, column: str) -> Column:
         """Return a column of a run, by epoch; empty where the run has none."""
-        values: Column = self._columns[column][self.rows(run)]
-        return values
+        return self.column(column)[self.rows(run)]
 
     def column(self, name: str) -> Column:
         """Return a column of all runs, one after the other."""

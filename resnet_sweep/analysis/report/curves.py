@@ -51,9 +51,10 @@ def pack_curves(curves: Curves, runs: list[str]) -> CurveData:
 def _chosen(rows: slice, limit: int) -> npt.NDArray[np.int64]:
     """Return which rows of the curves a run has in the page."""
     count = rows.stop - rows.start
+    places = np.arange(rows.start, rows.stop)
     if count <= limit:
-        return np.arange(rows.start, rows.stop)
-    return rows.start + np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))
+        return places
+    return places[np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))]
 
 
 def _changes(curves: Curves, rows: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint16]:
