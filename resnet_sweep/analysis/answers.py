@@ -94,7 +94,7 @@ def _damaged_sweeps(view: View) -> Iterator[str]:
 
 
 def _data_sets(view: View) -> Iterator[str]:
-    left_out = view.runs[~view.runs["run"].isin(view.ranked["run"])]
+    left_out = view.unranked
     if left_out.empty:
         return
     name, split = (view.ranked[column].mode().iloc[0] for column in ("data", "split"))
@@ -255,7 +255,7 @@ def _gap(view: View) -> Iterator[str]:
 
 def _other_splits(view: View) -> Iterator[str]:
     """Report configurations with several seeds that other images judged, in the order ranked."""
-    others = view.runs[~view.runs["run"].isin(view.ranked["run"])]
+    others = view.unranked
     others = others[(others["status"] == "completed") & others["rung"].isna()]
     order = {name: i for i, name in enumerate(view.configurations.table["configuration"])}
     groups = list(others.groupby(["split", "configuration"], sort=False))

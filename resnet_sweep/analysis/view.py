@@ -93,6 +93,11 @@ class View:
     other_sweeps: tuple[str, ...] = ()
 
     @property
+    def unranked(self) -> pd.DataFrame:
+        """Return the runs that other images judged."""
+        return self.runs[~self.runs.index.isin(self.ranked.index)]
+
+    @property
     def budget(self) -> int:
         """Return the limit on parameters that most runs had."""
         if "model.max_params" not in self.ranked:
@@ -177,8 +182,8 @@ def _choose_sweep(
     if of_sweeps.empty or len(of_sweeps) < len(done) / 2:
         return None, ()
     sizes = of_sweeps.groupby("sweep")["configuration"].nunique()
-    table = configurations.table
-    best = table.loc[table["configuration"].isin(of_sweeps["configuration"]), "configuration"]
-    candidates = of_sweeps.loc[of_sweeps["configuration"] == best.iloc[0], "sweep"].unique()
+    known = set(of_sweeps["configuration"].tolist())
+    best = next(name for name in configurations.table["configuration"].tolist() if name in known)
+    candidates = of_sweeps.loc[of_sweeps["configuration"] == best, "sweep"].unique()
     label = str(sizes[candidates].idxmax())
     return label, tuple(str(name) for name in sizes.index if name != label)
