@@ -40,7 +40,7 @@ def check_plain(value: Any, name: str) -> None:
     Raises:
         TypeError: names the place and the value.
     """
-    if _is_plain(value):
+    if _is_plain([value]):
         return
     if isinstance(value, dict):
         for key, each in value.items():
@@ -53,11 +53,14 @@ def check_plain(value: Any, name: str) -> None:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return not isinstance(value, (int, float)) or _is_finite(value)
+    """Return whether every number is finite: without names, in a fraction of the time."""
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, (dict, list)):
+            if not _is_plain(each):
+                return False
+        elif isinstance(each, (int, float)) and not _is_finite(each):
+            return False
+    return True
 
 
 def _is_finite(value: float) -> bool:
