@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +204,7 @@ def _num_cached(cache_dir: Path) -> int:
 
 
 def _read_cache(
-    cache_dir: Path | None, found: Iterable[FoundRun]
+    cache_dir: Path | None, runs: Iterable[FoundRun]
 ) -> tuple[dict[str, dict[str, Any]], pa.Table]:
     """Return records and epochs of the runs that are as they were; a bad cache is no cache."""
     empty = _named(read_metrics_batch([]).table, [])
@@ -214,9 +215,11 @@ def _read_cache(
         table = pq.read_table(records_path, memory_map=False)
         if (table.schema.metadata or {}).get(MADE_BY) != code_digest().encode():
             return {}, empty
-        stamps = {each.run: each.stamp for each in found}
+        stamps = {each.run: each.stamp for each in runs}
         rows = zip(*(table[name].to_pylist() for name in ("run", "stamp", "record")), strict=True)
-        records = {run: json.loads(text) for run, stamp, text in rows if stamps.get(run) == stamp}
+        texts = {run: text for run, stamp, text in rows if stamps.get(run) == stamp}
+        found = json.loads(f"[{','.join(texts.values())}]")  # at once: they share their names
+        records = dict(zip(texts, found, strict=True))
         epochs = pq.read_table(epochs_path, read_dictionary=["run"])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return {}, empty
@@ -323,7 +326,8 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 
 def _flatten_into(flat: dict[str, Any], prefix: str, node: dict[str, Any]) -> None:
     for key, value in node.items():
-        name = prefix + key if key.isascii() else f"{prefix}{valid_text(key)}"
+        # One string for all runs: less memory, and found faster.
+        name = sys.intern(prefix + (key if key.isascii() else valid_text(key)))
         kind = value.__class__  # one of JSON's
         if kind is dict:
             _flatten_into(flat, f"{name}.", value)

@@ -90,12 +90,14 @@ def _confirmed(view: View) -> Iterator[str]:
     """Yield what each confirmation chose, by its own record, if that is not the best."""
     table = view.configurations.table
     tested = _intervals(_runs_of_chosen(view))
-    for place, row in enumerate(table.to_dict("records")):
-        if place and row["configuration"] in tested:
-            value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
-            yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
-            yield _facts([(view.objective.column, value), *_test(row, tested)])
-            yield _run_button(row)
+    names = table["configuration"].tolist()
+    places = [place for place, name in enumerate(names) if place and name in tested]
+    rows = table.iloc[places].to_dict("records")
+    for place, row in zip(places, rows, strict=True):
+        value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
+        yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
+        yield _facts([(view.objective.column, value), *_test(row, tested)])
+        yield _run_button(row)
 
 
 def _runs_of_chosen(view: View) -> pd.DataFrame:
