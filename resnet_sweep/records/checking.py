@@ -89,8 +89,10 @@ def _test(kind: Any) -> Test:
     if kind is Any:
         return lambda value: True
     if origin is Union:
-        first, second = map(_test, inner)  # as in Optional
-        return lambda value: first(value) or second(value)
+        given, nothing = inner
+        assert nothing is NoneType, f"{kind} is not Optional"
+        test = _test(given)
+        return lambda value: value is None or test(value)
     if origin is list:
         item = _test(inner[0])
         return lambda value: isinstance(value, list) and all(map(item, value))
