@@ -77,7 +77,7 @@ def _column(runs: pd.DataFrame, name: str) -> dict[str, Any]:
     description = {"name": name, "sortable": name not in TEST_COLUMNS}
     if is_number:
         return {**description, "kind": "number", "values": _numbers(runs, name)}
-    texts = column.map(lambda value: text_of(value), na_action="ignore")
+    texts = column.map(text_of, na_action="ignore") if is_bool_dtype(column) else column
     codes, levels = pd.factorize(texts)
     return {**description, "kind": "text", "codes": codes.tolist(), "levels": levels.tolist()}
 
@@ -85,13 +85,15 @@ def _column(runs: pd.DataFrame, name: str) -> dict[str, Any]:
 def _numbers(runs: pd.DataFrame, name: str) -> list[Any]:
     """Return numbers; null: there is none; the text NaN: it was not a number."""
     lost = (runs["status"] == "diverged") & (name in ("val_accuracy", "val_loss"))
-    values = runs[name].astype("object").tolist()
-    return [_number(value, was_lost) for value, was_lost in zip(values, lost.tolist(), strict=True)]
+    columns = (runs[name].astype("object"), runs[name].isna(), lost)
+    cells = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        ("NaN" if was_lost else None) if is_absent else _number(value)
+        for value, is_absent, was_lost in cells
+    ]
 
 
-def _number(value: Any, was_lost: bool) -> Any:
-    if pd.isna(value):
-        return "NaN" if was_lost else None
+def _number(value: float) -> Any:
     return value if isinstance(value, int) or math.isfinite(value) else str(value)
 
 
