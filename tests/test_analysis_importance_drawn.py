@@ -99,6 +99,7 @@ def drawn_means(axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.asarray(points.get_xdata(), float), np.asarray(points.get_ydata(), float), halves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimizer", "augmentation", "model.blocks[0]"])
 def test_the_mean_at_each_level(view: View, raw_chosen: Chosen, name: str) -> None:
     values = raw_chosen.plain()[name]

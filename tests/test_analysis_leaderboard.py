@@ -52,6 +52,7 @@ def settings_of(row: list[str]) -> dict[str, str]:
     return dict(each.split("=", 1) for each in row[-1].split())
 
 
+@pytest.mark.slow
 def test_only_what_tells_the_rows_apart_is_listed(mixed: Path) -> None:
     found = summary_of(mixed)
     first = settings_of(found.leaderboard.rows[0])

@@ -82,6 +82,7 @@ def test_a_running_run_with_a_damaged_file_is_unreadable(tmp_path: Path) -> None
     assert runs["status"].tolist() == ["unreadable"] and "cut off" in runs["reason"].iloc[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_what_was_running_and_is_killed_is_read_anew(tmp_path: Path) -> None:
     """No file changes when a process is killed: neither cache nor manifest may stand."""
@@ -235,6 +236,7 @@ def test_a_share_and_the_count_that_it_comes_to_are_one_split(tmp_path: Path) ->
     assert splits["count"] == splits["share"] != splits["other"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_other_splits_are_never_ranked_as_if_the_same(confirmed: Path) -> None:
     found = summary_of(confirmed)
@@ -317,6 +319,7 @@ def test_two_sweeps_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     assert set(archive.sweeps) == {"s", "confirm/s"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_the_larger_of_two_sweeps_of_one_name_is_looked_at(tmp_path: Path) -> None:
     write_sweep(tmp_path / "a/s", trials=12)

@@ -55,6 +55,7 @@ def test_a_damaged_line_in_the_middle_costs_that_line_alone(sweep: Path, text: b
     assert runs.loc[f"s/runs/{LOST}", "status"] == "completed"
 
 
+@pytest.mark.slow
 def test_both_files_of_the_record_lost_leave_the_runs(sweep: Path) -> None:
     before = load_runs(sweep.parent)
     (sweep / SETTINGS).write_text("{}")  # a sweep has trained here

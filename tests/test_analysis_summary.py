@@ -214,6 +214,7 @@ MISTAKES: list[tuple[list[str], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
 def test_a_mistake_is_one_line_and_status_2(
     root: Path,
@@ -251,6 +252,7 @@ def test_an_empty_folder_name_is_refused(
     assert error.value.code == 2 and "must be a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_the_script_works_from_a_checkout(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

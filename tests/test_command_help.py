@@ -75,6 +75,7 @@ def test_help_names_every_field(command: str, tmp_path: Path) -> None:
         assert field.name.startswith("_") or f"{prefix}{field.name}=" in done.stdout, field.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "export"])
 def test_a_mistake_is_one_line(command: str, tmp_path: Path) -> None:
     done = _run(command, "rum=a", tmp_path)

@@ -226,6 +226,7 @@ def test_a_factor_that_is_left_out_stays_at_its_low_level(tmp_path: Path) -> Non
     assert {config.optimizer.lr for config in (*plan.configs, plan.alone["start"])} == {0.3}
 
 
+@pytest.mark.slow
 def test_few_factors_make_each_combination_once(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("factors: {a: [optimizer.lr=0.3], b: [init=dirac], c: [train.batch_size=32]}")

@@ -136,6 +136,7 @@ def test_fixed_overrides_that_do_not_compose_are_refused_at_once() -> None:
         Composer(conf_dir(), ["optimizer.momentun=0.5"])
 
 
+@pytest.mark.slow
 def test_a_frozen_folder_is_composed_whatever_changes_outside(tmp_path: Path) -> None:
     frozen = tmp_path / "conf"
     shutil.copytree(conf_dir(), frozen)

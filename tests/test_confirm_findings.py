@@ -150,6 +150,7 @@ def test_the_test_set_compares_the_chosen_one_with_the_baseline() -> None:
     assert alone.baseline is None and alone.comparison is None
 
 
+@pytest.mark.slow
 def test_the_report_tells_every_failure_and_every_n(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

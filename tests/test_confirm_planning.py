@@ -152,6 +152,7 @@ def test_a_chosen_one_that_is_the_baseline_is_trained_once(sweep: Path) -> None:
     assert len(runs_on_test_set(_plan(sweep, baseline=None), plan.candidates[0])) == 5
 
 
+@pytest.mark.slow
 def test_a_second_confirmation_leaves_the_first_ones_experiment(sweep: Path) -> None:
     plan = _plan(sweep, top_k=2)
     first, second = (runs_on_test_set(plan, each)[0].config for each in plan.candidates)
@@ -184,6 +185,7 @@ def test_the_best_is_trained_again_with_the_variables_of_its_sweep(
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_subset_of_the_images_is_kept_on_request_alone(sweep: Path) -> None:
     plan = _plan(sweep, top_k=1)
     config = dict(plan.candidates[0].config)
@@ -206,6 +208,7 @@ def test_the_next_best_takes_the_place_of_what_needs_a_validation_loss(sweep: Pa
     assert any("trial 0 is left out" in note and "plateau" in note for note in plan.notes)
 
 
+@pytest.mark.slow
 def test_an_unfinished_sweep_is_confirmed_and_said_to_be_one(sweep: Path) -> None:
     trials = [SweepTrial(number, "completed", run_dir=f"runs/{number}") for number in range(2)]
     write_sweep_trials(sweep, [*trials, SweepTrial(2, "running", run_dir="runs/2")])

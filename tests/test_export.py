@@ -154,6 +154,7 @@ def test_a_net_that_cannot_be_traced(tmp_path: Path, nets_module: None) -> None:
     assert os.listdir(run) == ["model.pt"]
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

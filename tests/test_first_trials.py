@@ -170,6 +170,7 @@ def judged_by_accuracy(folder: Path) -> None:
             study.tell(trial, state=TrialState.PRUNED)
 
 
+@pytest.mark.slow
 def test_old_trials_are_judged_by_the_new_objective(tmp_path: Path) -> None:
     judged_by_accuracy(tmp_path)
     space = SearchSpace.from_json(read_settings(tmp_path).space)

@@ -156,6 +156,7 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_sittings_within_a_second_in_their_order(
     tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_run_whose_output_is_lost_is_whole(tmp_path: Path) -> None:
     assert read_result(tmp_path / "run").status == "completed"
 
 
+@pytest.mark.slow
 @needs_full
 def test_another_status_stays(tmp_path: Path) -> None:
     done = _run(["train", "modell=a"], ">/dev/full", tmp_path)

@@ -181,6 +181,7 @@ def test_a_sweep_takes_over_trials_by_their_data(tmp_path: Path, is_same: bool) 
     assert read_result(run_dir).objective_name == "val_accuracy"
 
 
+@pytest.mark.slow
 def test_a_confirmation_reads_the_data_where_they_lie_now(tmp_path: Path) -> None:
     """Planned before and after they were moved; other data are refused there, too."""
     root = make_arrays(tmp_path / "old")

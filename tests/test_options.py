@@ -78,6 +78,7 @@ def write_arrays(root: Path, rng: np.random.Generator) -> None:
         np.savez(root / f"{part}.npz", images=images, labels=np.arange(count) % 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write"), [("image_folder", write_images), ("arrays", write_arrays)]
 )
@@ -123,6 +124,7 @@ def test_a_custom_network_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.num_params == 6 * 27 + 6 + 60 + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml")))
 def test_every_experiment_composes(name: str) -> None:
     register_schemas()

@@ -246,6 +246,7 @@ def test_folders_of_inputs_have_different_names() -> None:
     assert names == ["test", "accuracy.md_2", "x", "x_2", "X_3", Path.cwd().name]
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
     name = os.fsdecode(b"a\xff$")
     make_run(Path(name))

@@ -167,6 +167,7 @@ def test_configurations_with_the_same_seeds_are_paired(seeds: Path) -> None:
         compare_configurations(runs, first, third, ACCURACY)
 
 
+@pytest.mark.slow
 def test_two_configurations_are_compared_by_their_ids(
     seeds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

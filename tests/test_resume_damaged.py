@@ -96,6 +96,7 @@ def test_a_lost_file_is_written_again(finished: Path, run_dir: Path, name: str, 
     assert done.returncode == 0 and "complete" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "checkpoint"),
     [
@@ -175,6 +176,7 @@ def test_without_a_result_the_test_accuracy_is_said_to_be_lost(run_dir: Path) ->
     assert read_result(run_dir).test_accuracy is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", [Interrupted(), OSError(28, "No space left on device")])
 def test_a_repair_that_is_cut_short_leaves_the_result(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, reason: Exception

@@ -130,6 +130,7 @@ def test_an_override_that_a_fixed_value_rules_out_is_refused() -> None:
         composer.config({}, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "gone"),
     [

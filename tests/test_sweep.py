@@ -252,6 +252,7 @@ def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_sweeper_imports_no_torch() -> None:
     code = (
         "import sys\nimport resnet_sweep.sweep.plugin\nassert 'optuna' not in sys.modules\n"

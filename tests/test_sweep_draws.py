@@ -44,6 +44,7 @@ def test_endless_rejections_end_with_the_smallest_count(tmp_path: Path) -> None:
     assert told.count(TrialState.PRUNED) == 1  # the tenth, as a broken constraint
 
 
+@pytest.mark.slow
 def test_no_configuration_is_trained_twice(tmp_path: Path) -> None:
     make_sweep(tmp_path, "optimizer.lr=choice(0.1,0.2,0.3)", n_trials=3)
     assert work_here(tmp_path).kind == "done"
@@ -55,6 +56,7 @@ def test_no_configuration_is_trained_twice(tmp_path: Path) -> None:
     assert "exhausted" in str(ending.message) and "20 of them as duplicates" in str(ending.message)
 
 
+@pytest.mark.slow
 def test_widths_alone_are_drawn_beside_fixed_blocks(tmp_path: Path) -> None:
     space = ("model.widths=choice([4,8],[8,16])", "model.blocks=[1,1]", "seed=range(0,9)")
     make_sweep(tmp_path, *space, n_trials=3)
@@ -90,6 +92,7 @@ def add_depth(assignments: dict[str, object], trial: Trial) -> None:
     assignments["model.blocks"] = [trial.suggest_int("depth", 1, 3)] * 2
 
 
+@pytest.mark.slow
 def test_a_function_adds_to_the_space(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3, custom_search_space=f"{__name__}.add_depth")
     work_here(tmp_path)

@@ -64,6 +64,7 @@ def test_trainings_that_cannot_begin_end_the_sweep_as_rejections_do(tmp_path: Pa
     assert len(read_trials(tmp_path)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drawn", "trials"),
     [("optimizer.lr=interval(0.1,1)", 1), ("train.batch_size=choice(64,10000)", 4)],
@@ -171,6 +172,7 @@ def test_a_folder_in_use_is_a_failure_of_its_trial(tmp_path: Path) -> None:
     assert second.state == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 1, "seed": -5}'])
 def test_a_folder_that_does_not_fit_is_a_failure_of_its_trial(tmp_path: Path, content: str) -> None:
     make_sweep(tmp_path, n_trials=1)

@@ -35,6 +35,7 @@ from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.study import StudyProgress
 
 
+@pytest.mark.slow
 def test_the_default_first_trial_is_the_origin() -> None:
     space = SearchSpace.build(shipped("core"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)

@@ -70,6 +70,7 @@ class _Together:
         self._both.wait()  # until both have written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_of_two_first_starts_at_one_moment_one_has_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float

@@ -79,6 +79,7 @@ def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     assert StudyProgress(open_stub_study(tmp_path)).refresh()[2].state == TrialState.COMPLETE
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
     assert (tmp_path / TRAININGS).read_text().split() == ["0", "0", "1"]
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
     from resnet_sweep.training.loop import PrunedTrial
 
@@ -175,6 +177,7 @@ def test_several_objectives(tmp_path: Path) -> None:
     assert all(len(v) == 2 and v[1] == 1000 for v in values)
 
 
+@pytest.mark.slow
 def test_a_trial_over_its_time_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill, is_told = os.kill, threading.Event()
 
@@ -214,6 +217,7 @@ def test_pruned_trials_do_not_shorten_what_a_trial_is_expected_to_take(tmp_path:
     assert len(read_trials(tmp_path)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[CHECKPOINT], [MODEL], [MODEL, CHECKPOINT]])
 def test_a_trial_without_a_readable_checkpoint_starts_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, names: list[str]

@@ -60,6 +60,7 @@ def student_config(run_dir: Path, **fields: float) -> Config:
     return replace(make_tiny_config(), regularization=regularization, seed=1)
 
 
+@pytest.mark.slow
 def test_a_teacher_answers_as_its_run_did(taught: Path) -> None:
     """Also where the student's images are normalised in another way."""
     config = student_config(taught)

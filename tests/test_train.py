@@ -183,6 +183,7 @@ def test_help_and_cfg_import_no_torch(flags: list[str]) -> None:
     assert "wrn_2343" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_still_read_the_test_set(tmp_path: Path) -> None:
     done = train_here(*TINY_OVERRIDES, RUN, "evaluate_test=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

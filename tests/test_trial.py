@@ -184,6 +184,7 @@ def test_a_checkpoint_from_before_precisions_goes_on_in_fp32(
     assert run_trial(config, tmp_path / "run").precision == "fp32"
 
 
+@pytest.mark.slow
 def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
     whole = run_trial(tiny_config, tmp_path / "run")
     values = json.loads((tmp_path / "run" / CONFIG).read_text())
