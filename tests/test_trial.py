@@ -46,6 +46,7 @@ from resnet_sweep.records.run_folder import (
     read_metrics,
     read_result,
 )
+from resnet_sweep.training import run
 from resnet_sweep.training.evaluation import Evaluation
 from resnet_sweep.training.loop import Interrupted, PrunedTrial
 from resnet_sweep.training.products import to_halves
@@ -307,6 +308,23 @@ def test_a_folder_takes_one_configuration_and_one_process(
     other = replace(tiny_config, seed=7)
     with pytest.raises(UserError, match="seed=0, not 7"):
         run_trial(other, tmp_path / "run")
+
+
+def test_a_run_that_another_process_completes_meanwhile_stays(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one reads its data, another, which began earlier, ends, and with the test set."""
+    prepare = run.prepare
+
+    def read_slowly(config: Config) -> run.Prepared:
+        monkeypatch.setattr(run, "prepare", prepare)
+        run_trial(replace(config, evaluate_test=True), tmp_path / "run")
+        return prepare(config)
+
+    monkeypatch.setattr(run, "prepare", read_slowly)
+    with pytest.raises(UserError, match="another process has completed this run"):
+        run_trial(replace(tiny_config, evaluate_test=False), tmp_path / "run")
+    assert read_result(tmp_path / "run").test_accuracy is not None
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence(

@@ -31,6 +31,7 @@ from resnet_sweep.records.run_folder import (
     RESULT,
     TrialResult,
     as_recorded,
+    finished_result,
     write_result,
 )
 from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
@@ -150,6 +151,9 @@ def run_trial(
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
         with claimed(run_dir, config), log_to_file(run_dir), threads:
+            if before is None and finished_result(run_dir) is not None:
+                problem = "another process has completed this run in the meantime"
+                raise RunFolderError(f"{run_dir}: {problem}")
             state = _read_state(config, run_dir, prepared)
             prepared = _as_begun(config, prepared, state)
             execution = prepared.execution
