@@ -197,7 +197,7 @@ def test_a_finished_run_can_still_read_the_test_set(tmp_path: Path) -> None:
     "folder",
     [
         *("outputs/runs/2026-11-22", "my runs/a", "optimizer.lr=0.1,seed=2", "été (1)", "it's"),
-        *("1e3", "{a}", "$HOME", "a\\", "a\\'b", "null"),
+        *("1e3", "{a}", "$HOME", "a\\", "a\\'b", "(\\\n", "null"),
     ],
 )
 def test_the_command_that_goes_on_names_the_folder(tmp_path: Path, folder: str) -> None:

@@ -61,7 +61,7 @@ def command(module: str, *words: str) -> str:
 
 def quoted(value: str) -> str:
     """Return a text as Hydra's command line takes it, whatever is in it."""
-    return "'" + re.sub(r"(\\*)('|$)", _escaped, value) + "'"
+    return "'" + re.sub(r"(\\*)('|\Z)", _escaped, value) + "'"
 
 
 def _escaped(match: re.Match[str]) -> str:
