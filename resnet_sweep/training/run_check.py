@@ -108,11 +108,12 @@ def _check_runs(config: DictConfig) -> None:
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         with _as_job(composed, config):
             checked = to_config(composed)
-            text = repr(replace(checked, seed=0))
-            if text in seen:
+            if (tracker := repr(checked.tracker)) not in seen:  # a server is asked once
+                seen.add(tracker)
+                check_trackers(checked.tracker)
+            if (text := repr(replace(checked, seed=0))) in seen:
                 continue
             seen.add(text)
-            check_trackers(checked.tracker)
             if trains_here:
                 _read_ahead(checked)
             else:
