@@ -50,7 +50,7 @@ OBJECTIVES = {"choose": "val_accuracy", "over_promise": "val_accuracy", "test": 
 TITLES = {
     "choose": "stage 1 of 3, to choose on a fresh split",
     "over_promise": "stage 2 of 3, the sweep's best on its own split",
-    "test": "stage 3 of 3, the chosen one and the baseline on the test set",
+    "test": "stage 3 of 3, the chosen one and any baseline on the test set",
 }
 
 
@@ -176,7 +176,7 @@ def _announcement(plan: Plan) -> str:
     num_test = len(plan.test_seeds) + len(plan.baseline_seeds)
     count = sum(len(seeds) for _, seeds in pairs)
     lines = [
-        f"{len(plan.candidates)} configurations: "
+        f"configurations ({len(plan.candidates)}): "
         + ", ".join(f"{c.label} (accuracy {c.promised:.4f})" for c in plan.candidates),
         *plan.notes,
         f"{count} runs to choose and to measure the promise, by the sweep's times "

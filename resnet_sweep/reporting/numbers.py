@@ -8,8 +8,12 @@ UNKNOWN = "-"
 
 
 def number(value: float, form: str = ".4f") -> str:
-    """Return a number, or a dash for NaN."""
-    return UNKNOWN if math.isnan(value) else format(value, form)
+    """Return a number, or a dash for NaN; what rounds to zero has no minus."""
+    return UNKNOWN if math.isnan(value) else format(value, _without_minus_zero(form))
+
+
+def _without_minus_zero(form: str) -> str:
+    return form.replace(".", "z.", 1)  # PEP 682: "+.2f" -> "+z.2f"
 
 
 def points(value: float, form: str = "+.2f") -> str:
@@ -32,7 +36,7 @@ def bounds(low: float, high: float, form: str = ".4f", scale: float = 1.0) -> st
         return UNKNOWN
     if not form.startswith("+"):
         low, high = cut_to_fractions(low, high)
-    return f"{scale * low:{form}} to {scale * high:{form}}"
+    return f"{number(scale * low, form)} to {number(scale * high, form)}"
 
 
 def point_bounds(low: float, high: float, form: str = "+.2f") -> str:
