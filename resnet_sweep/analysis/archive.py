@@ -303,7 +303,8 @@ def split_text(config: dict[str, Any]) -> str:
     if size == 0:
         return NO_SPLIT
     amount = f"{size:g}" if isinstance(size, (int, float)) else size
-    return f"val_size={amount} split_seed={seed}"
+    text: str = valid_text(f"val_size={amount} split_seed={seed}")
+    return text
 
 
 def flatten(config: dict[str, Any]) -> dict[str, Any]:
