@@ -192,7 +192,7 @@ def _runner_up(view: View) -> Iterator[str]:
     text = describe(comparison, view.objective, noise if single else None)
     limit = noise.least_difference(1, 1) if single else 0.0
     ahead = view.objective.sign * comparison.difference
-    verdict = _verdict(comparison.p_value < SIGNIFICANCE and ahead > 0, ahead > limit)
+    verdict = _verdict(comparison.p_value < SIGNIFICANCE, ahead, limit)
     several = single and table["n"].head(2).max() > 1
     which = (
         f"; of several seeds the one nearest their mean: {' and '.join(runs)}" if several else ""
@@ -200,10 +200,12 @@ def _runner_up(view: View) -> Iterator[str]:
     yield f"{verdict} the second, {runs[1]}: {text}{which}."
 
 
-def _verdict(is_significant: bool, is_beyond_seeds: bool) -> str:
+def _verdict(is_significant: bool, ahead: float, limit: float) -> str:
     if not is_significant:
         return "It cannot be told apart from"
-    if is_beyond_seeds:
+    if ahead <= 0:  # its mean is higher, or its only run is lucky
+        return "Its typical run is worse than that of"
+    if ahead > limit:
         return "It is better than"
     return "Beyond the luck of the images, but not that of the seed, it is better than"
 
