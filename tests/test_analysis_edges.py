@@ -154,7 +154,8 @@ def test_a_lucky_seed_does_not_stand_for_its_configuration(tmp_path: Path) -> No
         shutil.rmtree(tmp_path / name)
         write(name, accuracy, int(name[-1]), 0.2)
     said = "\n".join(summarize(Options(tmp_path, tmp_path / "summary")).answers)
-    assert "It cannot be told apart from the second, second 1: difference -1.5 points" in said
+    worse = "Its typical run is worse than that of the second, second 1: difference -1.5 points"
+    assert worse in said  # p = 0.03: six images, all of them right in one run alone
 
 
 # ---- figures ----
