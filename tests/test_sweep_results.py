@@ -105,8 +105,8 @@ def test_a_sweep_by_loss_takes_the_smallest_and_says_so(tmp_path: Path) -> None:
     assert f"trial {smallest} in" in describe_best(tmp_path, best, ["val_loss"], ["again"])
     progress, output = StudyProgress(study), StringIO()
     status = Status(study, ["val_loss"], 6, 1.0, Console(file=output, width=1000))
-    status.update(progress, progress.refresh())
-    assert f"best val_loss {losses[smallest]:.4f} (trial {smallest})" in status.line(progress)
+    status.end(progress, progress.refresh())
+    assert f"best val_loss {losses[smallest]:.4f} (trial {smallest})" in output.getvalue()
     record = SweepRecord("s", ["val_loss"], ["minimize"], 6, 3, {}, [], "TPE", "none")
     runs = pd.DataFrame(
         {"val_loss": losses.values(), "objective": losses.values(), "objective_name": "val_loss"}

@@ -170,6 +170,11 @@ def test_status_lines_come_with_changes_or_once_a_minute(
     assert [line.split(",")[0] for line in lines] == [
         f"trained {count} of 9" for count in (0, 2, 2, 2, 2)
     ]
+    assert "time left" not in lines[0] and "time left 11.7 min" in lines[-1]  # 200 s / 2 * 7
+    study.ask()
+    status.end(progress, progress.refresh())
+    last = output.getvalue().splitlines()[-1]
+    assert "unfinished 1" in last and "running" not in last and "time left" not in last
 
 
 def test_a_worker_that_dies_or_is_stopped_again_and_again_ends_the_sweep(tmp_path: Path) -> None:

@@ -378,7 +378,6 @@ class SweepCommand:
         supervisor.progress.refresh()
         if not supervisor.progress.counts:
             return
-        say(supervisor.status.line(supervisor.progress))
         supervisor.status.explain_rejections(supervisor.progress)
         best = best_trials(study)
         if not best:

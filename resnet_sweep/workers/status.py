@@ -74,6 +74,19 @@ class Status:
 
     def update(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
         """Tell of trials that have finished and refresh the table."""
+        self._note(progress, finished)
+        if self._console.is_terminal:
+            self._live.update(self._table(progress))
+        else:
+            self._say_line(progress)
+
+    def end(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
+        """Tell of the last trials and say the counts, now that no worker runs."""
+        self._note(progress, finished)
+        if progress.counts:
+            self.say(as_line(self._rows(progress, "unfinished")))
+
+    def _note(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
         first = self._trained_before is None
         if first:
             self._trained_before = progress.trained
@@ -81,14 +94,6 @@ class Status:
             self._note_best(trial)
             if not first:
                 self._tell(trial)
-        if self._console.is_terminal:
-            self._live.update(self._table(progress))
-        else:
-            self._say_line(progress)
-
-    def line(self, progress: StudyProgress) -> str:
-        """Return the whole table as one line."""
-        return ", ".join(f"{name} {value}" for name, value in self._rows(progress))
 
     def explain_rejections(self, progress: StudyProgress) -> None:
         """Say what was turned away and how to have less of it, if there was any."""
@@ -105,45 +110,43 @@ class Status:
         since = time.monotonic() - self._shown
         if since < self._every:
             return
-        rows = self._rows(progress)[:-1]  # the time left changes always
+        rows = self._rows(progress)
         if rows != self._shown_rows or since >= MINUTE:
-            self.say(self.line(progress))
+            self.say(as_line(rows + self._time_left(progress)))
             self._shown, self._shown_rows = time.monotonic(), rows
 
-    def _rows(self, progress: StudyProgress) -> list[tuple[str, str]]:
+    def _rows(self, progress: StudyProgress, running: str = "running") -> list[tuple[str, str]]:
         counts = progress.counts
-        if self._names is not None:
-            return [
-                ("trained", f"{progress.trained} of {self._n_trials}"),
-                ("running", str(len(progress.running))),
-                ("failed", str(counts["failed"])),
-                ("left", self._time_left(progress)),
-            ]
-        share = f"{progress.rejection_rate:.0%} of the proposals, before training"
-        rejected = f"{counts['rejected']} ({share})"
-        return [
+        rows = [
             ("trained", f"{progress.trained} of {self._n_trials}"),
-            ("running", str(len(progress.running))),
+            (running, str(len(progress.running))),
+        ]
+        if self._names is not None:
+            return [*rows, ("failed", str(counts["failed"]))]
+        share = f"{progress.rejection_rate:.0%} of the proposals, before training"
+        return [
+            *rows,
             ("pruned", str(counts["pruned"])),
             ("failed", str(counts["failed"])),
-            ("rejected", rejected),
+            ("rejected", f"{counts['rejected']} ({share})"),
             ("duplicates", str(counts["duplicate"])),
             ("best", self._best()),
-            ("left", self._time_left(progress)),
         ]
 
     def _table(self, progress: StudyProgress) -> Table:
         table = Table(show_header=False, box=None, pad_edge=False)
-        for name, value in self._rows(progress):
+        for name, value in self._rows(progress) + self._time_left(progress):
             table.add_row(name, value)
         return table
 
-    def _time_left(self, progress: StudyProgress) -> str:
+    def _time_left(self, progress: StudyProgress) -> list[tuple[str, str]]:
+        """Return it as a row; none before the first trial has ended here."""
         done = progress.trained - (self._trained_before or 0)
         if done == 0:
-            return "unknown"
+            return []
         elapsed = time.monotonic() - self._started
-        return duration(elapsed / done * max(0, self._n_trials - progress.trained))
+        left = elapsed / done * max(0, self._n_trials - progress.trained)
+        return [("time left", duration(left))]
 
     def _name(self, trial: FrozenTrial) -> str:
         return f"trial {trial.number}" if self._names is None else self._names[trial.number]
@@ -175,6 +178,10 @@ class Status:
         elif state_of(trial) == "failed":
             reason, error = outcome.get("reason", "failed"), outcome.get("error")
             self.say(f"{self._name(trial)} failed: {reason}{f': {error}' if error else ''}")
+
+
+def as_line(rows: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in rows)
 
 
 def shown_value(value: float) -> str:

@@ -113,7 +113,10 @@ class Supervisor:
                 self._supervise()
         finally:
             self._end_workers()
-            self._observe()
+            finished = self.progress.refresh()
+            self._record(finished)
+            self.status.end(self.progress, finished)
+            self._limit_failures()
         if self._fatal is not None:
             raise UserError(self._fatal.message)
         if self.progress.trained < self.limits.n_trials and not self.timed_out:
@@ -144,6 +147,9 @@ class Supervisor:
         if not is_recorded:
             self._record(finished)
         self.status.update(self.progress, finished)
+        self._limit_failures()
+
+    def _limit_failures(self) -> None:
         failed = self.progress.counts["failed"]
         if failed > self.limits.max_failures and not self._stopping:
             raise TooManyFailures(f"{failed} of {self.limits.n_trials} trials have failed")
