@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import RandomErasing
 
 from resnet_sweep.config.data import CutoutConfig, RandomErasingConfig
-from resnet_sweep.data.augmentation.erasing import cutout, first_fitting, random_erasing
+from resnet_sweep.data.augmentation.geometry import cutout, first_fitting, random_erasing
 
 
 def seeded(seed: int = 0) -> torch.Generator:

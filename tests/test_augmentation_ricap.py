@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resnet_sweep.config.data import AugmentationConfig, CutmixConfig, MixupConfig, RicapConfig
 from resnet_sweep.data.augmentation import Augmentation
-from resnet_sweep.data.augmentation.ricap import part_sizes, patch, random_ricap
+from resnet_sweep.data.augmentation.mixing import part_sizes, patch, random_ricap
 
 SIZE = 7
 

@@ -10,7 +10,7 @@ from test_step import make_step
 from torchvision.transforms import v2
 
 from resnet_sweep.config.train import TrainConfig
-from resnet_sweep.data.resizing import resize, train_image_size
+from resnet_sweep.data.augmentation.geometry import resize, train_image_size
 
 
 def sizes(full: int = 32, **fields: object) -> list[int]:

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from resnet_sweep.config import Config
-from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, train_image_size
 from resnet_sweep.data.device import DeviceData, Part
-from resnet_sweep.data.resizing import train_image_size
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.whitening import whiten_stem
 from resnet_sweep.optim.ema import AveragedWeights

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from resnet_sweep.config.errors import one_line
-from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
+from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, resize
 from resnet_sweep.data.device import Part
-from resnet_sweep.data.resizing import resize
 from resnet_sweep.optim.ema import AveragedWeights
 from resnet_sweep.optim.lookahead import Lookahead
 from resnet_sweep.optim.optimizer import set_lr

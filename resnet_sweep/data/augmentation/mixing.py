@@ -1,4 +1,4 @@
-"""Mixup and CutMix: each image shares its frame and its label with a partner of the batch."""
+"""Mixup, CutMix and RICAP: images share their frame and their label with others of the batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import CutmixConfig, MixupConfig
+from resnet_sweep.config.data import CutmixConfig, MixupConfig, RicapConfig
 from resnet_sweep.data.augmentation.geometry import rectangles
 
 # A power of two, so that scaling a draw below 1 cannot round up to the end of the table.
@@ -80,28 +80,12 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
 
 
-def _random_mixup(images: Tensor, config: MixupConfig) -> Tensor:
-    lambdas = draw_beta(config.alpha, len(images), images.device)
-    return mixup_shares(lambdas, images.shape[-1])
-
-
 def _random_cutmix(images: Tensor, config: CutmixConfig) -> Tensor:
     count, size, device = len(images), images.shape[-1], images.device
     lambdas = draw_beta(config.alpha, count, device)
     used = torch.rand(count, device=device) < config.probability
     rows, columns = torch.randint(size, (2, count), device=device).unbind()
     return cutmix_shares(torch.where(used, lambdas, 1), rows, columns, size)
-
-
-def _random_shares(
-    images: Tensor, mixup: MixupConfig | None, cutmix: CutmixConfig | None
-) -> Tensor:
-    shares = [_random_mixup(images, mixup)] if mixup else []
-    shares += [_random_cutmix(images, cutmix)] if cutmix else []
-    if len(shares) == 1:
-        return shares[0]
-    coins = torch.rand(len(images), 1, 1, 1, device=images.device)
-    return torch.where(coins < 0.5, shares[0], shares[1])
 
 
 def mix(
@@ -115,6 +99,73 @@ def mix(
 
     At least one must be given. Partners are a permutation of the batch; see `combine`.
     """
-    shares = _random_shares(images, mixup, cutmix)
-    partners = torch.rand(len(images), device=images.device).argsort()
-    return combine(images, labels, partners, shares, num_classes)
+    count, device = len(images), images.device
+    shares = []
+    if mixup:
+        shares.append(mixup_shares(draw_beta(mixup.alpha, count, device), images.shape[-1]))
+    if cutmix:
+        shares.append(_random_cutmix(images, cutmix))
+    if len(shares) == 2:
+        coins = torch.rand(count, 1, 1, 1, device=device)
+        shares = [torch.where(coins < 0.5, shares[0], shares[1])]
+    partners = torch.rand(count, device=device).argsort()
+    return combine(images, labels, partners, shares[0], num_classes)
+
+
+def patch(
+    images: Tensor,
+    labels: Tensor,
+    partners: Tensor,
+    corner: Tensor,
+    places: Tensor,
+    num_classes: int,
+) -> tuple[Tensor, Tensor]:
+    """Fill the four parts around a corner, from upper left to lower right, with crops (RICAP).
+
+    Takahashi et al. 2018 (arXiv:1811.09030, section III).
+
+    Args:
+        images: float [N, C, S, S].
+        labels: int64 [N].
+        partners: int64 [N, 4], the image of each part, as an index into the batch.
+        corner: int64 [2, N], row and column at which the lower and right parts begin.
+        places: int64 [2, N, 4], row and column of each crop in its image.
+
+    Returns:
+        images like those given, and float32 [N, num_classes] targets that sum to 1.
+    """
+    size = images.shape[-1]
+    steps = torch.arange(size, device=images.device)
+    lower, right = steps >= corner[0, :, None], steps >= corner[1, :, None]
+    part = 2 * lower[:, :, None] + right[:, None, :].long()
+    rows = steps - torch.where(lower, corner[0, :, None], 0)
+    columns = steps - torch.where(right, corner[1, :, None], 0)
+    flat = part.flatten(1)
+    source = [each.gather(1, flat).view(part.shape) for each in (partners, *places)]
+    pixels = images[source[0], :, source[1] + rows[:, :, None], source[2] + columns[:, None, :]]
+    shares = part_sizes(corner, size).prod(0).float() / size**2
+    targets = (one_hot(labels, num_classes)[partners] * shares[:, :, None]).sum(1)
+    return pixels.permute(0, 3, 1, 2), targets
+
+
+def part_sizes(corner: Tensor, size: int) -> Tensor:
+    """Return height and width of the four parts, int64 [2, N, 4]."""
+    rows, columns = corner
+    heights = torch.stack((rows, rows, size - rows, size - rows), 1)
+    widths = torch.stack((columns, size - columns, columns, size - columns), 1)
+    return torch.stack((heights, widths))
+
+
+def random_ricap(
+    images: Tensor, labels: Tensor, config: RicapConfig, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Apply `patch` at random; the upper left part is the image's own."""
+    count, size, device = len(images), images.shape[-1], images.device
+    draws = draw_beta(config.beta, 2 * count, device).view(2, count)
+    corner = (draws * size).round().long()
+    others = torch.rand(count, 3, device=device).argsort(0)
+    own = torch.arange(count, device=device)[:, None]
+    spare = size - part_sizes(corner, size)
+    chances = torch.rand(2, count, 4, device=device)
+    places = torch.minimum((chances * (spare + 1)).long(), spare)
+    return patch(images, labels, torch.cat((own, others), 1), corner, places, num_classes)

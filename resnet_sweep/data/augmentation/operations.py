@@ -84,12 +84,6 @@ def operation(name: str, magnitude: float, size: int) -> Operation:
             return Operation(autocontrast=1.0)
         case "Equalize":
             return Operation(equalize=1.0)
-        case _:
-            return _movement(name, magnitude, size)
-
-
-def _movement(name: str, magnitude: float, size: int) -> Operation:
-    match name:
         # Shears leave the top or the left edge where it is.
         case "ShearX":
             return Operation(b=magnitude, c=magnitude * size / 2)

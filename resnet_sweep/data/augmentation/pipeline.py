@@ -7,10 +7,8 @@ from torch import Tensor
 
 from resnet_sweep.config.data import AugmentationConfig
 from resnet_sweep.data.augmentation.color import color_jitter
-from resnet_sweep.data.augmentation.erasing import cutout, random_erasing
-from resnet_sweep.data.augmentation.geometry import random_crop_flip
-from resnet_sweep.data.augmentation.mixing import mix
-from resnet_sweep.data.augmentation.ricap import random_ricap
+from resnet_sweep.data.augmentation.geometry import cutout, random_crop_flip, random_erasing
+from resnet_sweep.data.augmentation.mixing import mix, random_ricap
 from resnet_sweep.data.augmentation.spaces import autoaugment, randaugment, trivialaugment
 
 
@@ -43,11 +41,7 @@ class Augmentation:
         """Whether `transform` is to be told which images to mirror."""
         return self._config.crop_flip is not None and self._config.crop_flip.alternate_flip
 
-    def transform(
-        self,
-        images: Tensor,
-        flipped: Tensor | None = None,
-    ) -> Tensor:
+    def transform(self, images: Tensor, flipped: Tensor | None = None) -> Tensor:
         """Change the pixels of uint8 [N, 3, S, S].
 
         Args:

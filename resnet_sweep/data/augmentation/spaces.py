@@ -6,7 +6,6 @@ call on a device copies them there, so it must come before a CUDA graph is captu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from resnet_sweep.config.data import AutoAugmentConfig, RandAugmentConfig
 from resnet_sweep.data.augmentation.operations import Choice, apply_operations, operation_rows
-from resnet_sweep.data.augmentation.policies import POLICIES
 
 NUM_BINS = 31
 AUTOAUGMENT_BINS = 10
@@ -25,51 +23,36 @@ OPERATIONS = (
 UNSIGNED = ("Identity", "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 
 
-@dataclass(frozen=True)
-class Space:
-    """Largest magnitudes of the operations.
+Step = tuple[str, float, int | None]
+"""Operation, its probability and the index of its magnitude, where it has one."""
+Space = dict[str, float]
+"""The largest magnitude of each operation that comes in many."""
 
-    Args:
-        translate: pixels.
-        rotate: degrees.
-        enhance: of brightness, contrast, colour and sharpness.
-        posterize: bits lost.
-    """
 
-    shear: float
-    translate: float
-    rotate: float
-    enhance: float
-    posterize: int
+def _space(shear: float, translate: float, rotate: float, enhance: float, posterize: int) -> Space:
+    """Name magnitudes in shares, pixels, degrees, shares and bits lost."""
+    moves = {"ShearX": shear, "ShearY": shear, "TranslateX": translate, "TranslateY": translate}
+    colors = dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), enhance)
+    return {**moves, **colors, "Rotate": rotate, "Posterize": posterize}
 
 
 def standard_space(size: int) -> Space:
     """The space of RandAugment and AutoAugment for images of `size` x `size` pixels."""
-    return Space(shear=0.3, translate=150 / 331 * size, rotate=30.0, enhance=0.9, posterize=4)
+    return _space(shear=0.3, translate=150 / 331 * size, rotate=30.0, enhance=0.9, posterize=4)
 
 
-WIDE_SPACE = Space(shear=0.99, translate=32.0, rotate=135.0, enhance=0.99, posterize=6)
+WIDE_SPACE = _space(shear=0.99, translate=32.0, rotate=135.0, enhance=0.99, posterize=6)
 
 
 def magnitudes(name: str, space: Space, bins: int) -> list[float]:
     """The magnitudes of an operation from the weakest to the strongest, without sign."""
-    match name:
-        case "Posterize":
-            lost = torch.arange(bins) / ((bins - 1) / space.posterize)
-            values = 8 - lost.round()
-        case "Solarize":
-            values = torch.linspace(255.0, 0.0, bins)
-        case "ShearX" | "ShearY":
-            values = torch.linspace(0.0, space.shear, bins)
-        case "TranslateX" | "TranslateY":
-            values = torch.linspace(0.0, space.translate, bins)
-        case "Rotate":
-            values = torch.linspace(0.0, space.rotate, bins)
-        case "Brightness" | "Color" | "Contrast" | "Sharpness":
-            values = torch.linspace(0.0, space.enhance, bins)
-        case _:
-            values = torch.zeros(bins)
-    return [float(value) for value in values]
+    if name == "Posterize":
+        values = 8 - (torch.arange(bins) / ((bins - 1) / space[name])).round()
+    elif name == "Solarize":
+        values = torch.linspace(255.0, 0.0, bins)
+    else:
+        values = torch.linspace(0.0, space.get(name, 0.0), bins)
+    return values.tolist()
 
 
 def _both_signs(name: str, magnitude: float) -> list[Choice]:
@@ -93,14 +76,24 @@ def trivialaugment_choices() -> list[Choice]:
     ]
 
 
+@cache
+def _policies(policy: str) -> list[tuple[Step, Step]]:
+    """The sub-policies that AutoAugment found (arXiv:1805.09501, tables 7 to 9)."""
+    from torchvision import transforms  # type: ignore[import-untyped]  # slow to import
+
+    found: list[tuple[Step, Step]]
+    found = transforms.AutoAugment(transforms.AutoAugmentPolicy(policy)).policies
+    return found
+
+
 def autoaugment_choices(policy: str, size: int) -> list[Choice]:
     """Both signs of both steps of each sub-policy, the sign running fastest."""
     space = standard_space(size)
     return [
         choice
-        for steps in POLICIES[policy]
+        for steps in _policies(policy)
         for name, _, index in steps
-        for choice in _both_signs(name, magnitudes(name, space, AUTOAUGMENT_BINS)[index])
+        for choice in _both_signs(name, magnitudes(name, space, AUTOAUGMENT_BINS)[index or 0])
     ]
 
 
@@ -115,17 +108,11 @@ def _trivialaugment_rows(size: int, device: torch.device) -> Tensor:
 
 
 @cache
-def _autoaugment_rows(policy: str, size: int, device: torch.device) -> Tensor:
-    """float32 [sub-policies, 2 steps, 2 signs, columns]."""
+def _autoaugment_tables(policy: str, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows, float32 [sub-policies, 2 steps, 2 signs, columns], and the steps' probabilities."""
     rows = operation_rows(autoaugment_choices(policy, size), size)
-    return rows.view(len(POLICIES[policy]), 2, 2, -1).to(device)
-
-
-@cache
-def _autoaugment_probabilities(policy: str, device: torch.device) -> Tensor:
-    """float32 [sub-policies, 2 steps]."""
-    steps = [[probability for _, probability, _ in pair] for pair in POLICIES[policy]]
-    return torch.tensor(steps, device=device)
+    chances = [[chance for _, chance, _ in steps] for steps in _policies(policy)]
+    return rows.view(len(chances), 2, 2, -1).to(device), torch.tensor(chances, device=device)
 
 
 def _random_rows(rows: Tensor, count: int) -> Tensor:
@@ -158,9 +145,9 @@ def autoaugment_rows(policy: str, draws: Tensor, chances: Tensor, size: int) -> 
     """
     device = draws.device
     policies, *signs = draws.unbind()
-    rows = _autoaugment_rows(policy, size, device)
+    rows, probabilities = _autoaugment_tables(policy, size, device)
     steps = torch.stack([rows[policies, step, sign] for step, sign in enumerate(signs)], dim=1)
-    taken = chances < _autoaugment_probabilities(policy, device)[policies]
+    taken = chances < probabilities[policies]
     return torch.where(taken[:, :, None], steps, _identity_row(device))
 
 
@@ -172,7 +159,7 @@ def _identity_row(device: torch.device) -> Tensor:
 def autoaugment(images: Tensor, config: AutoAugmentConfig) -> Tensor:
     """Apply AutoAugment (arXiv:1805.09501) to uint8 [N, 3, S, S]."""
     count, device = len(images), images.device
-    sub_policies = torch.randint(len(POLICIES[config.policy]), (1, count), device=device)
+    sub_policies = torch.randint(len(_policies(config.policy)), (1, count), device=device)
     signs = torch.randint(2, (2, count), device=device)
     chances = torch.rand(count, 2, device=device)
     draws = torch.cat((sub_policies, signs))
