@@ -40,13 +40,13 @@ def load_arrays(config: ArraysConfig) -> Dataset:
     side, test_side = train_images.shape[-1], test_images.shape[-1]
     if test_side != side:
         found = f"has images of {test_side}x{test_side} pixels"
-        raise UserError(f"{_describe(root, 'test', 'images')}: {found}, must be {side} as in train")
+        raise UserError(f"{_find(root, 'test', 'images')}: {found}, must be {side} as in train")
     train_labels = _read_labels(root, "train", len(train_images), num_classes)
     test_labels = _read_labels(root, "test", len(test_images), num_classes)
     present = np.unique(train_labels)
     if len(present) < num_classes:
         absent = _describe_absent(present, num_classes)
-        where = _describe(root, "train", "labels")
+        where = _find(root, "train", "labels")
         logger.warning("%s: no training image of the %d classes has %s", where, num_classes, absent)
     names = [str(label) for label in range(num_classes)]
     return make_dataset((train_images, train_labels), (test_images, test_labels), names)
@@ -61,7 +61,7 @@ def count_label_classes(config: ArraysConfig) -> int:
     root = _find_root(config)
     if config.num_classes is not None:
         return config.num_classes
-    labels, where = _read_labels(root, "train"), _describe(root, "train", "labels")
+    labels, where = _read_labels(root, "train"), _find(root, "train", "labels")
     present = np.unique(labels)
     num_classes = int(present[-1]) + 1
     if len(present) < num_classes:
@@ -112,7 +112,7 @@ def _read_images(root: Path, part: str) -> NDArray[np.uint8]:
     array = _read(root, part, "images")
     layout = find_layout(array.shape) if array.dtype == np.uint8 and len(array) else None
     if layout is None or layout.height != layout.width:
-        where, found = _describe(root, part, "images"), f"{array.dtype} {list(array.shape)}"
+        where, found = _find(root, part, "images"), f"{array.dtype} {list(array.shape)}"
         raise UserError(f"{where}: {ALLOWED_IMAGES}, all of them square; found {found}")
     return np.ascontiguousarray(layout.arrange(array))
 
@@ -121,7 +121,7 @@ def _read_labels(
     root: Path, part: str, num_images: int | None = None, num_classes: int | None = None
 ) -> NDArray[np.int64]:
     """Return labels as int64 [N], checked against what is given."""
-    labels, where = flatten_column(_read(root, part, "labels")), _describe(root, part, "labels")
+    labels, where = flatten_column(_read(root, part, "labels")), _find(root, part, "labels")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
         found = f"found {labels.dtype} {list(labels.shape)}"
         raise UserError(f"{where}: labels must be integers [N] or [N, 1]; {found}")
@@ -136,14 +136,10 @@ def _read_labels(
     return labels.astype(np.int64)
 
 
-def _describe(root: Path, part: str, field: str) -> str:
+def _find(root: Path, part: str, field: str) -> Path:
     """Return the file that holds a part's images or labels."""
     npz = root / f"{part}.npz"
-    return str(npz if os.path.lexists(npz) else root / f"{part}_{field}.npy")
-
-
-def _find(root: Path, part: str, field: str) -> Path:
-    path = Path(_describe(root, part, field))
+    path = npz if os.path.lexists(npz) else root / f"{part}_{field}.npy"
     if path.is_symlink() and not path.exists():
         raise UserError(f"{path}: is a broken symbolic link")
     if not path.exists():

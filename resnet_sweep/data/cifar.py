@@ -10,7 +10,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +30,6 @@ _PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _TIMEOUT_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where a data set comes from, as torchvision knows it; files are (name, md5)."""
-
-    url: str
-    filename: str
-    md5: str
-    folder: str
-    train: list[tuple[str, str]]
-    test: list[tuple[str, str]]
-    meta: tuple[str, str]
-    names_key: str
-
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        return [*self.train, *self.test, self.meta]
-
-
 def load_cifar(config: CifarConfig) -> Dataset:
     """Read config.name from config.root, downloading it there first if it is missing.
 
@@ -59,11 +40,11 @@ def load_cifar(config: CifarConfig) -> Dataset:
     root = check_root(config)
     if _find_bad_file(source, root) is not None:
         _restore(source, root, config.download)
-    folder = root / source.folder
-    train = _read_batches(folder, source.train)
-    test = _read_batches(folder, source.test)
-    meta: Any = load_pickle(folder / source.meta[0])
-    return make_dataset(train, test, meta[source.names_key])
+    folder = root / source.base_folder
+    train = _read_batches(folder, source.train_list)
+    test = _read_batches(folder, source.test_list)
+    meta: Any = load_pickle(folder / source.meta["filename"])
+    return make_dataset(train, test, meta[source.meta["key"]])
 
 
 def check_root(config: CifarConfig) -> Path:
@@ -84,20 +65,17 @@ def check_name(config: CifarConfig) -> str:
     return config.name
 
 
-def _find_source(name: str) -> _Source:
+def _find_source(name: str) -> Any:
+    """Return torchvision's class, which knows the archive and the md5 of each file."""
     from torchvision import datasets  # type: ignore[import-untyped]
 
-    source = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
-    return _Source(
-        url=source.url,
-        filename=source.filename,
-        md5=source.tgz_md5,
-        folder=source.base_folder,
-        train=[(name, md5) for name, md5 in source.train_list],
-        test=[(name, md5) for name, md5 in source.test_list],
-        meta=(source.meta["filename"], source.meta["md5"]),
-        names_key=source.meta["key"],
-    )
+    return datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+
+
+def _list_files(source: Any) -> list[tuple[str, str]]:
+    """Return the name and the md5 of each file."""
+    meta = source.meta["filename"], source.meta["md5"]
+    return [*source.train_list, *source.test_list, meta]
 
 
 def _read_batches(
@@ -110,12 +88,9 @@ def _read_batches(
     return images.reshape(-1, 3, 32, 32), labels
 
 
-def _find_bad_file(source: _Source, root: Path) -> Path | None:
-    for name, md5 in source.files:
-        path = root / source.folder / name
-        if not _is_intact(path, md5):
-            return path
-    return None
+def _find_bad_file(source: Any, root: Path) -> Path | None:
+    files = ((root / source.base_folder / name, md5) for name, md5 in _list_files(source))
+    return next((path for path, md5 in files if not _is_intact(path, md5)), None)
 
 
 def _is_intact(path: Path, md5: str) -> bool:
@@ -124,7 +99,7 @@ def _is_intact(path: Path, md5: str) -> bool:
     return bool(check_integrity(path, md5))
 
 
-def _restore(source: _Source, root: Path, download: bool) -> None:
+def _restore(source: Any, root: Path, download: bool) -> None:
     """Bring all files into place: from the archive, downloaded if it is missing and allowed."""
     archive = root / source.filename
     if not archive.exists():
@@ -133,8 +108,8 @@ def _restore(source: _Source, root: Path, download: bool) -> None:
             problem = f"{bad} is missing or damaged and data.download=false"
             raise UserError(f"{problem}: {_advise(source, root)}")
         _download(source, root)
-    if not _is_intact(archive, source.md5):
-        problem = f"{archive}: damaged archive (its md5 is not {source.md5})"
+    if not _is_intact(archive, source.tgz_md5):
+        problem = f"{archive}: damaged archive (its md5 is not {source.tgz_md5})"
         raise UserError(f"{problem}: delete it, then {_advise(source, root)}")
     _unpack(source, archive)
     bad = _find_bad_file(source, root)
@@ -142,42 +117,43 @@ def _restore(source: _Source, root: Path, download: bool) -> None:
         raise UserError(f"{bad}: damaged (its md5 is not the published one)")
 
 
-def _advise(source: _Source, root: Path) -> str:
+def _advise(source: Any, root: Path) -> str:
     target = f"put {source.filename} from {_PAGE} into {root.resolve()}"
     return f"{target}, or take data=digits, which needs no download"
 
 
-def _download(source: _Source, root: Path) -> None:
+def _download(source: Any, root: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     logger.info("downloading %s into %s", source.url, root)
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision's download has none of its own
     try:
-        with _staging_folder(root) as staging, _socket_timeout():
-            download_url(source.url, staging, source.filename, source.md5)
+        with _staging_folder(root) as staging:
+            download_url(source.url, staging, source.filename, source.tgz_md5)
             os.replace(staging / source.filename, root / source.filename)
     except Exception as error:  # torchvision passes on whatever urllib and http raise
         problem = f"the download of {source.url} failed ({why(error)})"
         raise UserError(f"{problem}: {_advise(source, root)}") from None
+    finally:
+        socket.setdefaulttimeout(timeout)
 
 
-def _unpack(source: _Source, archive: Path) -> None:
-    folder = archive.parent / source.folder
+def _unpack(source: Any, archive: Path) -> None:
+    folder = archive.parent / source.base_folder
     try:
         with _staging_folder(archive.parent) as staging, tarfile.open(archive) as tar:
             folder.mkdir(exist_ok=True)
-            for name, _ in source.files:
-                _copy_member(tar, f"{source.folder}/{name}", staging / name)
+            for name, _ in _list_files(source):
+                member = f"{source.base_folder}/{name}"
+                packed = tar.extractfile(member)
+                if packed is None:
+                    raise KeyError(f"{member} is not a file")
+                with packed, (staging / name).open("wb") as file:
+                    shutil.copyfileobj(packed, file)
                 os.replace(staging / name, folder / name)
     except (OSError, KeyError, tarfile.TarError) as error:
         raise UserError(f"{archive}: cannot be unpacked into {folder} ({error})") from None
-
-
-def _copy_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
-    packed = tar.extractfile(member)
-    if packed is None:
-        raise KeyError(f"{member} is not a file")
-    with packed, path.open("wb") as file:
-        shutil.copyfileobj(packed, file)
 
 
 @contextmanager
@@ -185,14 +161,3 @@ def _staging_folder(root: Path) -> Iterator[Path]:
     """A folder of this process alone, from which whole files are moved into place."""
     with made_folder(root), tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
         yield Path(name)
-
-
-@contextmanager
-def _socket_timeout() -> Iterator[None]:
-    """Let a silent server fail: torchvision's download has no timeout of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -23,15 +24,17 @@ from resnet_sweep.config.predict import CORRUPTIONS, NUM_STRENGTHS
 # Images at once: a whole data set of floats would take gigabytes.
 CHUNK = 500
 
-NOISE_SD = (0.04, 0.06, 0.08, 0.09, 0.10)
-PHOTONS = (500, 250, 100, 75, 50)
-IMPULSE_SHARE = (0.01, 0.02, 0.03, 0.05, 0.07)
-BLUR_SIGMA = (0.4, 0.6, 0.7, 0.8, 1.0)
-DEFOCUS_RADIUS = (0.3, 0.4, 0.5, 1.0, 1.5)
-DEFOCUS_SOFTNESS = (0.4, 0.5, 0.6, 0.2, 0.1)
-BRIGHTNESS_GAIN = (0.05, 0.10, 0.15, 0.20, 0.30)
-CONTRAST_FACTOR = (0.75, 0.5, 0.4, 0.3, 0.15)
-JPEG_QUALITY = (80, 65, 58, 50, 40)
+# What each corruption has at each strength.
+PARAMETERS: dict[str, list[Any]] = {
+    "gaussian_noise": [0.04, 0.06, 0.08, 0.09, 0.10],  # standard deviation
+    "shot_noise": [500, 250, 100, 75, 50],  # photons where a pixel is white
+    "impulse_noise": [0.01, 0.02, 0.03, 0.05, 0.07],  # share of the values
+    "gaussian_blur": [0.4, 0.6, 0.7, 0.8, 1.0],  # sigma
+    "defocus_blur": [(0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1)],  # and softness
+    "brightness": [0.05, 0.10, 0.15, 0.20, 0.30],  # gain
+    "contrast": [0.75, 0.5, 0.4, 0.3, 0.15],  # factor
+    "jpeg_compression": [80, 65, 58, 50, 40],  # quality
+}
 
 Draw = Callable[[Callable[[np.random.Generator, int], NDArray[np.generic]]], Tensor]
 """Calls its argument with each image's generator and row, and stacks the results."""
@@ -57,46 +60,32 @@ def corrupt(
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
         draw = _drawing(name, seed, places[part])
-        corrupted[part] = _apply(images[part], name, strength - 1, draw)
+        corrupted[part] = _apply(images[part], name, PARAMETERS[name][strength - 1], draw)
     return corrupted
 
 
-def parameters() -> dict[str, list[object]]:
-    """Return what every corruption has at each strength; for defocus_blur these are pairs."""
-    values = (
-        NOISE_SD,
-        PHOTONS,
-        IMPULSE_SHARE,
-        BLUR_SIGMA,
-        tuple(zip(DEFOCUS_RADIUS, DEFOCUS_SOFTNESS, strict=True)),
-        BRIGHTNESS_GAIN,
-        CONTRAST_FACTOR,
-        JPEG_QUALITY,
-    )
-    return {name: list(each) for name, each in zip(CORRUPTIONS, values, strict=True)}
-
-
-def _apply(images: Tensor, name: str, index: int, draw: Draw) -> Tensor:
-    match name:
-        case "jpeg_compression":
-            return jpeg(images, JPEG_QUALITY[index])
-        case "shot_noise":
-            return _to_pixels(shot_noise(_to_unit(images), PHOTONS[index], draw))
-    pixels = _to_unit(images)
+def _apply(images: Tensor, name: str, value: Any, draw: Draw) -> Tensor:
+    if name == "jpeg_compression":
+        return jpeg(images, value)
+    pixels = images.float() / 255
     match name:
         case "gaussian_noise":
-            pixels = pixels + NOISE_SD[index] * draw(_normal(pixels))
+            shape = pixels.shape[1:]
+            noise = draw(lambda generator, _: generator.standard_normal(shape, np.float32))
+            pixels = pixels + value * noise
+        case "shot_noise":
+            pixels = shot_noise(pixels, value, draw)
         case "impulse_noise":
-            pixels = impulse_noise(pixels, IMPULSE_SHARE[index], draw)
+            pixels = impulse_noise(pixels, value, draw)
         case "gaussian_blur":
-            pixels = gaussian_blur(pixels, BLUR_SIGMA[index])
+            pixels = gaussian_blur(pixels, value)
         case "defocus_blur":
-            pixels = defocus_blur(pixels, DEFOCUS_RADIUS[index], DEFOCUS_SOFTNESS[index])
+            pixels = defocus_blur(pixels, *value)
         case "brightness":
-            pixels = brighten(pixels, BRIGHTNESS_GAIN[index])
+            pixels = brighten(pixels, value)
         case "contrast":
-            pixels = scale_contrast(pixels, CONTRAST_FACTOR[index])
-    return _to_pixels(pixels)
+            pixels = scale_contrast(pixels, value)
+    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def shot_noise(pixels: Tensor, photons: float, draw: Draw) -> Tensor:
@@ -187,19 +176,6 @@ def _drawing(name: str, seed: int, places: NDArray[np.int64]) -> Draw:
     return draw
 
 
-def _normal(pixels: Tensor) -> Callable[[np.random.Generator, int], NDArray[np.generic]]:
-    shape = tuple(pixels.shape[1:])
-    return lambda generator, _: generator.standard_normal(shape, np.float32)
-
-
 def _maps(pixels: Tensor) -> Tensor:
     """[N, 3, S, S] -> [3N, 1, S, S]."""
     return pixels.reshape(-1, 1, *pixels.shape[2:])
-
-
-def _to_unit(images: Tensor) -> Tensor:
-    return images.float() / 255
-
-
-def _to_pixels(pixels: Tensor) -> Tensor:
-    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)

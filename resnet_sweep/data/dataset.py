@@ -24,7 +24,7 @@ class Dataset:
         test_images: uint8 [M, 3, S, S].
         test_labels: int64 [M].
         class_names: in the order of the labels.
-        fingerprint: hex digest of all pixels, labels and class names.
+        fingerprint: hex digest of all pixels, labels and class names, in the machine's byte order.
     """
 
     train_images: torch.Tensor
@@ -45,20 +45,17 @@ def make_dataset(
     import torch
 
     names = tuple(class_names)
+    if fingerprint is None:
+        digest = hashlib.blake2b(repr(names).encode(), digest_size=16)
+        for array in (*train, *test):
+            digest.update(f"{array.dtype.name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        fingerprint = digest.hexdigest()
     return Dataset(
         train_images=torch.from_numpy(train[0]),
         train_labels=torch.from_numpy(train[1]),
         test_images=torch.from_numpy(test[0]),
         test_labels=torch.from_numpy(test[1]),
         class_names=names,
-        fingerprint=fingerprint or compute_fingerprint([*train, *test], names),
+        fingerprint=fingerprint,
     )
-
-
-def compute_fingerprint(arrays: Sequence[NDArray[np.generic]], class_names: Sequence[str]) -> str:
-    """Return a hex digest of arrays, in the machine's byte order, and class names."""
-    digest = hashlib.blake2b(repr(tuple(class_names)).encode(), digest_size=16)
-    for array in arrays:
-        digest.update(f"{array.dtype.name}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.config.data import DEFAULT_BACKGROUND
 from resnet_sweep.config.errors import UserError, why
 
 if TYPE_CHECKING:
@@ -29,20 +28,8 @@ MAX_THREADS = 8
 SMALL_FILE = 16 * 1024
 
 
-class Decoded(NamedTuple):
-    """One image as RGB.
-
-    Args:
-        pixels: uint8 [size, size, 3].
-        changes: what had to be changed, of GREY, COLORS and so on.
-    """
-
-    pixels: NDArray[np.uint8]
-    changes: frozenset[str]
-
-
-def decode(path: str, size: int, background: str = DEFAULT_BACKGROUND) -> Decoded:
-    """Read one image, RGB and `size` pixels square.
+def decode(path: str, size: int, background: str) -> tuple[NDArray[np.uint8], set[str]]:
+    """Return one image as RGB, uint8 [size, size, 3], and what was changed: GREY, COLORS and so on.
 
     It is turned as its EXIF orientation says, laid over `background` (black or white) where it
     is transparent, and the first where a file holds several.
@@ -56,7 +43,9 @@ def decode(path: str, size: int, background: str = DEFAULT_BACKGROUND) -> Decode
         # A file of our own: of a damaged one Pillow's may stay open.
         with open(path, "rb") as file, Image.open(file) as image:
             changes = set(_find_changes(image))
-            layout = _layout(image)
+            tiles = getattr(image, "tile", ())
+            # How the file stores its pixels, in Pillow's words; known until they are read.
+            layout = tiles[0][3] if tiles else None
             image.load()
             _correct_clear_colour(image, layout, path)
             upright = _turn(image, changes)
@@ -67,10 +56,9 @@ def decode(path: str, size: int, background: str = DEFAULT_BACKGROUND) -> Decode
         raise
     except Exception as error:  # Pillow's readers let through what a damaged file makes them raise
         raise UserError(f"{path}: damaged, not an image, or unreadable ({why(error)})") from None
-    if rgb.size != (size, size):
-        changes.add(RESIZED)
-        return Decoded(resize(rgb, size), frozenset(changes))
-    return Decoded(np.asarray(rgb), frozenset(changes))
+    if rgb.size == (size, size):
+        return np.asarray(rgb), changes
+    return resize(rgb, size), changes | {RESIZED}
 
 
 def resize(image: PillowImage, size: int) -> NDArray[np.uint8]:
@@ -97,12 +85,6 @@ def _find_changes(image: PillowImage) -> list[str]:
     return changes
 
 
-def _layout(image: PillowImage) -> object:
-    """Return how a file stores its pixels, in Pillow's words; known until they are read."""
-    tiles = getattr(image, "tile", ())
-    return tiles[0][3] if tiles else None
-
-
 def _correct_clear_colour(image: PillowImage, layout: object, path: str) -> None:
     """Let pixels be transparent that Pillow compares in other units than those of the file."""
     clear = image.info.get("transparency")
@@ -113,18 +95,12 @@ def _correct_clear_colour(image: PillowImage, layout: object, path: str) -> None
     elif layout == "RGB;16B" and isinstance(clear, tuple):
         from PIL import Image
 
-        values = np.asarray(image).astype(np.uint16) << 8 | _lower_bytes(path)
+        # Pillow leaves the lower bytes out: they are read as the upper ones of the other order.
+        with open(path, "rb") as file, Image.open(file) as swapped:
+            swapped.tile = [tile._replace(args="RGB;16L") for tile in swapped.tile]
+            values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(swapped)
         alpha = np.where((values == clear).all(-1), 0, 255).astype(np.uint8)
         image.putalpha(Image.fromarray(alpha))
-
-
-def _lower_bytes(path: str) -> NDArray[np.uint8]:
-    """Return what Pillow leaves out of colours of 16 bits: read as of the other byte order."""
-    from PIL import Image
-
-    with open(path, "rb") as file, Image.open(file) as image:
-        image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
-        return np.asarray(image)
 
 
 def _turn(image: PillowImage, changes: set[str]) -> PillowImage:
@@ -145,7 +121,10 @@ def _to_8_bits(image: PillowImage, path: str) -> PillowImage:
     """Return a grey image of 16 bits by its upper 8, as Pillow reads colours of 16 bits."""
     from PIL import Image
 
-    is_full_range = image.mode.startswith("I;16") or (image.mode == "I" and _is_netpbm(path))
+    is_full_range = image.mode.startswith("I;16")
+    if image.mode == "I":  # Pillow spreads the values of Netpbm files over 16 bits of the 32
+        with open(path, "rb") as file:
+            is_full_range = file.read(2) in (b"P2", b"P5")
     if not is_full_range:
         allowed = f"must have 8 or 16 bits per channel (has Pillow's mode {image.mode})"
         raise UserError(f"{path}: {allowed}")
@@ -160,12 +139,6 @@ def _to_8_bits(image: PillowImage, path: str) -> PillowImage:
         return grey
     grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
     return grey
-
-
-def _is_netpbm(path: str) -> bool:
-    """Pillow spreads the values of these over 16 bits, in a mode of 32."""
-    with open(path, "rb") as file:
-        return file.read(2) in (b"P2", b"P5")
 
 
 def _lay_over(image: PillowImage, background: str, changes: set[str]) -> PillowImage:
@@ -196,7 +169,7 @@ class FileSource:
         self,
         paths: Sequence[str],
         size: int,
-        background: str = DEFAULT_BACKGROUND,
+        background: str,
         notes: Sequence[str] = (),
     ) -> None:
         self.paths, self.size, self.background, self.notes = paths, size, background, notes
@@ -215,9 +188,9 @@ class FileSource:
         with warnings.catch_warnings():  # around all threads: the filters are the process's
             warnings.simplefilter("ignore")  # Pillow's, of 90 megapixels and of damaged EXIF
             decode_all = self._threads.map if self._is_large(indices[0]) else map
-            for place, image in enumerate(decode_all(self._decode, indices)):
-                images[place] = image.pixels.transpose(2, 0, 1)
-                for change in image.changes:
+            for place, (pixels, changes) in enumerate(decode_all(self._decode, indices)):
+                images[place] = pixels.transpose(2, 0, 1)
+                for change in changes:
                     self._changed.setdefault(change, set()).add(indices[place])
         return images
 
@@ -249,7 +222,7 @@ class FileSource:
         except OSError:
             return False  # reading it says why
 
-    def _decode(self, index: int) -> Decoded:
+    def _decode(self, index: int) -> tuple[NDArray[np.uint8], set[str]]:
         try:
             return decode(self.paths[index], self.size, self.background)
         except UserError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -114,19 +114,15 @@ def measure_mean_std(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
         mean and std of the pixels scaled to [0, 1], float32 [3]; std at least 1/255, so that a
         constant channel can be divided by it.
     """
-    counts = sum(_count_values(chunk) for chunk in images.split(_CHUNK))
-    assert isinstance(counts, torch.Tensor)
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
+    for chunk in images.split(_CHUNK):
+        for channel, pixels in enumerate(chunk.unbind(1)):
+            counts[channel] += torch.bincount(pixels.flatten(), minlength=256)
     weights = counts.double() / counts.sum(dim=1, keepdim=True)
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = weights @ values
     variance = (weights * (values - mean[:, None]) ** 2).sum(dim=1)
     return mean.float(), variance.sqrt().clamp(min=1 / 255).float()
-
-
-def _count_values(images: torch.Tensor) -> torch.Tensor:
-    """Return how often each channel has each of the 256 values, int64 [3, 256]."""
-    channels = [images[:, channel].flatten() for channel in range(images.shape[1])]
-    return torch.stack([torch.bincount(pixels, minlength=256) for pixels in channels])
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +168,7 @@ def _place_part(data: Dataset, rows: torch.Tensor, device: torch.device) -> Part
 
 
 def _freeze(config: DataConfig) -> _Frozen:
-    return type(config), tuple((f.name, getattr(config, f.name)) for f in fields(config))
+    return type(config), tuple(vars(config).items())
 
 
 def _freeze_source(config: DataConfig) -> _Frozen:

@@ -71,14 +71,18 @@ class Listing(NamedTuple):
 
 
 def scan(folder: str) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder and may be data, by name.
+    """Return what lies in a folder and may be data, in the order of the names.
 
     Raises:
         UserError: the folder cannot be read, or a symbolic link in it leads nowhere.
     """
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if _may_be_data(entry.name)]
+            found = [
+                entry
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name.lower() not in NO_DATA
+            ]
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
     for entry in found:
@@ -89,10 +93,6 @@ def scan(folder: str) -> list[os.DirEntry[str]]:
                 problem = f"is a broken symbolic link ({error.strerror})"
                 raise UserError(f"{entry.path}: {problem}; mend or remove it") from None
     return sorted(found, key=lambda entry: entry.name)
-
-
-def _may_be_data(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in NO_DATA
 
 
 def list_class_folders(folder: str) -> list[str]:
@@ -112,7 +112,7 @@ def list_images(folder: str) -> Listing:
 
 def list_loose(folder: str) -> Listing:
     """Find the images in a folder alone."""
-    return _sort_out(folder, [entry for entry in scan(folder) if not entry.is_dir()])
+    return _sort_out(folder, scan(folder))
 
 
 def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Listing:
@@ -121,7 +121,7 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Listing:
     if place in above:
         raise UserError(f"{folder}: is a symbolic link to a folder that it lies in")
     entries = scan(folder)
-    found = _sort_out(folder, [entry for entry in entries if not entry.is_dir()])
+    found = _sort_out(folder, entries)
     for entry in entries:
         if entry.is_dir():
             images, left_out = _walk(entry.path, above | {place})
@@ -130,10 +130,14 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Listing:
     return found
 
 
-def _sort_out(folder: str, entries: Iterable[os.DirEntry[str]]) -> Listing:
+def _sort_out(folder: str, entries: Sequence[os.DirEntry[str]]) -> Listing:
+    """Tell files by the endings of their names; by the content where there is none."""
     found = Listing([], [])
     for entry in entries:
-        if not _is_image(entry):
+        if entry.is_dir():
+            continue
+        has_ending = find_ending(entry.name) != ""
+        if not (has_image_ending(entry.name) if has_ending else holds_image(entry.path)):
             found.left_out.append(entry.path)
             continue
         stat = entry.stat()
@@ -141,11 +145,6 @@ def _sort_out(folder: str, entries: Iterable[os.DirEntry[str]]) -> Listing:
             raise UserError(f"{entry.path}: must be a regular file")
         found.images.append(ImageFile(folder, entry.name, stat.st_size, stat.st_mtime_ns))
     return found
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    """Go by the ending of the name; by the content where there is none."""
-    return has_image_ending(entry.name) or (not find_ending(entry.name) and holds_image(entry.path))
 
 
 def has_image_ending(name: str) -> bool:

@@ -9,7 +9,6 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,14 +142,18 @@ class _PixelCache:
 
         root = Path(os.path.expanduser(config.root or "")).absolute()
         name = f"{root}\0{config.image_size}\0{config.background}"
-        key = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
-        self.folder = _find_cache_folder(config)
+        key = _digest(name)
+        user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resnet_sweep")
+        folder = user_cache if config.cache_dir is None else config.cache_dir
+        self.folder = Path(os.path.expanduser(folder)).absolute()
         self.pixels_path = self.folder / f"{key}.npy"
         self.manifest_path = self.folder / f"{key}.json"
+        # Changes when a file is added, removed, renamed or changed.
+        lines = (f"{folder}/{name}\0{size}\0{mtime}\0" for folder, name, size, mtime in files)
         self._source = {
             "format": self._FORMAT,
             "pillow": PIL.__version__,
-            "files": _digest_files(files),
+            "files": _digest("".join(lines)),
         }
 
     def read(self, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], str] | None:
@@ -176,33 +179,20 @@ class _PixelCache:
 
     def write(self, pixels: NDArray[np.uint8], fingerprint: str) -> None:
         """Keep the pixels; where that fails, say so and go on."""
-        manifest: dict[str, Any] = {
-            **self._source,
-            "fingerprint": fingerprint,
-            "checksum": _compute_checksum(pixels, fingerprint),
-        }
-        text = json.dumps(manifest, indent=2).encode()
+        checksum = _compute_checksum(pixels, fingerprint)
+        manifest = {**self._source, "fingerprint": fingerprint, "checksum": checksum}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(self.pixels_path) as file:
                 np.save(file, pixels, allow_pickle=False)
             with replacing(self.manifest_path) as file:
-                file.write(text)
+                file.write(json.dumps(manifest, indent=2).encode())
         except OSError as error:
             logger.warning("no cache of the decoded images, every run decodes them: %s", error)
 
 
-def _find_cache_folder(config: ImageFolderConfig) -> Path:
-    if config.cache_dir is not None:
-        return Path(os.path.expanduser(config.cache_dir)).absolute()
-    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(user_cache)) / "resnet_sweep"
-
-
-def _digest_files(files: Sequence[ImageFile]) -> str:
-    """Return a digest that changes when a file is added, removed, renamed or changed."""
-    lines = (f"{folder}/{name}\0{size}\0{mtime}\0" for folder, name, size, mtime in files)
-    return hashlib.blake2b(os.fsencode("".join(lines)), digest_size=16).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
 def _compute_checksum(pixels: NDArray[np.uint8], fingerprint: str) -> int:

@@ -52,11 +52,18 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
     column = as_column(values, where, num_images, "label")
     places = {name: place for place, name in enumerate(class_names)}
     are_names = describe_number_order(class_names) is not None
-    numbers = _number_places(class_names) if are_names else {p: p for p in places.values()}
-    named = {} if are_names else _loose_numbers(class_names)
+    named: dict[int, int] = {}
+    if are_names:  # a number that two names have, as 1 and 01, has no place
+        known = _read_numbers(class_names)
+        numbers = {n: place for place, n in enumerate(known) if known.count(n) == 1}
+    else:
+        numbers = {place: place for place in places.values()}
+        # Names that a person reads as an integer: +1, 2.0, 3.
+        found = ((_LOOSE_INTEGER.fullmatch(name.strip()), p) for p, name in enumerate(class_names))
+        named = {int(match[1]): place for match, place in found if match}
     labels = np.empty(num_images, np.int64)
     reading = ""
-    for index, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
+    for index, value in enumerate(column):
         plain, here = _plain(value), f"{where}[{index}]"
         if isinstance(plain, str):
             labels[index] = find_class(plain, places, here)
@@ -87,18 +94,6 @@ def _read_numbers(class_names: Sequence[str]) -> list[int]:
     """Return all class names as integers, or nothing where one is none."""
     are_numbers = all(_INTEGER.fullmatch(name) for name in class_names)
     return [int(name) for name in class_names] if are_numbers else []
-
-
-def _number_places(class_names: Sequence[str]) -> dict[int, int]:
-    """Return the place of each number; one that two names have, as 1 and 01, has none."""
-    numbers = _read_numbers(class_names)
-    return {n: place for place, n in enumerate(numbers) if numbers.count(n) == 1}
-
-
-def _loose_numbers(class_names: Sequence[str]) -> dict[int, int]:
-    """Return the place of each class whose name a person reads as an integer: +1, 2.0, 3."""
-    found = ((_LOOSE_INTEGER.fullmatch(name.strip()), p) for p, name in enumerate(class_names))
-    return {int(match[1]): place for match, place in found if match}
 
 
 def _two_readings(number: int, where: str, class_names: Sequence[str], place: int) -> UserError:
@@ -169,7 +164,7 @@ def as_column(values: Any, where: str, num_images: int, what: str) -> Sequence[A
         if flat.ndim != 1 or flat.dtype.kind not in "iuUS":
             allowed = f"must be integers or text [N], one {what} for each image"
             raise UserError(f"{where}: {allowed}; found {values.dtype} {list(values.shape)}")
-        column: Sequence[Any] = np.asarray(flat)  # type: ignore[assignment]
+        column: Sequence[Any] = flat.tolist()
     elif isinstance(values, (list, tuple)):
         column = values
     else:

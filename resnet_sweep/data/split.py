@@ -66,7 +66,17 @@ def _take_val(
     if config.val_size == 0:
         return indices, indices[:0]
     count = count_val(len(labels), config)
-    _check_strata(labels, count, config)
+    classes, sizes = np.unique(labels, return_counts=True)
+    if sizes.min() < 2:
+        lonely = classes[sizes.argmin()]
+        allowed = f"must be 0, since label {lonely} has a single training image"
+        raise ConfigError("data.val_size", config.val_size, allowed)
+    most = len(labels) - len(classes)
+    allowed = (
+        f"must be 0 or give from {len(classes)} to {most} of the {len(labels)} training images "
+        f"(here {count}), so that both parts have room for the {len(classes)} classes"
+    )
+    require(len(classes) <= count <= most, "data.val_size", config.val_size, allowed)
     return _draw(indices, labels, count, config.split_seed)
 
 
@@ -80,20 +90,6 @@ def count_val(num_images: int, config: DataConfig) -> int:
     allowed = f"must be less than the {num_images} training images"
     require(size < 1 or size < num_images, "data.val_size", size, allowed)
     return max(1, round(size * num_images)) if size < 1 else int(size)
-
-
-def _check_strata(labels: NDArray[np.int64], count: int, config: DataConfig) -> None:
-    classes, sizes = np.unique(labels, return_counts=True)
-    if sizes.min() < 2:
-        lonely = classes[sizes.argmin()]
-        allowed = f"must be 0, since label {lonely} has a single training image"
-        raise ConfigError("data.val_size", config.val_size, allowed)
-    most = len(labels) - len(classes)
-    allowed = (
-        f"must be 0 or give from {len(classes)} to {most} of the {len(labels)} training images "
-        f"(here {count}), so that both parts have room for the {len(classes)} classes"
-    )
-    require(len(classes) <= count <= most, "data.val_size", config.val_size, allowed)
 
 
 def _take_subset(

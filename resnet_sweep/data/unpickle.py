@@ -7,7 +7,7 @@ import pickle
 import pickletools
 import re
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +28,11 @@ def load_pickle(path: str | os.PathLike[str]) -> object:
     """
     try:
         with open(path, "rb") as file:
-            _check_claims(file)
+            # The unpickler would set the memory aside for a length or a place beyond the file.
+            size = os.fstat(file.fileno()).st_size
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name in _PUTS and int(argument or 0) > size:
+                    raise _RefusedError(f"{argument} places")
             file.seek(0)
             content: object = _DataUnpickler(file, encoding="latin1").load()
             _check_plain(content)
@@ -44,14 +48,6 @@ def load_pickle(path: str | os.PathLike[str]) -> object:
 
 class _RefusedError(Exception):
     """The pickle names something that is not plain data."""
-
-
-def _check_claims(file: IO[bytes]) -> None:
-    """Refuse a length or a place beyond the file: the unpickler would set the memory aside."""
-    size = os.fstat(file.fileno()).st_size
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in _PUTS and int(argument or 0) > size:
-            raise _RefusedError(f"{argument} places")
 
 
 def _check_plain(content: object) -> None:

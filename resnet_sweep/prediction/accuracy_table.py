@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.predict import CORRUPTED, OWN_INPUTS, PredictConfig
-from resnet_sweep.data.corruption import parameters
+from resnet_sweep.data.corruption import PARAMETERS
 from resnet_sweep.data.custom import CustomSet
 from resnet_sweep.prediction.inputs import Input
 from resnet_sweep.prediction.scoring import Accuracy, Outcome, measure_accuracy
@@ -196,7 +196,7 @@ def _values(
         "seed": config.seed,
         "test_subset": config.test_subset,
         "data_fingerprint": fingerprints[0] if fingerprints else None,
-        "corruption_parameters": parameters() if CORRUPTED in config.input else None,
+        "corruption_parameters": PARAMETERS if CORRUPTED in config.input else None,
         "versions": versions(),
         "git_commit": git_commit(),
     }
