@@ -35,7 +35,7 @@ def _assert_is_chw(custom: CustomSet) -> None:
     assert len(custom) == len(custom.images) == 10
     np.testing.assert_array_equal(_pixels(custom), CHW)
     np.testing.assert_array_equal(custom.images.read([7, 2, 2]), CHW[[7, 2, 2]])
-    assert custom.messages() == []
+    assert custom.images.changes() == []
 
 
 LAYOUTS = {"N,C,H,W": CHW, "N,H,W,C": HWC, "rows of 192": CHW.reshape(10, -1)}
@@ -65,7 +65,7 @@ def test_grey_becomes_rgb_with_a_message(tmp_path: Path, shape: tuple[int, ...])
     np.save(tmp_path / "grey.npy", CHW[:, 0].reshape(shape))
     custom = _read(tmp_path / "grey.npy")
     np.testing.assert_array_equal(_pixels(custom), np.repeat(CHW[:, :1], 3, axis=1))
-    assert custom.messages() == ["10 of 10 images are grey: taken as RGB"]
+    assert custom.images.changes() == ["10 of 10 images are grey: taken as RGB"]
 
 
 @pytest.mark.parametrize("side", [(8, 12), (16, 16), (5, 4)])
@@ -76,7 +76,7 @@ def test_other_sizes_are_resized_as_pillow_does(tmp_path: Path, side: tuple[int,
     bilinear = Image.Resampling.BILINEAR
     expected = [np.asarray(Image.fromarray(i).resize((SIZE, SIZE), bilinear)) for i in images]
     np.testing.assert_array_equal(_pixels(custom).transpose(0, 2, 3, 1), np.stack(expected))
-    assert custom.messages() == [f"3 of 3 images resized from {side[1]}x{side[0]} to 8x8"]
+    assert custom.images.changes() == [f"3 of 3 images resized from {side[1]}x{side[0]} to 8x8"]
 
 
 @pytest.mark.parametrize("name", ["data", "images"])
@@ -149,7 +149,7 @@ def test_class_folders_are_matched_by_name(tmp_path: Path) -> None:
     expected = np.stack([pixels[each] for each in custom.ids]).transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(_pixels(custom), expected)
     assert "2 class folders" in custom.layout
-    (told,) = custom.messages()
+    (told,) = custom.images.changes()
     assert "1 .txt" in told and told.endswith("README.txt")
 
 
@@ -177,15 +177,15 @@ def test_files_large_enough_for_threads_are_read_in_order(tmp_path: Path) -> Non
 def test_changed_image_files_are_told_once_they_are_read(tmp_path: Path) -> None:
     pixels = _save_folder(tmp_path, "L")
     custom = _read(tmp_path)
-    assert custom.messages() == []
+    assert custom.images.changes() == []
     np.testing.assert_array_equal(
         custom.images.read([0])[0].transpose(1, 2, 0), pixels["cat/0.png"]
     )
     first = tmp_path / "cat" / "0.png"
-    assert custom.messages() == [f"1 of 6 images are grey: taken as RGB, the first: {first}"]
+    assert custom.images.changes() == [f"1 of 6 images are grey: taken as RGB, the first: {first}"]
     large = _read(tmp_path, 12)
     _pixels(large)
-    assert f"6 of 6 images resized to 12x12, the first: {first}" in large.messages()
+    assert f"6 of 6 images resized to 12x12, the first: {first}" in large.images.changes()
 
 
 def _save_corruptions(root: Path, labels: np.ndarray) -> None:

@@ -69,7 +69,7 @@ def read(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Re
     ) -> tuple[NDArray[np.uint8], list[str]]:
         custom = read_custom(folder / "test", CLASSES, SIDE, background)
         images = custom.images.read(range(len(custom)))
-        return images.transpose(0, 2, 3, 1), custom.messages()
+        return images.transpose(0, 2, 3, 1), custom.images.changes()
 
     return by_training if request.param == "training" else by_prediction
 

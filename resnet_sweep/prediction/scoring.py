@@ -103,7 +103,7 @@ class Outcome:
 
     def messages(self) -> list[str]:
         """Return the notes, and what was changed in the images."""
-        return [*self.notes, *self.custom.messages()]
+        return [*self.notes, *self.custom.images.changes()]
 
 
 def predict_set(

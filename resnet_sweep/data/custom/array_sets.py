@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.array_files import find_layout, open_npy, read_npz, read_npz_headers
@@ -20,7 +19,7 @@ from resnet_sweep.data.custom.custom_set import (
     check_layout,
     make_custom_set,
 )
-from resnet_sweep.data.labels import Labels, find_key, read_ids, read_labels
+from resnet_sweep.data.labels import find_key, read_ids, read_labels
 from resnet_sweep.data.unpickle import load_pickle
 
 LABEL_KEYS = ("labels", "label", "fine_labels", "targets", "target", "y", "Y")
@@ -79,8 +78,9 @@ def read_pickle_set(path: Path, class_names: Sequence[str], size: int) -> Custom
     if not isinstance(content, dict):
         found = type(content).__name__.lstrip("_")
         raise UserError(f"{path}: must be a pickled dict with b'data', not {found}")
-    images_key, labels_key, ids_key = (
-        find_key(content, _either(keys)) for keys in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS)
+    images_key, labels_key, ids_key = (  # text is bytes to Python 2
+        find_key(content, [key for name in names for key in (name.encode(), name)])
+        for names in (IMAGE_KEYS, LABEL_KEYS, ID_KEYS)
     )
     if images_key is None:
         names = sorted(repr(key)[:40] for key in content if isinstance(key, (str, bytes)))
@@ -120,11 +120,6 @@ def _read_columns(
     return make_custom_set(path, ArraySource(array, layout, size), line, places, ids)
 
 
-def _either(names: Sequence[str]) -> list[bytes | str]:
-    """Return each name as bytes and as text, which Python 2 and 3 make of it."""
-    return [key for name in names for key in (name.encode(), name)]
-
-
 def _text(key: Any) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
@@ -146,10 +141,22 @@ def read_corruptions(
         if len(array) != count:
             problem = f"holds {len(array)} images, {files[0].name} {count}; must be equal"
             raise UserError(f"{path}: {problem}")
-    labels, reading = _read_repeated(raw, labels_path, count, class_names)
-    parts = NUM_SEVERITIES if _repeats(labels) else 1
-    groups = _divide([path.stem for path in files], count, parts)
-    divided = f", {parts} severities of {count // parts}" if parts > 1 else ""
+    is_of_one = len(raw) * NUM_SEVERITIES == count  # the labels of each severity, given once
+    labels, reading = read_labels(
+        raw, str(labels_path), len(raw) if is_of_one else count, class_names
+    )
+    labels = np.tile(labels, NUM_SEVERITIES) if is_of_one else labels
+    parts = 1
+    if count % NUM_SEVERITIES == 0:
+        fifths = labels.reshape(NUM_SEVERITIES, count // NUM_SEVERITIES)
+        parts = NUM_SEVERITIES if (fifths == fifths[0]).all() else 1
+    length = count // parts
+    groups: list[Group] = []
+    for path in files:
+        for part in range(parts):
+            start, severity = len(groups) * length, part + 1 if parts > 1 else None
+            groups.append(Group(path.stem, severity, start, start + length))
+    divided = f", {parts} severities of {length}" if parts > 1 else ""
     names = f"{len(files)} corruptions of {count} images{divided}"
     line = (
         f"CIFAR-10-C style folder, {names}, {layouts[0].name}, labels from {LABELS_FILE}{reading}"
@@ -157,27 +164,4 @@ def read_corruptions(
     sources = [ArraySource(a, each, size) for a, each in zip(arrays, layouts, strict=True)]
     ids = tuple(f"{path.stem}/{index}" for path in files for index in range(count))
     everything = np.tile(labels, len(files))
-    return make_custom_set(folder, ChainSource(sources), line, everything, ids, groups)
-
-
-def _read_repeated(raw: NDArray[Any], path: Path, count: int, class_names: Sequence[str]) -> Labels:
-    """Read labels of all severities, or of one of the five."""
-    if len(raw) * NUM_SEVERITIES == count:
-        places, reading = read_labels(raw, str(path), len(raw), class_names)
-        return Labels(np.tile(places, NUM_SEVERITIES), reading)
-    return read_labels(raw, str(path), count, class_names)
-
-
-def _repeats(labels: NDArray[np.int64]) -> bool:
-    rows, rest = divmod(len(labels), NUM_SEVERITIES)
-    return rest == 0 and bool((labels.reshape(NUM_SEVERITIES, rows) == labels[:rows]).all())
-
-
-def _divide(names: Sequence[str], count: int, parts: int) -> tuple[Group, ...]:
-    size = count // parts
-    return tuple(
-        Group(name, part + 1 if parts > 1 else None, start, start + size)
-        for place, name in enumerate(names)
-        for part in range(parts)
-        for start in [place * count + part * size]
-    )
+    return make_custom_set(folder, ChainSource(sources), line, everything, ids, tuple(groups))

@@ -70,10 +70,6 @@ class CustomSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def messages(self) -> list[str]:
-        """Return what was changed in the images read so far."""
-        return self.images.changes()
-
 
 def make_custom_set(
     path: Path,
@@ -121,7 +117,11 @@ class ArraySource:
         return len(self.array)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        images = self.layout.arrange(self._pick(indices))
+        if isinstance(indices, range) and indices.step == 1:
+            block = self.array[indices.start : indices.stop]  # without a copy
+        else:
+            block = self.array[np.asarray(indices, np.int64)]
+        images = self.layout.arrange(block)
         if images.shape[2:] != (self.size, self.size):
             images = _resize_all(images, self.size)
         return np.array(images, order="C")  # a copy: what lies on disk cannot be written to
@@ -135,11 +135,6 @@ class ArraySource:
             was = f"{layout.width}x{layout.height}"
             found.append(f"{count} of {count} images resized from {was} to {size}x{size}")
         return found
-
-    def _pick(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        if isinstance(indices, range) and indices.step == 1:
-            return self.array[indices.start : indices.stop]  # without a copy
-        return self.array[np.asarray(indices, np.int64)]
 
 
 class ChainSource:

@@ -1,11 +1,13 @@
-"""Which kind of set lies at a path, by what it contains."""
+"""Which kind of set lies at a path, by what it contains; and image files as a set."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+
+import numpy as np
 
 from resnet_sweep.config.data import DEFAULT_BACKGROUND, DataConfig, ImageFolderConfig
 from resnet_sweep.config.errors import UserError, require
@@ -18,14 +20,19 @@ from resnet_sweep.data.custom.array_sets import (
     read_npz_set,
     read_pickle_set,
 )
-from resnet_sweep.data.custom.custom_set import CustomSet
-from resnet_sweep.data.custom.image_sets import (
-    list_image_folders,
-    read_class_folders,
-    read_image_file,
-    read_loose_images,
+from resnet_sweep.data.custom.custom_set import CustomSet, make_custom_set
+from resnet_sweep.data.decoding import FileSource
+from resnet_sweep.data.image_files import (
+    Listing,
+    describe_left_out,
+    find_missed_images,
+    has_image_ending,
+    holds_image,
+    list_images,
+    list_loose,
+    scan,
 )
-from resnet_sweep.data.image_files import has_image_ending, holds_image, list_loose
+from resnet_sweep.data.labels import check_distinct, find_class
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
 PICKLE_STARTS = (b"\x80", b"(dp", b"}q")  # from protocol 2 on; a dict in protocols 0 and 1
@@ -101,7 +108,8 @@ def _read_file(path: Path, class_names: Sequence[str], size: int, background: st
     if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
         return read_npz_set(path, class_names, size)
     if has_image_ending(path.name) or holds_image(str(path)):
-        return read_image_file(path, size, background)
+        source = FileSource([str(path)], size, background)
+        return make_custom_set(path, source, "one image file", ids=(path.name,))
     suffix = path.suffix.lower()
     if start.startswith(PICKLE_STARTS) or suffix in PICKLE_SUFFIXES:
         return read_pickle_set(path, class_names, size)
@@ -111,7 +119,7 @@ def _read_file(path: Path, class_names: Sequence[str], size: int, background: st
 
 def _read_folder(root: Path, class_names: Sequence[str], size: int, background: str) -> CustomSet:
     loose = list_loose(str(root))
-    folders, left_out = list_image_folders(str(root))
+    folders, left_out = _list_image_folders(str(root))
     files = [Path(path) for path in loose.left_out]
     arrays = [path for path in files if path.suffix in (".npy", ".npz")]
     if loose.images and folders:
@@ -120,11 +128,9 @@ def _read_folder(root: Path, class_names: Sequence[str], size: int, background: 
     if (loose.images or folders) and arrays:
         found = f"images and arrays ({arrays[0].name})"
         raise UserError(f"{root}: holds {found}; name one file with input={arrays[0]}")
-    if loose.images:
-        return read_loose_images(root, loose, left_out, size, background)
-    if folders:
-        left_out = [*loose.left_out, *left_out]
-        return read_class_folders(root, folders, left_out, class_names, size, background)
+    if loose.images or folders:
+        loose = Listing(loose.images, [*loose.left_out, *left_out])
+        return _read_images(root, loose, folders, class_names, size, background)
     if arrays:
         return _read_arrays(root, arrays, class_names, size)
     pickles = [path for path in files if path.suffix.lower() in PICKLE_SUFFIXES]
@@ -133,6 +139,62 @@ def _read_folder(root: Path, class_names: Sequence[str], size: int, background: 
     names = ", ".join(sorted(os.listdir(root))[:8])
     holds = f"it holds {names[:120]}; name one file" if names else "it is empty"
     raise UserError(f"{root}: must hold {KINDS}; {holds}")
+
+
+def _list_image_folders(root: str) -> tuple[dict[str, Listing], list[str]]:
+    """Return what lies in each folder of `root` that holds an image somewhere, by its name.
+
+    And the files of the other folders, which are left out.
+    """
+    found = {e.name: list_images(e.path) for e in scan(root) if e.is_dir()}
+    others = [path for each in found.values() if not each.images for path in each.left_out]
+    return {name: listing for name, listing in found.items() if listing.images}, others
+
+
+def _read_images(
+    root: Path,
+    loose: Listing,
+    folders: Mapping[str, Listing],
+    class_names: Sequence[str],
+    size: int,
+    background: str,
+) -> CustomSet:
+    """Read the images `root/*` or `root/<class>/*`; the IDs are their paths within root.
+
+    Args:
+        loose: beside the folders; its other files, and all of theirs, are left out.
+
+    Raises:
+        UserError: there are images among these, which would be missing among the predictions.
+    """
+    places = {name: place for place, name in enumerate(class_names)}
+    paths = sorted(file.path for file in loose.images)
+    labels: list[int] = []
+    left_out = [*loose.left_out]
+    for name, listing in folders.items():
+        paths += sorted(file.path for file in listing.images)
+        labels += [_find_label(root / name, places)] * len(listing.images)
+        left_out += listing.left_out
+    if missed := find_missed_images(left_out):
+        reason = "images all the same, of a format that Pillow cannot read or with a wrong ending"
+        raise UserError(f"{describe_left_out(missed, reason)}; convert, rename or remove them")
+    notes = [describe_left_out(left_out)] if left_out else []
+    within = (os.fsencode(os.path.relpath(path, root)) for path in paths)
+    ids = tuple(path.decode("utf-8", "backslashreplace") for path in within)
+    check_distinct(ids, f"{root}: ID")
+    source = FileSource(paths, size, background, notes)
+    line = f"image folder, {len(folders)} class folders" if folders else "image folder, no classes"
+    known = np.array(labels, np.int64) if folders else None
+    return make_custom_set(root, source, line, known, ids)
+
+
+def _find_label(folder: Path, places: dict[str, int]) -> int:
+    try:
+        return find_class(folder.name, places, str(folder))
+    except UserError as error:
+        inner = [name for name in _list_image_folders(str(folder))[0] if name in places]
+        hint = f"; is input={folder} meant?" if inner else ""
+        raise UserError(f"{error}{hint}") from None
 
 
 def _read_arrays(
