@@ -292,5 +292,5 @@ def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
         config = to_config(compose("config", overrides))
     assert run_trial(config, tmp_path / "run").status == "completed"
     for exported in export(ExportConfig(run=str(tmp_path / "run"))):
-        assert len(exported.sample.images) == 1000 and exported.sample.part == "validation"
+        assert exported.num_images == 1000 and exported.part == "validation"
         assert max(exported.differences.values()) < 1e-4, exported.describe()

@@ -25,7 +25,7 @@ ARGUMENTS = {
 }
 # The last thing that each writes, into a file that is open by then.
 LAST = {
-    "predict": ("resnet_sweep.prediction.sheets", "draw_sheets"),
+    "predict": ("resnet_sweep.prediction.command", "draw_sheets"),
     "predict several": ("resnet_sweep.reporting.report", "write_json"),
     "export": ("resnet_sweep.system.atomic", "os.fsync"),
 }

@@ -18,7 +18,7 @@ from resnet_sweep.data.custom.custom_set import make_custom_set
 from resnet_sweep.prediction import sheets
 from resnet_sweep.prediction.output import write_outcome
 from resnet_sweep.prediction.predicting import Predictions
-from resnet_sweep.prediction.scoring import Outcome, make_outcome
+from resnet_sweep.prediction.scoring import Outcome
 
 NAMES = ("cat", "dog", "frog")
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def _outcome(names: Sequence[str] = NAMES, ids: Sequence[str] | None = None) -> 
     given = None if ids is None else tuple(ids)
     custom = make_custom_set(Path("set"), _Marked(), "marked", LABELS, given)
     predictions = Predictions(PLAIN, AUGMENTED, GUESSES[None])
-    return make_outcome([net], custom, predictions, ("flip", 2), 1.0)
+    return Outcome([net], custom, predictions, ("flip", 2), 1.0)
 
 
 @pytest.mark.parametrize("style", ["names", "indices"])

@@ -13,7 +13,6 @@ from resnet_sweep.prediction.scoring import (
     expected_calibration_error,
     find_confident_mistakes,
     score,
-    score_groups,
 )
 from resnet_sweep.reporting.confusion import count_confusion
 from resnet_sweep.reporting.statistics import wilson_interval
@@ -68,7 +67,7 @@ def test_a_class_without_images_has_no_accuracy() -> None:
 
 
 def test_images_that_are_not_independent_get_no_interval() -> None:
-    found = score(PROBABILITIES, LABELS, are_independent=False)
+    found = score(PROBABILITIES, LABELS, [Group("fog", 1, 0, 400)])
     values = found.overall.to_json()
     assert values["low"] is None and values["high"] is None and values["num_images"] == 400
 
@@ -113,7 +112,9 @@ def test_mistakes_come_most_confident_first() -> None:
 
 def test_groups_are_scored_apart() -> None:
     groups = [Group("fog", 1, 0, 100), Group("fog", 2, 100, 400)]
-    first, second = score_groups(PROBABILITIES, LABELS, groups)
-    assert first.accuracy.accuracy == (GUESSES[:100] == LABELS[:100]).mean()
-    assert second.accuracy.accuracy == (GUESSES[100:] == LABELS[100:]).mean()
-    assert second.accuracy.num_images == 300 and second.accuracy.are_independent
+    found = score(PROBABILITIES, LABELS, groups).groups
+    assert [group for group, _ in found] == groups
+    first, second = (accuracy for _, accuracy in found)
+    assert first.accuracy == (GUESSES[:100] == LABELS[:100]).mean()
+    assert second.accuracy == (GUESSES[100:] == LABELS[100:]).mean()
+    assert second.num_images == 300 and second.are_independent

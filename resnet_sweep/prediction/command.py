@@ -8,6 +8,7 @@ write the accuracies on all inputs; then the folder gets its name
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,20 +16,24 @@ import torch
 
 from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.data.labels import describe_number_order
-from resnet_sweep.prediction.accuracy_table import (
+from resnet_sweep.prediction.accuracies import (
     STEM,
     WIDTH,
     Row,
     accuracy_report,
     accuracy_rows,
+    draw_accuracies,
 )
 from resnet_sweep.prediction.inputs import Input, read_inputs
 from resnet_sweep.prediction.output import describe_outcome, write_outcome
-from resnet_sweep.prediction.predicting import load_nets
-from resnet_sweep.prediction.scoring import Outcome, predict_set
-from resnet_sweep.reporting.report import Report, print_report, write_files
+from resnet_sweep.prediction.predicting import VIEWS, load_nets, predict
+from resnet_sweep.prediction.scoring import Outcome
+from resnet_sweep.prediction.sheets import draw_sheets
+from resnet_sweep.reporting.report import print_report, write_files
+from resnet_sweep.reporting.style import figure_style
 from resnet_sweep.system.console import say
 from resnet_sweep.system.staging import staged_folder
+from resnet_sweep.training.trained_net import TrainedNet
 
 MAX_NAMES = 10
 
@@ -43,59 +48,42 @@ def predict_inputs(config: PredictConfig, folder: Path) -> None:
         torch.set_num_threads(config.num_threads)
     nets = load_nets(config.run, config.device, config.precision)
     inputs = read_inputs(nets, config)
+    names, is_one = nets[0].class_names, len(inputs) == 1
     for each in inputs:
-        say(f"recognised: {_prefix(each, inputs)}{each.images.layout}; {len(each.images)} images")
-    say(f"classes of this net: {_first_names(nets[0].class_names)}")
+        prefix = "" if is_one else f"{each.images.path}: "
+        say(f"recognised: {prefix}{each.images.layout}; {len(each.images)} images")
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    say(f"classes of this net: {', '.join(names[:MAX_NAMES])}{rest}")
     if config.labels == "indices":
-        order = describe_number_order(nets[0].class_names)
+        order = describe_number_order(names)
         told = "labels=indices writes the place of a class in this order, counted from 0"
         say(f"{told}; {order}" if order else told)
     rows: list[Row] = []
     with staged_folder(folder) as stage:
         for each in inputs:
-            place = stage if len(inputs) == 1 else stage / each.folder
+            place = stage if is_one else stage / each.folder
             place.mkdir(exist_ok=True)
-            outcome = predict_set(nets, each.images, config, each.notes)
-            _write(place, outcome, config)
-            for line in _describe(outcome):
-                say(f"{_prefix(each, inputs)}{line}")
+            outcome = _predict(nets, each, config)
+            write_outcome(place, outcome, config.labels)
+            if config.figures:
+                draw_sheets(place, outcome)
+            notes = (f"note: {message}" for message in outcome.messages())
+            for line in (*notes, *describe_outcome(outcome)):
+                say(line if is_one else f"{each.images.path}: {line}")
             rows += accuracy_rows(outcome, config.each)
         report = accuracy_report(rows, nets, inputs, config)
         if rows:
-            _write_accuracies(stage, report, rows, config.figures and len(rows) > 1)
+            with figure_style():
+                has_figure = config.figures and len(rows) > 1
+                write_files(stage, report, draw_accuracies(rows) if has_figure else None)
     if len(rows) > 1:
         print_report(report, [folder / f"{STEM}.{suffix}" for suffix in ("md", "csv")], WIDTH)
     say(f"predictions: {folder}")
 
 
-def _write(folder: Path, outcome: Outcome, config: PredictConfig) -> None:
-    write_outcome(folder, outcome, config.labels)
-    if config.figures:
-        from resnet_sweep.prediction.sheets import draw_sheets  # brings matplotlib
-
-        draw_sheets(folder, outcome)
-
-
-def _write_accuracies(folder: Path, report: Report, rows: Sequence[Row], with_figure: bool) -> None:
-    if not with_figure:
-        write_files(folder, report)
-        return
-    from resnet_sweep.prediction.accuracy_figure import draw_accuracies
-    from resnet_sweep.reporting.style import figure_style
-
-    with figure_style():
-        write_files(folder, report, draw_accuracies(rows))
-
-
-def _describe(outcome: Outcome) -> list[str]:
-    return [*(f"note: {message}" for message in outcome.messages()), *describe_outcome(outcome)]
-
-
-def _prefix(each: Input, inputs: Sequence[Input]) -> str:
-    return f"{each.images.path}: " if len(inputs) > 1 else ""
-
-
-def _first_names(names: Sequence[str]) -> str:
-    """Return class names for a line: whatever an image shows, it gets one of them."""
-    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + rest
+def _predict(nets: Sequence[TrainedNet], given: Input, config: PredictConfig) -> Outcome:
+    views, images = VIEWS[config.tta], given.images
+    start = time.perf_counter()
+    found = predict(nets, images.images, views, config.batch_size, config.progress)
+    seconds = time.perf_counter() - start
+    return Outcome(nets, images, found, (config.tta, len(views)), seconds, given.notes)

@@ -42,30 +42,24 @@ Forward = Callable[[NDArray[np.uint8]], Outputs]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Real images, uint8 [N, 3, S, S], and the part of the data that they are from."""
-
-    images: NDArray[np.uint8]
-    part: str
-
-
-@dataclass(frozen=True)
 class Exported:
     """A file that was written.
 
     Args:
         differences: largest absolute ones from the net, of each output.
+        num_images, part: on how many images, and of which part of the data.
     """
 
     path: Path
     format: str
     differences: dict[str, float]
-    sample: Sample
+    num_images: int
+    part: str
 
     def describe(self) -> str:
         kind = f"ONNX, opset {OPSET}" if self.format == "onnx" else "torch.export"
         parts = ", ".join(f"{value:.1e} in {name}" for name, value in self.differences.items())
-        images = f"{len(self.sample.images):,} {self.sample.part} images"
+        images = f"{self.num_images:,} {self.part} images"
         return f"{self.path}: {kind}; largest difference from the net on {images}: {parts}"
 
 
@@ -80,18 +74,25 @@ def export(options: ExportConfig) -> list[Exported]:
     if options.output is not None:
         check_folder(Path(options.output).expanduser())
     net = load_net(Path(options.run).expanduser(), device="cpu", precision="fp32")
-    sample = _read_sample(net, options)
-    expected = _original(net, sample.images)
+    images, part = _read_images(net, options)
+    expected = _original(net, images)
     program = trace(net)
     folder = Path(options.output).expanduser() if options.output else net.run_dir
     contents, exported = [], []
     for name in options.format:
         content = to_bytes(program, name, net)
-        differences = compare(open_bytes(content, name), sample.images, expected)
+        differences = compare(open_bytes(content, name), images, expected)
         _check(name, differences, expected)
         contents.append(content)
-        exported.append(Exported(folder / FILE_NAMES[name], name, differences, sample))
-    _write(folder, {each.path: content for each, content in zip(exported, contents, strict=True)})
+        path = folder / FILE_NAMES[name]
+        exported.append(Exported(path, name, differences, len(images), part))
+    try:
+        with made_folder(folder):
+            for each, content in zip(exported, contents, strict=True):
+                with replacing(each.path) as file:
+                    file.write(content)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
     return exported
 
 
@@ -109,8 +110,8 @@ def compare(forward: Forward, images: NDArray[np.uint8], expected: Outputs) -> d
     return largest
 
 
-def _read_sample(net: TrainedNet, options: ExportConfig) -> Sample:
-    """Return images spread evenly over the validation part, else over the test part."""
+def _read_images(net: TrainedNet, options: ExportConfig) -> tuple[NDArray[np.uint8], str]:
+    """Return images spread evenly over the validation part, else the test part, and which."""
     data = read_run_data(net, options.data_root)
     for note in data.notes:
         say(f"note: {note}")
@@ -121,7 +122,7 @@ def _read_sample(net: TrainedNet, options: ExportConfig) -> Sample:
         indices, pixels, part = np.arange(len(dataset.test_labels)), dataset.test_images, "test"
     count = min(options.num_images, len(indices))
     chosen = indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
-    return Sample(pixels[torch.from_numpy(chosen)].numpy(), part)
+    return pixels[torch.from_numpy(chosen)].numpy(), part
 
 
 def _original(net: TrainedNet, images: NDArray[np.uint8]) -> Outputs:
@@ -142,16 +143,6 @@ def _check(name: str, differences: dict[str, float], expected: Outputs) -> None:
         if not differences[output] <= allowed:
             found = f"{output} differ from the net's by {differences[output]:.1e}"
             raise UserError(f"format={name}: {found}, more than {allowed:.1e}; nothing is written")
-
-
-def _write(folder: Path, contents: dict[Path, bytes]) -> None:
-    try:
-        with made_folder(folder):
-            for path, content in contents.items():
-                with replacing(path) as file:
-                    file.write(content)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 class PixelNet(nn.Module):
@@ -217,7 +208,21 @@ def to_bytes(program: ExportedProgram, name: str, net: TrainedNet) -> bytes:
 
 def open_bytes(content: bytes, name: str) -> Forward:
     """Return what a reader of the file computes, on the CPU."""
-    return _open_onnx(content) if name == "onnx" else _open_torch(content)
+    if name == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        return lambda images: dict(
+            zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: images}), strict=True)
+        )
+    module = torch.export.load(io.BytesIO(content)).module()
+
+    def forward(images: NDArray[np.uint8]) -> Outputs:
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(images))
+        return {name: outputs[name].numpy() for name in OUTPUTS}
+
+    return forward
 
 
 def describe_net(net: TrainedNet) -> dict[str, Any]:
@@ -246,45 +251,19 @@ def _to_onnx(program: ExportedProgram, metadata: dict[str, Any]) -> bytes:
     )
     assert exported is not None
     model = exported.model_proto
-    _name_batch(model)
+    # The exporter numbers the free dimension.
+    drawn = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert drawn
+    for part in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dimension in part.type.tensor_type.shape.dim:
+            if dimension.dim_param == drawn:
+                dimension.dim_param = BATCH
     for key, value in metadata.items():
         text = value if isinstance(value, str) else json.dumps(value)
         model.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
-
-
-def _name_batch(model: Any) -> None:
-    """Call the free dimension by its name; the exporter numbers it."""
-    drawn = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    assert drawn
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        for dimension in value.type.tensor_type.shape.dim:
-            if dimension.dim_param == drawn:
-                dimension.dim_param = BATCH
-
-
-def _open_onnx(content: bytes) -> Forward:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def forward(images: NDArray[np.uint8]) -> Outputs:
-        return dict(zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: images}), strict=True))
-
-    return forward
-
-
-def _open_torch(content: bytes) -> Forward:
-    module = torch.export.load(io.BytesIO(content)).module()
-
-    def forward(images: NDArray[np.uint8]) -> Outputs:
-        with torch.no_grad():
-            outputs = module(torch.from_numpy(images))
-        return {name: outputs[name].numpy() for name in OUTPUTS}
-
-    return forward
 
 
 def _refusal(net: TrainedNet, problem: str, error: Exception) -> UserError:

@@ -115,7 +115,11 @@ def read_inputs(nets: Sequence[TrainedNet], config: PredictConfig) -> list[Input
         if os.path.lexists(given):
             say(f"note: input={given} is the run's own; what lies here is input=./{given}")
         test = read_test()
-        images = _clean(test) if given == TEST else _corrupted(test, config)
+        if given == TEST:
+            ids = tuple(map(str, test.places.tolist()))
+            images = CustomSet(Path(TEST), ids, test, test.labels, test.describe())
+        else:
+            images = _corrupted(test, config)
         inputs.append(Input(images, folder, test.notes, test.fingerprint))
     return inputs
 
@@ -147,11 +151,6 @@ def _read_test(nets: Sequence[TrainedNet], config: PredictConfig) -> DrawnImages
         places = np.sort(generator.choice(len(labels), config.test_subset, replace=False))
     chosen = images[torch.from_numpy(places)]
     return DrawnImages(chosen, labels[places], places, len(labels), fingerprint, tuple(notes))
-
-
-def _clean(test: DrawnImages) -> CustomSet:
-    ids = tuple(map(str, test.places.tolist()))
-    return CustomSet(Path(TEST), ids, test, test.labels, test.describe())
 
 
 def _corrupted(test: DrawnImages, config: PredictConfig) -> CustomSet:

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.prediction.scoring import (
-    NUM_BINS,
-    Accuracy,
-    GroupScore,
-    Outcome,
-    Score,
-)
+from resnet_sweep.prediction.scoring import NUM_BINS, Accuracy, Outcome, Score
 from resnet_sweep.reporting.confusion import count_confusion
 from resnet_sweep.system.atomic import ESCAPE
 from resnet_sweep.system.environment import device_name, git_commit, versions
@@ -30,19 +24,28 @@ NUM_WORST = 3
 
 def write_outcome(folder: Path, outcome: Outcome, label_style: str) -> None:
     """Write all files but the figures into an existing folder."""
-    predictions, custom = outcome.predictions, outcome.custom
-    names = outcome.class_names if label_style == "names" else None
-    write_submission(folder / PREDICTIONS, custom.ids, predictions.plain, names)
+    predictions, custom, classes = outcome.predictions, outcome.custom, outcome.class_names
+    names = classes if label_style == "names" else None
+    arrays: dict[str, Any] = {
+        "ids": np.array(custom.ids),
+        "class_names": np.array(classes),
+        "probabilities": predictions.plain,
+    }
+    _write_submission(folder / PREDICTIONS, custom.ids, predictions.plain, names)
     if predictions.augmented is not None:
-        write_submission(folder / PREDICTIONS_TTA, custom.ids, predictions.augmented, names)
-    _write_probabilities(folder / PROBABILITIES, outcome)
+        _write_submission(folder / PREDICTIONS_TTA, custom.ids, predictions.augmented, names)
+        arrays["probabilities_tta"] = predictions.augmented
     if custom.labels is not None:
-        _write_confusion(folder / CONFUSION, outcome, custom.labels)
+        arrays["labels"] = custom.labels
+        counts = count_confusion(custom.labels, predictions.plain.argmax(1), len(classes))
+        body = ([name, *row] for name, row in zip(classes, counts.tolist(), strict=True))
+        _write_rows(folder / CONFUSION, [["true class \\ predicted class", *classes], *body])
+    np.savez_compressed(folder / PROBABILITIES, **arrays)
     text = json.dumps(make_report(outcome), indent=2, allow_nan=False, ensure_ascii=False)
     (folder / REPORT).write_text(text + "\n", encoding="utf-8", errors=ESCAPE)
 
 
-def write_submission(
+def _write_submission(
     path: Path,
     ids: Sequence[str],
     probabilities: NDArray[np.float32],
@@ -64,27 +67,6 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str | int]]) -> None:
             (quoting if is_split else plain).writerow(row)
 
 
-def _write_probabilities(path: Path, outcome: Outcome) -> None:
-    custom, predictions = outcome.custom, outcome.predictions
-    arrays: dict[str, Any] = {
-        "ids": np.array(custom.ids),
-        "class_names": np.array(outcome.class_names),
-        "probabilities": predictions.plain,
-    }
-    if predictions.augmented is not None:
-        arrays["probabilities_tta"] = predictions.augmented
-    if custom.labels is not None:
-        arrays["labels"] = custom.labels
-    np.savez_compressed(path, **arrays)
-
-
-def _write_confusion(path: Path, outcome: Outcome, labels: NDArray[np.int64]) -> None:
-    names = outcome.class_names
-    counts = count_confusion(labels, outcome.predictions.plain.argmax(1), len(names))
-    body = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
-    _write_rows(path, [["true class \\ predicted class", *names], *body])
-
-
 def make_report(outcome: Outcome) -> dict[str, Any]:
     """Return the content of report.json; accuracies are fractions."""
     custom, execution = outcome.custom, outcome.nets[0].execution
@@ -98,8 +80,8 @@ def make_report(outcome: Outcome) -> dict[str, Any]:
         "runs": [str(net.run_dir) for net in outcome.nets],
         "class_names": list(outcome.class_names),
         "tta": {"mode": mode, "num_views": num_views},
-        "plain": _score_values(outcome, outcome.score, outcome.groups),
-        "augmented": _score_values(outcome, outcome.score_tta, outcome.groups_tta),
+        "plain": _score_values(outcome, outcome.score),
+        "augmented": _score_values(outcome, outcome.score_tta),
         "members": [each.to_json() for each in outcome.members],
         "seconds": outcome.seconds,
         "images_per_second": len(custom) / outcome.seconds,
@@ -110,9 +92,7 @@ def make_report(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _score_values(
-    outcome: Outcome, found: Score | None, groups: Sequence[GroupScore]
-) -> dict[str, Any] | None:
+def _score_values(outcome: Outcome, found: Score | None) -> dict[str, Any] | None:
     if found is None:
         return None
     classes = zip(outcome.class_names, found.per_class, strict=True)
@@ -123,8 +103,8 @@ def _score_values(
         "calibration_method": f"{NUM_BINS} equally wide bins, Guo et al. 2017, arXiv:1706.04599",
         "per_class": {name: None if each is None else each.to_json() for name, each in classes},
         "groups": [
-            {"name": g.group.name, "severity": g.group.severity, **g.accuracy.to_json()}
-            for g in groups
+            {"name": group.name, "severity": group.severity, **accuracy.to_json()}
+            for group, accuracy in found.groups
         ],
     }
 
@@ -137,18 +117,21 @@ def describe_outcome(outcome: Outcome) -> Iterator[str]:
         return
     for net, member in zip(outcome.nets, outcome.members, strict=True):
         if len(outcome.nets) > 1:
-            yield f"{net.run_dir}: accuracy {describe_accuracy(member)}"
+            yield f"{net.run_dir}: accuracy {_describe_accuracy(member)}"
     kind = f"ensemble of {len(outcome.nets)}: " if len(outcome.nets) > 1 else ""
-    yield f"{kind}accuracy: {describe_accuracy(outcome.score.overall)}"
+    yield f"{kind}accuracy: {_describe_accuracy(outcome.score.overall)}"
     yield f"{kind}expected calibration error: {_describe_calibration(outcome.score)}"
     if outcome.score_tta is not None:
         told = f"{kind}with {mode} ({num_views} views)"
-        yield f"{told}: accuracy: {describe_accuracy(outcome.score_tta.overall)}"
+        yield f"{told}: accuracy: {_describe_accuracy(outcome.score_tta.overall)}"
         yield f"{told}: expected calibration error: {_describe_calibration(outcome.score_tta)}"
-    yield f"lowest classes: {_describe_worst(outcome)}"
+    classes = zip(outcome.class_names, outcome.score.per_class, strict=True)
+    known = [(each.accuracy, each.num_images, name) for name, each in classes if each is not None]
+    worst = [f"{name} {share:.4f} (n = {n})" for share, n, name in sorted(known)[:NUM_WORST]]
+    yield f"lowest classes: {', '.join(worst)}"
 
 
-def describe_accuracy(accuracy: Accuracy) -> str:
+def _describe_accuracy(accuracy: Accuracy) -> str:
     """Return an accuracy with its interval and n."""
     text = f"{accuracy.accuracy:.4f}"
     if not accuracy.are_independent:
@@ -160,11 +143,3 @@ def describe_accuracy(accuracy: Accuracy) -> str:
 
 def _describe_calibration(found: Score) -> str:
     return f"{found.calibration_error:.4f} ({NUM_BINS} bins, Guo et al. 2017)"
-
-
-def _describe_worst(outcome: Outcome) -> str:
-    assert outcome.score is not None
-    classes = zip(outcome.class_names, outcome.score.per_class, strict=True)
-    known = [(each.accuracy, each.num_images, name) for name, each in classes if each is not None]
-    worst = sorted(known)[:NUM_WORST]
-    return ", ".join(f"{name} {share:.4f} (n = {count})" for share, count, name in worst)

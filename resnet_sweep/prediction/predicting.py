@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,16 +45,13 @@ VIEWS = {
 
 def apply_view(images: torch.Tensor, view: View) -> torch.Tensor:
     """Return images [N, C, H, W] as the view sees them, in the same type."""
-    rows, columns = (_places(n, by) for n, by in zip(images.shape[2:], view.shift, strict=True))
-    if view.shift != (0, 0):
-        images = images[:, :, rows.to(images.device)][..., columns.to(images.device)]
+    for axis, shift in enumerate(view.shift, 2):
+        if shift:  # as torch's padding mode `reflect`
+            last = images.shape[axis] - 1
+            places = (torch.arange(last + 1, device=images.device) - shift).abs()
+            places = torch.where(places > last, 2 * last - places, places)
+            images = images.index_select(axis, places)
     return images.flip(3) if view.flip else images
-
-
-def _places(length: int, shift: int) -> torch.Tensor:
-    """Return where each row of a shifted image comes from: torch's padding mode `reflect`."""
-    places = (torch.arange(length) - shift).abs()
-    return torch.where(places >= length, 2 * (length - 1) - places, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +112,7 @@ def predict(
     augmented = np.empty_like(plain) if len(views) > 1 else None
     guesses = np.empty((len(nets), count), np.int64)
     starts = track(range(0, count, size), "Predicting", show_progress)
-    with _fits(size):
+    try:
         batches = _batches(images, size, ahead=execution.device.type != "cpu")
         for start, batch in zip(starts, batches, strict=True):
             rows = slice(start, start + len(batch))
@@ -125,7 +121,14 @@ def predict(
             plain[rows], guesses[:, rows] = mean.cpu().numpy(), each.cpu().numpy()
             if augmented is not None:
                 augmented[rows] = mean_of_views.cpu().numpy()
-    _check_finite(nets, plain)
+    except torch.OutOfMemoryError as error:
+        allowed = "is too much for the device's memory; take less"
+        raise ConfigError("batch_size", size, allowed) from error
+    bad = np.flatnonzero(~np.isfinite(plain).all(1))
+    if len(bad):
+        runs = ", ".join(str(net.run_dir) for net in nets)
+        advice = "the run may have diverged, or needs precision=fp32"
+        raise UserError(f"run: {runs}: probabilities of image {bad[0]} are not finite; {advice}")
     return Predictions(plain, augmented, guesses)
 
 
@@ -140,14 +143,6 @@ def _predict_batch(
         for net in nets:
             total = total + net.logits(seen).softmax(1)
     return plain.mean(0), total / (len(nets) * len(views)), plain.argmax(2)
-
-
-def _check_finite(nets: Sequence[TrainedNet], probabilities: Probabilities) -> None:
-    bad = np.flatnonzero(~np.isfinite(probabilities).all(1))
-    if len(bad):
-        runs = ", ".join(str(net.run_dir) for net in nets)
-        advice = "the run may have diverged, or needs precision=fp32"
-        raise UserError(f"run: {runs}: probabilities of image {bad[0]} are not finite; {advice}")
 
 
 def _batches(images: ImageSource, size: int, ahead: bool) -> Iterator[NDArray[np.uint8]]:
@@ -167,16 +162,6 @@ def _batches(images: ImageSource, size: int, ahead: bool) -> Iterator[NDArray[np
             if following is not None:
                 coming = pool.submit(images.read, following)
             yield batch
-
-
-@contextmanager
-def _fits(size: int) -> Iterator[None]:
-    """Turn the device's lack of memory into a UserError."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        allowed = "is too much for the device's memory; take less"
-        raise ConfigError("batch_size", size, allowed) from error
 
 
 def _first_difference(ours: Sequence[str], others: Sequence[str]) -> str:

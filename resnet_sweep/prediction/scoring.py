@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_sweep.config.predict import PredictConfig
 from resnet_sweep.data.custom import CustomSet, Group
-from resnet_sweep.prediction.predicting import VIEWS, Predictions, predict
+from resnet_sweep.prediction.predicting import Predictions
 from resnet_sweep.reporting.statistics import wilson_interval
 from resnet_sweep.training.trained_net import TrainedNet
 
@@ -59,20 +58,14 @@ class Score:
         per_class: in the order of the classes; null where a class has no image.
         calibration_error: expected calibration error.
         cross_entropy: mean negative log-likelihood, in nats.
+        groups: the accuracy on each stretch of the set that is reported by itself.
     """
 
     overall: Accuracy
     per_class: tuple[Accuracy | None, ...]
     calibration_error: float
     cross_entropy: float
-
-
-@dataclass(frozen=True)
-class GroupScore:
-    """The accuracy on one stretch of the set."""
-
-    group: Group
-    accuracy: Accuracy
+    groups: tuple[tuple[Group, Accuracy], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +75,6 @@ class Outcome:
     Args:
         tta: mode and number of views.
         notes: what a reader of the numbers should know.
-        score, score_tta, groups, members: null or empty without labels.
     """
 
     nets: Sequence[TrainedNet]
@@ -91,11 +83,6 @@ class Outcome:
     tta: tuple[str, int]
     seconds: float
     notes: tuple[str, ...] = ()
-    score: Score | None = None
-    score_tta: Score | None = None
-    groups: tuple[GroupScore, ...] = ()
-    groups_tta: tuple[GroupScore, ...] = ()
-    members: tuple[Accuracy, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -105,77 +92,50 @@ class Outcome:
         """Return the notes, and what was changed in the images."""
         return [*self.notes, *self.custom.images.changes()]
 
+    @cached_property
+    def score(self) -> Score | None:
+        """Of the plain images; null without labels."""
+        return self._score(self.predictions.plain)
 
-def predict_set(
-    nets: Sequence[TrainedNet],
-    custom: CustomSet,
-    config: PredictConfig,
-    notes: tuple[str, ...] = (),
-) -> Outcome:
-    """Predict a set as the configuration asks for, and score it where it has labels."""
-    views = VIEWS[config.tta]
-    start = time.perf_counter()
-    found = predict(nets, custom.images, views, config.batch_size, config.progress)
-    seconds = time.perf_counter() - start
-    return make_outcome(nets, custom, found, (config.tta, len(views)), seconds, notes)
+    @cached_property
+    def score_tta(self) -> Score | None:
+        """With all views; null without labels or further views."""
+        return self._score(self.predictions.augmented)
 
+    @property
+    def members(self) -> list[Accuracy]:
+        """Of each net by itself; empty without labels."""
+        labels, guesses = self.custom.labels, self.predictions.guesses
+        if labels is None:
+            return []
+        return [measure_accuracy(each == labels, not self.custom.groups) for each in guesses]
 
-def make_outcome(
-    nets: Sequence[TrainedNet],
-    custom: CustomSet,
-    predictions: Predictions,
-    tta: tuple[str, int],
-    seconds: float,
-    notes: tuple[str, ...] = (),
-) -> Outcome:
-    """Score the predictions where labels are known."""
-    labels, groups = custom.labels, custom.groups
-    if labels is None:
-        return Outcome(nets, custom, predictions, tta, seconds, notes)
-    independent, augmented = not groups, predictions.augmented
-    return Outcome(
-        nets,
-        custom,
-        predictions,
-        tta,
-        seconds,
-        notes,
-        score(predictions.plain, labels, independent),
-        None if augmented is None else score(augmented, labels, independent),
-        tuple(score_groups(predictions.plain, labels, groups)),
-        () if augmented is None else tuple(score_groups(augmented, labels, groups)),
-        tuple(measure_accuracy(each == labels, independent) for each in predictions.guesses),
-    )
+    def _score(self, probabilities: NDArray[np.float32] | None) -> Score | None:
+        if probabilities is None or self.custom.labels is None:
+            return None
+        return score(probabilities, self.custom.labels, self.custom.groups)
 
 
 def score(
-    probabilities: NDArray[np.float32], labels: Labels, are_independent: bool = True
+    probabilities: NDArray[np.float32], labels: Labels, groups: Sequence[Group] = ()
 ) -> Score:
     """Score probabilities [N, classes] against labels [N].
 
-    Args:
-        are_independent: false where images occur several times, as corrupted copies do.
+    Where there are groups, the same images occur in several.
     """
     hits = probabilities.argmax(1) == labels
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     tiny = np.finfo(np.float32).tiny
     return Score(
-        overall=measure_accuracy(hits, are_independent),
+        overall=measure_accuracy(hits, not groups),
         per_class=tuple(
-            measure_accuracy(hits[labels == label], are_independent) if count else None
+            measure_accuracy(hits[labels == label], not groups) if count else None
             for label, count in enumerate(np.bincount(labels, minlength=probabilities.shape[1]))
         ),
         calibration_error=expected_calibration_error(probabilities, labels),
         cross_entropy=float(-np.log(np.maximum(own, tiny)).mean()),
+        groups=tuple((g, measure_accuracy(hits[g.start : g.stop])) for g in groups),
     )
-
-
-def score_groups(
-    probabilities: NDArray[np.float32], labels: Labels, groups: Sequence[Group]
-) -> list[GroupScore]:
-    """Return the accuracy on each group."""
-    hits = probabilities.argmax(1) == labels
-    return [GroupScore(g, measure_accuracy(hits[g.start : g.stop])) for g in groups]
 
 
 def measure_accuracy(hits: NDArray[np.bool_], are_independent: bool = True) -> Accuracy:

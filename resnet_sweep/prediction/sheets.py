@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -52,7 +51,8 @@ def draw_contact_sheet(path: Path, outcome: Outcome) -> None:
     """Show images from the whole set with their predicted labels."""
     custom = outcome.custom
     places = spread(len(custom), NUM_IMAGES)
-    title = f"predictions for {len(places)} of {len(custom)} images{_key(outcome)}"
+    key = "" if custom.labels is None else "; where wrong, the true class is below"
+    title = f"predictions for {len(places)} of {len(custom)} images{key}"
     _draw_predicted(path, outcome, places, title)
 
 
@@ -83,8 +83,14 @@ def draw_confusion(path: Path, outcome: Outcome) -> None:
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.set_title(f"{len(labels)} images, each row adds up to 1", fontsize=9)
     if len(names) <= MAX_LABELLED:
-        _label_classes(axes, names)
-        _write_shares(axes, shares)
+        texts = [_short(name) for name in names]
+        axes.set_xticks(range(len(names)), texts, rotation=60, ha="right", parse_math=False)
+        axes.set_yticks(range(len(names)), texts, parse_math=False)
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= 0.005:
+                color = "black" if share > 0.5 else "white"
+                text = f"{share:.2f}"
+                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=6)
     _save(figure, path)
 
 
@@ -110,10 +116,6 @@ def _caption(outcome: Outcome, place: int) -> Caption:
     return f"{text}\nis {_short(outcome.class_names[labels[place]])}", WRONG
 
 
-def _key(outcome: Outcome) -> str:
-    return "" if outcome.custom.labels is None else "; where wrong, the true class is below"
-
-
 def _save_sheet(
     path: Path, images: NDArray[np.uint8], captions: Sequence[Caption], title: str
 ) -> None:
@@ -132,20 +134,6 @@ def _save_sheet(
     axes.axis("off")
     figure.suptitle(_short(title, 120), fontsize=8.5, parse_math=False)
     _save(figure, path)
-
-
-def _label_classes(axes: Axes, names: Sequence[str]) -> None:
-    texts = [_short(name) for name in names]
-    axes.set_xticks(range(len(names)), texts, rotation=60, ha="right", parse_math=False)
-    axes.set_yticks(range(len(names)), texts, parse_math=False)
-
-
-def _write_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
-            color = "black" if share > 0.5 else "white"
-            text = f"{share:.2f}"
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=6)
 
 
 def _save(figure: Figure, path: Path) -> None:
