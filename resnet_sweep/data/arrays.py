@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
-from resnet_sweep.config.errors import ConfigError, UserError, require
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.array_files import (
     ALLOWED_IMAGES,
     find_layout,
@@ -20,7 +20,7 @@ from resnet_sweep.data.array_files import (
     read_npz,
     read_npz_headers,
 )
-from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.data.dataset import Dataset, find_root, make_dataset
 from resnet_sweep.data.labels import flatten_column
 
 logger = logging.getLogger(__name__)
@@ -100,11 +100,7 @@ def find_image_side(config: ArraysConfig) -> int:
 
 def _find_root(config: ArraysConfig) -> Path:
     allowed = "must be a folder with train.npz and test.npz, or train_images.npy and so on"
-    if config.root is None:
-        raise ConfigError("data.root", None, allowed)
-    root = Path(os.path.expanduser(config.root))
-    require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
-    return root
+    return find_root(config, allowed)
 
 
 def _read_images(root: Path, part: str) -> NDArray[np.uint8]:

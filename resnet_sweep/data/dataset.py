@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from resnet_sweep.config.data import DataConfig
+from resnet_sweep.config.errors import ConfigError, require
 
 if TYPE_CHECKING:
     import torch  # counting the classes of a data set must not pay for it
@@ -59,3 +64,16 @@ def make_dataset(
         class_names=names,
         fingerprint=fingerprint,
     )
+
+
+def find_root(config: DataConfig, allowed: str) -> Path:
+    """Return the folder of a data set, which must be there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if config.root is None:
+        raise ConfigError("data.root", None, allowed)
+    root = Path(os.path.expanduser(config.root))
+    require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
+    return root

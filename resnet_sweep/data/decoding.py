@@ -157,7 +157,7 @@ def _lay_over(image: PillowImage, background: str, changes: set[str]) -> PillowI
 
 
 class FileSource:
-    """Images in files, read a few at a time.
+    """Images in files, read a few at a time: an ImageSource of custom sets.
 
     Args:
         size: side S of the images that are read.
@@ -179,11 +179,6 @@ class FileSource:
         return len(self.paths)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return images as uint8 [len(indices), 3, S, S].
-
-        Raises:
-            UserError: names the file and the position of an image that cannot be read.
-        """
         images = np.empty((len(indices), 3, self.size, self.size), np.uint8)
         with warnings.catch_warnings():  # around all threads: the filters are the process's
             warnings.simplefilter("ignore")  # Pillow's, of 90 megapixels and of damaged EXIF
@@ -195,7 +190,6 @@ class FileSource:
         return images
 
     def changes(self) -> list[str]:
-        """Return what had to be done to the images read so far, for the user to know."""
         told = {
             TURNED: "turned as their EXIF orientation says",
             TRANSPARENT: f"are transparent: laid over {self.background}",

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ImageFolderConfig
-from resnet_sweep.config.errors import ConfigError, UserError, require
-from resnet_sweep.data.dataset import Dataset, make_dataset
+from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.data.dataset import Dataset, find_root, make_dataset
 from resnet_sweep.data.decoding import FileSource
 from resnet_sweep.data.image_files import (
     ImageFile,
@@ -30,7 +30,6 @@ from resnet_sweep.system.console import track
 
 logger = logging.getLogger(__name__)
 
-_PARTS = ("train", "test")
 _CHUNK = 256  # images decoded at once
 
 
@@ -47,7 +46,7 @@ def load_image_folder(config: ImageFolderConfig) -> Dataset:
     train_files, train_labels = _list_part(root / "train", names)
     test_files, test_labels = _list_part(root / "test", names)
     files, size = train_files + test_files, config.image_size
-    cache = _PixelCache(config, files)
+    cache = _PixelCache(root, config, files)
     kept = cache.read((len(files), 3, size, size))
     if kept is None and (order := describe_number_order(names)):
         logger.warning("%s", order)
@@ -72,11 +71,8 @@ def find_class_names(config: ImageFolderConfig) -> list[str]:
 
 def _find_root(config: ImageFolderConfig) -> Path:
     allowed = "must be a folder with train/<class>/ and test/<class>/ folders of images"
-    if config.root is None:
-        raise ConfigError("data.root", None, allowed)
-    root = Path(os.path.expanduser(config.root)).absolute()
-    require(root.is_dir(), "data.root", config.root, f"no such folder; {allowed}")
-    for part in _PARTS:
+    root = find_root(config, allowed).absolute()
+    for part in ("train", "test"):
         has_part = (root / part).is_dir()
         require(has_part, "data.root", config.root, f"has no folder {part}; {allowed}")
     return root
@@ -137,10 +133,9 @@ class _PixelCache:
 
     _FORMAT = 3  # to be raised when decoding changes
 
-    def __init__(self, config: ImageFolderConfig, files: Sequence[ImageFile]) -> None:
+    def __init__(self, root: Path, config: ImageFolderConfig, files: Sequence[ImageFile]) -> None:
         import PIL
 
-        root = Path(os.path.expanduser(config.root or "")).absolute()
         name = f"{root}\0{config.image_size}\0{config.background}"
         key = _digest(name)
         user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resnet_sweep")

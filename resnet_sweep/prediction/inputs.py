@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from resnet_sweep.config.predict import (
     PredictConfig,
 )
 from resnet_sweep.data.corruption import corrupt
-from resnet_sweep.data.custom import CustomSet, Group, choose_background, read_custom
+from resnet_sweep.data.custom import (
+    ArraySource,
+    CustomSet,
+    Group,
+    ImageSource,
+    choose_background,
+    read_custom,
+)
 from resnet_sweep.system.console import say
 from resnet_sweep.training.run_data import compare_fingerprint, read_run_data
 from resnet_sweep.training.trained_net import TrainedNet
@@ -44,53 +51,29 @@ class Input:
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnImages:
-    """Test images uint8 [N, 3, S, S], labels int64 [N] and their places in the test set.
+class CorruptedImages:
+    """Every corruption at every strength of the same images, made when they are read.
 
     Args:
-        total: images of the whole test set.
+        places: of the images in the test set.
     """
 
-    images: torch.Tensor
-    labels: NDArray[np.int64]
+    clean: ImageSource
     places: NDArray[np.int64]
-    total: int
-    fingerprint: str
-    notes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        return self.images[torch.as_tensor(indices)].numpy()
-
-    def changes(self) -> list[str]:
-        return []
-
-    def describe(self) -> str:
-        return f"{len(self):,} of the {self.total:,} test images of the run's data"
-
-
-@dataclass(frozen=True, eq=False)
-class CorruptedImages:
-    """Every corruption at every strength of the same images, made when they are read."""
-
-    test: DrawnImages
     names: Sequence[str]
     seed: int
 
     def __len__(self) -> int:
-        return len(self.names) * NUM_STRENGTHS * len(self.test)
+        return len(self.names) * NUM_STRENGTHS * len(self.clean)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        stretches, rows = np.divmod(np.asarray(indices, np.int64), len(self.test))
-        images = np.empty((len(rows), *self.test.images.shape[1:]), np.uint8)
+        stretches, rows = np.divmod(np.asarray(indices, np.int64), len(self.clean))
+        images = self.clean.read(rows.tolist())
         for stretch in np.unique(stretches):
             name, strength = self.names[stretch // NUM_STRENGTHS], stretch % NUM_STRENGTHS + 1
-            chosen = rows[stretches == stretch]
-            clean, places = self.test.images[torch.from_numpy(chosen)], self.test.places[chosen]
-            made = corrupt(clean, name, int(strength), self.seed, places)
-            images[stretches == stretch] = made.numpy()
+            own = stretches == stretch
+            clean, places = torch.from_numpy(images[own]), self.places[rows[own]]
+            images[own] = corrupt(clean, name, int(strength), self.seed, places).numpy()
         return images
 
     def changes(self) -> list[str]:
@@ -115,12 +98,8 @@ def read_inputs(nets: Sequence[TrainedNet], config: PredictConfig) -> list[Input
         if os.path.lexists(given):
             say(f"note: input={given} is the run's own; what lies here is input=./{given}")
         test = read_test()
-        if given == TEST:
-            ids = tuple(map(str, test.places.tolist()))
-            images = CustomSet(Path(TEST), ids, test, test.labels, test.describe())
-        else:
-            images = _corrupted(test, config)
-        inputs.append(Input(images, folder, test.notes, test.fingerprint))
+        images = test.images if given == TEST else _corrupted(test.images, config)
+        inputs.append(replace(test, images=images, folder=folder))
     return inputs
 
 
@@ -140,27 +119,29 @@ def folder_names(given: Sequence[str]) -> list[str]:
     return names
 
 
-def _read_test(nets: Sequence[TrainedNet], config: PredictConfig) -> DrawnImages:
+def _read_test(nets: Sequence[TrainedNet], config: PredictConfig) -> Input:
+    """Read the test set, or some of its images; their IDs are their places in it."""
     data = read_run_data(nets[0], config.data_root)
-    images, labels = data.dataset.test_images, data.dataset.test_labels.numpy()
+    images, labels = data.dataset.test_images.numpy(), data.dataset.test_labels.numpy()
     fingerprint = data.dataset.fingerprint
     notes = [*data.notes, *(n for net in nets[1:] for n in compare_fingerprint(net, fingerprint))]
     places = np.arange(len(labels))
     if config.test_subset is not None and config.test_subset < len(labels):
         generator = np.random.default_rng(config.seed)
         places = np.sort(generator.choice(len(labels), config.test_subset, replace=False))
-    chosen = images[torch.from_numpy(places)]
-    return DrawnImages(chosen, labels[places], places, len(labels), fingerprint, tuple(notes))
+    source = ArraySource(images[places], images.shape[-1], TEST)
+    ids = tuple(map(str, places.tolist()))
+    line = f"{len(places):,} of the {len(labels):,} test images of the run's data"
+    custom = CustomSet(Path(TEST), ids, source, labels[places], line)
+    return Input(custom, TEST, tuple(notes), fingerprint)
 
 
-def _corrupted(test: DrawnImages, config: PredictConfig) -> CustomSet:
+def _corrupted(test: CustomSet, config: PredictConfig) -> CustomSet:
+    assert test.labels is not None
+    places = np.array(list(map(int, test.ids)), np.int64)
     names, strengths = config.corruptions, range(1, NUM_STRENGTHS + 1)
     stretches = [(name, strength) for name in names for strength in strengths]
-    ids = tuple(
-        f"{name}/{strength}/{place}"
-        for name, strength in stretches
-        for place in test.places.tolist()
-    )
+    ids = tuple(f"{name}/{strength}/{each}" for name, strength in stretches for each in test.ids)
     groups = tuple(
         Group(name, strength, index * len(test), (index + 1) * len(test))
         for index, (name, strength) in enumerate(stretches)
@@ -168,8 +149,8 @@ def _corrupted(test: DrawnImages, config: PredictConfig) -> CustomSet:
     return CustomSet(
         path=Path(CORRUPTED),
         ids=ids,
-        images=CorruptedImages(test, names, config.seed),
+        images=CorruptedImages(test.images, places, names, config.seed),
         labels=np.tile(test.labels, len(stretches)),
-        layout=f"{test.describe()}, {len(names)} corruptions at {NUM_STRENGTHS} strengths",
+        layout=f"{test.layout}, {len(names)} corruptions at {NUM_STRENGTHS} strengths",
         groups=groups,
     )

@@ -16,7 +16,6 @@ from resnet_sweep.data.custom.custom_set import (
     ChainSource,
     CustomSet,
     Group,
-    check_layout,
     make_custom_set,
 )
 from resnet_sweep.data.labels import find_key, read_ids, read_labels
@@ -32,16 +31,15 @@ NUM_SEVERITIES = 5
 
 def read_npy_set(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
     """Read an .npy file of images, with the file of labels that lies beside it, if one does."""
-    array = open_npy(path)
-    layout = check_layout(array.shape, array.dtype, str(path))
+    source = ArraySource(open_npy(path), size, str(path))
     labels_path = find_labels_file(path)
     places, told = None, "without labels"
     if labels_path is not None:
         raw = open_npy(labels_path)
-        places, reading = read_labels(raw, str(labels_path), len(array), class_names)
+        places, reading = read_labels(raw, str(labels_path), len(source), class_names)
         told = f"labels from {labels_path.name}{reading}"
-    line = f"one array in {path.name}, {layout.name}, {told}"
-    return make_custom_set(path, ArraySource(array, layout, size), line, places)
+    line = f"one array in {path.name}, {source.layout.name}, {told}"
+    return make_custom_set(path, source, line, places)
 
 
 def find_labels_file(path: Path) -> Path | None:
@@ -105,19 +103,18 @@ def _read_columns(
 ) -> CustomSet:
     """Make a set of images, labels and IDs under three keys; the last two may be null."""
     images_key, labels_key, ids_key = keys
-    array = content[images_key]
-    layout = check_layout(array.shape, array.dtype, f"{path}: {images_key!r}")
+    source = ArraySource(content[images_key], size, f"{path}: {images_key!r}")
     places = ids = None
     told = "without labels"
     if labels_key is not None:
         where = f"{path}: {labels_key!r}"
-        places, reading = read_labels(content[labels_key], where, len(array), class_names)
+        places, reading = read_labels(content[labels_key], where, len(source), class_names)
         told = f"labels from {_text(labels_key)!r}{reading}"
     if ids_key is not None:
-        ids = read_ids(content[ids_key], f"{path}: {ids_key!r}", len(array))
+        ids = read_ids(content[ids_key], f"{path}: {ids_key!r}", len(source))
         told = f"{told}, IDs from {_text(ids_key)!r}"
-    line = f"{kind} with {_text(images_key)!r}, {layout.name}, {told}"
-    return make_custom_set(path, ArraySource(array, layout, size), line, places, ids)
+    line = f"{kind} with {_text(images_key)!r}, {source.layout.name}, {told}"
+    return make_custom_set(path, source, line, places, ids)
 
 
 def _text(key: Any) -> str:
@@ -132,14 +129,13 @@ def read_corruptions(
     Where the labels repeat five times, each fifth of an array is one severity
     (Hendrycks and Dietterich 2019, arXiv:1903.12261).
     """
-    arrays = [open_npy(path) for path in files]
-    layouts = [check_layout(a.shape, a.dtype, str(p)) for a, p in zip(arrays, files, strict=True)]
+    sources = [ArraySource(open_npy(path), size, str(path)) for path in files]
     labels_path = folder / LABELS_FILE
     raw = open_npy(labels_path)
-    count = len(arrays[0])
-    for path, array in zip(files, arrays, strict=True):
-        if len(array) != count:
-            problem = f"holds {len(array)} images, {files[0].name} {count}; must be equal"
+    count = len(sources[0])
+    for path, source in zip(files, sources, strict=True):
+        if len(source) != count:
+            problem = f"holds {len(source)} images, {files[0].name} {count}; must be equal"
             raise UserError(f"{path}: {problem}")
     is_of_one = len(raw) * NUM_SEVERITIES == count  # the labels of each severity, given once
     labels, reading = read_labels(
@@ -158,10 +154,8 @@ def read_corruptions(
             groups.append(Group(path.stem, severity, start, start + length))
     divided = f", {parts} severities of {length}" if parts > 1 else ""
     names = f"{len(files)} corruptions of {count} images{divided}"
-    line = (
-        f"CIFAR-10-C style folder, {names}, {layouts[0].name}, labels from {LABELS_FILE}{reading}"
-    )
-    sources = [ArraySource(a, each, size) for a, each in zip(arrays, layouts, strict=True)]
+    told = f"{sources[0].layout.name}, labels from {LABELS_FILE}{reading}"
+    line = f"CIFAR-10-C style folder, {names}, {told}"
     ids = tuple(f"{path.stem}/{index}" for path in files for index in range(count))
     everything = np.tile(labels, len(files))
     return make_custom_set(folder, ChainSource(sources), line, everything, ids, tuple(groups))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.data.array_files import ALLOWED_IMAGES, ArrayLayout, find_layout
+from resnet_sweep.data.array_files import ALLOWED_IMAGES, find_layout
 from resnet_sweep.data.decoding import resize
 
 
@@ -91,26 +91,22 @@ def make_custom_set(
     return CustomSet(path, numbered, images, labels, layout, groups)
 
 
-def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> ArrayLayout:
-    """Return the layout of an array of images.
-
-    Raises:
-        UserError: these are no images.
-    """
-    layout = find_layout(shape) if dtype == np.uint8 else None
-    if layout is None:
-        raise UserError(f"{where}: {ALLOWED_IMAGES}; found {dtype} {list(shape)}")
-    return layout
-
-
 class ArraySource:
     """Images of one array, which may lie on disk.
 
     Args:
         size: side S of the images that are read.
+        where: file and field, for messages.
+
+    Raises:
+        UserError: these are no images.
     """
 
-    def __init__(self, array: NDArray[np.uint8], layout: ArrayLayout, size: int) -> None:
+    def __init__(self, array: NDArray[np.uint8], size: int, where: str) -> None:
+        layout = find_layout(array.shape) if array.dtype == np.uint8 else None
+        if layout is None:
+            found = f"{array.dtype} {list(array.shape)}"
+            raise UserError(f"{where}: {ALLOWED_IMAGES}; found {found}")
         self.array, self.layout, self.size = array, layout, size
 
     def __len__(self) -> int:
