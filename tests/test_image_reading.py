@@ -394,7 +394,7 @@ def test_a_number_that_is_one_class_by_name_and_another_by_place_is_refused(othe
     places = {name: place for place, name in enumerate(names)}
     with pytest.raises(UserError, match=r"labels\[1\]: label 2 is the name of class 2 .* place of"):
         read_labels([str(0), 2], "labels", 2, names)
-    assert read_labels(["2", other], "labels", 2, names).places.tolist() == [
+    assert read_labels(["2", other], "labels", 2, names)[0].tolist() == [
         places["2"],
         places[other],
     ]
@@ -402,4 +402,4 @@ def test_a_number_that_is_one_class_by_name_and_another_by_place_is_refused(othe
 
 def test_a_number_that_is_a_class_by_its_name_and_its_place_is_taken() -> None:
     names = ["0", "1", "2", "other"]
-    assert read_labels([2, 3, 0], "labels", 3, names).places.tolist() == [2, 3, 0]
+    assert read_labels([2, 3, 0], "labels", 3, names)[0].tolist() == [2, 3, 0]

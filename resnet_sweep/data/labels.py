@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Container, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,9 @@ def find_key(content: Container[Any], names: Sequence[Any]) -> Any:
     return next((name for name in names if name in content), None)
 
 
-class Labels(NamedTuple):
-    """Labels as places in a net's class names.
-
-    Args:
-        places: int64 [N].
-        reading: how they were read, where they could have been meant otherwise; or empty.
-    """
-
-    places: NDArray[np.int64]
-    reading: str = ""
-
-
-def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[str]) -> Labels:
+def read_labels(
+    values: Any, where: str, num_images: int, class_names: Sequence[str]
+) -> tuple[NDArray[np.int64], str]:
     """Read labels: class names, or their places in `class_names`.
 
     Where all class names are integers, an integer is the name of its class: folders are sorted as
@@ -45,6 +35,10 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
     Args:
         values: an array [N] or [N, 1], or a list, of integers or of text.
         where: file and field, for messages.
+
+    Returns:
+        places: int64 [N].
+        reading: how they were read, where they could have been meant otherwise; or empty.
 
     Raises:
         UserError: names the first position that is wrong.
@@ -77,7 +71,7 @@ def read_labels(values: Any, where: str, num_images: int, class_names: Sequence[
             reading = " (its numbers are class names, not places)" if are_names else ""
         else:
             raise _wrong_number(plain, here, class_names, are_names)
-    return Labels(labels, reading)
+    return labels, reading
 
 
 def describe_number_order(class_names: Sequence[str]) -> str | None:

@@ -99,12 +99,9 @@ def _rows_of_net(custom: CustomSet, net: str, hits: NDArray[np.bool_]) -> Iterat
     for name in dict.fromkeys(group.name for group in custom.groups):
         groups = [group for group in custom.groups if group.name == name]
         scores = [measure_accuracy(hits[group.start : group.stop]) for group in groups]
-        if groups[0].severity is None:
-            rows.append(Row(given, name, net, {}, scores[0]))
-        else:
-            severities = [group.severity or 0 for group in groups]
-            strengths = dict(zip(severities, scores, strict=True))
-            rows.append(Row(given, name, net, strengths, _mean(scores)))
+        found = zip(groups, scores, strict=True)
+        strengths = {group.severity: score for group, score in found if group.severity is not None}
+        rows.append(Row(given, name, net, strengths, _mean(scores)))
     yield from rows
     if len(rows) > 1:
         strengths = {s: _mean([row.strengths[s] for row in rows]) for s in rows[0].strengths}
@@ -126,6 +123,7 @@ def accuracy_report(
     rows: Sequence[Row], nets: Sequence[TrainedNet], inputs: Sequence[Input], config: PredictConfig
 ) -> Report:
     """Return the table of all rows as a report."""
+    entries = [entry for row in rows for entry in _entries(row)]
     lines = [escape(f"{each.images.path}: {note}") for each in inputs for note in each.notes]
     lines.append("The columns of numbers are strengths, `overall` is their mean where there are.")
     lines.append(INTERVAL)
@@ -136,8 +134,8 @@ def accuracy_report(
         title="Accuracy",
         command=escape(command("predict", *sys.argv[1:])),
         sections=[Section("Accuracy on each input", _table(rows), lines)],
-        rows=[entry for row in rows for entry in _entries(row)],
-        values=_values(rows, nets, inputs, config),
+        rows=entries,
+        values=_values(entries, nets, inputs, config),
     )
 
 
@@ -176,7 +174,10 @@ def _entries(row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _values(
-    rows: Sequence[Row], nets: Sequence[TrainedNet], inputs: Sequence[Input], config: PredictConfig
+    entries: Sequence[dict[str, Any]],
+    nets: Sequence[TrainedNet],
+    inputs: Sequence[Input],
+    config: PredictConfig,
 ) -> dict[str, Any]:
     fingerprints = [each.fingerprint for each in inputs if each.fingerprint is not None]
     return {
@@ -200,7 +201,7 @@ def _values(
             }
             for net in nets
         ],
-        "accuracies": [entry for row in rows for entry in _entries(row)],
+        "accuracies": entries,
         "seed": config.seed,
         "test_subset": config.test_subset,
         "data_fingerprint": fingerprints[0] if fingerprints else None,
