@@ -42,7 +42,7 @@ def decode(path: str, size: int, background: str) -> tuple[NDArray[np.uint8], se
     try:
         # A file of our own: of a damaged one Pillow's may stay open.
         with open(path, "rb") as file, Image.open(file) as image:
-            changes = set(_find_changes(image))
+            changes = _find_changes(image)
             tiles = getattr(image, "tile", ())
             # How the file stores its pixels, in Pillow's words; known until they are read.
             layout = tiles[0][3] if tiles else None
@@ -68,20 +68,20 @@ def resize(image: PillowImage, size: int) -> NDArray[np.uint8]:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _find_changes(image: PillowImage) -> list[str]:
+def _find_changes(image: PillowImage) -> set[str]:
     """Return what can be told before the pixels are read, which some formats change."""
-    changes = []
+    changes = set()
     if image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F")):
-        changes.append(GREY)
+        changes.add(GREY)
     elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        changes.append(COLORS)
+        changes.add(COLORS)
     tiles = getattr(image, "tile", ())
     if image.mode.startswith("I") or any(";16" in str(tile[3:]) for tile in tiles):
-        changes.append(DEEP)
+        changes.add(DEEP)
     if getattr(image, "is_animated", False):
-        changes.append(FRAMES)
+        changes.add(FRAMES)
     if getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) in range(2, 9):
-        changes.append(TURNED)  # Pillow turns TIFF files by itself
+        changes.add(TURNED)  # Pillow turns TIFF files by itself
     return changes
 
 

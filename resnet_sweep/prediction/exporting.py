@@ -70,7 +70,10 @@ def export(options: ExportConfig) -> list[Exported]:
         UserError: a package, the net or its data is missing, or a file would not do.
     """
     assert options.run is not None
-    require_packages(options.format)
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if "onnx" in options.format and missing:
+        needs = f"needs {', '.join(missing)}: pip install 'resnet_sweep[export]'"
+        raise ConfigError("format", "onnx", needs)
     if options.output is not None:
         check_folder(Path(options.output).expanduser())
     net = load_net(Path(options.run).expanduser(), device="cpu", precision="fp32")
@@ -161,18 +164,6 @@ class PixelNet(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         logits = self.net(images.float() * self.scale + self.shift)
         return dict(zip(OUTPUTS, (logits, logits.softmax(1)), strict=True))
-
-
-def require_packages(formats: list[str]) -> None:
-    """Refuse a format whose packages are not installed.
-
-    Raises:
-        ConfigError: names the extra.
-    """
-    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-    if "onnx" in formats and missing:
-        needs = f"needs {', '.join(missing)}: pip install 'resnet_sweep[export]'"
-        raise ConfigError("format", "onnx", needs)
 
 
 def trace(net: TrainedNet) -> ExportedProgram:
