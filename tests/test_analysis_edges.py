@@ -30,7 +30,7 @@ from resnet_sweep.analysis.summary.manifest import Options
 from resnet_sweep.analysis.summary.summarize import summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.reporting.style import figure_style, mark_outside, short_name
+from resnet_sweep.reporting.style import figure_style, mark_outside
 
 
 @pytest.fixture
@@ -219,12 +219,6 @@ def test_what_lies_outside_is_marked_at_the_edge() -> None:
     assert mark_outside(axes, x, y, "black") == 2
     places = [collection.get_offsets().tolist() for collection in axes.collections]
     assert places == [[[1.0, 0.015]], [[3.0, 0.985]]]
-
-
-def test_a_long_name_loses_its_group_first() -> None:
-    assert short_name("regularization.weight_decay@sgd", 27) == "weight_decay@sgd"
-    assert short_name("optimizer.lr", 27) == "optimizer.lr"
-    assert len(short_name("x" * 60, 27)) <= 28
 
 
 def test_a_list_given_as_text_reads_as_the_settings_do() -> None:

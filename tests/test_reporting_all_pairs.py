@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from resnet_sweep.reporting.all_pairs import critical_value, games_howell, welch_degrees
-from resnet_sweep.reporting.power import detectable_difference
+from resnet_sweep.reporting.all_pairs import (
+    critical_value,
+    detectable_difference,
+    games_howell,
+    welch_degrees,
+)
 
 
 def test_two_groups_are_compared_by_welchs_test() -> None:

@@ -18,8 +18,8 @@ from resnet_sweep.confirmation.findings import (
     Tested,
 )
 from resnet_sweep.records.confirmation import STEM, confirmation_values
+from resnet_sweep.reporting.all_pairs import detectable_difference
 from resnet_sweep.reporting.numbers import bounds, number
-from resnet_sweep.reporting.power import detectable_difference
 from resnet_sweep.reporting.report import Report, Section, print_report, write_report
 from resnet_sweep.reporting.statistics import Comparison, Interval
 from resnet_sweep.reporting.tables import Table

@@ -7,8 +7,8 @@ import math
 from resnet_sweep.confirmation.candidates import ACCURACY
 from resnet_sweep.confirmation.findings import Choice, Findings, Rival, Seeds
 from resnet_sweep.records.confirmation import Candidate, Plan
+from resnet_sweep.reporting.all_pairs import detectable_difference
 from resnet_sweep.reporting.numbers import number, with_interval
-from resnet_sweep.reporting.power import detectable_difference
 from resnet_sweep.reporting.statistics import SIGNIFICANCE, Noise
 
 MORE_SEEDS = (5, 10, 20)

@@ -9,11 +9,7 @@ UNKNOWN = "-"
 
 def number(value: float, form: str = ".4f") -> str:
     """Return a number, or a dash for NaN; what rounds to zero has no minus."""
-    return UNKNOWN if math.isnan(value) else format(value, _without_minus_zero(form))
-
-
-def _without_minus_zero(form: str) -> str:
-    return form.replace(".", "z.", 1)  # PEP 682: "+.2f" -> "+z.2f"
+    return UNKNOWN if math.isnan(value) else format(value, form.replace(".", "z.", 1))  # PEP 682
 
 
 def points(value: float, form: str = "+.2f") -> str:

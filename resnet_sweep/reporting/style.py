@@ -106,13 +106,6 @@ def plain(text: str, length: int = 40) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def short_name(name: str, length: int = 30) -> str:
-    """Return the name of a setting as a label; a long one without its group."""
-    while len(name) > length and "." in name:
-        name = name.partition(".")[2]
-    return plain(name, length)
-
-
 def limit_to_typical(axes: Axes, y: Array, sign: int) -> None:
     """Show where most values lie, as `typical_limits` says."""
     limits = typical_limits(y, sign)
@@ -152,9 +145,8 @@ def mark_outside(axes: Axes, x: Array, y: Array, color: str, size: float = 18) -
         if len(places):
             heights = np.full(len(places), height)
             edge = axes.get_xaxis_transform()
-            many = is_many(len(places))
             drawn = axes.scatter(places, heights, size, color, marker=marker, transform=edge, lw=0)
-            drawn.set_rasterized(many)
+            drawn.set_rasterized(is_many(len(places)))
     return count
 
 
@@ -163,17 +155,14 @@ def use_log_scale(axis: Axis, values: Array, max_labels: int = 4) -> None:
     finite = values[np.isfinite(values)]
     decades = math.log10(finite.max() / finite.min())
     least = LABEL_GAP * decades / max_labels
-    choices = [digits for digits in LABELLED_DIGITS if _closest(digits) >= least]
+    choices = [
+        digits for digits in LABELLED_DIGITS if np.diff(np.log10([*digits, 10])).min() >= least
+    ]
     scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
     scale("log")
     axis.set_major_locator(LogLocator(subs=choices[0] if choices else (1,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _closest(digits: tuple[float, ...]) -> float:
-    """Return the least distance of two labels, in decades."""
-    return float(np.diff(np.log10([*digits, 10])).min())
 
 
 def short_number(value: float) -> str:
