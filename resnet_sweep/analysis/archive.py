@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -132,7 +133,8 @@ def _read_sweeps(found: list[FoundSweep]) -> tuple[dict[str, Sweep], dict[str, s
 
 def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]]) -> str | None:
     """Return what is wrong where runs of a sweep have ended of which its record knows nothing."""
-    runs = {run: record for run, record in records.items() if _is_trial(name, run)}
+    folder = f"{name}/{RUNS}".lstrip("/")
+    runs = {run: each for run, each in records.items() if run.rpartition("/")[0] == folder}
     unfinished = (RUNNING, UNREADABLE, "interrupted")
     ended = {run for run, each in runs.items() if each["status"] not in unfinished}
     known = {f"{name}/{each.run_dir}".lstrip("/") for each in sweep.trials}
@@ -141,19 +143,16 @@ def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]])
     return f"{TRIALS} lacks {len(ended - known)} of {len(ended)} runs that have ended"
 
 
-def _is_trial(sweep: str, run: str) -> bool:
-    return run.rpartition("/")[0] == f"{sweep}/{RUNS}".lstrip("/")
-
-
 def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa.Table:
     """Add the records of a batch and return its epochs."""
     metrics = read_metrics_batch([each.path for each in batch])
-    rows = _count_rows(metrics.table, len(batch))
+    rows = np.bincount(metrics.table["run"].to_numpy(), minlength=len(batch)).tolist()
     unreadable = []
     for place, each in enumerate(batch):
-        record = (
-            refused_record(each.reason) if each.reason else read_record(each.path, each.is_claimed)
-        )
+        if each.reason is None:
+            record = read_record(each.path, each.is_claimed)
+        else:
+            record = {"status": UNREADABLE, "reason": each.reason, "settings": {}, "result": {}}
         error = metrics.errors.get(place)
         _check_epochs(record, rows[place], None if error is None else shorten(error, each.path))
         records[each.run] = record
@@ -177,13 +176,6 @@ def _check_epochs(record: dict[str, Any], rows: int, problem: str | None) -> Non
         problem = f"metrics.csv has {rows} epochs, result.json says {epochs}"
     if problem is not None and (epochs or rows or not problem.endswith(MISSING)):
         record["status"], record["reason"] = UNREADABLE, problem
-
-
-def _count_rows(table: pa.Table, num_runs: int) -> list[int]:
-    counts = [0] * num_runs
-    for entry in table["run"].value_counts().to_pylist():
-        counts[entry["values"]] = entry["counts"]
-    return counts
 
 
 def _named(table: pa.Table, names: list[str]) -> pa.Table:
@@ -290,11 +282,6 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
         "configuration": configuration,
         "split": split_text(config) if config else None,
     }
-
-
-def refused_record(reason: str | None) -> dict[str, Any]:
-    """Return the record of a place that cannot be looked into."""
-    return {"status": UNREADABLE, "reason": reason, "settings": {}, "result": {}}
 
 
 def split_text(config: dict[str, Any]) -> str:

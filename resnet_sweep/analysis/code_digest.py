@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import resnet_sweep
@@ -26,12 +26,5 @@ def code_digest() -> str:
             digest.update(f"{path.relative_to(folder)}\0".encode())
             digest.update(hashlib.blake2b(path.read_bytes()).digest())
     for name in LIBRARIES:
-        digest.update(f"{name} {_version(name)}\0".encode())
+        digest.update(f"{name} {version(name)}\0".encode())
     return digest.hexdigest()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

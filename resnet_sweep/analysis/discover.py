@@ -57,20 +57,14 @@ class Found:
 _Files = dict[str, os.DirEntry[str]]  # those of NAMES in a folder
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A folder or a link to visit; its name is its path below the root."""
-
-    path: str
-    name: str
-
-
 @dataclass
 class _Walk:
+    """Folders, then links, to visit; each a path that begins with the root's."""
+
     root: Path
+    folders: deque[str]
+    links: deque[str] = field(default_factory=deque)
     found: Found = field(default_factory=Found)
-    folders: deque[_Place] = field(default_factory=deque)
-    links: deque[_Place] = field(default_factory=deque)
     seen: set[tuple[int, int]] = field(default_factory=set)
 
 
@@ -87,8 +81,13 @@ def find_runs(root: Path) -> Found:
         NoRunsError: there is no run in it.
         UserError: there is no such folder, or it cannot be opened.
     """
-    _check_root(root)
-    walk = _Walk(root, folders=deque([_Place(str(root), "")]))
+    if not root.exists():
+        raise UserError(f"{root}: there is no such folder")
+    if not root.is_dir():
+        raise UserError(f"{root}: is not a folder")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UserError(f"{root}: may not be read")
+    walk = _Walk(root, deque([str(root)]))
     while walk.folders or walk.links:
         if walk.folders:
             _visit(walk, walk.folders.popleft())
@@ -101,69 +100,52 @@ def find_runs(root: Path) -> Found:
     return walk.found
 
 
-def _check_root(root: Path) -> None:
-    if not root.exists():
-        raise UserError(f"{root}: there is no such folder")
-    if not root.is_dir():
-        raise UserError(f"{root}: is not a folder")
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise UserError(f"{root}: may not be read")
-
-
-def _visit(walk: _Walk, place: _Place) -> None:
+def _visit(walk: _Walk, place: str) -> None:
     try:
-        status = os.stat(place.path)
+        status = os.stat(place)
         key = (status.st_dev, status.st_ino)
         if key in walk.seen:
             return
         walk.seen.add(key)
-        with os.scandir(place.path) as entries:
-            files = _sort_entries(walk, place, list(entries))
+        with os.scandir(place) as entries:
+            files = _sort_entries(walk, list(entries))
         if files:
             _add(walk, place, files)
     except OSError as error:
         _refuse(walk, place, f"cannot be opened: {error.strerror}")
 
 
-def _sort_entries(walk: _Walk, place: _Place, entries: list[os.DirEntry[str]]) -> _Files:
+def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> _Files:
     """Queue the folders and return the files that make their folder one of a run or sweep."""
     files = {}
     for entry in entries:
         if entry.name in NAMES:
             files[entry.name] = entry
-            continue
-        is_link = entry.is_symlink()
-        if is_link or (entry.is_dir() and not _is_no_place(entry.name)):
-            name = f"{place.name}/{entry.name}" if place.name else entry.name
-            (walk.links if is_link else walk.folders).append(_Place(entry.path, name))
+        elif entry.is_symlink():
+            walk.links.append(entry.path)
+        elif entry.name in TRACKER_FOLDERS or entry.name.startswith("."):
+            continue  # no run can be in it
+        elif entry.is_dir():
+            walk.folders.append(entry.path)
     return files
 
 
-def _is_no_place(folder: str) -> bool:
-    """Return whether no run can be in a folder of this name."""
-    return folder in TRACKER_FOLDERS or folder.startswith(".")
-
-
-def _add(walk: _Walk, place: _Place, files: _Files) -> None:
-    name, folder = _name(walk, place), Path(place.path)
+def _add(walk: _Walk, place: str, files: _Files) -> None:
+    name, folder = _name(walk, place), Path(place)
     if not files.keys().isdisjoint(RUN_FILES):
         held = RESULT not in files and is_claimed(folder)
         stamp = f"{_stamp(files, (*RUN_FILES, PREDICTIONS))}{'; claimed' if held else ''}"
         found = FoundRun(name, folder, stamp, is_claimed=held, has_predictions=PREDICTIONS in files)
         walk.found.runs.append(found)
     is_sweep = not files.keys().isdisjoint(SWEEP_FILES)
-    if is_sweep or _has_lost_both(folder, files):  # what is lost, reading it says
+    if not is_sweep and SETTINGS in files:  # a sweep that has lost both; reading it says so
+        is_sweep = (folder / RUNS).is_dir() and not (folder / PLANNED_RUNS).exists()
+    if is_sweep:
         walk.found.sweeps.append(FoundSweep(name, folder, _stamp(files, SWEEP_FILES)))
 
 
-def _has_lost_both(folder: Path, files: _Files) -> bool:
-    """Return whether a sweep has trained here."""
-    is_frozen = SETTINGS in files
-    return is_frozen and (folder / RUNS).is_dir() and not (folder / PLANNED_RUNS).exists()
-
-
-def _follow(walk: _Walk, place: _Place) -> None:
-    link = Path(place.path)
+def _follow(walk: _Walk, place: str) -> None:
+    link = Path(place)
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -176,13 +158,15 @@ def _follow(walk: _Walk, place: _Place) -> None:
         _visit(walk, place)
 
 
-def _refuse(walk: _Walk, place: _Place, reason: str) -> None:
-    refused = FoundRun(_name(walk, place), Path(place.path), f"refused: {reason}", reason)
+def _refuse(walk: _Walk, place: str, reason: str) -> None:
+    refused = FoundRun(_name(walk, place), Path(place), f"refused: {reason}", reason)
     walk.found.runs.append(refused)
 
 
-def _name(walk: _Walk, place: _Place) -> str:
-    name = place.name or walk.root.resolve().name
+def _name(walk: _Walk, place: str) -> str:
+    """Return the path below the root, or the root's own name."""
+    below = Path(place).relative_to(walk.root)
+    name = str(below) if below.parts else walk.root.resolve().name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

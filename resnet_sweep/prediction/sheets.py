@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resnet_sweep.data.custom import CustomSet
 from resnet_sweep.prediction.scoring import Outcome, find_confident_mistakes
-from resnet_sweep.reporting.confusion import count_confusion
+from resnet_sweep.reporting.statistics import count_confusion
 
 THUMBNAILS, CONTACT_SHEET = "thumbnails.png", "contact_sheet.png"
 MISTAKES, CONFUSION_FIGURE = "mistakes.png", "confusion.png"

@@ -1,4 +1,4 @@
-"""Intervals and tests on plain arrays, by scipy; nothing here knows what a run is.
+"""Intervals, tests and counts on plain arrays; nothing here knows what a run is.
 
 `scipy.stats` takes a second to import: it is looked up where a test needs it.
 """
@@ -222,6 +222,14 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
         "",
         n,
     )
+
+
+def count_confusion(
+    labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64], num_classes: int
+) -> npt.NDArray[np.int64]:
+    """Return counts [true class, predicted class]."""
+    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
