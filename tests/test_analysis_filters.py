@@ -20,6 +20,7 @@ RUNS = pd.DataFrame(
         "model.blocks": pd.Series(["[2, 3]", "[3, 3]", "[2, 3]", None], dtype="str"),
         "model.squeeze_excitation": pd.Series([True, False, None, True], dtype="boolean"),
         "note": pd.Series(["x and y", "it's", "(1)", "and"], dtype="str"),
+        "val_loss": [float("nan")] * 4,
         "test_accuracy": [0.5, 0.6, 0.7, 0.8],
     }
 )
@@ -49,6 +50,8 @@ CONDITIONS: list[tuple[str, Callable[[dict[str, object]], bool]]] = [
     ("optimizer.lr=0.1000001", lambda r: r["run"] == "a"),
     ("optimizer.lr=0.10001", lambda r: False),
     ("num_params=1000001", lambda r: False),
+    ("val_loss=low", lambda r: False),
+    ("val_loss != low", lambda r: True),
 ]
 
 

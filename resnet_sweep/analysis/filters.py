@@ -91,7 +91,8 @@ class _Parser:
     def parse(self) -> pd.Series[bool]:
         mask = self._any()
         if self._place < len(self._tokens):
-            raise self._error(f"expected and, or or the end before {self._peek()!r}")
+            token = self._tokens[self._place]
+            raise self._error(f"expected and, or or the end before {token.text!r}")
         return mask
 
     def _any(self) -> pd.Series[bool]:
@@ -154,14 +155,20 @@ class _Parser:
 
     def _equals(self, name: str, value: _Token) -> pd.Series[bool]:
         column = self._runs[name]
-        is_null = value.kind == "word" and value.text.lower() in NULLS
-        is_number = is_numeric_dtype(column) and not is_bool_dtype(column) and column.notna().any()
-        if is_number and not is_null and _number(value) is None:
+        if value.kind == "word" and value.text.lower() in NULLS:
+            return column.isna()
+        if is_bool_dtype(column):
+            return _plain(column.astype("str").str.lower() == value.text.lower())
+        if not is_numeric_dtype(column):
+            return _plain(column == _text(value))
+        if column.isna().all():
+            return column.notna()
+        number = _number(value)
+        if number is None:
             raise self._error(f"{name}={value.text}: {value.text!r} is not a number")
-        return _equals(column, value)
-
-    def _peek(self) -> str | None:
-        return self._tokens[self._place].text if self._place < len(self._tokens) else None
+        if is_integer_dtype(column):
+            return _plain(column == number)
+        return _plain((column - number).abs() <= SIX_DIGITS * abs(number))
 
     def _accept(self, text: str) -> bool:
         token = self._tokens[self._place] if self._place < len(self._tokens) else None
@@ -184,19 +191,6 @@ class _Parser:
 
     def _error(self, message: str) -> UserError:
         return UserError(f"where={self._where}: {message}")
-
-
-def _equals(column: pd.Series[Any], value: _Token) -> pd.Series[bool]:
-    if value.kind == "word" and value.text.lower() in NULLS:
-        return column.isna()
-    if is_bool_dtype(column):
-        return _plain(column.astype("str").str.lower() == value.text.lower())
-    if is_numeric_dtype(column):
-        number = _number(value)
-        if number is None or is_integer_dtype(column):
-            return _plain(column == number) if number is not None else column != column
-        return _plain((column - number).abs() <= SIX_DIGITS * abs(number))
-    return _plain(column == _text(value))
 
 
 def _plain(mask: pd.Series[Any]) -> pd.Series[bool]:
