@@ -9,7 +9,7 @@ import pytest
 from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures
-from resnet_sweep.analysis.answers import answers
+from resnet_sweep.analysis.answers import answers_by_topic
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.figures import FIGURES, write_figures
 from resnet_sweep.analysis.objective import Objective
@@ -34,7 +34,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> View:
 
 def test_the_sweep_of_the_best_configuration_is_shown_and_named(view: View) -> None:
     assert (view.sweep_label, view.other_sweeps) == ("small", ("large",))
-    said = next(each for each in answers(view) if each.startswith("2 sweeps"))
+    said = next(each for each in answers_by_topic(view)["runs"] if each.startswith("2 sweeps"))
     assert "of small alone" in said and "--where \"sweep='large'\"" in said
     assert {spec.stem for spec in FIGURES if spec.of_sweep} == OF_SWEEP
 

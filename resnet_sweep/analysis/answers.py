@@ -18,7 +18,6 @@ from resnet_sweep.analysis.configurations import (
 )
 from resnet_sweep.analysis.importance import Importance
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.parameters import Parameter
 from resnet_sweep.analysis.runs import completed, pruned
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.config.errors import UserError
@@ -29,19 +28,17 @@ MAX_REMARKS = 8
 MAX_SPREADS = 8
 
 
-def answers(view: View) -> list[str]:
-    """Return the answers, one sentence or two each."""
-    return [sentence for found in answers_by_topic(view).values() for sentence in found]
-
-
 def answers_by_topic(view: View) -> dict[str, list[str]]:
-    """Return the answers under what they are about, so that each can stand beside its picture."""
+    """Return the answers, one sentence or two each, under what they are about.
+
+    So each can stand beside its picture.
+    """
     return {
         "runs": [*_damaged_sweeps(view), *_data_sets(view), *_which_sweep(view)],
         "best": list(_best(view)),
         "beside the best": [*_fresh_seeds(view), *_runner_up(view), *_gap(view)],
         "noise": list(noise_answers(view)),
-        "importance": list(importance_answers(view)),
+        "importance": [*_importance(view), *_coverage(view)],
         "time": list(_time(view)),
         "splits": list(_other_splits(view)),
     }
@@ -55,7 +52,8 @@ def compare_two(view: View, first: str, second: str) -> str:
     """
     paths = view.archive.paths
     known = set(view.ranked["configuration"].dropna())
-    first, second = (_clean(name, paths) for name in (first, second))
+    # a shell's completion adds a slash
+    first, second = (n if n in paths else posixpath.normpath(n) for n in (first, second))
     if first == second:
         raise UserError(f"compare: {first} twice: name two different runs or configurations")
     kinds = [_kind(name, paths, known) for name in (first, second)]
@@ -70,11 +68,6 @@ def compare_two(view: View, first: str, second: str) -> str:
         found = compare_configurations(view.ranked, first, second, view.objective)
         text = describe(found, view.objective)
     return f"{first} against {second}: {text}."
-
-
-def _clean(name: str, paths: Mapping[str, Path]) -> str:
-    """Return a run's name without what a shell's completion adds."""
-    return name if name in paths else posixpath.normpath(name)
 
 
 def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str:
@@ -101,17 +94,13 @@ def _data_sets(view: View) -> Iterator[str]:
     data = completed(view.ranked, view.objective)["data_fingerprint"].iloc[0]
     other_data = int(left_out["data_fingerprint"].ne(data).sum())
     groups = [(other_data, "on other data"), (len(left_out) - other_data, "judged by other images")]
-    counts = " and ".join(f"{_number_of_runs(count)} {why}" for count, why in groups if count)
+    counts = " and ".join(f"{n} {'run' if n == 1 else 'runs'} {why}" for n, why in groups if n)
     verb = "is" if len(left_out) == 1 else "are"
     yield (
         f"Only runs on {name} judged by the validation images of {split} are ranked: accuracies "
         "on different images cannot be compared. "
         f"{counts} {verb} left out of everything but the tables; choose others with --where."
     )
-
-
-def _number_of_runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _which_sweep(view: View) -> Iterator[str]:
@@ -276,10 +265,6 @@ def _other_splits(view: View) -> Iterator[str]:
 
 def noise_answers(view: View) -> Iterator[str]:
     """Yield the noise between seeds, what lies within it, and whether one number is enough."""
-    yield from _within_noise(view)
-
-
-def _within_noise(view: View) -> Iterator[str]:
     table, noise = view.configurations.table, view.configurations.noise
     if len(table) < 2:
         return
@@ -335,13 +320,8 @@ def _spreads(rows: pd.DataFrame, objective: Objective) -> str:
     return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 
 
-def importance_answers(view: View) -> Iterator[str]:
-    """Yield which hyperparameters matter, and what to doubt about that."""
-    yield from _importance(view)
-    yield from _coverage(view)
-
-
 def _importance(view: View) -> Iterator[str]:
+    """Yield which hyperparameters matter; what to doubt about that follows in `_coverage`."""
     found = view.importance
     if found.reason:
         yield f"Which hyperparameters matter cannot be told: {found.reason}."
@@ -376,16 +356,15 @@ def _codings(found: Importance) -> Iterator[str]:
     squares = "with their squares" if found.model == "quadratic" else "without squares"
     text = f"Coding: numbers enter {squares}, of their logarithm for {', '.join(logs) or 'none'}"
     if choices:
-        levels = "; ".join(f"{p.name}: {_levels(p)}" for p in choices[:MAX_REMARKS])
-        text += f"; choices as one column for each level but the first ({levels})"
+        named = []
+        for choice in choices[:MAX_REMARKS]:
+            levels = choice.values.dropna().unique().tolist()
+            more = ", …" if levels[MAX_REMARKS:] else ""
+            named.append(f"{choice.name}: {', '.join(map(str, levels[:MAX_REMARKS]))}{more}")
+        text += f"; choices as one column for each level but the first ({'; '.join(named)})"
     if any("@" in test.parameter.name for test in found.tests):
         text += "; name@choice is judged only among the configurations with that choice"
     yield f"{text}."
-
-
-def _levels(parameter: Parameter) -> str:
-    levels = parameter.values.dropna().unique().tolist()
-    return ", ".join(map(str, levels[:MAX_REMARKS])) + (", …" if levels[MAX_REMARKS:] else "")
 
 
 def _coverage(view: View) -> Iterator[str]:

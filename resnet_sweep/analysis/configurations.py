@@ -96,14 +96,12 @@ def _intervals(by_seed: pd.Series[float], seeds_of: dict[str, Array]) -> pd.Data
 
 def _carried(done: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     """Return what a configuration shows of its runs: those of the best, and means."""
-    ordered = objective.best_first(done)
-    first = ordered.groupby("configuration", sort=False)[["run", *CARRIED]].first()
-    means = ordered.groupby("configuration", sort=False)[["test_accuracy", "train_seconds"]].mean()
-    pairs = zip(ordered["val_accuracy"], ordered["test_accuracy"], strict=True)
-    both = ordered.assign(gap=[difference(val, test) for val, test in pairs])
-    gap = both.groupby("configuration", sort=False)["gap"].mean()
-    joined = first.join(means.rename(columns={"test_accuracy": "test_mean"})).join(gap)
-    return joined.reset_index()
+    pairs = zip(done["val_accuracy"], done["test_accuracy"], strict=True)
+    done = done.assign(gap=[difference(val, test) for val, test in pairs])
+    runs = objective.best_first(done).groupby("configuration", sort=False)
+    means = runs[["test_accuracy", "train_seconds", "gap"]].mean()
+    first = runs[["run", *CARRIED]].first()
+    return first.join(means.rename(columns={"test_accuracy": "test_mean"})).reset_index()
 
 
 def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
@@ -164,18 +162,14 @@ def describe(comparison: Comparison, objective: Objective, noise: Noise | None =
     )
     if not math.isnan(comparison.effect):
         text += f", {comparison.effect_name} {comparison.effect:.2g}"
-    return text + _noise_remark(comparison, noise, scale, unit)
-
-
-def _noise_remark(comparison: Comparison, noise: Noise | None, scale: int, unit: str) -> str:
     if noise is None:
-        return ""
+        return text
     limit = noise.least_difference(1, 1)
     if math.isnan(limit):
-        return "; the noise between seeds is not known"
+        return f"{text}; the noise between seeds is not known"
     inside = "within" if abs(comparison.difference) <= limit else "beyond"
     by_luck = f"two single runs may differ by {scale * limit:.2g}{unit} by luck alone"
-    return f"; {inside} the seed noise ({by_luck})"
+    return f"{text}; {inside} the seed noise ({by_luck})"
 
 
 def _correct(predictions: Predictions) -> np.ndarray:

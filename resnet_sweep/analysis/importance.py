@@ -106,11 +106,6 @@ def _is_testable(parameter: Parameter) -> bool:
     return n >= MIN_CONFIGURATIONS and (parameter.is_numeric or levels <= max(MAX_LEVELS, n // 10))
 
 
-def _is_thin(parameter: Parameter) -> bool:
-    counts = parameter.values.value_counts()
-    return bool(counts.sum() - counts.iloc[0] < MIN_OTHERS)
-
-
 def _term(parameter: Parameter, squares: bool) -> Matrix:
     """Return the columns of one hyperparameter, [configurations, k]."""
     present = parameter.present().to_numpy(bool)
@@ -169,18 +164,19 @@ def _test(
     adjusted = np.ones(len(parameters))
     adjusted[known] = holm(p_values[known].tolist())
     floors = _permutation_floors(fit)
-    tests = [
-        FTest(
+    tests = []
+    for i in np.flatnonzero(known):
+        counts = parameters[i].values.value_counts()
+        test = FTest(
             parameter=parameters[i],
             degrees=int(fit.degrees[i]),
             effect=float(parts[i] / (parts[i] + residual)),
             p_value=float(adjusted[i]),
             permutation_floor=float(floors[i]),
             noise_floor=_noise_floor(int(fit.degrees[i]), float(residual), noise),
-            is_thin=_is_thin(parameters[i]),
+            is_thin=bool(counts.sum() - counts.iloc[0] < MIN_OTHERS),
         )
-        for i in np.flatnonzero(known)
-    ]
+        tests.append(test)
     tests.sort(key=lambda test: (not test.matters, -test.effect))
     untested = (*skipped, *(parameters[i].name for i in np.flatnonzero(~known)))
     return Importance(tests, len(fit.y), model, untested)

@@ -48,19 +48,20 @@ def make_leaderboard(
     columns += ["time", *(["test", "val - test"] if has_test else []), "run", "id", "settings"]
     rows = []
     for place, row in enumerate(table.to_dict("records")):
-        cells = [str(place + 1), view.objective.show(row["mean"]), _half_width(row), str(row["n"])]
+        half_width = "" if row["n"] < 2 else f"{row['high'] - row['mean']:.2g}"
+        cells = [str(place + 1), view.objective.show(row["mean"]), half_width, str(row["n"])]
         cells += [_behind(row, view.objective), f"{int(row['num_params']):,}", str(row["epochs"])]
         cells.append(duration(float(row["train_seconds"])))
         if has_test:
             cells += [_fixed(row["test_mean"], "{:.4f}"), _fixed(row["gap"], "{:+.4f}")]
         cells += [str(row["run"]), str(row["configuration"]), _joined(settings[str(row["run"])])]
         rows.append([printable(cell) for cell in cells])
-    return Table(columns, rows, len(columns) - 3, _remarks(len(table), total, shared))
-
-
-def _remarks(shown: int, total: int, shared: Pairs) -> list[str]:
-    extent = [f"{shown} of {total} configurations; --top shows more"] if shown < total else []
-    return [*extent, *([printable(f"alike in all of them: {_joined(shared)}")] if shared else [])]
+    remarks = []
+    if len(table) < total:
+        remarks.append(f"{len(table)} of {total} configurations; --top shows more")
+    if shared:
+        remarks.append(printable(f"alike in all of them: {_joined(shared)}"))
+    return Table(columns, rows, len(columns) - 3, remarks)
 
 
 def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.DataFrame:
@@ -71,10 +72,6 @@ def _sorted(table: pd.DataFrame, objective: Objective, sort: str | None) -> pd.D
     if sort not in SORTS:
         raise UserError(f"sort={sort}: must be one of {', '.join((objective.column, *SORTS))}")
     return table.sort_values(sort, ascending=sort != "n", kind="stable")
-
-
-def _half_width(row: dict[Any, Any]) -> str:
-    return "" if row["n"] < 2 else f"{row['high'] - row['mean']:.2g}"
 
 
 def _behind(row: dict[Any, Any], objective: Objective) -> str:

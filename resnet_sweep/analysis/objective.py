@@ -65,7 +65,9 @@ def choose_objective(
         UserError: an unknown one, one that no run has, or one that would select on the test set.
     """
     if name is None:
-        firsts = {_first_objective(record.objectives) for record in sweeps if record.objectives}
+        named = [record.objectives for record in sweeps if record.objectives]
+        # a sweep is ordered by accuracy wherever it is among several objectives
+        firsts = {DEFAULT_OBJECTIVE if DEFAULT_OBJECTIVE in each else each[0] for each in named}
         name = firsts.pop() if len(firsts) == 1 else DEFAULT_OBJECTIVE
         known = name in UNITS and (name != PEAK_MEMORY or runs[name].notna().any())
         name = name if known else DEFAULT_OBJECTIVE
@@ -87,8 +89,3 @@ def _recorded_objective(runs: pd.DataFrame) -> str:
         apart = f"the runs were judged by {', '.join(names)}: name one of them"
         raise UserError(f"objective=objective: {apart}")
     return str(names[0]) if names else DEFAULT_OBJECTIVE
-
-
-def _first_objective(names: list[str]) -> str:
-    """Return what a sweep is ordered by: accuracy wherever it is among several objectives."""
-    return DEFAULT_OBJECTIVE if DEFAULT_OBJECTIVE in names else names[0]

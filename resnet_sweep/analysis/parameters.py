@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -118,14 +118,16 @@ def population_of_sweep(
 
 def proposals_of_sweep(sweep: Sweep) -> Population:
     """Return all that the sampler proposed, whatever became of it; without an objective."""
-    own = [t for t in sweep.trials if t.repeat_of is None and not _is_taken_over(t) and t.params]
+    own = [
+        trial
+        for trial in sweep.trials
+        if trial.params
+        and trial.repeat_of is None
+        # an older sweep has trained it
+        and not (trial.state in ("completed", "pruned") and trial.run_dir is None)
+    ]
     nothing = pd.Series(np.nan, range(len(own)))
     return _population("all proposals", nothing, own, sweep)
-
-
-def _is_taken_over(trial: SweepTrial) -> bool:
-    """Return whether an older sweep has trained it."""
-    return trial.state in ("completed", "pruned") and trial.run_dir is None
 
 
 def _population(
@@ -206,19 +208,16 @@ def _of_setting(name: str, values: pd.Series[Any], table: pd.DataFrame) -> list[
 
 
 def _numeric(name: str, values: pd.Series[float], table: pd.DataFrame) -> list[Parameter]:
-    """Return the numbers, and beside them whether there is one, unless a choice decides that."""
-    parameter = Parameter(name, values, True, _looks_logarithmic(values))
+    """Return the numbers, and beside them whether there is one unless augmentation decides it."""
+    known = values.dropna()
+    is_wide = bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
+    parameter = Parameter(name, values, True, is_wide or _is_geometric(values))
     present = values.notna()
-    if present.all() or _decided_elsewhere(present, table):
+    by_augmentation = present.groupby(table["augmentation"]).nunique()
+    if present.all() or (by_augmentation == 1).all():
         return [parameter]
     switch = present.map({True: "set", False: NO_VALUE})
     return [Parameter(f"{name} (set)", switch, False), parameter]
-
-
-def _looks_logarithmic(values: pd.Series[float]) -> bool:
-    known = values.dropna()
-    wide = bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
-    return wide or _is_geometric(values)
 
 
 def _is_geometric(values: pd.Series[float]) -> bool:
@@ -230,22 +229,16 @@ def _is_geometric(values: pd.Series[float]) -> bool:
     return bool(np.allclose(ratios, ratios[0]))
 
 
-def _decided_elsewhere(present: pd.Series[bool], table: pd.DataFrame) -> bool:
-    """Return whether a choice of augmentation brings the setting."""
-    return bool((present.groupby(table["augmentation"]).nunique() == 1).all())
-
-
 def _expand_list(name: str, texts: pd.Series[str]) -> list[Parameter] | None:
     """Return the length of a list and each of its places, where all are lists of numbers."""
     lists = texts.map(_numbers)
     if lists.isna().any():
         return None
-    lengths = lists.map(len)
-    place: Callable[[int], pd.Series[float]] = lambda i: lists.map(  # noqa: E731
-        lambda numbers: numbers[i] if i < len(numbers) else np.nan
-    ).astype("float64")
-    length = Parameter(f"length of {name}", lengths.astype("float64"), True)
-    return [length, *(Parameter(f"{name}[{i}]", place(i), True) for i in range(lengths.max()))]
+    expanded = [Parameter(f"length of {name}", lists.map(len).astype("float64"), True)]
+    for i, numbers in enumerate(zip_longest(*lists, fillvalue=np.nan)):
+        values = pd.Series(numbers, texts.index, dtype="float64")
+        expanded.append(Parameter(f"{name}[{i}]", values, True))
+    return expanded
 
 
 def _numbers(text: str) -> list[float] | None:

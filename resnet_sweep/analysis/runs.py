@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -17,16 +16,6 @@ from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.records.sweep_folder import SweepTrial, rung_of
 
 INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
-SWEEP_COLUMNS = (
-    "sweep",
-    "trial",
-    "trial_state",
-    "rung",
-    "repeat_of",
-    "worker",
-    "started",
-    "ended",
-)
 ORDER = (
     "completed",
     "pruned",
@@ -45,7 +34,14 @@ RESULT_COLUMNS = (
     "reason",
     "configuration",
     "split",
-    *SWEEP_COLUMNS,
+    "sweep",
+    "trial",
+    "trial_state",
+    "rung",
+    "repeat_of",
+    "worker",
+    "started",
+    "ended",
     *NUMBERS,
     *TEXTS,
     "versions",
@@ -107,11 +103,21 @@ def runs_table(archive: Archive) -> pd.DataFrame:
     }
     for name in (*NUMBERS, *TEXTS, "versions"):
         values = [record["result"].get(name) for record in records]
-        columns[name] = _result_column(name, values)
+        if name not in NUMBERS:
+            kind = "str"
+        elif name in INTEGERS and all(v is None or isinstance(v, int) for v in values):
+            kind = "Int64"
+        else:
+            kind = "float64"
+        columns[name] = pd.Series(values, dtype=kind)
     columns |= _sweep_columns(archive)
-    columns |= _setting_columns([record["settings"] for record in records])
-    runs = pd.DataFrame(columns)
-    return runs[[*RESULT_COLUMNS, *(name for name in columns if name not in RESULT_COLUMNS)]]
+    names: dict[str, Any] = {}
+    for record in records:
+        names |= record["settings"]
+    settings = [name for name in names | dict.fromkeys(ALWAYS) if name not in RESULT_COLUMNS]
+    for name in settings:
+        columns[name] = setting_column([record["settings"].get(name) for record in records])
+    return pd.DataFrame(columns)[[*RESULT_COLUMNS, *settings]]
 
 
 def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
@@ -173,26 +179,6 @@ def text_of(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
-
-
-def _result_column(name: str, values: list[Any]) -> pd.Series[Any]:
-    if name in TEXTS or name == "versions":
-        return pd.Series([None if v is None else str(v) for v in values], dtype="str")
-    if name in INTEGERS and all(v is None or isinstance(v, int) for v in values):
-        return pd.Series(values, dtype="Int64")
-    return pd.Series(values, dtype="float64")
-
-
-def _setting_columns(settings: Sequence[dict[str, Any]]) -> dict[str, pd.Series[Any]]:
-    names: dict[str, Any] = {}
-    for each in (*settings, dict.fromkeys(ALWAYS)):
-        names.update(each)
-    taken = set(RESULT_COLUMNS)
-    return {
-        name: setting_column([each.get(name) for each in settings])
-        for name in names
-        if name not in taken
-    }
 
 
 def setting_column(values: list[Any]) -> pd.Series[Any]:

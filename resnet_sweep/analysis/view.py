@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +37,12 @@ class Curves:
 
     def __init__(self, epochs: pa.Table) -> None:
         codes = epochs["run"].combine_chunks()
-        self._names: list[str] = codes.dictionary.to_pylist()
+        names = codes.dictionary.to_pylist()
         numbers = codes.indices.to_numpy()
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
         ends = np.append(starts[1:], len(numbers))[: len(starts)]
         self._places = {
-            self._names[numbers[start]]: slice(int(start), int(end))
+            names[numbers[start]]: slice(int(start), int(end))
             for start, end in zip(starts, ends, strict=True)
         }
         self._columns: dict[str, Column] = {
@@ -89,8 +89,8 @@ class View:
     curves: Curves
     sweep: Sweep | None
     sweep_label: str | None
-    remarks: dict[str, list[str]] = field(default_factory=dict)
-    other_sweeps: tuple[str, ...] = ()
+    remarks: dict[str, list[str]]
+    other_sweeps: tuple[str, ...]
 
     @property
     def unranked(self) -> pd.DataFrame:
@@ -115,7 +115,14 @@ def build_view(archive: Archive, runs: pd.DataFrame, objective: Objective) -> Vi
     ranked = comparable_runs(runs, objective)
     configurations = group_seeds(ranked, objective)
     label, others = _choose_sweep(ranked, objective, configurations)
-    sweep, population, proposals = _populations(archive, ranked, objective, label)
+    sweep, proposals = None, None
+    if label is None:
+        population = population_of_runs(ranked, objective)
+    else:
+        folders = {name: folder for folder, name in sweep_labels(archive).items()}
+        sweep = archive.sweeps[folders[label]]
+        population = population_of_sweep(ranked, sweep, label, objective)
+        proposals = proposals_of_sweep(sweep)
     differing = [n for n in differing_settings(ranked) if tells_apart(n)]
     return View(
         archive=archive,
@@ -132,17 +139,6 @@ def build_view(archive: Archive, runs: pd.DataFrame, objective: Objective) -> Vi
         remarks=coverage_remarks(population, proposals),
         other_sweeps=others,
     )
-
-
-def _populations(
-    archive: Archive, ranked: pd.DataFrame, objective: Objective, label: str | None
-) -> tuple[Sweep | None, Population, Population | None]:
-    """Return the sweep of this label, what has an objective, and all that was proposed."""
-    if label is None:
-        return None, population_of_runs(ranked, objective), None
-    folders = {name: folder for folder, name in sweep_labels(archive).items()}
-    sweep = archive.sweeps[folders[label]]
-    return sweep, population_of_sweep(ranked, sweep, label, objective), proposals_of_sweep(sweep)
 
 
 def runs_of_sweep(view: View) -> pd.DataFrame:
