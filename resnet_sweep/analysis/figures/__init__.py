@@ -100,20 +100,23 @@ FIGURES = (
 
 
 def write_figures(
-    view: View, folder: Path, on_progress: Callable[[int, int], None] | None = None
+    view: View, folder: Path, on_progress: Callable[[int, int], None] = lambda *_: None
 ) -> list[DrawnFigure]:
     """Write every figure that the runs can fill, as PNG and SVG."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for place, spec in enumerate(FIGURES):
         drawn.append(_write(spec, view, folder))
-        if on_progress is not None:
-            on_progress(place + 1, len(FIGURES))
+        on_progress(place + 1, len(FIGURES))
     return drawn
 
 
 def _write(spec: FigureSpec, view: View, folder: Path) -> DrawnFigure:
-    caption = _caption(spec, view)
+    if spec.of_sweep or not view.other_sweeps:
+        shown = view.population.description
+    else:
+        shown = f"{len(view.other_sweeps) + 1} sweeps and what else is ranked"
+    caption = f"{shown[0].upper()}{shown[1:]}. {spec.caption}"
     with figure_style():
         try:
             figure = spec.draw(view)
@@ -124,12 +127,3 @@ def _write(spec: FigureSpec, view: View, folder: Path) -> DrawnFigure:
         if spec.of_sweep:
             figure.suptitle(plain(view.population.description), fontsize=9, x=0.99, ha="right")
         return DrawnFigure(spec, caption, tuple(save_figure(figure, folder, spec.stem)))
-
-
-def _caption(spec: FigureSpec, view: View) -> str:
-    """Return the caption after the name of what is shown."""
-    if spec.of_sweep or not view.other_sweeps:
-        shown = view.population.description
-    else:
-        shown = f"{len(view.other_sweeps) + 1} sweeps and what else is ranked"
-    return f"{shown[0].upper()}{shown[1:]}. {spec.caption}"

@@ -9,12 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from resnet_sweep.analysis.view import View
-from resnet_sweep.reporting.style import (
-    CYCLE,
-    NotDrawnError,
-    new_figure,
-    plain,
-)
+from resnet_sweep.reporting.style import CYCLE, NotDrawnError, new_figure, plain
 
 NUM_BEST = 5
 
@@ -33,8 +28,14 @@ def draw_curves(view: View) -> Figure:
             shown += [_plot(axes, view, run, f"{part}_{kind}", color) for part in ("train", "val")]
         if kind == "loss":
             _cut_outliers(axes, np.concatenate(shown))
-        _label_epochs(axes, label)
-    _add_legends(figure, runs)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles = [Line2D([], [], color=c, label=plain(r)) for c, r in zip(CYCLE, runs, strict=False)]
+    handles += [
+        Line2D([], [], color="0.3", ls="-", lw=1.6, label="validation"),
+        Line2D([], [], color="0.3", ls=":", lw=1.2, label="training (augmented images)"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -53,17 +54,3 @@ def _cut_outliers(axes: Axes, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     if len(finite) and finite.max() > 4 * np.quantile(finite, 0.9) > 0:
         axes.set_ylim(0, 2 * float(np.quantile(finite, 0.9)))
-
-
-def _add_legends(figure: Figure, runs: list[str]) -> None:
-    handles = [Line2D([], [], color=c, label=plain(r)) for c, r in zip(CYCLE, runs, strict=False)]
-    handles += [
-        Line2D([], [], color="0.3", ls="-", lw=1.6, label="validation"),
-        Line2D([], [], color="0.3", ls=":", lw=1.2, label="training (augmented images)"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
-
-
-def _label_epochs(axes: Axes, label: str) -> None:
-    axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

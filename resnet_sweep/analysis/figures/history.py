@@ -54,6 +54,13 @@ def in_order(view: View) -> pd.DataFrame:
     return runs.assign(place=runs["trial"].astype("int64")).sort_values("place")
 
 
+def rejected_trials(view: View) -> tuple[list[int], list[int]]:
+    """Return the numbers of the rejected trials, and of those that are drawn."""
+    trials = [] if view.sweep is None else view.sweep.trials
+    rejected = [trial.number for trial in trials if trial.state == "rejected"]
+    return rejected, rejected[:: 1 + len(rejected) // MAX_REJECTED]
+
+
 def _points(axes: Axes, runs: pd.DataFrame, column: str, status: str) -> None:
     axes.scatter(
         runs["place"],
@@ -94,10 +101,8 @@ def _mark_at_edge(axes: Axes, runs: pd.DataFrame, view: View) -> None:
                 color=STATUS_COLORS[status],
                 label=f"{status} ({len(places)})",
             )
-    trials = [] if view.sweep is None else view.sweep.trials
-    rejected = [trial.number for trial in trials if trial.state == "rejected"]
+    rejected, shown = rejected_trials(view)
     if rejected:
-        shown = rejected[:: 1 + len(rejected) // MAX_REJECTED]
         label = f"rejected before training ({len(rejected)})"
         width = 1.2 if len(shown) < 200 else 0.5
         axes.vlines(shown, 0, 0.035, transform=edge, color=STATUS_COLORS["rejected"], lw=width)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from resnet_sweep.analysis.archive import flatten
+from resnet_sweep.analysis.runs import differing_settings
 from resnet_sweep.analysis.view import View
 from resnet_sweep.config.compose import SCHEMAS, conf_dir, schema_of
 from resnet_sweep.config.data import AugmentationConfig
@@ -20,28 +20,28 @@ OWN_FIELDS = ("schema_version", "resume")  # of the file, not of the run
 Settings = dict[str, Any]
 
 
-def command_data(view: View, shared: Settings) -> dict[str, Any]:
+def command_data(view: View) -> dict[str, Any]:
     """Return where the runs lie, the settings they share, exactly, and the defaults of options.
 
     The page makes from them the overrides that compose to a run's configuration.
     """
     runs = view.runs
-    used = {
-        group: list(dict.fromkeys(_members(group, runs[group].dropna().unique())))
-        for group in GROUPS
-        if group in runs
-    }
+    used: dict[str, list[str]] = {}
+    for group in GROUPS:
+        if group in runs:
+            names = [str(name) for name in runs[group].dropna().unique()]
+            if group == AUGMENTATION:
+                names = [part for name in names for part in name.split("+")]
+            used[group] = list(dict.fromkeys(names))
+    apart = {*OWN_FIELDS, *differing_settings(runs)}
+    readable = runs.loc[runs["configuration"].notna(), "run"]
+    exact = view.archive.records[readable.iloc[0]]["settings"] if len(readable) else {}
     return {
         "root": str(view.archive.root),
         "groups": list(GROUPS),
-        "exact": {k: v for k, v in shared.items() if k not in OWN_FIELDS},
+        "exact": {name: value for name, value in exact.items() if name not in apart},
         "defaults": _defaults(used),
     }
-
-
-def _members(group: str, names: Iterable[str]) -> Iterator[str]:
-    for name in names:
-        yield from name.split("+") if group == AUGMENTATION else [str(name)]
 
 
 def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
@@ -66,16 +66,12 @@ def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
 
 def _option(group: str, name: str) -> Settings:
     """Return the fields of an option: those of its schema, and over them those of its file."""
-    values = _values(_file(group, name))
+    values = _values(conf_dir() / group / f"{name}.yaml")
     values.pop("defaults", None)
     schema = AugmentationConfig if group == AUGMENTATION else schema_of(group, values["name"])
     merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(schema), values))
     fields = flatten({group: merged})
     return {field: value for field, value in fields.items() if field != group}
-
-
-def _file(group: str, name: str) -> Path:
-    return conf_dir() / group / f"{name}.yaml"
 
 
 def _values(path: Path) -> Settings:

@@ -61,16 +61,6 @@ def table_data(view: View) -> dict[str, Any]:
     }
 
 
-def exact_settings(view: View) -> dict[str, Any]:
-    """Return the settings that all runs share as their files have them."""
-    runs = view.runs[view.runs["configuration"].notna()]
-    if runs.empty:
-        return {}
-    differing = set(differing_settings(view.runs))
-    settings = view.archive.records[runs["run"].iloc[0]]["settings"]
-    return {name: value for name, value in settings.items() if name not in differing}
-
-
 def _column(runs: pd.DataFrame, name: str) -> dict[str, Any]:
     column = runs[name]
     is_number = is_numeric_dtype(column) and not is_bool_dtype(column)
@@ -87,14 +77,14 @@ def _numbers(runs: pd.DataFrame, name: str) -> list[Any]:
     lost = (runs["status"] == "diverged") & (name in ("val_accuracy", "val_loss"))
     columns = (runs[name].astype("object"), runs[name].isna(), lost)
     cells = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        ("NaN" if was_lost else None) if is_absent else _number(value)
-        for value, is_absent, was_lost in cells
-    ]
-
-
-def _number(value: float) -> Any:
-    return value if isinstance(value, int) or math.isfinite(value) else str(value)
+    numbers: list[Any] = []
+    for value, is_absent, was_lost in cells:
+        if is_absent:
+            numbers.append("NaN" if was_lost else None)
+        else:
+            is_finite = isinstance(value, int) or math.isfinite(value)
+            numbers.append(value if is_finite else str(value))
+    return numbers
 
 
 def embed_json(value: Any) -> str:

@@ -11,11 +11,10 @@ from pathlib import Path
 from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE
 from resnet_sweep.analysis.report.commands import command_data
-from resnet_sweep.analysis.report.confusions import confusions
 from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
-from resnet_sweep.analysis.report.data import embed_json, exact_settings, table_data
+from resnet_sweep.analysis.report.data import embed_json, table_data
 from resnet_sweep.analysis.report.overview import best_card, counts
-from resnet_sweep.analysis.report.pictures import pictures
+from resnet_sweep.analysis.report.pictures import confusions, pictures
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.atomic import write_text
@@ -75,7 +74,7 @@ def write_report(
         "runsOfPart": RUNS_OF_PART,
         "pictures": pictures(view),
         "confusions": confusions(view),
-        "commands": command_data(view, exact_settings(view)),
+        "commands": command_data(view),
         "watch": texts.watch,
     }
     board = texts.leaderboard
@@ -92,7 +91,7 @@ def write_report(
         "running": _listed("running", "Being written", texts.running),
         "unreadable": _listed("unreadable", "Unreadable", texts.unreadable),
         "style": _resource("report.css"),
-        "bokeh": _bokeh(),
+        "bokeh": "\n".join(_resource(f"server/static/js/{name}", "bokeh") for name in BOKEH),
         "script": "".join(map(_resource, SCRIPTS)),
         "curves": "\n".join(curves.parts),
         "data": embed_json(data),
@@ -100,14 +99,8 @@ def write_report(
     write_text(path, _fill(_resource("report.html"), parts))
 
 
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _bokeh() -> str:
-    """Return BokehJS as its wheel has it."""
-    folder = files("bokeh").joinpath("server", "static", "js")
-    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in BOKEH)
+def _resource(name: str, package: str = __package__) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _fill(template: str, parts: dict[str, str]) -> str:
@@ -136,18 +129,14 @@ def _leaderboard(board: Table) -> str:
     kinds = [NUMBER_CLASS if place < board.numeric else "" for place in range(len(named))]
     rows = []
     for row in board.rows:
-        texts = [*map(escape, row[:-1]), _settings(row[-1])]
+        settings = escape(row[-1])
+        if len(row[-1]) > SHORT_SETTINGS:  # two lines of them, all on click
+            settings = f"<details><summary>{settings}</summary></details>"
+        texts = [*map(escape, row[:-1]), settings]
         cells = zip(named, kinds, texts, strict=True)
         found = "".join(f"<td {column}{kind}>{text}</td>" for column, kind, text in cells)
         rows.append(f"<tr>{found}</tr>")
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-
-
-def _settings(text: str) -> str:
-    """Return the settings of a row, two lines of them where they are many, all on click."""
-    if len(text) <= SHORT_SETTINGS:
-        return escape(text)
-    return f"<details><summary>{escape(text)}</summary></details>"
 
 
 def _print(figure: DrawnFigure) -> str:

@@ -12,18 +12,20 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.configurations import seed_values
+from resnet_sweep.analysis.figures.confusion import confusion_matrix
 from resnet_sweep.analysis.figures.effects import (
     MAX_PANELS,
     jitter,
     measure_effect,
     ordered_parameters,
 )
-from resnet_sweep.analysis.figures.history import MAX_REJECTED, in_order
+from resnet_sweep.analysis.figures.history import in_order, rejected_trials
 from resnet_sweep.analysis.figures.tradeoffs import pareto_front
 from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS
 from resnet_sweep.analysis.parameters import LOG_RATIO, Parameter
 from resnet_sweep.analysis.runs import completed, pruned
 from resnet_sweep.analysis.view import View
+from resnet_sweep.records.run_folder import RecordError, read_predictions
 from resnet_sweep.reporting.style import STATUS_COLORS, typical_limits
 
 MAX_AXES = 8  # of settings, in the parallel coordinates
@@ -31,6 +33,8 @@ MAX_LEVELS = 24
 MAX_BARS = 20
 MAX_EFFECT_POINTS = 600
 MAX_INTERVALS = 15
+MAX_CONFUSIONS = 100  # each is a file of some 100 kB to read
+MAX_CLASSES = 100  # of a confusion matrix
 Picture = dict[str, Any]
 
 
@@ -68,9 +72,7 @@ def _places(view: View, names: Iterable[str]) -> list[int]:
 
 def _front(view: View) -> list[list[float]]:
     table = view.configurations.table.dropna(subset=["num_params"])
-    if table.empty:
-        return []
-    front = pareto_front(table, "num_params", view.objective)
+    front = pareto_front(table, view.objective)
     return [[int(x), float(y)] for x, y in zip(front["num_params"], front["mean"], strict=True)]
 
 
@@ -174,8 +176,7 @@ def _history(view: View) -> Picture:
     best = y.cummax() if view.objective.sign > 0 else y.cummin()
     is_new = best.ne(best.shift())
     steps = zip(done["place"][is_new].tolist(), best[is_new].tolist(), strict=True)
-    trials = [] if view.sweep is None else view.sweep.trials
-    rejected = [trial.number for trial in trials if trial.state == "rejected"]
+    rejected, drawn_rejected = rejected_trials(view)
     drawn = set(done["run"]) | set(pruned(runs)["run"])
     drawn |= set(runs.loc[~runs["status"].isin(("completed", "pruned")), "run"])
     shown = runs[runs["run"].isin(drawn)]
@@ -184,7 +185,7 @@ def _history(view: View) -> Picture:
         "runs": _places(view, shown["run"]),
         "place": shown["place"].tolist(),
         "best": [[int(x), float(value)] for x, value in steps],
-        "rejected": rejected[:: 1 + len(rejected) // MAX_REJECTED],
+        "rejected": drawn_rejected,
         "numRejected": len(rejected),
     }
 
@@ -231,6 +232,33 @@ def _noise(view: View) -> list[Picture]:
             _places(view, several["run"]), several.to_dict("records"), strict=True
         )
     ]
+
+
+def confusions(view: View) -> Picture:
+    """Return what the best runs that stored predictions confuse.
+
+    Counts by row of the table: [true class][predicted class], and the classes' names.
+    """
+    order = view.objective.best_first(view.runs)["run"].tolist()
+    paths = {each.run: each.path for each in view.archive.found if each.has_predictions}
+    tried = [run for run in order if run in paths][:MAX_CONFUSIONS]
+    counts, names = {}, {}
+    for run, row in zip(tried, _places(view, tried), strict=True):
+        try:
+            predictions = read_predictions(paths[run])
+        except RecordError:
+            continue
+        classes = tuple(str(name) for name in predictions.class_names)
+        if len(classes) <= MAX_CLASSES:
+            counts[row] = confusion_matrix(predictions).tolist()
+            names[row] = classes
+    distinct = list(dict.fromkeys(names.values()))
+    return {
+        "limit": MAX_CONFUSIONS,
+        "counts": counts,
+        "classes": distinct,
+        "classesOf": {row: distinct.index(each) for row, each in names.items()},
+    }
 
 
 def _shorts(values: Iterable[Any]) -> list[float | None]:
