@@ -101,7 +101,9 @@ def measure_effect(parameter: Parameter, view: View) -> Effect:
     is_few = np.array([each.n < MIN_FOR_INTERVAL for each in found], bool)
     halves = np.array([each.high - each.mean for each in found])
     halves[is_few] = 0.0
-    centres = np.array([_centre(x[groups == name], parameter.is_log) for name in names])
+    scaled = np.log(x) if parameter.is_log else x
+    centres = np.array([scaled[groups == name].mean() for name in names])
+    centres = np.exp(centres) if parameter.is_log else centres
     means = np.array([each.mean for each in found])
     return Effect(parameter, x, levels, centres, means, halves, is_few)
 
@@ -158,13 +160,15 @@ def _draw_means(axes: Axes, effect: Effect) -> None:
         mark_outside(axes, centres, means + sign * halves, VERMILION, 16)
 
 
-def _centre(x: Array, is_log: bool) -> float:
-    return float(np.exp(np.log(x).mean()) if is_log else x.mean())
-
-
 def _add_legend(figure: Figure, known: list[Parameter]) -> None:
     few = f"of fewer than {MIN_FOR_INTERVAL}"
     arrow: Any = {"ls": "none", "marker": "v", "ms": 4}
+    left_out = None
+    if len(known) > MAX_PANELS:
+        names = ", ".join(plain(each.name) for each in known[MAX_PANELS:][:4])
+        more = ", …" if len(known) > MAX_PANELS + 4 else ""
+        left_out = f"{MAX_PANELS} of {len(known)} hyperparameters, by effect; not shown: "
+        left_out += f"{names}{more}"
     handles = [
         Line2D([], [], color=GREY, ls="none", marker="o", ms=3, label="a configuration"),
         Line2D([], [], color=VERMILION, marker="o", ms=4, label="mean, 95% t interval"),
@@ -177,14 +181,6 @@ def _add_legend(figure: Figure, known: list[Parameter]) -> None:
         ncols=4,
         fontsize=8,
         columnspacing=1.2,
-        title=_left_out(known),
+        title=left_out,
         title_fontsize=8,
     )
-
-
-def _left_out(known: list[Parameter]) -> str | None:
-    if len(known) <= MAX_PANELS:
-        return None
-    names = ", ".join(plain(each.name) for each in known[MAX_PANELS:][:4])
-    more = ", …" if len(known) > MAX_PANELS + 4 else ""
-    return f"{MAX_PANELS} of {len(known)} hyperparameters, by effect; not shown: {names}{more}"

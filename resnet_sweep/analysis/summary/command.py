@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
             _wait_for_runs(options.root, options.watch)
         with _progress() as on_step:
             summary = summarize(options, on_step)
-        _print(summary, options)
+        with page() as console:
+            _show(console, summary, options)
         if options.watch is not None:
             _watch(options, options.watch)
 
@@ -146,11 +147,6 @@ def _progress() -> Iterator[Step]:
         yield on_step
     finally:
         bar.stop()
-
-
-def _print(summary: Summary, options: Options) -> None:
-    with page() as console:
-        _show(console, summary, options)
 
 
 def _counts(summary: Summary) -> list[str]:

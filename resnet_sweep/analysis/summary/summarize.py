@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet_sweep.analysis.discover import Found, find_runs
+from resnet_sweep.analysis.discover import find_runs
 from resnet_sweep.analysis.summary.manifest import (
     CACHE,
     FIGURES,
@@ -28,7 +28,7 @@ LOCK = "summary.lock"
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
 
 
-def summarize(options: Options, on_step: Step | None = None) -> Summary:
+def summarize(options: Options, on_step: Step = lambda *_: None) -> Summary:
     """Write tables, figures and report, and return what there is to say.
 
     One summary at a time writes into a folder; the others wait.
@@ -45,21 +45,17 @@ def summarize(options: Options, on_step: Step | None = None) -> Summary:
         with _alone(options.output) as has_waited:
             if has_waited:
                 found = find_runs(options.root)
-            return _summarize(options, found, on_step or _no_step)
+            fingerprint = fingerprint_of(options, found)
+            known = read_manifest(options, fingerprint)
+            if known is not None:
+                return known
+            from resnet_sweep.analysis.summary.writing import write_summary  # brings pandas
+
+            summary = write_summary(options, found, on_step)
+            write_manifest(options, fingerprint, summary)
+            return summary
     except OSError as error:
         raise UserError(f"--output {options.output}: cannot be written: {error}") from error
-
-
-def _summarize(options: Options, found: Found, on_step: Step) -> Summary:
-    fingerprint = fingerprint_of(options, found)
-    known = read_manifest(options, fingerprint)
-    if known is not None:
-        return known
-    from resnet_sweep.analysis.summary.writing import write_summary  # these bring pandas and more
-
-    summary = write_summary(options, found, on_step)
-    write_manifest(options, fingerprint, summary)
-    return summary
 
 
 def _make_output(output: Path) -> None:
@@ -94,7 +90,3 @@ def _alone(output: Path) -> Iterator[bool]:
         yield has_waited
     finally:
         lock.release()
-
-
-def _no_step(what: str, done: int, total: int) -> None:
-    pass

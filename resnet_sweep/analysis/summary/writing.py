@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resnet_sweep.analysis.answers import answers_by_topic, compare_two
-from resnet_sweep.analysis.archive import Archive, read_found, write_epochs
+from resnet_sweep.analysis.archive import read_found, write_epochs
 from resnet_sweep.analysis.discover import Found
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
@@ -49,7 +49,14 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     """
     cache_dir = options.output / CACHE
     archive = read_found(options.root, found, cache_dir, lambda *at: on_step("reading", *at))
-    runs = _chosen(runs_table(archive), options)
+    runs, epochs = runs_table(archive), archive.epochs
+    if options.where is not None:
+        chosen = filter_runs(runs, options.where).reset_index(drop=True)
+        if chosen.empty:
+            raise UserError(f"where={options.where}: holds for none of the {len(runs)} runs")
+        runs = chosen
+        names = pa.array(runs["run"].tolist(), pa.string())
+        epochs = epochs.filter(pc.is_in(epochs["run"].cast(pa.string()), names))
     records = [sweep.record for sweep in archive.sweeps.values()]
     objective = choose_objective(options.objective, records, runs)
     on_step("computing", 0, 1)
@@ -61,33 +68,22 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     on_step("tables", 0, 1)
     drop_manifest(options.output)
     whole = make_leaderboard(view, options.top, options.sort)
-    paths = _write_tables(view, options, whole)
+    paths = _write_tables(options.output, runs, epochs, whole)
     figures = write_figures(view, options.output / FIGURES, lambda *at: on_step("figures", *at))
     on_step("report", 0, 1)
     counts, rate = count_statuses(archive, runs)
     report = options.output / "report.html"
     write_report(view, _texts(view, options, counts, rate, said, whole), figures, report)
     paths += [path for figure in figures for path in figure.paths] + [report]
-    names = [str(path) for path in paths]
     problems = [
         f"sweep {name}: {reason}; counts of this sweep are incomplete"
         for name, reason in archive.sweep_errors.items()
     ]
     sentences = [sentence for topic in said.values() for sentence in topic]
-    return Summary(counts, problems, rate, sentences, board, names, archive.num_read)
+    return Summary(counts, problems, rate, sentences, board, [*map(str, paths)], archive.num_read)
 
 
-def _chosen(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
-    if options.where is None:
-        return runs
-    chosen = filter_runs(runs, options.where).reset_index(drop=True)
-    if chosen.empty:
-        raise UserError(f"where={options.where}: holds for none of the {len(runs)} runs")
-    return chosen
-
-
-def _write_tables(view: View, options: Options, board: Table) -> list[Path]:
-    output, runs = options.output, view.runs
+def _write_tables(output: Path, runs: pd.DataFrame, epochs: pa.Table, board: Table) -> list[Path]:
     settings = differing_settings(runs)
     table = runs[[*RESULT_COLUMNS, *settings]].drop(columns="versions")
     texts = {
@@ -98,15 +94,8 @@ def _write_tables(view: View, options: Options, board: Table) -> list[Path]:
     for name, text in texts.items():
         write_text(output / name, text)
     write_atomically(output / "runs.parquet", lambda file: runs.to_parquet(file, index=False))
-    write_epochs(output / "epochs.parquet", _epochs(view.archive, runs, options))
+    write_epochs(output / "epochs.parquet", epochs)
     return [output / name for name in (*texts, "runs.parquet", "epochs.parquet")]
-
-
-def _epochs(archive: Archive, runs: pd.DataFrame, options: Options) -> pa.Table:
-    if options.where is None:
-        return archive.epochs
-    names = pa.array(runs["run"].tolist(), pa.string())
-    return archive.epochs.filter(pc.is_in(archive.epochs["run"].cast(pa.string()), names))
 
 
 def _texts(
