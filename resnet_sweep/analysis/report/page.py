@@ -1,23 +1,31 @@
-"""Put report.html together: text escaped, scripts and data inside."""
+"""Put report.html together: the first screen and all text escaped, scripts and data inside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from resnet_sweep.analysis.archive import NO_SPLIT
 from resnet_sweep.analysis.figures import DrawnFigure
-from resnet_sweep.analysis.leaderboard import NOTE
+from resnet_sweep.analysis.leaderboard import NOTE, shown_settings
+from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.report.commands import command_data
 from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
 from resnet_sweep.analysis.report.data import embed_json, table_data
-from resnet_sweep.analysis.report.overview import best_card, counts
 from resnet_sweep.analysis.report.pictures import confusions, pictures
 from resnet_sweep.analysis.view import View
+from resnet_sweep.records.confirmation import is_test_of_chosen
+from resnet_sweep.reporting.statistics import Interval, mean_interval
 from resnet_sweep.reporting.tables import Table, printable
 from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.console import duration
 
 MAX_LISTED = 500
 SHORT_SETTINGS = 90  # characters, about two lines
@@ -37,6 +45,10 @@ SCRIPTS = (
     "report.js",
 )
 FIRST_ANSWERS = 2  # of a topic; the others open on click
+SHOWN_SETTINGS = 8
+COMPARED = 10  # the settings are those in which so many of the best differ
+TEST = Objective("test_accuracy", 1)
+Row = dict[Any, Any]  # of the table of configurations
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,10 @@ def write_report(
     }
     board = texts.leaderboard
     parts = {
-        "title": escape(printable(texts.title)),
-        "subtitle": escape(printable(texts.subtitle)),
-        "counts": counts(texts.counts),
-        "best": best_card(view),
+        "title": _text(texts.title),
+        "subtitle": _text(texts.subtitle),
+        "counts": _counts(texts.counts),
+        "best": _best_card(view),
         **{f"answers-{topic}": _answers(found) for topic, found in texts.answers.items()},
         "leaderboard": _leaderboard(board),
         "remarks": "".join(f"<p>{escape(each)}</p>" for each in board.remarks),
@@ -103,6 +115,10 @@ def _resource(name: str, package: str = __package__) -> str:
     return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
+def _text(value: object) -> str:
+    return escape(printable(str(value)))
+
+
 def _fill(template: str, parts: dict[str, str]) -> str:
     """Replace each <!--name--> once; what is put in is never searched."""
     pieces = template.split("<!--")
@@ -113,8 +129,105 @@ def _fill(template: str, parts: dict[str, str]) -> str:
     return "".join(text)
 
 
+def _counts(numbers: dict[str, int]) -> str:
+    """Return the runs and proposals by status."""
+    return "".join(
+        f'<div data-status="{escape(status)}"><dt>{escape(status.replace("_", " "))}</dt>'
+        f"<dd>{number:,}</dd></div>"
+        for status, number in numbers.items()
+    )
+
+
+def _best_card(view: View) -> str:
+    """Return the best configuration: objective, interval, seeds, test where read, settings.
+
+    Below it those that confirmations chose, where they are others.
+    """
+    table = view.configurations.table
+    if table.empty:
+        column = escape(view.objective.column)
+        return f'<p class="absent">No run has completed with a {column}.</p>'
+    best = table.head(1).to_dict("records")[0]
+    n = int(best["n"])
+    facts = []
+    if n > 1 and not math.isnan(best["low"]):
+        facts.append(("95% interval", view.objective.interval(best["low"], best["high"])))
+    facts.append(("seeds", f"{n}" if n > 1 else "1: promises too much until it is confirmed"))
+    on_all = view.runs[(view.runs["status"] == "completed") & (view.runs["split"] == NO_SPLIT)]
+    tested = {name: found for name, found in _test_intervals(on_all).items() if found.n > 1}
+    facts += [
+        *_test(best, tested),
+        ("parameters", f"{int(best['num_params']):,} of {view.budget:,}"),
+        ("epochs", str(best["epochs"])),
+        ("time of a run", duration(float(best["train_seconds"]))),
+    ]
+    compared = table["run"].head(COMPARED).tolist()
+    settings, _ = shown_settings(view, compared, SHOWN_SETTINGS)
+    return "".join(
+        (
+            f'<p class="value">{escape(view.objective.show(best["mean"]))}</p>',
+            f'<p class="measure">{escape(view.objective.label)}</p>',
+            _definitions("facts", facts),
+            _run_button(best),
+            _definitions("settings", settings[compared[0]]),
+            *_confirmed(view),
+        )
+    )
+
+
+def _test(row: Row, tested: dict[str, Interval]) -> list[tuple[str, str]]:
+    """Return the test accuracy: the one in `tested`, else that of the runs ranked."""
+    found = tested.get(row["configuration"])
+    if found is not None:
+        return [("test accuracy", _mean(TEST, found.mean, found.low, found.high, found.n))]
+    if not math.isnan(row["test_mean"]):
+        return [("test accuracy", TEST.show(row["test_mean"]))]
+    return []
+
+
+def _mean(objective: Objective, mean: float, low: float, high: float, n: int) -> str:
+    ends = "" if math.isnan(low) else f" ({objective.interval(low, high)})"
+    return f"{objective.show(mean)}{ends}, n = {n}"
+
+
+def _confirmed(view: View) -> Iterator[str]:
+    """Yield what each confirmation chose, by its own record, if that is not the best."""
+    table = view.configurations.table
+    runs = view.runs[(view.runs["status"] == "completed") & view.runs[TEST.column].notna()]
+    paths = view.archive.paths
+    is_of_chosen = runs["run"].map(lambda run: is_test_of_chosen(paths[run])).astype(bool)
+    tested = _test_intervals(runs[is_of_chosen])
+    names = table["configuration"].tolist()
+    places = [place for place, name in enumerate(names) if place and name in tested]
+    rows = table.iloc[places].to_dict("records")
+    for place, row in zip(places, rows, strict=True):
+        value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
+        yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
+        yield _definitions("facts", [(view.objective.column, value), *_test(row, tested)])
+        yield _run_button(row)
+
+
+def _test_intervals(runs: pd.DataFrame) -> dict[str, Interval]:
+    """Return each configuration's test accuracy; a seed that was trained twice counts once."""
+    groups = runs.groupby(["configuration", "seed"])[TEST.column].mean().dropna()
+    return {
+        str(name): mean_interval(values.to_numpy(float))
+        for name, values in groups.groupby(level="configuration", sort=False)
+    }
+
+
+def _definitions(kind: str, pairs: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in pairs)
+    return f'<dl class="{kind}">{rows}</dl>'
+
+
+def _run_button(row: Row) -> str:
+    name = _text(row["run"])
+    return f'<p><button type="button" class="run" data-run="{name}">{name}</button></p>'
+
+
 def _answers(sentences: Sequence[str]) -> str:
-    items = [f"<li>{escape(printable(each))}</li>" for each in sentences]
+    items = [f"<li>{_text(each)}</li>" for each in sentences]
     first, others = "".join(items[:FIRST_ANSWERS]), "".join(items[FIRST_ANSWERS:])
     text = f"<ul>{first}</ul>" if first else ""
     more = f"<details><summary>more</summary><ul>{others}</ul></details>" if others else ""
@@ -160,8 +273,7 @@ def _listed(name: str, title: str, runs: Sequence[tuple[str, str]]) -> str:
     if not runs:
         return ""
     items = "".join(
-        f"<li><code>{escape(printable(run))}</code>: {escape(printable(reason))}</li>"
-        for run, reason in runs[:MAX_LISTED]
+        f"<li><code>{_text(run)}</code>: {_text(reason)}</li>" for run, reason in runs[:MAX_LISTED]
     )
     left = len(runs) - MAX_LISTED
     more = f"<p>and {left:,} more: see runs.csv</p>" if left > 0 else ""
