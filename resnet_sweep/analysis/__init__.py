@@ -1,9 +1,7 @@
 """From a folder of runs to tables, figures and answers; free of torch.
 
-    from resnet_sweep.analysis import load_runs
-    runs = load_runs("outputs")
-
-Nothing else in the package imports it but what reports: confirmation, prediction and shift.
+from resnet_sweep.analysis import load_runs
+runs = load_runs("outputs")
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from resnet_sweep.analysis.configurations import (
     seed_values,
 )
 from resnet_sweep.analysis.importance import Importance
-from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.objective import TEST, Objective
 from resnet_sweep.analysis.runs import completed, pruned
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.config.errors import UserError
@@ -253,14 +253,13 @@ def _other_splits(view: View) -> Iterator[str]:
     groups = [(key, rows) for key, rows in groups if rows["seed"].nunique() > 1]
     groups.sort(key=lambda group: (group[0][0], order.get(group[0][1], len(order)), group[0][1]))
     for (split, name), rows in groups[:MAX_REMARKS]:
-        judged = view.objective.column if split != NO_SPLIT else "test_accuracy"
-        objective = Objective(judged, 1) if split == NO_SPLIT else view.objective
-        values = rows.groupby("seed")[judged].mean().dropna().astype("float64")
+        objective, images = view.objective, f"judged by {split}"
+        if split == NO_SPLIT:
+            objective, images = TEST, "trained without validation images"
+        values = rows.groupby("seed")[objective.column].mean().dropna().astype("float64")
         if len(values) > 1:
-            is_judged = split != NO_SPLIT
-            images = f"judged by {split}" if is_judged else "trained without validation images"
             text = _interval_text(mean_interval(values.to_numpy()), objective)
-            yield f"{name}, {images}: {judged} {text} over {len(values)} seeds."
+            yield f"{name}, {images}: {objective.column} {text} over {len(values)} seeds."
 
 
 def noise_answers(view: View) -> Iterator[str]:

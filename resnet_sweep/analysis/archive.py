@@ -34,7 +34,6 @@ MADE_BY = b"code_digest"
 BATCH = 500
 MISSING = "there is no such file"
 NO_RESULT = f"{RESULT}: {MISSING}"
-OnProgress = Callable[[int, int], None]
 NO_SPLIT = "none"
 RUNNING, UNREADABLE = "running", "unreadable"
 NUMBERS = (
@@ -81,17 +80,21 @@ class Archive:
         return {each.run: each.path for each in self.found}
 
 
-def read_archive(root: Path, cache_dir: Path | None = None) -> Archive:
+def read_archive(root: str | Path, cache_dir: str | Path | None = None) -> Archive:
     """Read every run below `root`; with a `cache_dir`, only what is new or changed.
 
     Raises:
         UserError: there is no such folder, or no run in it.
     """
-    return read_found(root, find_runs(root), cache_dir)
+    root = Path(root)
+    return read_found(root, find_runs(root), None if cache_dir is None else Path(cache_dir))
 
 
 def read_found(
-    root: Path, found: Found, cache_dir: Path | None, on_progress: OnProgress | None = None
+    root: Path,
+    found: Found,
+    cache_dir: Path | None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Archive:
     """Read what `find_runs` found, as `read_archive` does.
 
@@ -105,8 +108,7 @@ def read_found(
     for start in range(0, len(to_read), BATCH):
         batch = to_read[start : start + BATCH]
         tables.append(_read_batch(batch, records))
-        if on_progress is not None:
-            on_progress(start + len(batch), len(to_read))
+        on_progress(start + len(batch), len(to_read))
     joined = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     sweeps, sweep_errors = _read_sweeps(found.sweeps)
     for name, sweep in sweeps.items():

@@ -51,7 +51,7 @@ def filter_runs(runs: pd.DataFrame, where: str) -> pd.DataFrame:
     Raises:
         UserError: a mistake in the condition, or a column that would select on the test set.
     """
-    return runs[_Parser(runs, _tokens(where), where).parse()]
+    return runs[_Parser(runs, where).parse()]
 
 
 def check_column(runs: pd.DataFrame, name: str, option: str) -> None:
@@ -84,8 +84,8 @@ def _tokens(where: str) -> list[_Token]:
 class _Parser:
     """Recursive descent; each method returns a boolean column."""
 
-    def __init__(self, runs: pd.DataFrame, tokens: list[_Token], where: str) -> None:
-        self._runs, self._tokens, self._where = runs, tokens, where
+    def __init__(self, runs: pd.DataFrame, where: str) -> None:
+        self._runs, self._tokens, self._where = runs, _tokens(where), where
         self._place = self._depth = 0
 
     def parse(self) -> pd.Series[bool]:

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import chdtri, fdtrc, fdtri
 
 from resnet_sweep.analysis.parameters import MAX_LEVELS, Parameter, Population
-from resnet_sweep.reporting.statistics import SIGNIFICANCE, Noise, holm
+from resnet_sweep.reporting.statistics import SIGNIFICANCE, Array, Noise, holm
 
 F_TEST_PERMUTATIONS = 500
 MIN_RESIDUAL = 8
@@ -25,7 +23,6 @@ MIN_CONFIGURATIONS = 8
 MIN_OTHERS = 3
 # A smaller share of a sum of squares is rounding: some objectives are exact functions.
 ROUNDING = 1e-12
-Matrix = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ def _is_testable(parameter: Parameter) -> bool:
     return n >= MIN_CONFIGURATIONS and (parameter.is_numeric or levels <= max(MAX_LEVELS, n // 10))
 
 
-def _term(parameter: Parameter, squares: bool) -> Matrix:
+def _term(parameter: Parameter, squares: bool) -> Array:
     """Return the columns of one hyperparameter, [configurations, k]."""
     present = parameter.present().to_numpy(bool)
     if not parameter.is_numeric:
@@ -124,7 +121,7 @@ def _term(parameter: Parameter, squares: bool) -> Matrix:
 class _Fit:
     """The full model and, for each term, the model without it, as orthonormal bases."""
 
-    def __init__(self, terms: list[Matrix], y: Matrix) -> None:
+    def __init__(self, terms: list[Array], y: Array) -> None:
         self.y = y
         self._full = _basis([np.ones((len(y), 1)), *terms])
         self._without = [
@@ -134,7 +131,7 @@ class _Fit:
         self.residual_degrees = len(y) - self.rank
         self.degrees = np.array([self.rank - basis.shape[1] for basis in self._without])
 
-    def sums_of_squares(self, y: Matrix) -> tuple[Matrix, Matrix]:
+    def sums_of_squares(self, y: Array) -> tuple[Array, Array]:
         """Return the residual sum [m] and each term's [terms, m] for m objectives [n, m]."""
         explained = _squares(self._full, y)
         total = ((y - y.mean(0)) ** 2).sum(0)
@@ -143,14 +140,14 @@ class _Fit:
         return np.maximum(residual, ROUNDING * total), np.maximum(parts, 0)
 
 
-def _basis(columns: list[Matrix]) -> Matrix:
+def _basis(columns: list[Array]) -> Array:
     left, sizes, _ = np.linalg.svd(np.concatenate(columns, 1), full_matrices=False)
-    basis: Matrix = left[:, sizes > sizes[0] * 1e-8]
+    basis: Array = left[:, sizes > sizes[0] * 1e-8]
     return basis
 
 
-def _squares(basis: Matrix, y: Matrix) -> Matrix:
-    squares: Matrix = ((basis.T @ y) ** 2).sum(0)
+def _squares(basis: Array, y: Array) -> Array:
+    squares: Array = ((basis.T @ y) ** 2).sum(0)
     return squares
 
 
@@ -182,13 +179,13 @@ def _test(
     return Importance(tests, len(fit.y), model, untested)
 
 
-def _f_values(fit: _Fit, residual: Matrix, parts: Matrix) -> Matrix:
+def _f_values(fit: _Fit, residual: Array, parts: Array) -> Array:
     degrees = np.maximum(fit.degrees, 1).reshape(-1, *(1,) * (parts.ndim - 1))
-    f_values: Matrix = parts / degrees / (residual / fit.residual_degrees)
+    f_values: Array = parts / degrees / (residual / fit.residual_degrees)
     return f_values
 
 
-def _permutation_floors(fit: _Fit) -> Matrix:
+def _permutation_floors(fit: _Fit) -> Array:
     """Return the effects that belong to the 5% quantile of the smallest p value by chance."""
     generator = np.random.default_rng(0)
     y = np.stack([generator.permutation(fit.y) for _ in range(F_TEST_PERMUTATIONS)], 1)
@@ -198,7 +195,7 @@ def _permutation_floors(fit: _Fit) -> Matrix:
     smallest = p_values[fit.degrees > 0].min(0)
     critical = fdtri(degrees, fit.residual_degrees, 1 - np.quantile(smallest, SIGNIFICANCE))
     scaled = critical * degrees
-    floors: Matrix = 1 - fit.residual_degrees / (scaled + fit.residual_degrees)  # scaled may be inf
+    floors: Array = 1 - fit.residual_degrees / (scaled + fit.residual_degrees)  # scaled may be inf
     return floors
 
 

@@ -118,9 +118,8 @@ def _as_built(settings: dict[str, Any]) -> dict[str, str]:
 
 def _ordered(view: View) -> list[str]:
     order = [test.parameter.name.split("@")[0] for test in view.importance.tests]
-    ranks = {name: place for place, name in reversed(list(enumerate(order)))}
     names = dict.fromkeys([*view.differing, WIDTHS])  # widths differ where some count for nothing
-    return sorted(names, key=lambda name: ranks.get(name, len(order)))
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def _differs(name: str, rows: Rows) -> bool:

@@ -56,6 +56,9 @@ class Objective:
         return table.sort_values(column or self.column, ascending=self.sign < 0, kind="stable")
 
 
+TEST = Objective("test_accuracy", 1)  # only reported
+
+
 def choose_objective(
     name: str | None, sweeps: Iterable[SweepRecord], runs: pd.DataFrame
 ) -> Objective:

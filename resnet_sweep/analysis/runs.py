@@ -77,7 +77,7 @@ def load_runs(path: str | Path, cache_dir: str | Path | None = None) -> pd.DataF
     Raises:
         UserError: there is no such folder, or no run in it.
     """
-    return runs_table(read_archive(Path(path), None if cache_dir is None else Path(cache_dir)))
+    return runs_table(read_archive(path, cache_dir))
 
 
 def load_epochs(path: str | Path, cache_dir: str | Path | None = None) -> pd.DataFrame:
@@ -86,8 +86,7 @@ def load_epochs(path: str | Path, cache_dir: str | Path | None = None) -> pd.Dat
     Raises:
         UserError: there is no such folder, or no run in it.
     """
-    archive = read_archive(Path(path), None if cache_dir is None else Path(cache_dir))
-    epochs: pd.DataFrame = archive.epochs.to_pandas()
+    epochs: pd.DataFrame = read_archive(path, cache_dir).epochs.to_pandas()
     return epochs
 
 

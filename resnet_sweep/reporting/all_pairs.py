@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial import Chebyshev
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm, studentized_range
@@ -28,7 +26,6 @@ from resnet_sweep.reporting.statistics import (
 TERMS = 7  # critical values are then right within 1e-5 of themselves for up to ten groups
 POWER = 0.8
 POINTS = 200  # of each sample variance, in equal parts of its distribution
-Floats = npt.NDArray[np.floating[Any]]
 
 
 def games_howell(first: Array, second: Array, num_groups: int) -> Comparison:
@@ -55,7 +52,7 @@ def games_howell(first: Array, second: Array, num_groups: int) -> Comparison:
     )
 
 
-def critical_value(num_groups: int, degrees: float | Floats) -> Floats:
+def critical_value(num_groups: int, degrees: float | Array) -> Array:
     """Return what Welch's t must pass for a pair to differ at the 5% level.
 
     Args:
@@ -70,7 +67,7 @@ def critical_value(num_groups: int, degrees: float | Floats) -> Floats:
 def _log_critical(num_groups: int) -> Chebyshev:
     """Return the logarithm over 1 / degrees: one exact value takes a fifth of a second."""
 
-    def log_critical(inverse: Floats) -> Floats:
+    def log_critical(inverse: Array) -> Array:
         values = studentized_range.isf(SIGNIFICANCE, num_groups, 1 / inverse)
         return np.asarray(np.log(values / math.sqrt(2)))
 
@@ -97,7 +94,7 @@ def detectable_difference(sd: float, n_first: int, n_second: int, num_groups: in
     return shift * sd * math.sqrt(1 / n_first + 1 / n_second)
 
 
-def _bounds(n1: int, n2: int, num_groups: int) -> Floats:
+def _bounds(n1: int, n2: int, num_groups: int) -> Array:
     """Return what the difference must pass, in its own standard errors, for each variance drawn."""
     upper = (np.arange(POINTS) + 0.5) / POINTS
     v1 = chi2.isf(upper, n1 - 1)[:, None] / (n1 - 1) / n1

@@ -15,7 +15,7 @@ import pandas as pd
 from resnet_sweep.analysis.archive import NO_SPLIT
 from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE, shown_settings
-from resnet_sweep.analysis.objective import Objective
+from resnet_sweep.analysis.objective import TEST, Objective
 from resnet_sweep.analysis.report.commands import command_data
 from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
 from resnet_sweep.analysis.report.data import embed_json, table_data
@@ -47,7 +47,6 @@ SCRIPTS = (
 FIRST_ANSWERS = 2  # of a topic; the others open on click
 SHOWN_SETTINGS = 8
 COMPARED = 10  # the settings are those in which so many of the best differ
-TEST = Objective("test_accuracy", 1)
 Row = dict[Any, Any]  # of the table of configurations
 
 

@@ -82,7 +82,7 @@ def _watch(options: Options, seconds: float) -> None:
 def _parse(arguments: list[str] | None) -> Options:
     parser = Parser("summarize.py", DESCRIPTION, EPILOG)
     add = parser.add_argument
-    add("folder", type=_folder, help="folder with runs, at any depth")
+    add("root", metavar="folder", type=_folder, help="folder with runs, at any depth")
     add("--output", type=_folder, help="where to write (default: FOLDER/summary)")
     add("--where", metavar="CONDITION", help="only runs for which it holds; see below")
     add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
@@ -93,16 +93,9 @@ def _parse(arguments: list[str] | None) -> Options:
         "--watch", type=_seconds, metavar="SECONDS", help="write it anew at intervals, until Ctrl-C"
     )
     given = parser.parse_args(arguments)
-    return Options(
-        root=given.folder,
-        output=given.output or given.folder / "summary",
-        where=given.where,
-        sort=given.sort,
-        top=given.top,
-        objective=given.objective,
-        compare=None if given.compare is None else (given.compare[0], given.compare[1]),
-        watch=given.watch,
-    )
+    given.output = given.output or given.root / "summary"
+    given.compare = given.compare and tuple(given.compare)
+    return Options(**vars(given))
 
 
 def _folder(text: str) -> Path:
