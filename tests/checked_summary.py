@@ -14,8 +14,7 @@ from generated_runs import write_run, write_sweep
 from raw_importance import Chosen
 
 from resnet_sweep.analysis import figures
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 
 ALL = 1000
 

@@ -13,7 +13,7 @@ import raw_numbers as raw
 from checked_summary import duration, noise_of
 from raw_importance import LOGS, Chosen, holm, partial_effects
 
-from resnet_sweep.analysis.summary.manifest import Summary
+from resnet_sweep.analysis.summary.summarize import Summary
 
 Runs = dict[str, Any]
 Groups = list[dict[int, list[str]]]

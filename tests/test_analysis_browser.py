@@ -16,8 +16,7 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep import compose_config
 from resnet_sweep.analysis import figures, filter_runs, load_runs
-from resnet_sweep.analysis.summary.manifest import Options
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, summarize
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.records.run_folder import write_config
 

@@ -8,12 +8,12 @@ import pytest
 from generated_runs import write_run
 
 import resnet_sweep
-from resnet_sweep.analysis import archive, figures, load_runs
+from resnet_sweep.analysis import figures, load_runs
 from resnet_sweep.analysis.code_digest import code_digest
-from resnet_sweep.analysis.summary import manifest
-from resnet_sweep.analysis.summary.manifest import Options
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, summarize
 from resnet_sweep.config.errors import UserError
+
+SUMMARIZE = "resnet_sweep.analysis.summary.summarize"
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_a_report_is_made_anew_by_changed_code(
     report.write_text("by the version before", "utf-8")
     kept = report.stat()
     with pytest.MonkeyPatch.context() as patch:  # what a changed file looks like is not asked here
-        patch.setattr(manifest, "_size_and_time", lambda path: [0, 0])
+        patch.setattr(f"{SUMMARIZE}._size_and_time", lambda path: [0, 0])
         summarize(options)
-    for module in (archive, manifest):
-        monkeypatch.setattr(module, "code_digest", lambda: "another")
+    for module in ("resnet_sweep.analysis.archive", SUMMARIZE):
+        monkeypatch.setattr(f"{module}.code_digest", lambda: "another")
     assert summarize(options).num_read == 3
     assert report.stat() != kept and "by the version before" not in report.read_text()
     assert summarize(options).num_read == 0

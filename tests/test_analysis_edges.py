@@ -26,8 +26,7 @@ from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, make_parameter
 from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.summary import command
-from resnet_sweep.analysis.summary.manifest import Options
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.reporting.style import figure_style, mark_outside

@@ -13,8 +13,7 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.reporting.numbers import bounds
 
 SWEPT = {"data": "digits", "optimizer": "sgd", "train.epochs": 3}

@@ -14,8 +14,7 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.figures import FIGURES
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import read_sweep
 

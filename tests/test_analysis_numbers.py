@@ -21,7 +21,7 @@ import pytest
 import raw_numbers as raw
 from checked_summary import duration, noise_of
 
-from resnet_sweep.analysis.summary.manifest import Summary
+from resnet_sweep.analysis.summary.summarize import Summary
 
 # ---- leaderboard ----
 

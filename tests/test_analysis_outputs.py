@@ -18,8 +18,7 @@ from processes import meanwhile, wait_for
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.summary import writing
-from resnet_sweep.analysis.summary.manifest import CACHE, Options, Summary
-from resnet_sweep.analysis.summary.summarize import LOCK, summarize
+from resnet_sweep.analysis.summary.summarize import CACHE, LOCK, Options, Summary, summarize
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.system.locks import FileLock
 

@@ -19,8 +19,7 @@ from generated_runs import make_config, write_run, write_sweep
 
 from resnet_sweep.analysis import figures, load_epochs, load_runs
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed, is_claimed

@@ -8,8 +8,7 @@ import pytest
 from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures, load_runs
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.records.sweep_folder import (
     PLANNED_RUNS,
     SETTINGS,

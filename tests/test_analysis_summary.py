@@ -21,8 +21,7 @@ from generated_runs import write_run, write_sweep
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.figures import FIGURES
 from resnet_sweep.analysis.summary.command import main
-from resnet_sweep.analysis.summary.manifest import Options, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.reporting.tables import to_csv
 
 EVIL = "=cmd|' /C calc'!A0</script><img src=x onerror=alert(1)>$\\frac|`*"

@@ -15,8 +15,7 @@ from resnet_sweep.analysis.discover import find_runs
 from resnet_sweep.analysis.importance import FTest
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.analysis.runs import runs_table
-from resnet_sweep.analysis.summary.manifest import CACHE, FIGURES, Options
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import CACHE, FIGURES, Options, summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import RecordError, read_result

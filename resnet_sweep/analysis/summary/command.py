@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from resnet_sweep.analysis.discover import NoRunsError, find_runs
-from resnet_sweep.analysis.summary.manifest import Options, Step, Summary
-from resnet_sweep.analysis.summary.summarize import summarize
+from resnet_sweep.analysis.summary.summarize import Options, Step, Summary, summarize
 from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
 from resnet_sweep.system.console import page, say

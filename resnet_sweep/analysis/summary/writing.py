@@ -27,7 +27,7 @@ from resnet_sweep.analysis.runs import (
     differing_settings,
     runs_table,
 )
-from resnet_sweep.analysis.summary.manifest import (
+from resnet_sweep.analysis.summary.summarize import (
     CACHE,
     FIGURES,
     Options,
