@@ -115,7 +115,7 @@ def test_the_floors_say_how_many_shuffles_they_come_from(view: View) -> None:
 
 
 def test_effects_say_what_is_left_out(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_sweep.analysis.figures.effects.MAX_PANELS", 3)
+    monkeypatch.setattr("resnet_sweep.analysis.figures.hyperparameters.MAX_PANELS", 3)
     figure = draw(view, "effects")
     total = len(view.population.parameters)
     assert f"3 of {total} hyperparameters" in figure.legends[0].get_title().get_text()

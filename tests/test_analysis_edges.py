@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from resnet_sweep.analysis import figures, load_runs
-from resnet_sweep.analysis.figures.confusion import draw_confusion
-from resnet_sweep.analysis.figures.effects import draw_effects
+from resnet_sweep.analysis.figures.hyperparameters import draw_effects
+from resnet_sweep.analysis.figures.runs import draw_confusion
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, make_parameter
 from resnet_sweep.analysis.runs import runs_table

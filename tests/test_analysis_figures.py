@@ -13,8 +13,7 @@ from generated_runs import LABELS, make_predictions
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as reference_confusion
 
-from resnet_sweep.analysis.figures.confusion import confusion_matrix
-from resnet_sweep.analysis.figures.tradeoffs import pareto_front
+from resnet_sweep.analysis.figures.runs import confusion_matrix, pareto_front
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
 from resnet_sweep.analysis.report.data import embed_json

@@ -19,8 +19,7 @@ from raw_importance import (
 )
 
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.figures.effects import draw_effects
-from resnet_sweep.analysis.figures.importance import draw_importance
+from resnet_sweep.analysis.figures.hyperparameters import draw_effects, draw_importance
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view

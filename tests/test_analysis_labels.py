@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from resnet_sweep.analysis.figures.effects import _draw_means, measure_effect
+from resnet_sweep.analysis.figures.hyperparameters import _draw_means, measure_effect
 from resnet_sweep.analysis.parameters import make_parameter
 from resnet_sweep.reporting.style import new_figure, use_log_scale
 

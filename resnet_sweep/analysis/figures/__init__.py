@@ -8,12 +8,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from resnet_sweep.analysis.figures.confusion import draw_confusion
-from resnet_sweep.analysis.figures.curves import draw_curves
-from resnet_sweep.analysis.figures.effects import draw_effects
-from resnet_sweep.analysis.figures.history import draw_history
-from resnet_sweep.analysis.figures.importance import draw_importance
-from resnet_sweep.analysis.figures.tradeoffs import draw_params
+from resnet_sweep.analysis.figures.hyperparameters import draw_effects, draw_importance
+from resnet_sweep.analysis.figures.runs import (
+    draw_confusion,
+    draw_curves,
+    draw_history,
+    draw_params,
+)
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.style import NotDrawnError, figure_style, plain, save_figure
 

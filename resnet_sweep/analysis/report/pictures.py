@@ -12,15 +12,19 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resnet_sweep.analysis.configurations import seed_values
-from resnet_sweep.analysis.figures.confusion import confusion_matrix
-from resnet_sweep.analysis.figures.effects import (
+from resnet_sweep.analysis.figures.hyperparameters import (
+    MAX_BARS,
     MAX_PANELS,
     jitter,
     measure_effect,
     ordered_parameters,
 )
-from resnet_sweep.analysis.figures.history import in_order, rejected_trials
-from resnet_sweep.analysis.figures.tradeoffs import pareto_front
+from resnet_sweep.analysis.figures.runs import (
+    confusion_matrix,
+    in_order,
+    pareto_front,
+    rejected_trials,
+)
 from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS
 from resnet_sweep.analysis.parameters import LOG_RATIO, Parameter
 from resnet_sweep.analysis.runs import completed, pruned
@@ -30,7 +34,6 @@ from resnet_sweep.reporting.style import STATUS_COLORS, typical_limits
 
 MAX_AXES = 8  # of settings, in the parallel coordinates
 MAX_LEVELS = 24
-MAX_BARS = 20
 MAX_EFFECT_POINTS = 600
 MAX_INTERVALS = 15
 MAX_CONFUSIONS = 100  # each is a file of some 100 kB to read

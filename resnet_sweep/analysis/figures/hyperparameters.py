@@ -1,4 +1,4 @@
-"""The effect of each hyperparameter: marginal means with intervals, the points behind them."""
+"""How much each hyperparameter matters, and its effect: marginal means, the points behind them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS
 from resnet_sweep.analysis.parameters import Parameter
 from resnet_sweep.analysis.view import View
 from resnet_sweep.reporting.statistics import Array, mean_interval
 from resnet_sweep.reporting.style import (
+    BLACK,
+    BLUE,
     GREY,
     VERMILION,
     NotDrawnError,
@@ -28,12 +32,44 @@ from resnet_sweep.reporting.style import (
     use_log_scale,
 )
 
+MAX_BARS = 20
 MAX_PANELS = 12
 COLUMNS = 3
 BINS = 6
 MAX_LEVELS_SHOWN = 10
 MIN_FOR_INTERVAL = 3
 PER_BIN = 5
+
+
+def draw_importance(view: View) -> Figure:
+    """Draw the effect of each hyperparameter by the F-tests, and the floors."""
+    tests = view.importance.tests[:MAX_BARS]
+    if not tests:
+        raise NotDrawnError(view.importance.reason or "nothing was varied")
+    figure = new_figure(1.7 + 0.27 * len(tests))
+    axes = figure.subplots()
+    axes.set_yticks(range(len(tests)), [plain(test.parameter.name, 36) for test in tests])
+    axes.invert_yaxis()
+    for place, test in enumerate(tests):
+        axes.barh(place, test.effect, color=BLUE if test.matters else GREY, height=0.6)
+        for x, color in ((test.permutation_floor, BLACK), (test.noise_floor, VERMILION)):
+            if not math.isnan(x):
+                axes.plot([x, x], [place - 0.38, place + 0.38], color=color, lw=2)
+    floor = f"permutation floor: the 95% quantile of {F_TEST_PERMUTATIONS} shuffles"
+    axes.set_xlabel(f"partial eta squared (fraction)\n{floor}")
+    axes.grid(axis="y", visible=False)
+    handles: list[Line2D | Patch] = [
+        Patch(color=BLUE, label="matters"),
+        Patch(color=GREY, label="cannot tell"),
+        Line2D([], [], color=BLACK, lw=2, label="permutation floor"),
+    ]
+    if any(not math.isnan(test.noise_floor) for test in tests):
+        repeated = view.configurations.noise_of_all.groups
+        source = "1 configuration" if repeated == 1 else f"{repeated} configurations"
+        label = f"seed-noise floor (from {source})"
+        handles.append(Line2D([], [], color=VERMILION, lw=2, label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
 
 
 def draw_effects(view: View) -> Figure:
