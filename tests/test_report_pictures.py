@@ -14,7 +14,7 @@ from raw_importance import Chosen, partial_effects
 from resnet_sweep import compose_config
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.archive import flatten
-from resnet_sweep.analysis.report.commands import GROUPS, _defaults
+from resnet_sweep.analysis.report.data import GROUPS, _defaults
 from resnet_sweep.analysis.report.pictures import _in_order
 from resnet_sweep.analysis.summary import command
 from resnet_sweep.config.compose import conf_dir, to_dict

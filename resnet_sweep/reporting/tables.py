@@ -95,11 +95,11 @@ def to_csv(table: pd.DataFrame | Iterable[dict[str, Any]]) -> str:
     replacement character.
     """
     import pandas as pd
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+    from pandas.api.types import is_numeric_dtype
 
     safe = pd.DataFrame(table).copy()
     for name in safe.columns:
-        if not is_numeric_dtype(safe[name]) and not is_bool_dtype(safe[name]):
+        if not is_numeric_dtype(safe[name]):  # booleans count as numeric
             safe[name] = _unlike_formulas(safe[name])
     names = pd.Series([str(name) for name in safe.columns], dtype="str")
     safe.columns = pd.Index(_unlike_formulas(names))

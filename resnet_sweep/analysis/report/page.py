@@ -16,9 +16,8 @@ from resnet_sweep.analysis.archive import NO_SPLIT
 from resnet_sweep.analysis.figures import DrawnFigure
 from resnet_sweep.analysis.leaderboard import NOTE, shown_settings
 from resnet_sweep.analysis.objective import TEST, Objective
-from resnet_sweep.analysis.report.commands import command_data
 from resnet_sweep.analysis.report.curves import RUNS_OF_PART, SERIES, pack_curves
-from resnet_sweep.analysis.report.data import embed_json, table_data
+from resnet_sweep.analysis.report.data import command_data, embed_json, table_data
 from resnet_sweep.analysis.report.pictures import confusions, pictures
 from resnet_sweep.analysis.view import View
 from resnet_sweep.records.confirmation import is_test_of_chosen
