@@ -102,7 +102,7 @@ def read_found(
         on_progress: called with the number of runs read and the number to read.
     """
     runs = found.runs
-    records, epochs = _read_cache(cache_dir, runs)
+    records, epochs, num_cached = _read_cache(cache_dir, runs)
     to_read = [each for each in runs if each.run not in records]
     tables = [epochs]
     for start in range(0, len(to_read), BATCH):
@@ -116,7 +116,7 @@ def read_found(
         if problem is not None:
             sweep_errors[name] = "; ".join(filter(None, (sweep_errors.get(name), problem)))
     archive = Archive(root, runs, sweeps, sweep_errors, records, joined, len(to_read))
-    if cache_dir is not None and (to_read or _num_cached(cache_dir) != len(runs)):
+    if cache_dir is not None and (to_read or num_cached != len(runs)):
         _write_cache(cache_dir, archive)
     return archive
 
@@ -190,25 +190,21 @@ def _paths(cache_dir: Path) -> tuple[Path, Path]:
     return cache_dir / "records.parquet", cache_dir / "epochs.parquet"
 
 
-def _num_cached(cache_dir: Path) -> int:
-    try:
-        return int(pq.read_metadata(_paths(cache_dir)[0]).num_rows)
-    except (OSError, pa.ArrowException):
-        return 0
-
-
 def _read_cache(
     cache_dir: Path | None, runs: Iterable[FoundRun]
-) -> tuple[dict[str, dict[str, Any]], pa.Table]:
-    """Return records and epochs of the runs that are as they were; a bad cache is no cache."""
+) -> tuple[dict[str, dict[str, Any]], pa.Table, int]:
+    """Return records and epochs of the runs that are as they were, and how many runs it holds.
+
+    A bad cache is no cache.
+    """
     empty = _named(read_metrics_batch([]).table, [])
     if cache_dir is None:
-        return {}, empty
+        return {}, empty, 0
     records_path, epochs_path = _paths(cache_dir)
     try:
         table = pq.read_table(records_path, memory_map=False)
         if (table.schema.metadata or {}).get(MADE_BY) != code_digest().encode():
-            return {}, empty
+            return {}, empty, 0
         stamps = {each.run: each.stamp for each in runs}
         rows = zip(*(table[name].to_pylist() for name in ("run", "stamp", "record")), strict=True)
         texts = {run: text for run, stamp, text in rows if stamps.get(run) == stamp}
@@ -216,11 +212,11 @@ def _read_cache(
         records = dict(zip(texts, found, strict=True))
         epochs = pq.read_table(epochs_path, read_dictionary=["run"])
     except (OSError, pa.ArrowException, ValueError, KeyError):
-        return {}, empty
+        return {}, empty, 0
     if len(records) < table.num_rows:
         known = pa.array(list(records), pa.string())
         epochs = epochs.filter(pc.is_in(epochs["run"], known))
-    return records, epochs.cast(empty.schema)
+    return records, epochs.cast(empty.schema), table.num_rows
 
 
 def _write_cache(cache_dir: Path, archive: Archive) -> None:

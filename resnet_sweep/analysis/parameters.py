@@ -24,7 +24,7 @@ LOG_RATIO = 20.0
 NO_VALUE = "null"
 UNGUIDED = ("random", "grid", "qmc", "bruteforce")
 # Groups whose options each give a setting of one name their own meaning and range.
-BRANCHES = {"optimizer": "optimizer", "scheduler": "scheduler"}
+BRANCHES = ("optimizer", "scheduler")
 BRANCHED_SETTINGS = {"regularization.weight_decay": "optimizer"}
 MIN_CONFIGURATIONS = 10
 MIN_PER_LEVEL = 5
@@ -98,7 +98,7 @@ def population_of_runs(runs: pd.DataFrame, objective: Objective) -> Population:
     first = groups.head(1).set_index("configuration")
     means = groups[objective.column].mean().astype("float64")
     names = [n for n in setting_names(runs) if tells_apart(n)]
-    parameters = _merge_aliases(_vary(_from_settings(first, names)))
+    parameters = _merge_aliases(_from_settings(first, names))
     order = pd.Series(range(len(first)), index=first.index)
     return Population("all completed runs", means[first.index], parameters, order)
 
@@ -144,7 +144,7 @@ def _population(
     return Population(
         description,
         objective,
-        _merge_aliases(_vary(parameters)),
+        _merge_aliases(parameters),
         pd.Series(order, index),
         sweep.record.sampler,
         sweep.record.n_startup_trials or 0,
@@ -155,7 +155,7 @@ def make_parameter(
     name: str, values: pd.Series[Any], is_log: bool, rows: list[dict[str, Any]]
 ) -> Parameter:
     """Return a parameter of a sweep; a drawn null is a level, an absent name is no value."""
-    drawn = pd.Series([name in row for row in rows], values.index)
+    drawn = [name in row for row in rows]
     given = [v for v, was in zip(values, drawn, strict=True) if was]
     if given and all(_is_number(v) for v in given):
         numbers = values.astype("float64")
@@ -182,21 +182,14 @@ def _from_settings(table: pd.DataFrame, names: list[str]) -> list[Parameter]:
     varied = [name for name in names if table[name].nunique(dropna=False) > 1]
     parameters: list[Parameter] = []
     for name in varied:
-        parent = BRANCHED_SETTINGS.get(name, BRANCHES.get(name.split(".")[0]))
-        if parent in varied and name != parent:
-            parameters += _per_branch(table, name, str(parent))
-        else:
+        parent = BRANCHED_SETTINGS.get(name, name.split(".")[0])
+        if parent not in BRANCHES or parent not in varied or name == parent:
             parameters += _of_setting(name, table[name], table)
+            continue
+        for choice, rows in table.groupby(parent):
+            for each in _of_setting(f"{name}@{choice}", rows[name], rows):
+                parameters.append(replace(each, values=each.values.reindex(table.index)))
     return parameters
-
-
-def _per_branch(table: pd.DataFrame, name: str, parent: str) -> list[Parameter]:
-    """Return one parameter for each choice of the parent in which the setting varies."""
-    found: list[Parameter] = []
-    for choice, rows in table.groupby(parent):
-        for each in _of_setting(f"{name}@{choice}", rows[name], rows):
-            found.append(replace(each, values=each.values.reindex(table.index)))
-    return found
 
 
 def _of_setting(name: str, values: pd.Series[Any], table: pd.DataFrame) -> list[Parameter]:
@@ -249,14 +242,12 @@ def _numbers(text: str) -> list[float] | None:
     return values if isinstance(values, list) and all(map(_is_number, values)) else None
 
 
-def _vary(parameters: list[Parameter]) -> list[Parameter]:
-    return [each for each in parameters if each.values.nunique() > 1]
-
-
 def _merge_aliases(parameters: list[Parameter]) -> list[Parameter]:
-    """Join parameters that cut the configurations into the same groups."""
+    """Return those that vary; those that cut the configurations into the same groups are one."""
     kept: dict[tuple[object, bytes], Parameter] = {}
     for each in parameters:
+        if each.values.nunique() < 2:
+            continue
         key = _partition(each)
         if key in kept:
             first = kept[key]

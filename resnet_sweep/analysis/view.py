@@ -29,7 +29,7 @@ Column = npt.NDArray[np.float64]
 
 
 class Curves:
-    """The epochs of each run, found at once.
+    """The epochs of each run, found at once; `columns` hold those of all, run after run.
 
     Args:
         epochs: the archive's; the rows of a run lie together.
@@ -45,7 +45,7 @@ class Curves:
             names[numbers[start]]: slice(int(start), int(end))
             for start, end in zip(starts, ends, strict=True)
         }
-        self._columns: dict[str, Column] = {
+        self.columns: dict[str, Column] = {
             name: epochs[name].to_numpy().astype(np.float64)
             for name in epochs.column_names
             if name != "run"
@@ -53,11 +53,7 @@ class Curves:
 
     def curve(self, run: str, column: str) -> Column:
         """Return a column of a run, by epoch; empty where the run has none."""
-        return self.column(column)[self.rows(run)]
-
-    def column(self, name: str) -> Column:
-        """Return a column of all runs, one after the other."""
-        return self._columns[name]
+        return self.columns[column][self.rows(run)]
 
     def rows(self, run: str) -> slice:
         """Return which places of a column are those of a run."""

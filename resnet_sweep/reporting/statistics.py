@@ -146,7 +146,7 @@ def paired_t_test(first: Array, second: Array) -> Comparison:
         p_value = float(scipy.stats.ttest_rel(first, second).pvalue)
         effect = interval.mean / interval.sd
     else:
-        p_value, effect = _without_spread(interval.mean), math.nan
+        p_value, effect = (0.0 if interval.mean else 1.0), math.nan  # scipy has none
     return Comparison(
         interval.mean,
         interval.low,
@@ -173,7 +173,7 @@ def welch_test(first: Array, second: Array) -> Comparison:
         p_value = float(test.pvalue)
         effect = (1 - 3 / (4 * (one.n + two.n) - 9)) * found / pooled
     else:
-        half, p_value, effect = 0.0, _without_spread(found), math.nan
+        half, p_value, effect = 0.0, (0.0 if found else 1.0), math.nan  # scipy has none
     return Comparison(
         found,
         found - half,
@@ -184,11 +184,6 @@ def welch_test(first: Array, second: Array) -> Comparison:
         "Hedges' g",
         min(one.n, two.n),
     )
-
-
-def _without_spread(difference: float) -> float:
-    """Return the p value of values that are all alike: scipy has none."""
-    return 0.0 if difference else 1.0
 
 
 def welch_degrees(v1: Any, v2: Any, n1: int, n2: int) -> Any:

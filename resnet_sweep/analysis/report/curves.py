@@ -60,9 +60,9 @@ def _chosen(rows: slice, limit: int) -> npt.NDArray[np.int64]:
 def _changes(curves: Curves, rows: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint16]:
     """Return the content of a part, run after run and in each column after column."""
     joined = np.concatenate(rows)
-    epochs = np.minimum(curves.column("epoch")[joined], 65535).astype("<u2")
+    epochs = np.minimum(curves.columns["epoch"][joined], 65535).astype("<u2")
     with np.errstate(over="ignore"):
-        values = [curves.column(name)[joined].astype("<f2").view("<u2") for name in SERIES]
+        values = [curves.columns[name][joined].astype("<f2").view("<u2") for name in SERIES]
     columns = np.stack([epochs, *values])
     changes = np.diff(columns, prepend=np.zeros((len(columns), 1), "<u2"))  # modulo 2^16
     ends = np.cumsum([len(each) for each in rows])
