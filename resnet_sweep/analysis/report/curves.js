@@ -1,7 +1,6 @@
 // Learning curves: unpacked when they are asked for, drawn for the selected runs.
 const MAX_CURVES = 40;
 const MAX_NAMED = 7;
-const NUM_BEST = 5;
 
 let curveTexts = null;  // of each part, base64
 const unpacked = new Map();

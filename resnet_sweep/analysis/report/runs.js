@@ -143,7 +143,6 @@ const conditionIn = (name, levels) => {
   const values = levels.map(quoted).filter((value) => value !== null);
   return values.length === 1 ? `${name}=${values[0]}` : `${name} in (${values.join(", ")})`;
 };
-const ORDERED = [">=", "<=", ">", "<"];
 // Replace what a filter says of a column, and keep the rest.
 const constrain = (name, conditions) => {
   const pieces = isCondition(state.filter) ? piecesOf(state.filter) : [];
