@@ -195,10 +195,9 @@ def _confirmed(view: View) -> Iterator[str]:
     paths = view.archive.paths
     is_of_chosen = runs["run"].map(lambda run: is_test_of_chosen(paths[run])).astype(bool)
     tested = _test_intervals(runs[is_of_chosen])
-    names = table["configuration"].tolist()
-    places = [place for place, name in enumerate(names) if place and name in tested]
-    rows = table.iloc[places].to_dict("records")
-    for place, row in zip(places, rows, strict=True):
+    others = table.iloc[1:]
+    others = others[others["configuration"].isin(list(tested))]
+    for place, row in zip(others.index, others.to_dict("records"), strict=True):
         value = _mean(view.objective, row["mean"], row["low"], row["high"], row["n"])
         yield f"<h3>Confirmed: {place + 1} of {len(table)}</h3>"
         yield _definitions("facts", [(view.objective.column, value), *_test(row, tested)])

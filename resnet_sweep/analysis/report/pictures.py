@@ -27,7 +27,7 @@ from resnet_sweep.analysis.figures.runs import (
 )
 from resnet_sweep.analysis.importance import F_TEST_PERMUTATIONS
 from resnet_sweep.analysis.parameters import LOG_RATIO, Parameter
-from resnet_sweep.analysis.runs import completed, pruned
+from resnet_sweep.analysis.runs import completed, pruned, text_of
 from resnet_sweep.analysis.view import View
 from resnet_sweep.records.run_folder import RecordError, read_predictions
 from resnet_sweep.reporting.style import STATUS_COLORS, typical_limits
@@ -97,7 +97,7 @@ def _axes(view: View) -> list[Picture]:
 def _axis(column: pd.Series[Any], is_log: bool) -> Picture | None:
     known = column.dropna()
     if not is_numeric_dtype(column) or is_bool_dtype(column):
-        levels = {str(v).lower() if isinstance(v, (bool, np.bool_)) else str(v) for v in known}
+        levels = set(map(text_of, known))
         if not 1 < len(levels) <= MAX_LEVELS:
             return None
         return {"name": column.name, "levels": sorted(levels, key=_in_order)}
@@ -105,8 +105,8 @@ def _axis(column: pd.Series[Any], is_log: bool) -> Picture | None:
     values = values[np.isfinite(values)]
     if not len(values) or values.min() == values.max():
         return None
-    wide = bool(values.min() > 0 and values.max() / values.min() >= LOG_RATIO)
-    return {"name": column.name, "log": bool(values.min() > 0 and (is_log or wide))}
+    low, high = values.min(), values.max()
+    return {"name": column.name, "log": bool(low > 0 and (is_log or high / low >= LOG_RATIO))}
 
 
 def _in_order(level: str) -> tuple[int, Any]:
