@@ -54,20 +54,6 @@ def filter_runs(runs: pd.DataFrame, where: str) -> pd.DataFrame:
     return runs[_Parser(runs, where).parse()]
 
 
-def check_column(runs: pd.DataFrame, name: str, option: str) -> None:
-    """Refuse a name that is no column, or one that may not select.
-
-    Raises:
-        UserError: names the option and the nearest column.
-    """
-    if name in TEST_COLUMNS:
-        raise UserError(f"{option}: {name} may not select runs: the test set is only reported")
-    if name not in runs.columns:
-        close = difflib.get_close_matches(name, [str(column) for column in runs.columns], n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"{option}: there is no column {name!r}{hint}")
-
-
 def _tokens(where: str) -> list[_Token]:
     tokens, place = [], 0
     text = where.rstrip()
@@ -123,7 +109,12 @@ class _Parser:
 
     def _comparison(self) -> pd.Series[bool]:
         name = self._next("a column").text
-        check_column(self._runs, name, "where")
+        if name in TEST_COLUMNS:
+            raise UserError(f"where: {name} may not select runs: the test set is only reported")
+        if name not in self._runs.columns:
+            close = difflib.get_close_matches(name, [*map(str, self._runs.columns)], n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"where: there is no column {name!r}{hint}")
         if self._accept("in"):
             return self._membership(name)
         sign = self._next("=, !=, <, <=, >, >= or in")
