@@ -104,7 +104,10 @@ class Composer:
         return [
             *self.fixed_overrides,
             *choices,
-            *(f"{_key(field)}={to_text(_unwrapped(v))}" for field, v in values.items()),
+            *(  # an argument may be new
+                f"{'++' if is_argument(field) else ''}{field}={to_text(_unwrapped(value))}"
+                for field, value in values.items()
+            ),
         ]
 
     def _apply(
@@ -147,8 +150,11 @@ class Composer:
         return plain if is_known else None
 
     def _compose_uncached(self, choices: Choices) -> DictConfig:
-        for group, option in choices:
-            self._check_option(group, option)
+        for group, text in choices:
+            option = to_value(text)
+            for name in option if isinstance(option, list) else [option]:
+                if name is not None and str(name) not in self.groups[group]:
+                    raise ConfigError(group, text, did_you_mean(str(name), self.groups[group]))
         overrides = [*self.fixed_overrides, *(f"{group}={option}" for group, option in choices)]
         composed = self.files.compose(overrides)
         OmegaConf.set_struct(composed, False)
@@ -163,12 +169,6 @@ class Composer:
         others = [key for key in part if key != choice[0]]
         is_there = choice[0] in part and choice[0] in base
         return is_there and all(_is_equal(part, base, key) for key in others)
-
-    def _check_option(self, group: str, text: str) -> None:
-        option = to_value(text)
-        for name in option if isinstance(option, list) else [option]:
-            if name is not None and str(name) not in self.groups[group]:
-                raise ConfigError(group, text, did_you_mean(str(name), self.groups[group]))
 
 
 def _is_equal(one: DictConfig, other: DictConfig, key: Any) -> bool:
@@ -185,11 +185,6 @@ def _find_groups(folder: Path) -> dict[str, list[str]]:
         for depth in range(1, len(parts)):
             groups.setdefault("/".join(parts[:depth]), []).append("/".join(parts[depth:]))
     return groups
-
-
-def _key(field: str) -> str:
-    """Return a field as Hydra's command line takes it, new or not."""
-    return f"++{field}" if is_argument(field) else field
 
 
 def _unwrapped(value: Any) -> Any:

@@ -69,7 +69,7 @@ class ConfFiles:
         """
         with self._hydra() as hydra:
             assert hydra.hydra is not None
-            everything = [*self._known(overrides), *self._no_others()]
+            everything = self._known(overrides)
             # A group of which an option must be chosen may be one that a sweep draws.
             composed = hydra.hydra.compose_config(
                 self.primary, everything, RunMode.RUN, from_shell=False, skip_missing_defaults=True
@@ -88,13 +88,12 @@ class ConfFiles:
             return []
         with self._hydra() as hydra:
             loader = hydra.config_loader()
-            everything = [*self._known(overrides), *self._no_others()]
-            defaults = loader.compute_defaults_list(
-                self.primary, everything, RunMode.MULTIRUN
-            ).defaults
+            found = loader.compute_defaults_list(
+                self.primary, self._known(overrides), RunMode.MULTIRUN
+            )
             bodies = [
                 (default.package or "", OmegaConf.load(self.folder / f"{default.config_path}.yaml"))
-                for default in defaults
+                for default in found.defaults
                 if f"{default.config_path}.yaml" in self.own
             ]
         return [k for k in keys if any(_sets(*body, k) or _chooses(body[1], k) for body in bodies)]
@@ -118,19 +117,21 @@ class ConfFiles:
         return sorted(p for p in paths if _read(self.folder / p) != _read(frozen.folder / p))
 
     def _known(self, overrides: Iterable[str]) -> list[str]:
-        """Leave out what the files of a sweep from before the group `tracker` cannot know.
+        """Return the overrides for these files alone.
+
+        Of a sweep from before the group `tracker` those are left out that it cannot know.
 
         Raises:
             UserError: that sweep is asked for a tracker.
         """
         if (self.folder / "tracker").is_dir():
-            return list(overrides)
+            return [*overrides, *self._no_others()]
         known = [o for o in overrides if o.partition("=")[0] not in RETIRED and o != "tracker=none"]
         asked = [o for o in known if o.startswith(("tracker=", "tracker."))]
         if asked:
             allowed = "began when there were no trackers, and has none"
             raise UserError(f"{asked[0]}: the sweep in {self.folder.parent} {allowed}")
-        return known
+        return [*known, *self._no_others()]
 
     def _no_others(self) -> list[str]:
         """Keep Hydra from the folders that the files were copied from."""
@@ -141,11 +142,12 @@ class ConfFiles:
         register_schemas()
         hydra = GlobalHydra.instance()
         outer, hydra.hydra = hydra.hydra, None  # within a sweep Hydra is at work already
-        before = dict(os.environ)
-        os.environ.update(self.environment)
         folder = str(self.folder.resolve())
         try:
-            with initialize_config_dir(folder, job_name="train"):
+            with (
+                env_override(dict(self.environment)),
+                initialize_config_dir(folder, job_name="train"),
+            ):
                 yield hydra
         except (HydraException, OmegaConfBaseException) as error:
             message = describe(error, self.folder).replace(f"{folder}/", "")
@@ -155,11 +157,6 @@ class ConfFiles:
             raise UserError(f"{self.folder}: cannot be read: {message}") from error
         finally:
             GlobalHydra.instance().hydra = outer
-            for name in self.environment:
-                if name in before:
-                    os.environ[name] = before[name]
-                else:
-                    del os.environ[name]
 
 
 def found_files(config: DictConfig, into: Path) -> ConfFiles:

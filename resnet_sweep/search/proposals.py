@@ -5,8 +5,9 @@ Free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -114,6 +115,13 @@ def _over_budget(cost: Cost, budget: ModelConfig) -> Rejection | None:
     return Rejection(reason, None, cost.num_params, cost.multiply_adds, excess)
 
 
+def random_draws(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """Draw uniformly and without end, each time the same; nothing is stored."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    while True:
+        yield space.suggest(study.ask())
+
+
 def none_fits(rejections: Sequence[Rejection]) -> UserError:
     """Return what to say where every proposal was rejected."""
     sizes = [each.num_params for each in rejections if each.num_params is not None]
@@ -147,10 +155,9 @@ def first_config(space: SearchSpace, composer: Composer) -> Config:
     Raises:
         UserError: none of many can be built.
     """
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(MOST_TRIES):
+    for draw in islice(random_draws(space), MOST_TRIES):
         try:
-            return composer.config(space.suggest(study.ask()), None)
+            return composer.config(draw, None)
         except UserError as error:
             reason = error
     raise UserError(f"search space: none of {MOST_TRIES} proposals can be built: {reason}")

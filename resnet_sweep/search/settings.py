@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError, one_line
@@ -74,25 +74,20 @@ def read_settings(folder: Path) -> SweepSettings:
     path = folder / SETTINGS
     try:
         values = json.loads(path.read_bytes())
-        younger = {f.name for f in fields(SweepSettings) if _has_default(f)} - values.keys()
-        known = {f.name: values[f.name] for f in fields(SweepSettings) if f.name not in younger}
+        known = {
+            f.name: values[f.name]
+            for f in fields(SweepSettings)
+            if f.name in values or (f.default is MISSING and f.default_factory is MISSING)
+        }
         settings = SweepSettings(**known)
-        _try_out(settings)
+        # What is nested is read too, so that damage shows here and not where it is used.
+        SearchSpace.from_json(settings.space)
+        _ = settings.epochs, settings.seed, settings.sampler["_target_"], settings.pruner["name"]
     except FileNotFoundError as error:
         raise RecordError(f"{path}: there is no such file") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: cannot be read: {one_line(error)}") from error
     return settings
-
-
-def _try_out(settings: SweepSettings) -> None:
-    """Read what is nested, so that damage shows here and not where it is used."""
-    SearchSpace.from_json(settings.space)
-    _ = settings.epochs, settings.seed, settings.sampler["_target_"], settings.pruner["name"]
-
-
-def _has_default(entry: Field[Any]) -> bool:
-    return entry.default is not MISSING or entry.default_factory is not MISSING
 
 
 def frozen_files(folder: Path, settings: SweepSettings) -> ConfFiles:
@@ -121,20 +116,11 @@ def base_values(config: Config) -> dict[str, Any]:
 
 def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
-    return [
-        *describe_changes(differences(_described(old), _described(new))),
-        *describe_changes(changes(old.base, new.base, limits=True)),
-        *describe_changes(differences(_questions(old), _questions(new))),
-    ]
-
-
-def refuse_changes(folder: Path, new: SweepSettings, found: list[str]) -> NoReturn:
-    """Raise UserError with the differences."""
-    name = new.study_name
-    raise UserError(
-        f"hydra.sweeper.study_name={name}: the sweep in {folder} differs: {'; '.join(found)}. "
-        f"Take another study_name, and hydra.sweeper.extend_from={folder} to keep its trials"
-    )
+    before, after = (SearchSpace.from_json(each.space).describe() for each in (old, new))
+    found = differences(before, after) + changes(old.base, new.base, limits=True)
+    for name in ("objectives", "rungs", "storage", "custom_search_space"):
+        found += differences(getattr(old, name), getattr(new, name), f"hydra.sweeper.{name}")
+    return describe_changes(found)
 
 
 def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
@@ -147,19 +133,6 @@ def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
             path = "hydra.sweeper"
         found += describe_changes(differences(before, after, path))
     return found
-
-
-def _described(settings: SweepSettings) -> dict[str, Any]:
-    return dict(SearchSpace.from_json(settings.space).describe())
-
-
-def _questions(settings: SweepSettings) -> dict[str, Any]:
-    return {
-        "hydra.sweeper.objectives": settings.objectives,
-        "hydra.sweeper.rungs": settings.rungs,
-        "hydra.sweeper.storage": settings.storage,
-        "hydra.sweeper.custom_search_space": settings.custom_search_space,
-    }
 
 
 def describe_changes(found: list[tuple[str, Any, Any]]) -> list[str]:

@@ -28,7 +28,6 @@ from resnet_sweep.search.space_parsing import (
     members,
     parse_override,
     replaced_by,
-    require_mapping,
     shown_value,
     target,
     to_distribution,
@@ -97,7 +96,8 @@ class SearchSpace:
         Raises:
             UserError: a line cannot be read, or nothing is left to draw.
         """
-        given = _last_of_each([parse_override(line) for line in overrides])
+        last = {o.get_key_element(): o for o in map(parse_override, overrides)}
+        given = [o for o in last.values() if o.key_or_group.split(".")[0] not in NOT_OF_A_RUN]
         entries = _read_space(space)
         swept = [entry.key for entry in entries if entry.is_sweep]
         entries = [
@@ -109,7 +109,11 @@ class SearchSpace:
         choices = _group_choices(kept, given)
         conditions = _conditions(entries, given)
         kept = [entry for entry in kept if _has_place(entry, given)]
-        parameters = [_parameter(entry) for entry in kept if entry.is_sweep]
+        parameters = [
+            Parameter(e.name, e.key, to_distribution(e.override), e.condition)
+            for e in kept
+            if e.is_sweep
+        ]
         fixed = [_fixed(entry.override, None) for entry in kept if not entry.is_sweep]
         for override in given:
             _add_given(override, choices, conditions, parameters, fixed)
@@ -167,9 +171,13 @@ class SearchSpace:
 
     def describe(self) -> dict[str, str]:
         """Return by study name what each parameter draws from, and what is fixed in a branch."""
-        drawn = {p.name: _description(p) for p in self.reachable()}
-        fixed = {v.key: v.text for v in self.fixed if v.condition is not None}
-        return drawn | fixed
+        texts: dict[str, str] = {}
+        for p in self.reachable():
+            where = (
+                f" where {p.condition.key}={'|'.join(p.condition.values)}" if p.condition else ""
+            )
+            texts[p.name] = f"{describe_distribution(p.distribution)}{where}"
+        return texts | {v.key: v.text for v in self.fixed if v.condition is not None}
 
     def to_json(self) -> str:
         """Return the whole space as text; see from_json."""
@@ -192,9 +200,7 @@ class SearchSpace:
 
 
 def _to_json(entry: Parameter | FixedValue) -> dict[str, Any]:
-    condition = entry.condition
-    plain = None if condition is None else {"key": condition.key, "values": condition.values}
-    return {**vars(entry), "condition": plain}
+    return {**vars(entry), "condition": entry.condition and vars(entry.condition)}
 
 
 def _draw(trial: BaseTrial, parameter: Parameter) -> Any:
@@ -207,13 +213,6 @@ def _draw(trial: BaseTrial, parameter: Parameter) -> Any:
         case FloatDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_float(name, low, high, step=step, log=log)
     raise AssertionError(f"no draw from {distribution}")
-
-
-def _description(parameter: Parameter) -> str:
-    condition, text = parameter.condition, describe_distribution(parameter.distribution)
-    if condition is None:
-        return text
-    return f"{text} where {condition.key}={'|'.join(condition.values)}"
 
 
 def describe_distribution(distribution: BaseDistribution) -> str:
@@ -276,33 +275,21 @@ class _Entry:
         return self.override.key_or_group
 
 
-def _last_of_each(overrides: list[Override]) -> list[Override]:
-    last = {override.get_key_element(): override for override in overrides}
-    return [o for o in last.values() if o.key_or_group.split(".")[0] not in NOT_OF_A_RUN]
-
-
 def _read_space(space: Mapping[str, Any]) -> list[_Entry]:
     for section in space:
         if section not in SECTIONS:
             raise UserError(f"search_space.{section}: {did_you_mean(str(section), SECTIONS)}")
-    fixed = require_mapping(space.get("fixed"), "search_space.fixed")
-    parameters = require_mapping(space.get("parameters"), "search_space.parameters")
+    fixed, parameters, when = (_mapping(space.get(n), f"search_space.{n}") for n in SECTIONS)
     entries = [_Entry(_line(key, value), is_sweep=False) for key, value in fixed.items()]
     entries += [_Entry(_line(key, value)) for key, value in parameters.items()]
-    for condition, branch in require_mapping(space.get("when"), "search_space.when").items():
+    for condition, branch in when.items():
         key, _, value = condition.partition("=")
         where = f"search_space.when.{condition}"
         if not value:
             raise UserError(f"{where}: must be a choice such as optimizer=sgd")
         holds = Condition(key.strip(), (value.strip(),))
-        lines = require_mapping(branch, where).items()
-        entries += [_Entry(_line(key, line), holds) for key, line in lines]
-    _check_branches(entries)
-    return entries
-
-
-def _check_branches(entries: list[_Entry]) -> None:
-    """Refuse a branch of a parameter that never has this value; groups have options beyond it."""
+        entries += [_Entry(_line(k, line), holds) for k, line in _mapping(branch, where).items()]
+    # A parameter never has other values than its own; a group has options beyond those drawn.
     drawn = {e.key: e.override for e in entries if e.is_sweep and e.key not in _GROUPS}
     for condition in (e.condition for e in entries if e.condition and e.condition.key in drawn):
         values = possible_values(to_distribution(drawn[condition.key]))
@@ -310,6 +297,13 @@ def _check_branches(entries: list[_Entry]) -> None:
             text, known = condition.values[0], map(to_text, values)
             reason = f"{condition.key} never is {text}; {did_you_mean(text, known)}"
             raise UserError(f"search_space.when.{condition.key}={text}: {reason}")
+    return entries
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, (dict, type(None))):
+        raise UserError(f"{where}: must be a mapping of parameters to what they draw from")
+    return {str(key): entry for key, entry in (value or {}).items()}
 
 
 def _line(key: str, value: Any) -> Override:
@@ -324,19 +318,19 @@ def _line(key: str, value: Any) -> Override:
 def _named(entries: list[_Entry]) -> list[_Entry]:
     """Name each by its key, and by its branch as well where several have the key."""
     count = Counter(entry.key for entry in entries if entry.is_sweep)
-    named = [replace(entry, name=_study_name(entry, count[entry.key])) for entry in entries]
+    named = []
+    for entry in entries:
+        name = entry.key
+        if entry.is_sweep and count[name] > 1:
+            if entry.condition is None:
+                where = "is listed under `parameters` and under `when`"
+                raise UserError(f"search_space: {name} {where}")
+            name = f"{name}@{entry.condition.values[0]}"
+        named.append(replace(entry, name=name))
     for name, number in Counter(entry.name for entry in named if entry.is_sweep).items():
         if number > 1:
             raise UserError(f"search_space: {name} is listed twice for the same trials")
     return named
-
-
-def _study_name(entry: _Entry, number: int) -> str:
-    if number < 2 or not entry.is_sweep:
-        return entry.key
-    if entry.condition is None:
-        raise UserError(f"search_space: {entry.key} is listed under `parameters` and under `when`")
-    return f"{entry.key}@{entry.condition.values[0]}"
 
 
 def _replace_named(
@@ -357,18 +351,16 @@ def _group_choices(entries: list[_Entry], given: list[Override]) -> dict[str, li
     choices = {}
     for override in (*(entry.override for entry in entries), *given):
         key = override.key_or_group
-        if key in _GROUPS and not override.is_delete():
-            choices[key] = _options(override)
+        if key not in _GROUPS or override.is_delete():
+            continue
+        if not override.is_sweep_override():
+            choices[key] = [shown_value(override)]
+            continue
+        distribution = to_distribution(override)
+        if not isinstance(distribution, CategoricalDistribution):
+            raise ConfigError(key, shown_value(override), "must be a choice")
+        choices[key] = [to_text(choice) for choice in distribution.choices]
     return choices
-
-
-def _options(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [shown_value(override)]
-    distribution = to_distribution(override)
-    if not isinstance(distribution, CategoricalDistribution):
-        raise ConfigError(override.key_or_group, shown_value(override), "must be a choice")
-    return [to_text(choice) for choice in distribution.choices]
 
 
 def _has_place(entry: _Entry, given: list[Override]) -> bool:
@@ -392,23 +384,18 @@ def _branches(key: str, choices: dict[str, list[str]]) -> list[str] | None:
 
 
 def _has_field(group: str, choice: str, rest: str) -> bool:
-    name = rest.partition(".")[0].partition("[")[0]
-    if group == "augmentation":
-        return name in members(choice)
     known = _field_names(group, choice)
-    return known is None or name in known
+    return known is None or rest.partition(".")[0].partition("[")[0] in known
 
 
 def _field_names(group: str, choice: str) -> set[str] | None:
     """Return the fields of an option; None: of a YAML whose schema only composing can tell."""
+    if group == "augmentation":
+        return set(members(choice))
     try:
         return {field.name for field in fields(schema_of(group, choice))}
     except UserError:
         return None
-
-
-def _parameter(entry: _Entry) -> Parameter:
-    return Parameter(entry.name, entry.key, to_distribution(entry.override), entry.condition)
 
 
 def _fixed(override: Override, condition: Condition | None) -> FixedValue:
@@ -443,24 +430,19 @@ def _add_given(
     branches = None if override.is_delete() else _branches(key, choices)
     condition = conditions.get(key)
     if branches is not None:
-        group = target(key).partition(".")[0]
+        group, _, rest = target(key).partition(".")
         if not branches:
-            raise ConfigError(key, shown_value(override), _no_choice_has(key, choices[group]))
+            options = choices[group]
+            known = {name for option in options for name in _field_names(group, option) or ()}
+            hint = did_you_mean(rest.partition(".")[0], known)
+            reason = f"no choice of {group} ({', '.join(options)}) has it; {hint}"
+            raise ConfigError(key, shown_value(override), reason)
         if len(branches) < len(choices[group]):
             condition = Condition(group, tuple(branches))
     if override.is_sweep_override():
         parameters.append(Parameter(key, key, to_distribution(override), condition))
     else:
         fixed.append(_fixed(override, condition))
-
-
-def _no_choice_has(key: str, options: list[str]) -> str:
-    group, _, rest = target(key).partition(".")
-    known = [name for option in options for name in _field_names(group, option) or ()]
-    if group == "augmentation":
-        known = [name for option in options for name in members(option)]
-    hint = did_you_mean(rest.partition(".")[0], set(known))
-    return f"no choice of {group} ({', '.join(options)}) has it; {hint}"
 
 
 def _ordered(parameters: list[Parameter]) -> tuple[Parameter, ...]:

@@ -22,9 +22,8 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution
 
-from resnet_sweep.config.errors import ConfigError, UserError, why
+from resnet_sweep.config.errors import ConfigError, why
 
-NO_SWEEP = "it is no choice, range or interval"
 SYNTAX = "must be a value or a sweep: choice(a, b), range(1, 5), interval(0.1, 1.0), tag(log, ...)"
 
 
@@ -53,9 +52,8 @@ def to_distribution(override: Override) -> BaseDistribution:
     try:
         distribution = create_optuna_distribution_from_override(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            key, text, f"{SYNTAX} ({why(error) if str(error) else NO_SWEEP})"
-        ) from error
+        reason = why(error) if str(error) else "it is no choice, range or interval"
+        raise ConfigError(key, text, f"{SYNTAX} ({reason})") from error
     if not isinstance(distribution, BaseDistribution):
         raise ConfigError(key, text, "must be a sweep, such as choice(a, b); fix values in `fixed`")
     return distribution
@@ -125,14 +123,6 @@ def members(choice: Any) -> list[str]:
     text = to_text(choice)
     inner = text[1:-1] if text.startswith("[") else text
     return [part.strip() for part in inner.split(",") if part.strip()]
-
-
-def require_mapping(value: Any, where: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: must be a mapping of parameters to what they draw from")
-    return {str(key): entry for key, entry in value.items()}
 
 
 NUM_STAGES = "model.num_stages"

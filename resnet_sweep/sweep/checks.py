@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from resnet_sweep.config.compose import reject_unknown_keys
 from resnet_sweep.config.errors import UserError, did_you_mean, require
 from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, none_fits, propose
+from resnet_sweep.search.proposals import (
+    DataShape,
+    Proposal,
+    Rejection,
+    none_fits,
+    propose,
+    random_draws,
+)
 from resnet_sweep.search.samplers import build_sampler
 from resnet_sweep.search.schema import SweeperConfig
 from resnet_sweep.search.space import (
@@ -112,10 +120,9 @@ def check_any_fits(space: SearchSpace, composer: Composer, shape: DataShape) -> 
     Raises:
         UserError: none of many draws does.
     """
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     rejections: list[Rejection] = []
-    for _ in range(TRIAL_DRAWS):
-        proposal = propose(composer, space.suggest(study.ask()), None, shape)
+    for draw in islice(random_draws(space), TRIAL_DRAWS):
+        proposal = propose(composer, draw, None, shape)
         if isinstance(proposal, Proposal):
             return
         rejections.append(proposal)
@@ -142,22 +149,20 @@ def check_space(space: SearchSpace, composer: Composer) -> None:
         UserError: a parameter that is not in the configuration, a choice that does not exist, a
             value that is not allowed, or a branch that no trial can take.
     """
-    _check_same_images(space)
-    _check_data_of_options(space, composer)
-    for parameter in space.parameters:
-        if parameter.condition is not None:
-            _check_condition(parameter.condition, composer)
-    for parameter in space.reachable():
-        for value in extremes(parameter.distribution):
-            _check_value(space, composer, parameter, value)
-
-
-def _check_same_images(space: SearchSpace) -> None:
-    """Refuse a space whose trials would be compared on different images."""
     conditional = [value.key for value in space.fixed if value.condition is not None]
     for key in (*(parameter.key for parameter in space.parameters), *conditional):
         if key.partition(".")[0] == "data" and key not in _TRAINING_ONLY:
             raise UserError(f"search space: {key} must have one value in a sweep: {_WHY_ONE}")
+    _check_data_of_options(space, composer)
+    for condition in (p.condition for p in space.parameters if p.condition is not None):
+        known = composer.groups.get(condition.key)
+        for value in condition.values:
+            if known is not None and not set(members(value)) <= set(known):
+                where = f"search_space.when.{condition.key}={value}"
+                raise UserError(f"{where}: no such option; {did_you_mean(value, known)}")
+    for parameter in space.reachable():
+        for value in extremes(parameter.distribution):
+            _check_value(space, composer, parameter, value)
 
 
 def _check_data_of_options(space: SearchSpace, composer: Composer) -> None:
@@ -173,43 +178,25 @@ def _check_data_of_options(space: SearchSpace, composer: Composer) -> None:
                     raise UserError(f"search space: {parameter.key}={option}: {change}: {fixed}")
 
 
-def _check_condition(condition: Condition, composer: Composer) -> None:
-    known = composer.groups.get(condition.key)
-    for value in condition.values:
-        if known is not None and not set(members(value)) <= set(known):
-            where = f"search_space.when.{condition.key}={value}"
-            raise UserError(f"{where}: no such option; {did_you_mean(value, known)}")
-
-
 def _check_value(space: SearchSpace, composer: Composer, parameter: Parameter, value: Any) -> None:
     """Compose this value with the first values of the other parameters, else with random ones.
 
     A value may need others than the first: no momentum goes without nesterov=false.
     """
-    error = _error(composer, _first_values(space, parameter, value))
-    if error is None:
-        return
-    for proposal in _random_proposals(space, parameter, value):
-        if _error(composer, proposal) is None:
-            return
-    raise UserError(f"search space: {error}") from error
-
-
-def _error(composer: Composer, assignments: Mapping[str, Any]) -> UserError | None:
-    try:
-        composer.config(assignments, seed=0)
-    except UserError as error:
-        return error
-    return None
-
-
-def _first_values(space: SearchSpace, parameter: Parameter, value: Any) -> dict[str, Any]:
     drawn: dict[str, Any] = {}
     for each in space.parameters:
-        if space.is_active(each.condition, drawn) or each is parameter:
-            is_it = each is parameter
-            drawn[each.key] = value if is_it else _first_value(each, parameter.condition)
-    return space.complete(drawn)
+        if each is parameter:
+            drawn[each.key] = value
+        elif space.is_active(each.condition, drawn):
+            drawn[each.key] = _first_value(each, parameter.condition)
+    first_error = None
+    for proposal in chain([space.complete(drawn)], _random_proposals(space, parameter, value)):
+        try:
+            composer.config(proposal, seed=0)
+            return
+        except UserError as error:
+            first_error = first_error or error
+    raise UserError(f"search space: {first_error}") from first_error
 
 
 def _first_value(parameter: Parameter, condition: Condition | None) -> Any:
@@ -220,11 +207,14 @@ def _first_value(parameter: Parameter, condition: Condition | None) -> Any:
     return next((value for value in values if condition.allows(value)), values[0])
 
 
-def _random_proposals(space: SearchSpace, parameter: Parameter, value: Any) -> list[dict[str, Any]]:
+def _random_proposals(
+    space: SearchSpace, parameter: Parameter, value: Any
+) -> Iterator[dict[str, Any]]:
     condition = parameter.condition
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     decisive = [p for p in space.parameters if condition is not None and p.key == condition.key]
     for _ in range(RANDOM_TRIES):
         params = {p.name: _first_value(p, condition) for p in decisive} | {parameter.name: value}
         study.enqueue_trial(params)
-    return [space.suggest(study.ask()) for _ in range(RANDOM_TRIES)]
+    for _ in range(RANDOM_TRIES):
+        yield space.suggest(study.ask())

@@ -34,7 +34,6 @@ from resnet_sweep.search.settings import (
     frozen_composer,
     frozen_files,
     read_settings,
-    refuse_changes,
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
@@ -426,7 +425,11 @@ def continue_frozen(folder: Path, settings: SweepSettings) -> list[str]:
         _discard(folder, old)
         return [f"{'; '.join(changes)}: the sweep had trained nothing and begins anew"]
     if changes:
-        refuse_changes(folder, settings, changes)
+        raise UserError(
+            f"{STUDY_NAME}={settings.study_name}: the sweep in {folder} differs: "
+            f"{'; '.join(changes)}. Take another study_name, and "
+            f"hydra.sweeper.extend_from={folder} to keep its trials"
+        )
     return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
 
 

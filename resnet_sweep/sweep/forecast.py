@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean, quantiles
-
-import optuna
-from optuna.samplers import RandomSampler
 
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import (
@@ -21,6 +19,7 @@ from resnet_sweep.search.proposals import (
     first_config,
     none_fits,
     propose,
+    random_draws,
 )
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.sweep.step_timing import StepTimer, SweepData
@@ -48,9 +47,8 @@ def draw_proposals(
     space: SearchSpace, composer: Composer, facts: SweepData, count: int
 ) -> list[Proposal | Rejection]:
     """Draw `count` proposals uniformly and check their budgets; nothing is stored."""
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
     shape = DataShape(facts.num_classes, facts.image_size)
-    return [propose(composer, space.suggest(study.ask()), None, shape) for _ in range(count)]
+    return [propose(composer, draw, None, shape) for draw in islice(random_draws(space), count)]
 
 
 def time_epochs(
