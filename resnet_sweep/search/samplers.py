@@ -1,4 +1,10 @@
-"""Optuna's samplers and pruners from their configuration groups."""
+"""Optuna's samplers and pruners from their configuration groups.
+
+Optuna's own walks through one set of points (a grid, a quasi-random sequence) keep the order of the
+points in each process, so that workers with seeds of their own skip and repeat points. Here a
+trial's point follows from the study alone: claims hand out trials one at a time, so no two workers
+get one point, and a trial that a kill broke off keeps its own.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +13,10 @@ import functools
 import importlib
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import optuna
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution
@@ -23,7 +29,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, QMCSampler
-from optuna.trial import FrozenTrial
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config.errors import ConfigError, require, require_int, why
 from resnet_sweep.search.schema import (
@@ -34,8 +41,8 @@ from resnet_sweep.search.schema import (
     PatientConfig,
     PrunerConfig,
 )
-from resnet_sweep.search.shared_samplers import SharedGrid, SharedQmc
 from resnet_sweep.search.space import SearchSpace, describe_distribution, every_value
+from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, REJECTED
 
 SAMPLER = "hydra.sweeper.sampler"
 # The least that Optuna works with; it does not check this itself.
@@ -43,6 +50,8 @@ _LEAST = {"seed": 0, "n_startup_trials": 0, "n_ei_candidates": 1}
 _MOST_SEED = 2**32 - 1
 _GRID, _QMC = "optuna.samplers.GridSampler", "optuna.samplers.QMCSampler"
 _RANDOM = "optuna.samplers.RandomSampler"
+_POINT = "grid_id"  # of a trial; Optuna's name, by which it finds the trial's values
+_ENQUEUED = "fixed_params"  # Optuna's mark of a trial that is not drawn
 _WHITELIST = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -62,7 +71,10 @@ def build_sampler(
         ConfigError: it lacks a package, or a value is wrong.
     """
     node = dict(node)
-    _check_numbers(node)
+    for name, least in _LEAST.items():
+        if node.get(name) is not None:
+            most = _MOST_SEED if name == "seed" else None
+            require_int(f"{SAMPLER}.{name}", node[name], least, most)
     given, target = node.get("seed"), node.get("_target_")
     own = given
     if given is not None and (worker or trials):
@@ -93,7 +105,10 @@ def _instantiated(node: dict[str, Any], space: SearchSpace) -> Any:
         if isinstance(sampler, functools.partial) and sampler.func is GridSampler:
             sampler = SharedGrid(_grid(space), **sampler.keywords)
         elif isinstance(sampler, functools.partial) and sampler.func is QMCSampler:
-            sampler = SharedQmc(_always_drawn(space), **sampler.keywords)
+            always = [p for p in space.parameters if p.condition is None]
+            # Nothing is drawn from a distribution of one value.
+            drawn = {p.name: p.distribution for p in always if not p.distribution.single()}
+            sampler = SharedQmc(drawn, **sampler.keywords)
     if isinstance(sampler, CmaEsSampler):
         try:
             importlib.import_module("cmaes")  # Optuna misses it only later
@@ -112,14 +127,7 @@ def _refusal(node: dict[str, Any], error: Exception) -> ConfigError:
     return ConfigError(field, node.get(unknown[1]), f"{name} has no such option")
 
 
-def _check_numbers(node: dict[str, Any]) -> None:
-    for name, least in _LEAST.items():
-        if node.get(name) is not None:
-            most = _MOST_SEED if name == "seed" else None
-            require_int(f"{SAMPLER}.{name}", node[name], least, most)
-
-
-def is_exhausted(study: optuna.Study) -> bool:
+def is_exhausted(study: Study) -> bool:
     return isinstance(study.sampler, SharedGrid) and study.sampler.is_exhausted(study)
 
 
@@ -137,10 +145,83 @@ def _grid(space: SearchSpace) -> dict[str, Any]:
     return grid
 
 
-def _always_drawn(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Return the parameters that every trial draws, but those of one value, which none draws."""
-    always = [p for p in space.parameters if p.condition is None and not p.distribution.single()]
-    return {parameter.name: parameter.distribution for parameter in always}
+class SharedGrid(GridSampler):
+    """A grid of which each point is drawn once, whoever draws and however often it is resumed.
+
+    Visited is what has the values of a trial, wherever its point stands in the list: so are the
+    points that differ only in parameters of another branch, and those of an enqueued trial.
+    """
+
+    def __init__(self, search_space: Mapping[str, Sequence[Any]], seed: int | None = None) -> None:
+        super().__init__(search_space, seed)
+        self._left = list(range(len(self._all_grids)))
+        self._read: set[int] = set()  # finished trials, by number
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        if _POINT in trial.system_attrs or _ENQUEUED in trial.system_attrs:
+            return
+        left = self._unvisited(study)
+        point = left[0] if left else trial.number % len(self._all_grids)
+        study._storage.set_trial_system_attr(trial._trial_id, _POINT, point)
+
+    def after_trial(self, *_: Any) -> None:
+        """Nothing: the worker asks whether the grid is exhausted; no Study.optimize is to stop."""
+
+    def is_exhausted(self, study: Study) -> bool:
+        """Return whether each point is visited, or in the hands of a worker."""
+        return not self._unvisited(study)
+
+    def _unvisited(self, study: Study) -> list[int]:
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        for trial in trials:
+            if trial.state.is_finished() and trial.number not in self._read:
+                self._read.add(trial.number)
+                self._visit(trial)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        taken = {trial.system_attrs.get(_POINT) for trial in running}
+        return [point for point in self._left if point not in taken]
+
+    def _visit(self, trial: FrozenTrial) -> None:
+        if not {ACCEPTED, REJECTED} & trial.user_attrs.keys():  # given up, perhaps half drawn
+            given_up = trial.system_attrs.get(_POINT)
+            self._left = [point for point in self._left if point != given_up]
+            return
+        columns = [
+            (i, trial.params[n]) for i, n in enumerate(self._param_names) if n in trial.params
+        ]
+        grid = self._all_grids
+        self._left = [p for p in self._left if any(grid[p][i] != value for i, value in columns)]
+
+
+class SharedQmc(QMCSampler):
+    """A quasi-random sequence in which the n-th trial that is drawn has the n-th point.
+
+    Args:
+        space: the parameters that every trial draws; others are drawn independently.
+    """
+
+    def __init__(self, space: dict[str, BaseDistribution], **options: Any) -> None:
+        super().__init__(**options)
+        self._space = space
+        self._place = 0
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        self._place = sum(
+            _ENQUEUED not in each.system_attrs and EXTENDED_FROM not in each.user_attrs
+            for each in trials[: trial.number]
+        )
+        return super().sample_relative(study, trial, search_space)
+
+    def _find_sample_id(self, *_: Any) -> int:
+        return self._place
 
 
 def read_pruner(node: dict[str, Any]) -> PrunerConfig:
@@ -177,7 +258,7 @@ class _RungHalving(SuccessiveHalvingPruner):
         super().__init__(min_resource=1, reduction_factor=factor)
         self._rungs, self._factor = rungs, factor
 
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return super().prune(study, _at_powers(trial, self._rungs, self._factor))
 
 
@@ -189,7 +270,7 @@ class _RungHyperband(HyperbandPruner):
         super().__init__(1, factor ** len(rungs) + 1, factor)
         self._rungs, self._factor = rungs, factor
 
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return super().prune(study, _at_powers(trial, self._rungs, self._factor))
 
 
