@@ -32,7 +32,7 @@ from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.supervisor import Limits, Supervisor
+from resnet_sweep.workers.supervisor import Supervisor
 
 TESTS = Path(__file__).parent
 STUB = "sweep_stub"  # the module that its workers run
@@ -102,8 +102,8 @@ def make_supervisor(
     console = Console(file=output, width=1000)
     status = Status(study, settings.objectives, settings.n_trials, 0.2, console)
     launcher = LocalLauncher(folder, settings.workers, module=STUB)
-    limits = Limits(settings.n_trials, max_failures, deadline)
-    return Supervisor(folder, study, launcher, status, limits), output
+    limits = (settings.n_trials, max_failures, deadline)
+    return Supervisor(folder, study, launcher, status, *limits), output
 
 
 @contextmanager

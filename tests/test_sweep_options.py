@@ -50,11 +50,11 @@ def test_limits_follow_from_their_options(tmp_path: Path, monkeypatch: pytest.Mo
     options = SimpleNamespace(timeout_seconds=30.0, max_failure_rate=0.25, status_seconds=1.0)
     asked: Any = SimpleNamespace(options=options, folder=tmp_path, config=None, context=None)
     settings = make_settings(n_trials=40)
-    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path))
     assert (limits.n_trials, limits.max_failures) == (40, 10.0)
     assert limits.deadline == 1030.0
     options.timeout_seconds = None
-    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path)).limits
+    limits = SweepCommand._supervisor(asked, settings, open_stub_study(tmp_path))
     assert limits.deadline is None
 
 

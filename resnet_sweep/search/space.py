@@ -173,10 +173,9 @@ class SearchSpace:
         """Return by study name what each parameter draws from, and what is fixed in a branch."""
         texts: dict[str, str] = {}
         for p in self.reachable():
-            where = (
-                f" where {p.condition.key}={'|'.join(p.condition.values)}" if p.condition else ""
-            )
-            texts[p.name] = f"{describe_distribution(p.distribution)}{where}"
+            texts[p.name] = describe_distribution(p.distribution)
+            if p.condition is not None:
+                texts[p.name] += f" where {p.condition.key}={'|'.join(p.condition.values)}"
         return texts | {v.key: v.text for v in self.fixed if v.condition is not None}
 
     def to_json(self) -> str:

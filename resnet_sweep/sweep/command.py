@@ -76,7 +76,6 @@ from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import SWEEP_ID, open_own_study, prepare_study
 from resnet_sweep.workers.supervisor import (
-    Limits,
     Supervisor,
     TooManyFailures,
     exit_if_none_completed,
@@ -351,16 +350,17 @@ class SweepCommand:
         return self._extension
 
     def _supervisor(self, settings: SweepSettings, study: optuna.Study) -> Supervisor:
-        options = self.options
+        options, n_trials = self.options, settings.n_trials
         timeout = options.timeout_seconds
-        limits = Limits(
-            settings.n_trials,
-            options.max_failure_rate * settings.n_trials,
+        return Supervisor(
+            self.folder,
+            study,
+            choose_launcher(self.folder, settings.workers, self.config, self.context),
+            Status(study, settings.objectives, n_trials, options.status_seconds),
+            n_trials,
+            options.max_failure_rate * n_trials,
             None if timeout is None else time.monotonic() + timeout,
         )
-        status = Status(study, settings.objectives, settings.n_trials, options.status_seconds)
-        launcher = choose_launcher(self.folder, settings.workers, self.config, self.context)
-        return Supervisor(self.folder, study, launcher, status, limits)
 
     def _supervise(self, supervisor: Supervisor, n_jobs: int) -> None:
         """Run the workers; an interruption or too many failures end the program."""

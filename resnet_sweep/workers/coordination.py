@@ -87,33 +87,11 @@ def stop_is_requested(folder: Path) -> bool:
     return (folder / STOP).exists()
 
 
-class FolderInUse(Exception):
-    """Another process works in the sweep folder; the message says which."""
-
-
-@contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold a sweep folder against every other command that trains in it.
-
-    Raises:
-        FolderInUse: another one does.
-        OSError: the folder cannot be written.
-    """
-    lock = FileLock(folder / LOCK)
-    if not lock.try_acquire():
-        raise FolderInUse(lock.path.read_text())
-    try:
-        lock.write(this_process())
-        yield
-    finally:
-        lock.release()
-
-
 @contextmanager
 def hold_or_refuse(
     folder: Path, field: str, in_use: Callable[[str], ConfigError]
 ) -> Iterator[None]:
-    """Hold a sweep folder, and tell the user what stands against that, or against its files.
+    """Hold a sweep folder against every other command that trains in it.
 
     Args:
         field: that names the folder.
@@ -122,12 +100,14 @@ def hold_or_refuse(
     Raises:
         UserError: it is in use, or something in it cannot be written or read.
     """
+    lock = FileLock(folder / LOCK)
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(hold_folder(folder))
-        except FolderInUse as holder:
-            raise in_use(str(holder)) from holder
+            if not lock.try_acquire():
+                raise in_use(lock.path.read_text())
+            held.callback(lock.release)
+            lock.write(this_process())
         except OSError as error:
             raise ConfigError(field, folder, str(error)) from error
         try:

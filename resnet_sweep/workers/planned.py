@@ -5,7 +5,6 @@ They are a study of their own in a folder of their own, with a run folder by num
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ from resnet_sweep.workers.launchers import check_device, choose_launcher, defaul
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import JOURNAL
 from resnet_sweep.workers.study import open_own_study, to_record
-from resnet_sweep.workers.supervisor import Limits, Supervisor, supervise
+from resnet_sweep.workers.supervisor import Supervisor, supervise
 
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler"}  # which is never asked
 
@@ -103,8 +102,7 @@ def train_planned(
     status = Status(study, [objective], len(runs), seconds, names=names)
     status.say(f"{title}: {len(runs)} runs")
     launcher = choose_launcher(place, workers.num_workers, workers.config, workers.context)
-    limits = Limits(len(runs), math.inf, None)
-    supervisor = Supervisor(place, study, launcher, status, limits, keeps_record=False)
+    supervisor = Supervisor(place, study, launcher, status, len(runs), keeps_record=False)
     is_over = False
     try:
         supervise(supervisor, workers.num_workers, workers.go_on)
@@ -154,7 +152,24 @@ def prepare_planned(
         # Data and teacher may lie elsewhere now. A storage keeps whatever is written to it.
         if not trial.state.is_finished() and values != trial.user_attrs[PLANNED]:
             study._storage.set_trial_user_attr(trial._trial_id, PLANNED, values)
-    write_settings(place, _settings(place.name, objective, runs, workers))
+    settings = SweepSettings(
+        study_name=place.name,
+        storage=None,
+        space=SearchSpace(()).to_json(),
+        base=base_values(runs[0].config),
+        objectives=[objective],
+        rungs=[],
+        sampler=SAMPLER,
+        pruner={"name": "none"},
+        custom_search_space=None,
+        n_trials=len(runs),
+        noise_repeats=0,
+        max_rejections=1,
+        trial_timeout_seconds=workers.options.trial_timeout_seconds,
+        workers=workers.num_workers,
+        last_start=None,
+    )
+    write_settings(place, settings)
     for run in runs[len(present) :]:
         study.enqueue_trial({}, user_attrs={PLANNED: recorded_values(run.config)})
     return study
@@ -178,7 +193,10 @@ def _open(place: Path, runs: Sequence[PlannedRun]) -> tuple[optuna.Study, list[F
         fewer = f"holds {len(present)} runs, and this command has {len(runs)}"
         raise UserError(f"{place}: {fewer}: give as many seeds as before, or more")
     for run, trial in zip(runs, present, strict=False):
-        _refuse_another(place, run, trial)
+        found = describe_changes(changes(trial.user_attrs[PLANNED], run.config))
+        if found:
+            others = f"holds runs of another command: of run {trial.number} {'; '.join(found)}"
+            raise UserError(f"{place}: {others}; take another folder, or delete this one")
     return study, present
 
 
@@ -213,37 +231,6 @@ def check_trackers_of(runs: Sequence[PlannedRun]) -> None:
     """
     for tracker in {repr(run.config.tracker): run.config.tracker for run in runs}.values():
         check_trackers(tracker)
-
-
-def _refuse_another(place: Path, run: PlannedRun, trial: FrozenTrial) -> None:
-    found = describe_changes(changes(trial.user_attrs[PLANNED], run.config))
-    if found:
-        raise UserError(
-            f"{place}: holds runs of another command: of run {trial.number} {'; '.join(found)}; "
-            "take another folder, or delete this one"
-        )
-
-
-def _settings(
-    name: str, objective: str, runs: Sequence[PlannedRun], workers: WorkerPool
-) -> SweepSettings:
-    return SweepSettings(
-        study_name=name,
-        storage=None,
-        space=SearchSpace(()).to_json(),
-        base=base_values(runs[0].config),
-        objectives=[objective],
-        rungs=[],
-        sampler=SAMPLER,
-        pruner={"name": "none"},
-        custom_search_space=None,
-        n_trials=len(runs),
-        noise_repeats=0,
-        max_rejections=1,
-        trial_timeout_seconds=workers.options.trial_timeout_seconds,
-        workers=workers.num_workers,
-        last_start=None,
-    )
 
 
 def _ended(

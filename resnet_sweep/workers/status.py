@@ -75,10 +75,17 @@ class Status:
     def update(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
         """Tell of trials that have finished and refresh the table."""
         self._note(progress, finished)
+        rows = self._rows(progress)
         if self._console.is_terminal:
-            self._live.update(self._table(progress))
-        else:
-            self._say_line(progress)
+            table = Table(show_header=False, box=None, pad_edge=False)
+            for row in rows + self._time_left(progress):
+                table.add_row(*row)
+            self._live.update(table)
+            return
+        since = time.monotonic() - self._shown
+        if since >= self._every and (rows != self._shown_rows or since >= MINUTE):
+            self.say(as_line(rows + self._time_left(progress)))
+            self._shown, self._shown_rows = time.monotonic(), rows
 
     def end(self, progress: StudyProgress, finished: list[FrozenTrial]) -> None:
         """Tell of the last trials and say the counts, now that no worker runs."""
@@ -90,8 +97,13 @@ class Status:
         first = self._trained_before is None
         if first:
             self._trained_before = progress.trained
+        sign = 1 if self._directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
         for trial in finished:
-            self._note_best(trial)
+            if state_of(trial) == "completed" and trial.values is not None:
+                # The best by the first objective; the Pareto set comes at the end.
+                best = self.best
+                if best is None or sign * trial.values[0] > sign * best.values[0]:
+                    self.best = trial
             if not first:
                 self._tell(trial)
 
@@ -106,15 +118,6 @@ class Status:
             f"{NARROWER}"
         )
 
-    def _say_line(self, progress: StudyProgress) -> None:
-        since = time.monotonic() - self._shown
-        if since < self._every:
-            return
-        rows = self._rows(progress)
-        if rows != self._shown_rows or since >= MINUTE:
-            self.say(as_line(rows + self._time_left(progress)))
-            self._shown, self._shown_rows = time.monotonic(), rows
-
     def _rows(self, progress: StudyProgress, running: str = "running") -> list[tuple[str, str]]:
         counts = progress.counts
         rows = [
@@ -123,6 +126,7 @@ class Status:
         ]
         if self._names is not None:
             return [*rows, ("failed", str(counts["failed"]))]
+        best = self.best
         share = f"{progress.rejection_rate:.0%} of the proposals, before training"
         return [
             *rows,
@@ -130,14 +134,8 @@ class Status:
             ("failed", str(counts["failed"])),
             ("rejected", f"{counts['rejected']} ({share})"),
             ("duplicates", str(counts["duplicate"])),
-            ("best", self._best()),
+            ("best", "none yet" if best is None else f"{self._value(best)} (trial {best.number})"),
         ]
-
-    def _table(self, progress: StudyProgress) -> Table:
-        table = Table(show_header=False, box=None, pad_edge=False)
-        for name, value in self._rows(progress) + self._time_left(progress):
-            table.add_row(name, value)
-        return table
 
     def _time_left(self, progress: StudyProgress) -> list[tuple[str, str]]:
         """Return it as a row; none before the first trial has ended here."""
@@ -148,36 +146,20 @@ class Status:
         left = elapsed / done * max(0, self._n_trials - progress.trained)
         return [("time left", duration(left))]
 
-    def _name(self, trial: FrozenTrial) -> str:
-        return f"trial {trial.number}" if self._names is None else self._names[trial.number]
-
     def _value(self, trial: FrozenTrial) -> str:
         pairs = zip(self._objectives, trial.values or [], strict=False)
         return ", ".join(f"{name} {shown_value(value)}" for name, value in pairs)
 
-    def _best(self) -> str:
-        best = self.best
-        return "none yet" if best is None else f"{self._value(best)} (trial {best.number})"
-
-    def _note_best(self, trial: FrozenTrial) -> None:
-        """Keep the best by the first objective; the Pareto set comes at the end."""
-        if state_of(trial) != "completed" or trial.values is None:
-            return
-        maximize = self._directions[0] == optuna.study.StudyDirection.MAXIMIZE
-        sign = 1 if maximize else -1
-        best = self.best
-        if best is None or sign * trial.values[0] > sign * best.values[0]:
-            self.best = trial
-
     def _tell(self, trial: FrozenTrial) -> None:
         outcome = trial.user_attrs.get(TRIAL_OUTCOME, {})
+        name = f"trial {trial.number}" if self._names is None else self._names[trial.number]
         if trial.state == TrialState.COMPLETE:
-            self.say(f"{self._name(trial)} completed: {self._value(trial)}")
+            self.say(f"{name} completed: {self._value(trial)}")
         elif state_of(trial) == "pruned":
-            self.say(f"{self._name(trial)} pruned after {outcome.get('epochs')} epochs")
+            self.say(f"{name} pruned after {outcome.get('epochs')} epochs")
         elif state_of(trial) == "failed":
             reason, error = outcome.get("reason", "failed"), outcome.get("error")
-            self.say(f"{self._name(trial)} failed: {reason}{f': {error}' if error else ''}")
+            self.say(f"{name} failed: {reason}{f': {error}' if error else ''}")
 
 
 def as_line(rows: list[tuple[str, str]]) -> str:

@@ -158,18 +158,15 @@ class Patience:
                 raise
             except self._interruptions as error:
                 since = since or time.monotonic()
-                self._pause(error, since)
+                waited = time.monotonic() - since
+                if waited > self._patience:
+                    raise
+                log.warning("the storage cannot be used for %.0f s: %s", waited, why(error))
+                time.sleep(PAUSE_SECONDS)
                 continue
             if since is not None:
                 log.warning("the storage answers again")
             return result
-
-    def _pause(self, error: Exception, since: float) -> None:
-        waited = time.monotonic() - since
-        if waited > self._patience:
-            raise error
-        log.warning("the storage cannot be used for %.0f s: %s", waited, why(error))
-        time.sleep(PAUSE_SECONDS)
 
 
 def _operation(name: str) -> Callable[..., Any]:
@@ -218,7 +215,11 @@ class JournalFile(BaseJournalBackend):
                     continue
                 number += 1
                 self._offsets = {0: 0, number: offset}
-                yield self._parse(line, number)
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    raise UserError(f"{self._path}: line {number} is damaged: {error}") from error
+                yield entry
 
     @property
     def lines_read(self) -> int:
@@ -232,26 +233,16 @@ class JournalFile(BaseJournalBackend):
             OSError: the disk is full or the file not writable; the journal is as it was.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        left = memoryview(lines.encode())
         with self._lock, open(self._path, "ab", buffering=0) as file:
             before = _cut_torn_line(file, self._path)
             try:
-                _write_all(file, lines.encode())
+                while left:  # a disk that fills up takes a part and then refuses the rest
+                    left = left[file.write(left) :]
                 os.fsync(file.fileno())
             except BaseException:
                 os.truncate(file.fileno(), before)
                 raise
-
-    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            return json.loads(line)  # type: ignore[no-any-return]
-        except ValueError as error:
-            raise UserError(f"{self._path}: line {number} is damaged: {error}") from error
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    view = memoryview(data)
-    while view:  # a disk that fills up takes a part and then refuses the rest
-        view = view[file.write(view) :]
 
 
 def _cut_torn_line(file: IO[bytes], path: Path) -> int:

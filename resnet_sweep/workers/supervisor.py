@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -40,20 +41,6 @@ class TooManyFailures(Exception):
     """The share of failed trials is larger than hydra.sweeper.max_failure_rate."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a sweep ends before its last trial.
-
-    Args:
-        max_failures: more failed trials than this end it.
-        deadline: on the clock of time.monotonic; null: none.
-    """
-
-    n_trials: int
-    max_failures: float
-    deadline: float | None
-
-
 @dataclass
 class Slot:
     """One worker's place: whoever has it bears its index.
@@ -73,6 +60,8 @@ class Supervisor:
     """Runs a sweep.
 
     Args:
+        max_failures: more failed trials than this end the sweep.
+        deadline: that ends it, on the clock of time.monotonic; null: none.
         keeps_record: of its trials beside the study; not where something else tells of fixed runs.
         timed_out: whether the deadline has ended it.
     """
@@ -81,7 +70,9 @@ class Supervisor:
     study: optuna.Study
     launcher: Launcher
     status: Status
-    limits: Limits
+    n_trials: int
+    max_failures: float = math.inf
+    deadline: float | None = None
     keeps_record: bool = True
     timed_out: bool = False
     _slots: dict[int, Slot] = field(default_factory=dict)
@@ -107,7 +98,7 @@ class Supervisor:
         try:
             with self.status:
                 self._observe(is_recorded=True)
-                for index in range(min(n_jobs, self.limits.n_trials - self.progress.trained)):
+                for index in range(min(n_jobs, self.n_trials - self.progress.trained)):
                     take_exit(self.folder, index)
                     self._slots[index] = Slot(self.launcher.start(index))
                 self._supervise()
@@ -119,19 +110,19 @@ class Supervisor:
             self._limit_failures()
         if self._fatal is not None:
             raise UserError(self._fatal.message)
-        if self.progress.trained < self.limits.n_trials and not self.timed_out:
+        if self.progress.trained < self.n_trials and not self.timed_out:
             self.status.say(self._early_end)
 
     def _supervise(self) -> None:
         """Look after the workers until nothing is left to train, whoever still waits in a queue."""
-        while self._slots and self.progress.trained < self.limits.n_trials:
+        while self._slots and self.progress.trained < self.n_trials:
             time.sleep(POLL_SECONDS)
             self._observe()
             for index in list(self._slots):
                 if not self._slots[index].worker.is_running():
                     self._look_after(index)
-            deadline = self.limits.deadline
-            if deadline is not None and time.monotonic() > deadline and not self._stopping:
+            is_over = self.deadline is not None and time.monotonic() > self.deadline
+            if is_over and not self._stopping:
                 self.timed_out = True
                 self.stop()
 
@@ -151,8 +142,8 @@ class Supervisor:
 
     def _limit_failures(self) -> None:
         failed = self.progress.counts["failed"]
-        if failed > self.limits.max_failures and not self._stopping:
-            raise TooManyFailures(f"{failed} of {self.limits.n_trials} trials have failed")
+        if failed > self.max_failures and not self._stopping:
+            raise TooManyFailures(f"{failed} of {self.n_trials} trials have failed")
 
     def _record(self, finished: list[FrozenTrial]) -> None:
         """Add to trials.jsonl, later where the disk is full: the study has it all."""
@@ -227,7 +218,7 @@ class Supervisor:
                 continue
             self._deaths[trial.number] += 1
             if self._deaths[trial.number] >= MAX_DEATHS:
-                claims = Claims(self.study, self.folder, self.limits.n_trials, index)
+                claims = Claims(self.study, self.folder, self.n_trials, index)
                 outcome = Outcome("failed", reason="killed", error=f"its worker died: {words}")
                 claims.finish_abandoned(trial.number, outcome)
 
@@ -239,15 +230,13 @@ class Supervisor:
         workers = [slot.worker for slot in self._slots.values()]
         until = time.monotonic() + STOP_SECONDS
         try:
-            while any(map(_is_at_work, workers)) and time.monotonic() < until:
+            while time.monotonic() < until:
+                if not any(worker.has_begun() and worker.is_running() for worker in workers):
+                    break
                 time.sleep(POLL_SECONDS)
         finally:
             for worker in workers:
                 worker.kill()
-
-
-def _is_at_work(worker: RunningWorker) -> bool:
-    return worker.has_begun() and worker.is_running()
 
 
 def supervise(supervisor: Supervisor, n_jobs: int, go_on: str) -> None:

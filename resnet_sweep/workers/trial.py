@@ -19,11 +19,10 @@ from pathlib import Path
 from optuna.trial import Trial
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.errors import RunFolderError, UserError, one_line
+from resnet_sweep.config.errors import RunFolderError, one_line
 from resnet_sweep.config.optim import (
     ExponentialConfig,
     PlateauConfig,
-    SchedulerConfig,
     StepConfig,
 )
 from resnet_sweep.records.run_folder import (
@@ -87,7 +86,9 @@ class TrainingTrial:
         self._rung_seconds = 0.0
         self._timed_out = False
         self._pruned_after: int | None = trial.user_attrs.get(PRUNED_AFTER)
-        self._reported = set(_stored_steps(trial))
+        # Read here without Optuna's copy of the whole study.
+        stored = trial.study._storage.get_trial(trial._trial_id)
+        self._reported = set(stored.intermediate_values)
 
     def train(self, config: Config, run_dir: Path) -> Outcome:
         """Return what became of the trial.
@@ -104,7 +105,10 @@ class TrainingTrial:
             except OSError as error:
                 raise BrokenFolder(str(error)) from error
             except (RunFolderError, RecordError) as error:
-                return _without_folder(error)
+                cause = error.__cause__
+                if cause is not None and one_line(cause).startswith(_BROKEN_FOLDER):
+                    raise BrokenFolder(str(error)) from error
+                return Outcome("failed", reason="failed", error=str(error))
 
     def _train_rungs(self, config: Config, run_dir: Path) -> Outcome | None:
         """Train the shorter runs; return the outcome if the trial ends at one of them."""
@@ -124,7 +128,11 @@ class TrainingTrial:
         result = result or self._run(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
             log.warning("trial %d is out of memory; trying once more", self._trial.number)
-            _free_memory()
+            import torch
+
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             result = self._run_trial(config, run_dir, on_epoch)
         return result
 
@@ -152,16 +160,19 @@ class TrainingTrial:
             return replace(outcome, state="completed", values=values)
         if result.status == "pruned":
             return replace(outcome, state="pruned")
-        return replace(outcome, reason=self._reason(result), error=error or None)
-
-    def _reason(self, result: TrialResult) -> str:
-        if self._timed_out:
-            return "timeout"
-        return "diverged" if result.status == "completed" else result.status
+        reason = "diverged" if result.status == "completed" else result.status
+        reason = "timeout" if self._timed_out else reason
+        return replace(outcome, reason=reason, error=error or None)
 
     def _on_rung_epoch(self, metrics: EpochMetrics) -> None:
-        if self._timed_out or self._should_stop():
-            _stop_soon()
+        if not (self._timed_out or self._should_stop()):
+            return
+        if threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGTERM)  # lets the run write a checkpoint after its step
+        else:  # no signals there: the last periodic checkpoint counts
+            from resnet_sweep.training.loop import Interrupted
+
+            raise Interrupted
 
     def _on_epoch(self, metrics: EpochMetrics) -> None:
         self._on_rung_epoch(metrics)
@@ -218,64 +229,25 @@ class TrainingTrial:
             self._give_up(Outcome("failed", reason="timeout", error=error))
 
 
-def _without_folder(error: UserError) -> Outcome:
-    """Return the failure of a trial that could not use its folder, unless no other can either."""
-    cause = error.__cause__
-    if cause is not None and one_line(cause).startswith(_BROKEN_FOLDER):
-        raise BrokenFolder(str(error)) from error
-    return Outcome("failed", reason="failed", error=str(error))
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _stored_steps(trial: Trial) -> dict[int, float]:
-    """Return what was reported, without Optuna's copy of the whole study."""
-    return trial.study._storage.get_trial(trial._trial_id).intermediate_values
-
-
-def _stop_soon() -> None:
-    """Let the run write a checkpoint after its next step and end."""
-    if threading.current_thread() is threading.main_thread():
-        signal.raise_signal(signal.SIGTERM)
-    else:  # no signals there: the last periodic checkpoint counts
-        from resnet_sweep.training.loop import Interrupted
-
-        raise Interrupted
-
-
 def compressed(config: Config, epochs: int) -> Config:
     """Return the run with all of its schedule in `epochs` epochs."""
     share = epochs / config.train.epochs
-    half_life = config.regularization.ema_half_life_epochs
-    return replace(
-        config,
-        train=replace(config.train, epochs=epochs),
-        scheduler=_compressed(config.scheduler, share),
-        regularization=replace(
-            config.regularization,
-            ema_half_life_epochs=None if half_life is None else half_life * share,
-        ),
-    )
-
-
-def rung_dir(run_dir: Path, epochs: int) -> Path:
-    return run_dir / f"{RUNG}{epochs}"
-
-
-def _compressed(scheduler: SchedulerConfig, share: float) -> SchedulerConfig:
+    scheduler, regularization = config.scheduler, config.regularization
     if scheduler.warmup_epochs is not None:
         scheduler = replace(scheduler, warmup_epochs=scheduler.warmup_epochs * share)
     match scheduler:
         case StepConfig(step_epochs=step_epochs):
-            return replace(scheduler, step_epochs=max(1, round(step_epochs * share)))
+            scheduler = replace(scheduler, step_epochs=max(1, round(step_epochs * share)))
         case ExponentialConfig(gamma=gamma):
-            return replace(scheduler, gamma=gamma ** (1 / share))
+            scheduler = replace(scheduler, gamma=gamma ** (1 / share))
         case PlateauConfig(patience=patience):
-            return replace(scheduler, patience=round(patience * share))
-    return scheduler
+            scheduler = replace(scheduler, patience=round(patience * share))
+    half_life = regularization.ema_half_life_epochs
+    if half_life is not None:
+        regularization = replace(regularization, ema_half_life_epochs=half_life * share)
+    train = replace(config.train, epochs=epochs)
+    return replace(config, train=train, scheduler=scheduler, regularization=regularization)
+
+
+def rung_dir(run_dir: Path, epochs: int) -> Path:
+    return run_dir / f"{RUNG}{epochs}"

@@ -152,22 +152,18 @@ class Worker:
     def _proposal(self, trial: Trial) -> Proposal | Rejection:
         if PLANNED in trial.user_attrs:
             return check_budget(from_dict(trial.user_attrs[PLANNED]), self._shape)
-        seed = int(trial.user_attrs.get(SEED, self._settings.seed))
-        return propose(self._composer, self._draw(trial), seed, self._shape)
-
-    def _draw(self, trial: Trial) -> dict[str, Any]:
         assignments = self._space.suggest(trial)
-        if self._extend_space is None:
-            return assignments
         try:
-            self._extend_space(assignments, trial)
+            if self._extend_space is not None:
+                self._extend_space(assignments, trial)
         except StorageInternalError:
             raise
         except Exception as error:  # the user's own: every trial would meet it
             key = f"hydra.sweeper.custom_search_space={self._settings.custom_search_space}"
             self._claims.tell(trial, TrialState.FAIL)
             raise UserError(f"{key}: {one_line(error)}") from error
-        return assignments
+        seed = int(trial.user_attrs.get(SEED, self._settings.seed))
+        return propose(self._composer, assignments, seed, self._shape)
 
     def _accept(self, trial: Trial, proposal: Proposal) -> bool:
         """Record that a proposal is trained, unless the same was trained already."""
@@ -201,10 +197,9 @@ class Worker:
             return WorkerExit("done", f"the search space is exhausted; {many}, {most}")
         self._claims.progress.refresh()
         smallest = self._claims.progress.smallest_rejected
-        least = "no net could be built"
-        if smallest is not None:
-            least = f"the smallest net had {smallest:,} parameters"
-        raise UserError(f"{many}; {least}")
+        if smallest is None:
+            raise UserError(f"{many}; no net could be built")
+        raise UserError(f"{many}; the smallest net had {smallest:,} parameters")
 
     def _train(self, trial: Trial, config: Config) -> None:
         def give_up(outcome: Outcome) -> None:
