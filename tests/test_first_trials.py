@@ -24,7 +24,7 @@ from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.sweep.extension import extend_from, find_extension
-from resnet_sweep.sweep.first_trials import OutsideSpace, find_params, start_from
+from resnet_sweep.sweep.first_trials import OutsideSpace, find_params, find_starts
 
 Searched = tuple[SearchSpace, Composer]
 
@@ -51,15 +51,15 @@ def test_every_proposal_is_found_again(name: str, request: pytest.FixtureRequest
     study = optuna.create_study(sampler=RandomSampler(seed=4))
     for seed in range(15):
         config = composer.config(space.suggest(study.ask()), seed)
-        location = find_params(space, composer, config)
-        assert location.differences == []
-        again = composer.config(space.suggest(FixedTrial(location.params)), seed)
+        params, differences = find_params(space, composer, config)
+        assert differences == []
+        again = composer.config(space.suggest(FixedTrial(params)), seed)
         assert signature(again) == signature(config)
 
 
 def test_the_origin_is_a_first_trial_of_core(core: Searched) -> None:
     space, composer = core
-    (start,) = start_from(space, composer, ["source"])
+    (start,) = find_starts(space, composer, ["source"], print)
     model = composer.config(space.assignments(start.params), 0).model
     assert isinstance(model, ResNetConfig)
     assert (model.stage_widths(), model.blocks) == ([16, 64, 128, 256], [2, 3, 4, 3])
@@ -71,7 +71,7 @@ def test_the_origin_is_a_first_trial_of_core(core: Searched) -> None:
 
 def test_an_enqueued_start_is_the_first_trial(core: Searched) -> None:
     space, composer = core
-    (start,) = start_from(space, composer, ["source"])
+    (start,) = find_starts(space, composer, ["source"], print)
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     study.enqueue_trial(start.params)
     trial = study.ask()
@@ -82,18 +82,18 @@ def test_an_enqueued_start_is_the_first_trial(core: Searched) -> None:
 def test_a_run_folder_is_a_source(core: Searched, tmp_path: Path) -> None:
     space, composer = core
     write_config(tmp_path, Composer(conf_dir(), []).config({"experiment": "source"}, None))
-    (start,) = start_from(space, composer, [str(tmp_path)])
+    (start,) = find_starts(space, composer, [str(tmp_path)], print)
     assert start.params["model.base_width"] == 64
 
 
 def test_a_source_outside_the_space_is_refused(full: Searched) -> None:
     with pytest.raises(OutsideSpace, match=r"start_from=source: .*ema_half_life_epochs=null"):
-        start_from(*full, ["source"])
+        find_starts(*full, ["source"], print)
 
 
 def test_an_unknown_source_is_refused(core: Searched) -> None:
     with pytest.raises(UserError, match="did you mean source"):
-        start_from(*core, ["sorce"])
+        find_starts(*core, ["sorce"], print)
 
 
 def test_widths_that_do_not_grow_evenly_lie_outside(core: Searched) -> None:

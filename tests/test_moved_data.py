@@ -51,7 +51,7 @@ from resnet_sweep.search.settings import base_values, found_changes, read_settin
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.sweep.extension import find_extension
-from resnet_sweep.sweep.first_trials import start_from
+from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.loop import Interrupted
 from resnet_sweep.training.run import run_trial
@@ -300,11 +300,11 @@ def test_a_sweep_takes_over_trials_by_their_teacher(
     assert len(found.trials) == (fate == "moved")
     assert ["distill_from" in line for line in found.left_out] == [True] * (fate != "moved")
     if fate == "replaced":
-        (start,) = start_from(new_space, new_composer, [str(run_dir)])
+        (start,) = find_starts(new_space, new_composer, [str(run_dir)], print)
         assert [f"distill_from is {known}" in note for note in start.notes] == [True]
     if fate == "moved" and is_drawn:
         assert found.trials[0].params["regularization.distill_from"] == str(now)
-        (start,) = start_from(new_space, new_composer, [str(run_dir)])
+        (start,) = find_starts(new_space, new_composer, [str(run_dir)], print)
         assert start.params["regularization.distill_from"] == str(now)
 
 
@@ -336,7 +336,7 @@ def test_one_damaged_run_does_not_end_an_extension(tmp_path: Path, damage: str |
     assert ["regularization" in line for line in found.left_out] == [True] * (damage == "group")
     if damage == "group":
         with pytest.raises(UserError, match="regularization"):
-            start_from(space, composer, [str(run_dir)])
+            find_starts(space, composer, [str(run_dir)], print)
 
 
 @pytest.mark.slow

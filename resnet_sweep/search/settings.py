@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -103,8 +105,17 @@ def frozen_composer(folder: Path, settings: SweepSettings) -> Composer:
         RecordError: the copy is damaged.
     """
     overrides = SearchSpace.from_json(settings.space).fixed_overrides
-    try:
+    with blamed_on_frozen(folder):
         return Composer(frozen_files(folder, settings), overrides)
+
+
+@contextmanager
+def blamed_on_frozen(folder: Path) -> Iterator[None]:
+    """Say of what does not compose that the sweep's own copy of the configuration is damaged."""
+    try:
+        yield
+    except RecordError:
+        raise
     except UserError as error:
         raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
 

@@ -290,12 +290,12 @@ def _read_space(space: Mapping[str, Any]) -> list[_Entry]:
         entries += [_Entry(_line(k, line), holds) for k, line in _mapping(branch, where).items()]
     # A parameter never has other values than its own; a group has options beyond those drawn.
     drawn = {e.key: e.override for e in entries if e.is_sweep and e.key not in _GROUPS}
-    for condition in (e.condition for e in entries if e.condition and e.condition.key in drawn):
-        values = possible_values(to_distribution(drawn[condition.key]))
-        if not any(map(condition.allows, values)):
-            text, known = condition.values[0], map(to_text, values)
-            reason = f"{condition.key} never is {text}; {did_you_mean(text, known)}"
-            raise UserError(f"search_space.when.{condition.key}={text}: {reason}")
+    for holds in (e.condition for e in entries if e.condition and e.condition.key in drawn):
+        values = possible_values(to_distribution(drawn[holds.key]))
+        if not any(map(holds.allows, values)):
+            text, known = holds.values[0], map(to_text, values)
+            reason = f"{holds.key} never is {text}; {did_you_mean(text, known)}"
+            raise UserError(f"search_space.when.{holds.key}={text}: {reason}")
     return entries
 
 

@@ -30,6 +30,7 @@ from resnet_sweep.search.settings import (
     SweepSettings,
     allowed_changes,
     base_values,
+    blamed_on_frozen,
     found_changes,
     frozen_composer,
     frozen_files,
@@ -128,20 +129,16 @@ class SweepCommand:
         Who trains, such as the launcher and its options, follows today's files.
         """
         settings = read_settings(self.folder)
-        check_frozen(self.folder, settings)
         frozen = frozen_files(self.folder, settings)
-        changed = self.files.changed_since(frozen)
-        self.files = frozen
         sweep = ("hydra.sweeper", "hydra/sweeper")
         overrides = [o for o in self.config.hydra.overrides.hydra if o.startswith(sweep)]
         overrides += plain_overrides(self.arguments)
-        try:
+        with blamed_on_frozen(self.folder):
+            space = SearchSpace.from_json(settings.space)
+            check_space(space, frozen_composer(self.folder, settings))
             composed = frozen.compose(overrides)
-        except RecordError:
-            raise
-        except UserError as error:
-            where = f"{frozen.folder}: the sweep's frozen configuration"
-            raise RecordError(f"{where}: {error}") from error
+        changed = self.files.changed_since(frozen)
+        self.files = frozen
         self.config = self.config.copy()
         OmegaConf.set_readonly(self.config.hydra, None)
         with read_write(self.config.hydra), open_dict(self.config):
@@ -168,29 +165,22 @@ class SweepCommand:
             self._plan(composer, base, self.options.hours)
             composer = Composer(self.files, self.space.fixed_overrides)
             base = base_config(self.space, composer)
-        if not self.options.dry_run:
-            check_trackers(base.tracker)
         if self.options.dry_run:
             at_once, threads = self._side_by_side(base)
             if is_elsewhere(self.config):
                 say(f"timed on this machine; the trials run elsewhere ({self._launcher})")
-            say(
-                dry_run(
-                    self.space,
-                    composer,
-                    self.options.n_trials,
-                    rungs=self.options.rungs,
-                    at_once=at_once,
-                    threads=threads,
-                )
+            n_trials, rungs = self.options.n_trials, self.options.rungs
+            report = dry_run(
+                self.space, composer, n_trials, rungs=rungs, at_once=at_once, threads=threads
             )
+            say(report)
             return
+        check_trackers(base.tracker)
         if not (self.folder / SETTINGS).exists():
             self._find_extension(composer)  # while nothing is written
         with hold_or_refuse(self.folder, "hydra.sweeper.folder", self._in_use):
             settings = self._settings(base)
             study = self._open_study(settings)
-            self._freeze(settings)
             say(f"sweep folder: {self.folder}")
             if is_local(self.config):
                 say(describe_workers(settings.workers, self.options.n_jobs is not None))
@@ -211,17 +201,14 @@ class SweepCommand:
     def _build_space(self, *more: str) -> SearchSpace:
         node = OmegaConf.select(self.config, "search_space")
         space = {} if node is None else plain_values(node)
-        weak = self._weak_params()
-        overrides = [f"{k}={v}" for k, v in self.options.params.items() if k not in weak]
+        params = dict(self.options.params)
+        if SWEEPER not in self.files.own:  # of the package's the user's own files replace some
+            packaged = OmegaConf.load(self.files.folder / SWEEPER).params
+            weak = [k for k in YIELDING if params.get(k) == packaged.get(k)]
+            for key in self.files.own_keys(plain_overrides(self.arguments), weak):
+                params.pop(key, None)
+        overrides = [f"{key}={value}" for key, value in params.items()]
         return SearchSpace.build(space, [*overrides, *self.arguments, *more])
-
-    def _weak_params(self) -> list[str]:
-        """Return the package's params of which the user's own files have another opinion."""
-        if SWEEPER in self.files.own:
-            return []
-        packaged = OmegaConf.load(self.files.folder / SWEEPER).params
-        weak = [k for k in YIELDING if self.options.params.get(k) == packaged.get(k)]
-        return self.files.own_keys(plain_overrides(self.arguments), weak)
 
     def _plan(self, composer: Composer, base: Config, hours: float) -> None:
         """Fit what is not fixed into the hours; a sweep that goes on keeps its own plan."""
@@ -252,7 +239,9 @@ class SweepCommand:
             )
             say(plan.text)
             if plan.smaller:
-                say(f"a smaller sweep: {self._smaller_command(plan.smaller)}")
+                # A sweep of its own, whose plan is made.
+                gone = ("hydra.sweeper.hours", STUDY_NAME)
+                say(f"a smaller sweep: {_changed_command(*plan.smaller, without=gone)}")
             n_trials, epochs = plan.n_trials, plan.epochs
         check_rungs(self.options.rungs, epochs)
         self.options = replace(self.options, n_trials=n_trials)
@@ -273,21 +262,34 @@ class SweepCommand:
         return ConfigError(STUDY_NAME, self.name, allowed)
 
     def _open_study(self, settings: SweepSettings) -> optuna.Study:
-        """Return the study; refuse what does not continue the sweep that is there."""
+        """Return the study and write what the workers read.
+
+        Raises:
+            UserError: this does not continue the sweep that is there.
+        """
         for line in continue_frozen(self.folder, settings):
             say(line)
         directions = self.options.directions
         study = open_own_study(self.name, settings.storage, self.folder, directions)
         check_study(self.folder, study)
-        return study
-
-    def _freeze(self, settings: SweepSettings) -> None:
-        """Write what the workers read."""
         if not has_trained(self.folder):
             shutil.rmtree(self.folder / CONF, ignore_errors=True)
         freeze_conf(self.folder, self.files.folder)
         write_settings(self.folder, settings)
-        write_sweep_record(self.folder, self._record(settings))
+        record = SweepRecord(
+            study_name=self.name,
+            objectives=settings.objectives,
+            directions=list(directions),
+            n_trials=settings.n_trials,
+            epochs=settings.epochs,
+            space=self.space.describe(),
+            overrides=self.space.fixed_overrides,
+            sampler=str(settings.sampler["_target_"]).rpartition(".")[2],
+            pruner=settings.pruner["name"],
+            n_startup_trials=settings.sampler.get("n_startup_trials"),
+        )
+        write_sweep_record(self.folder, record)
+        return study
 
     def _settings(self, base: Config) -> SweepSettings:
         options, hours = self.options, self.options.hours
@@ -311,20 +313,6 @@ class SweepCommand:
             environment=dict(self.files.environment),
             own_files=list(self.files.own),
             env_set=dict(self.files.env_set),
-        )
-
-    def _record(self, settings: SweepSettings) -> SweepRecord:
-        return SweepRecord(
-            study_name=self.name,
-            objectives=settings.objectives,
-            directions=list(self.options.directions),
-            n_trials=settings.n_trials,
-            epochs=settings.epochs,
-            space=self.space.describe(),
-            overrides=self.space.fixed_overrides,
-            sampler=str(settings.sampler["_target_"]).rpartition(".")[2],
-            pruner=settings.pruner["name"],
-            n_startup_trials=settings.sampler.get("n_startup_trials"),
         )
 
     @cached_property
@@ -364,13 +352,14 @@ class SweepCommand:
 
     def _supervise(self, supervisor: Supervisor, n_jobs: int) -> None:
         """Run the workers; an interruption or too many failures end the program."""
+        go_on = _changed_command(f"{STUDY_NAME}={self.name}")
         try:
-            supervise(supervisor, n_jobs, self._command())
+            supervise(supervisor, n_jobs, go_on)
         except TooManyFailures as error:
             say(f"hydra.sweeper.max_failure_rate is exceeded: {error}", sys.stderr)
             sys.exit(1)
         if supervisor.timed_out:
-            say(f"hydra.sweeper.timeout_seconds is over; go on with: {self._command()}")
+            say(f"hydra.sweeper.timeout_seconds is over; go on with: {go_on}")
 
     def _report(self, study: optuna.Study, supervisor: Supervisor) -> None:
         """Write the results and say how to train the best again; nothing where none has ended."""
@@ -385,13 +374,6 @@ class SweepCommand:
         retrain = [retrain_command(trial, self.space, self._frozen) for trial in best]
         say(describe_best(self.folder, best, self.options.objectives, retrain))
         say(f"results: {self.folder / RESULTS}")
-
-    def _command(self) -> str:
-        return _changed_command(f"{STUDY_NAME}={self.name}")
-
-    def _smaller_command(self, changes: tuple[str, ...]) -> str:
-        """Return a sweep of its own, whose plan is made."""
-        return _changed_command(*changes, without=("hydra.sweeper.hours", STUDY_NAME))
 
 
 def plain_overrides(arguments: list[str]) -> list[str]:
@@ -431,21 +413,6 @@ def continue_frozen(folder: Path, settings: SweepSettings) -> list[str]:
             f"hydra.sweeper.extend_from={folder} to keep its trials"
         )
     return [f"{change}: the sweep goes on so" for change in allowed_changes(old, settings)]
-
-
-def check_frozen(folder: Path, settings: SweepSettings) -> None:
-    """Compose what the sweep in a folder composed at its start, from its own copy.
-
-    Raises:
-        RecordError: the copy is damaged.
-    """
-    try:
-        space = SearchSpace.from_json(settings.space)
-        check_space(space, frozen_composer(folder, settings))
-    except RecordError:
-        raise
-    except UserError as error:
-        raise RecordError(f"{folder / CONF}: the sweep's frozen configuration: {error}") from error
 
 
 def check_study(folder: Path, study: optuna.Study) -> None:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
-from resnet_sweep.config.data import ArraysConfig, ImageFolderConfig
+from resnet_sweep.config.data import ArraysConfig, DataConfig, ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.identity import signature, with_teacher_at
 from resnet_sweep.records.run_folder import (
@@ -63,16 +63,21 @@ def find_extension(
     storage = open_storage(old.storage, folder)
     trials = optuna.load_study(study_name=old.study_name, storage=storage).get_trials()
     left_out: list[str] = []
-    base = base_config(space, composer)
-    configs = _with_configs(folder, trials, teachers(space, composer), left_out)
-    known = _on_same_data(folder, configs, base, left_out)
+    data = base_config(space, composer).data
+    known = _read_trials(folder, trials, teachers(space, composer), data, left_out)
     not_recorded: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
-        known, not_recorded = _reevaluated(folder, known, objectives, rungs)
+        before, known = known, []
+        for trial, config in before:
+            try:
+                run_dir = folder / RUNS / str(trial.number)
+                known.append((reevaluate(trial, run_dir, objectives, rungs), config))
+            except RecordError as error:
+                not_recorded.append(f"trial {trial.number}: {error}")
     if not_recorded and not known:
-        asked, before = to_text(objectives), to_text(old.objectives)
-        allowed = f"{EXTEND_FROM}={folder} was judged by {before}; no trial of it can be judged so"
-        raise ConfigError("hydra.sweeper.objectives", asked, f"{allowed}: {not_recorded[0]}")
+        judged = f"{EXTEND_FROM}={folder} was judged by {to_text(old.objectives)}"
+        allowed = f"{judged}; no trial of it can be judged so: {not_recorded[0]}"
+        raise ConfigError("hydra.sweeper.objectives", to_text(objectives), allowed)
     moved, outside = extend_from(space, composer, known)
     return Extension(folder, moved, [*left_out, *not_recorded, *outside])
 
@@ -88,22 +93,6 @@ def extend_study(study: optuna.Study, extension: Extension, say: Say) -> None:
     say_some(left_out, say)
 
 
-def _reevaluated(
-    folder: Path,
-    trials: list[tuple[FrozenTrial, Config]],
-    objectives: list[str],
-    rungs: list[int],
-) -> tuple[list[tuple[FrozenTrial, Config]], list[str]]:
-    kept, left_out = [], []
-    for trial, config in trials:
-        try:
-            run_dir = folder / RUNS / str(trial.number)
-            kept.append((reevaluate(trial, run_dir, objectives, rungs), config))
-        except RecordError as error:
-            left_out.append(f"trial {trial.number}: {error}")
-    return kept, left_out
-
-
 def old_settings(folder: Path) -> SweepSettings:
     """Return the settings of the sweep that `extend_from` names.
 
@@ -116,56 +105,50 @@ def old_settings(folder: Path) -> SweepSettings:
         raise UserError(f"{EXTEND_FROM}={folder}: must be a sweep folder: {error}") from error
 
 
-def _with_configs(
-    folder: Path, trials: list[FrozenTrial], places: Sequence[str], left_out: list[str]
-) -> Iterator[tuple[FrozenTrial, Config]]:
-    """Yield the trained trials that have a configuration, and note the others with the reason.
+def _read_trials(
+    folder: Path,
+    trials: list[FrozenTrial],
+    places: Sequence[str],
+    data: DataConfig,
+    left_out: list[str],
+) -> list[tuple[FrozenTrial, Config]]:
+    """Return the trained trials that read these data, with their configurations; note the others.
 
     Args:
         places: where their teachers may lie now.
+        data: of the new sweep, wherever they lay before.
     """
+    fingerprint = None
+    if isinstance(data, (ImageFolderConfig, ArraysConfig)):  # those of the others never change
+        from resnet_sweep.data.registry import load_dataset  # brings torch
+
+        fingerprint = load_dataset(data).fingerprint
+    known = []
     for trial in trials:
-        if state_of(trial) not in ("completed", "pruned"):
+        state, run_dir = state_of(trial), folder / RUNS / str(trial.number)
+        if state not in ("completed", "pruned"):
             continue
         if EXTENDED_FROM in trial.user_attrs:
             owner = trial.user_attrs[EXTENDED_FROM]
             left_out.append(f"trial {trial.number}: is a trial of {owner}; extend from there")
             continue
         try:
-            values = read_config_values(folder / RUNS / str(trial.number))
+            values = read_config_values(run_dir)
             config = from_dict(with_teacher_at(values, places) or values)
         except UserError as error:
-            rung = "was pruned at a rung" if state_of(trial) == "pruned" else str(error)
-            left_out.append(f"trial {trial.number}: {rung}")
+            reason = "was pruned at a rung" if state == "pruned" else str(error)
+            left_out.append(f"trial {trial.number}: {reason}")
             continue
-        yield trial, config
-
-
-def _on_same_data(
-    folder: Path,
-    trials: Iterable[tuple[FrozenTrial, Config]],
-    base: Config,
-    left_out: list[str],
-) -> list[tuple[FrozenTrial, Config]]:
-    """Return the trials that read the data of this sweep, wherever they lay; note the others."""
-    data = base.data
-    fingerprint = None
-    if isinstance(data, (ImageFolderConfig, ArraysConfig)):  # those of the others never change
-        from resnet_sweep.data.registry import load_dataset  # brings torch
-
-        fingerprint = load_dataset(data).fingerprint
-    kept = []
-    for trial, config in trials:
         try:
-            before = read_result(folder / RUNS / str(trial.number)).data_fingerprint
+            before = read_result(run_dir).data_fingerprint
         except RecordError:
             before = None
         if fingerprint is None or before in (None, fingerprint):
-            kept.append((trial, config))
+            known.append((trial, config))
         else:
             change = f"data.root={data.root} has the fingerprint {fingerprint}, not {before}"
             left_out.append(f"trial {trial.number}: read other data: {change}")
-    return kept
+    return known
 
 
 def extend_from(
@@ -183,16 +166,16 @@ def extend_from(
     mapped, left_out = [], []
     for trial, config in trials:
         try:
-            found = find_params(space, composer, config)
+            params, differences = find_params(space, composer, config)
         except OutsideSpace as error:
             left_out.append(f"trial {trial.number}: {error}")
             continue
-        if found.differences:
-            path, theirs, ours = found.differences[0]
+        if differences:
+            path, theirs, ours = differences[0]
             change = f"{path} was {to_text(theirs)} and is {to_text(ours)} now"
             left_out.append(f"trial {trial.number}: {change}")
         else:
-            mapped.append(_moved(space, trial, found.params, signature(config)))
+            mapped.append(_moved(space, trial, params, signature(config)))
     return mapped, left_out
 
 
@@ -234,12 +217,16 @@ def reevaluate(
         values = objective_values(read_result(run_dir), objectives)
     if values is None and (trial.state == TrialState.COMPLETE or not reported):
         raise RecordError(f"{run_dir}: has no record of {', '.join(objectives)}")
+    attributes = trial.user_attrs
+    if TRIAL_OUTCOME in attributes:
+        outcome = {**attributes[TRIAL_OUTCOME], "values": values}
+        attributes = attributes | {TRIAL_OUTCOME: outcome}
     return optuna.trial.create_trial(
         state=trial.state,
         values=values,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs=_with_values(trial.user_attrs, values),
+        user_attrs=attributes,
         intermediate_values=reported,
     )
 
@@ -261,9 +248,3 @@ def _reported(
         value = epoch_value(metrics, objectives)
         if value is not None:
             yield metrics.epoch, value
-
-
-def _with_values(attributes: dict[str, Any], values: list[float] | None) -> dict[str, Any]:
-    if TRIAL_OUTCOME not in attributes:
-        return attributes
-    return attributes | {TRIAL_OUTCOME: {**attributes[TRIAL_OUTCOME], "values": values}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -65,23 +65,35 @@ class Start:
     notes: list[str]
 
 
-def start_from(space: SearchSpace, composer: Composer, sources: Iterable[str]) -> list[Start]:
-    """Return known experiments as trials of this space.
+def find_starts(
+    space: SearchSpace, composer: Composer, sources: list[str] | None, say: Say
+) -> list[Start]:
+    """Return the known experiments that a sweep begins with, as trials of its space.
 
     Args:
-        sources: names of conf/experiment, or run folders.
+        sources: names of conf/experiment, or run folders; null: DEFAULT_SOURCES.
 
     Raises:
         UserError: there is no such experiment.
-        OutsideSpace: one of its values lies outside the space.
+        OutsideSpace: one that was named has a value outside the space.
     """
     starts = []
-    for source in sources:
+    for source in DEFAULT_SOURCES if sources is None else sources:
         try:
-            found = find_params(space, composer, _read_source(space, composer, source))
+            config = _read_source(space, composer, source)
+            params, differences = find_params(space, composer, config)
         except OutsideSpace as error:
-            raise OutsideSpace(f"hydra.sweeper.start_from={source}: {error}") from error
-        starts.append(Start(source, found.params, _notes(source, found)))
+            outside = OutsideSpace(f"hydra.sweeper.start_from={source}: {error}")
+            if sources is not None:
+                raise outside from error
+            say(f"not a first trial: {outside}")
+            continue
+        notes = [
+            f"{source}: {path} is {to_text(theirs)} there and {to_text(ours)} in this sweep"
+            for path, theirs, ours in differences
+            if not path.startswith(_OF_THE_SWEEP)
+        ]
+        starts.append(Start(source, params, notes))
     return starts
 
 
@@ -103,33 +115,6 @@ def _read_source(space: SearchSpace, composer: Composer, source: str) -> Config:
     return Composer(composer.files, []).config({"experiment": source}, None)
 
 
-def _notes(source: str, found: FoundParams) -> list[str]:
-    return [
-        f"{source}: {path} is {to_text(theirs)} there and {to_text(ours)} in this sweep"
-        for path, theirs, ours in found.differences
-        if not path.startswith(_OF_THE_SWEEP)
-    ]
-
-
-def find_starts(
-    space: SearchSpace, composer: Composer, sources: list[str] | None, say: Say
-) -> list[Start]:
-    """Return the known experiments that a sweep begins with.
-
-    Raises:
-        UserError: one that was named is unknown or lies outside the space.
-    """
-    if sources is not None:
-        return start_from(space, composer, sources)
-    starts = []
-    for source in DEFAULT_SOURCES:
-        try:
-            starts += start_from(space, composer, [source])
-        except OutsideSpace as error:
-            say(f"not a first trial: {error}")
-    return starts
-
-
 def enqueue_starts(study: optuna.Study, starts: list[Start], say: Say) -> None:
     for start in starts:
         study.enqueue_trial(start.params)
@@ -144,21 +129,14 @@ class OutsideSpace(UserError):
     """A configuration that the search space cannot draw."""
 
 
-@dataclass(frozen=True)
-class FoundParams:
-    """A configuration in a search space.
-
-    Args:
-        params: study parameters and their values.
-        differences: what the space fixes otherwise: path, value there, value in the sweep.
-    """
-
-    params: dict[str, Any]
-    differences: list[tuple[str, Any, Any]]
-
-
-def find_params(space: SearchSpace, composer: Composer, config: Config) -> FoundParams:
+def find_params(
+    space: SearchSpace, composer: Composer, config: Config
+) -> tuple[dict[str, Any], list[tuple[str, Any, Any]]]:
     """Return the draws that give a configuration.
+
+    Returns:
+        values by study parameter, and what the space fixes otherwise: path, value there, value in
+        the sweep.
 
     Raises:
         OutsideSpace: a value lies outside its range, or is no choice.
@@ -175,7 +153,7 @@ def find_params(space: SearchSpace, composer: Composer, config: Config) -> Found
                 value = widths[key] if key in widths else _read(config, key)
             params[parameter.name] = drawn[key] = _fit(parameter, value)
     ours = composer.config(space.complete(drawn), config.seed)
-    return FoundParams(params, changes(config, ours))
+    return params, changes(config, ours)
 
 
 def _read(config: Config, key: str) -> Any:
@@ -280,9 +258,14 @@ def _drawn_as(distribution: BaseDistribution, value: Any) -> Iterator[Any]:
     match distribution:
         case CategoricalDistribution(choices=choices):
             yield from (choice for choice in choices if _is_same(choice, value))
-        case IntDistribution() | FloatDistribution():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                yield from _on_grid(distribution, value)
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                return
+            step = distribution.step
+            near = value if step is None else low + round((value - low) / step) * step
+            near = min(max(near, low), high)
+            if math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12):
+                yield int(near) if isinstance(distribution, IntDistribution) else float(near)
 
 
 def _is_same(choice: Any, value: Any) -> bool:
@@ -292,11 +275,3 @@ def _is_same(choice: Any, value: Any) -> bool:
     if isinstance(meant, float) and isinstance(value, (int, float)):
         return math.isclose(meant, value, rel_tol=1e-9)
     return type(meant) is type(value) and bool(meant == value)
-
-
-def _on_grid(distribution: IntDistribution | FloatDistribution, value: float) -> Iterator[Any]:
-    low, high, step = distribution.low, distribution.high, distribution.step
-    near = value if step is None else low + round((value - low) / step) * step
-    near = min(max(near, low), high)
-    if math.isclose(near, value, rel_tol=1e-9, abs_tol=1e-12):
-        yield int(near) if isinstance(distribution, IntDistribution) else float(near)

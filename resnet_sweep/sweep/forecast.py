@@ -29,7 +29,8 @@ from resnet_sweep.system.console import duration
 EVALUATION_SHARE = 1 / 3
 DRY_RUN_DRAWS = 1000
 TIMED_NETS = 5
-REASONS = {
+SHARES = {
+    "accepted": "accepted",
     "over_budget": "over model.max_params",
     "over_multiply_adds": "over model.max_multiply_adds",
     "unbuildable": "cannot be built",
@@ -96,38 +97,27 @@ def dry_run(
         proposals = draw_proposals(space, composer, timer.facts, draws)
         seconds = time_epochs(proposals, timer, TIMED_NETS)
         device = timer.facts.device
-    lengths = [p.config.train.epochs for p in proposals if isinstance(p, Proposal)]
-    epochs, at_once = fmean(lengths), at_once if device == "cpu" else 1
+    accepted = [p for p in proposals if isinstance(p, Proposal)]
+    counts = Counter(p.reason if isinstance(p, Rejection) else "accepted" for p in proposals)
+    params = [p.num_params for p in proposals if p.num_params is not None]  # it can be built
+    work = [p.multiply_adds for p in accepted]
+    epochs = fmean(p.config.train.epochs for p in accepted)
+    at_once = at_once if device == "cpu" else 1
     hours = duration(n_trials * (epochs + sum(rungs)) * fmean(seconds) / at_once)
     before = f" after rungs of {', '.join(map(str, rungs))}" if rungs else ""
     side_by_side = f", {at_once} at once" if at_once > 1 else ""
     return "\n".join(
         [
             f"{draws:,} proposals, drawn uniformly from {len(space.reachable())} parameters",
-            *_shares(proposals),
-            *_distribution(proposals),
+            *(f"  {text}: {counts[reason] / draws:.1%}" for reason, text in SHARES.items()),
+            f"  parameters, all: {_deciles(params)}",
+            f"  multiply-adds, accepted: {_deciles(work)}",
             f"an epoch of {TIMED_NETS} accepted nets on this {device}, small to large: "
             + ", ".join(f"{each:.3g} s" for each in seconds),
             f"estimate: {hours} for {n_trials} trials "
             f"of {epochs:.4g} epochs{before}, all on this device{side_by_side} and none pruned",
         ]
     )
-
-
-def _shares(proposals: Sequence[Proposal | Rejection]) -> list[str]:
-    counts = Counter(p.reason if isinstance(p, Rejection) else None for p in proposals)
-    lines = [("accepted", counts[None]), *((text, counts[key]) for key, text in REASONS.items())]
-    return [f"  {text}: {count / len(proposals):.1%}" for text, count in lines]
-
-
-def _distribution(proposals: Sequence[Proposal | Rejection]) -> list[str]:
-    """Return deciles of parameters (all that can be built) and of multiply-adds (accepted)."""
-    params = [p.num_params for p in proposals if p.num_params is not None]
-    work = [p.multiply_adds for p in proposals if isinstance(p, Proposal)]
-    return [
-        f"  parameters, all: {_deciles(params)}",
-        f"  multiply-adds, accepted: {_deciles(work)}",
-    ]
 
 
 def _deciles(counts: list[int]) -> str:
@@ -205,8 +195,13 @@ def divide_hours(
     smaller: tuple[str, ...] = ()
     usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds / devices
     if usual > MANY_DAYS or (given_trials is None and n_trials < FEWEST_TRIALS):
+        # The training images with which so many epochs, of all trials, fit the hours.
         fewest = (given_trials or FEWEST_TRIALS) * (given_epochs or FEWEST_EPOCHS)
-        images = subset(devices * hours, epoch_seconds, facts, fewest)
+        val_share = EVALUATION_SHARE * facts.val_images
+        seconds_per_image = epoch_seconds / (facts.train_images + val_share)
+        fitting = int(devices * hours * 3600 / fewest / seconds_per_image - val_share)
+        smallest = min(SMALLEST_SUBSET, facts.train_images)
+        images = min(max(fitting, smallest), facts.train_images)
         lines.append(
             f"{USUAL_TRIALS} trials of {USUAL_EPOCHS} epochs would take {duration(usual)} here"
         )
@@ -238,18 +233,3 @@ def divide(
         else:
             epochs = min(USUAL_EPOCHS, max(FEWEST_EPOCHS, int(trial_epochs / FEWEST_TRIALS)))
     return max(1, int(trial_epochs / (epochs + before))), epochs
-
-
-def subset(
-    hours: float,
-    epoch_seconds: float,
-    facts: SweepData,
-    epochs: int = FEWEST_TRIALS * FEWEST_EPOCHS,
-) -> int:
-    """Return the training images with which so many epochs, of all trials, fit the hours."""
-    val_share = EVALUATION_SHARE * facts.val_images
-    seconds_per_image = epoch_seconds / (facts.train_images + val_share)
-    seconds = hours * 3600 / epochs
-    images = int(seconds / seconds_per_image - val_share)
-    smallest = min(SMALLEST_SUBSET, facts.train_images)
-    return min(max(images, smallest), facts.train_images)

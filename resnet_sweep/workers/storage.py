@@ -43,19 +43,16 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         UserError: the journal is damaged.
         OSError: the sweep folder is not writable.
     """
-    storage = _journal(folder / JOURNAL) if url is None else connect(url)
-    return PatientStorage(storage)  # type: ignore[no-any-return] # built below
-
-
-def _journal(path: Path) -> BaseStorage:
-    file = JournalFile(path)
+    if url is not None:
+        return PatientStorage(connect(url))  # type: ignore[no-any-return] # built below
+    file = JournalFile(folder / JOURNAL)
     try:
-        return JournalStorage(file)
+        return PatientStorage(JournalStorage(file))  # type: ignore[no-any-return]
     except (OSError, UserError):
         raise
     except Exception as error:  # whatever Optuna stumbles over in what is JSON but no log of its
-        reason = one_line(error)
-        raise UserError(f"{path}: line {file.lines_read} is damaged: {reason}") from error
+        damaged = f"line {file.lines_read} is damaged: {one_line(error)}"
+        raise UserError(f"{folder / JOURNAL}: {damaged}") from error
 
 
 def connect(url: str) -> BaseStorage:

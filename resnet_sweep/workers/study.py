@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -123,24 +124,18 @@ def prepare_study(study: optuna.Study, prepare: Callable[[optuna.Study], None]) 
     if is_begun or PREPARED in study.user_attrs:
         return study
     if trials:
-        study = _created_again(study)
+        name, storage, directions = study.study_name, study._storage, study.directions
+        known = study.user_attrs
+        optuna.delete_study(study_name=name, storage=storage)
+        try:
+            study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+        except DuplicatedStudyError as error:
+            taken = "another sweep has taken it this moment; take another name"
+            raise ConfigError("hydra.sweeper.study_name", name, taken) from error
+        for key, value in known.items():
+            study.set_user_attr(key, value)
     prepare(study)
     study.set_user_attr(PREPARED, True)
-    return study
-
-
-def _created_again(old: optuna.Study) -> optuna.Study:
-    attributes = old.user_attrs
-    optuna.delete_study(study_name=old.study_name, storage=old._storage)
-    try:
-        study = optuna.create_study(
-            study_name=old.study_name, storage=old._storage, directions=old.directions
-        )
-    except DuplicatedStudyError as error:
-        taken = "another sweep has taken it this moment; take another name"
-        raise ConfigError("hydra.sweeper.study_name", old.study_name, taken) from error
-    for name, value in attributes.items():
-        study.set_user_attr(name, value)
     return study
 
 
@@ -235,18 +230,13 @@ class StudyProgress:
         accepted = trial.user_attrs.get(ACCEPTED)
         if accepted is None:
             return
-        self.signatures.setdefault(self._signature(trial, accepted["signature"]), trial.number)
+        found = accepted["signature"]
+        if self.folder is not None and not is_current(found):  # an older version gave it
+            with suppress(RecordError):
+                found = signature(read_config_values(self.folder / RUNS / str(trial.number)))
+        self.signatures.setdefault(found, trial.number)
         if EXTENDED_FROM not in trial.user_attrs:
             self.first = trial.number if self.first is None else min(self.first, trial.number)
-
-    def _signature(self, trial: FrozenTrial, stored: str) -> str:
-        """Return a trial's signature, again from its run folder where an older version gave it."""
-        if is_current(stored) or self.folder is None:
-            return stored
-        try:
-            return signature(read_config_values(self.folder / RUNS / str(trial.number)))
-        except RecordError:
-            return stored
 
     def _count(self, trial: FrozenTrial) -> None:
         if EXTENDED_FROM in trial.user_attrs:
