@@ -17,12 +17,11 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from resnet_sweep.config.compose import conf_dir
-from resnet_sweep.records.sweep_folder import RUNS
+from resnet_sweep.records.sweep_folder import RUNS, SETTINGS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import freeze_conf
 from resnet_sweep.search.proposals import base_config
 from resnet_sweep.search.settings import (
-    SETTINGS,
     SweepSettings,
     base_values,
     read_settings,

@@ -13,7 +13,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.records.identity import changes, differences
 from resnet_sweep.records.run_folder import RecordError, recorded_values
-from resnet_sweep.records.sweep_folder import SETTINGS as SETTINGS
+from resnet_sweep.records.sweep_folder import SETTINGS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, PRIMARY, ConfFiles
 from resnet_sweep.search.space import SearchSpace

@@ -47,8 +47,7 @@ def to_distribution(override: Override) -> BaseDistribution:
         UserError: nothing can be drawn from it.
     """
     key, text = override.key_or_group, shown_value(override)
-    _check_tags(override, text)
-    _check_bounds(override, text)
+    _check_sweep(override, text)
     try:
         distribution = create_optuna_distribution_from_override(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
@@ -59,8 +58,11 @@ def to_distribution(override: Override) -> BaseDistribution:
     return distribution
 
 
-def _check_tags(override: Override, text: str) -> None:
-    """Refuse a misspelt `log`, or one that Optuna would pass over: the space would be linear."""
+def _check_sweep(override: Override, text: str) -> None:
+    """Refuse bounds that are none, and a tag over which Optuna would pass.
+
+    Without its `log`, be it misspelt, the space would be linear.
+    """
     value = override.value()
     if isinstance(value, IntervalSweep):
         unknown, allowed = sorted(value.tags - {"log"}), "an interval takes log alone"
@@ -69,10 +71,6 @@ def _check_tags(override: Override, text: str) -> None:
         allowed = "only an interval takes one, log"
     if unknown:
         raise ConfigError(override.key_or_group, text, f"has the tag {unknown[0]}: {allowed}")
-
-
-def _check_bounds(override: Override, text: str) -> None:
-    value = override.value()
     if not isinstance(value, (IntervalSweep, RangeSweep)):
         return
     end = value.end if isinstance(value, IntervalSweep) else value.stop

@@ -82,7 +82,13 @@ def check_sweep(
     Raises:
         UserError: what is wrong.
     """
-    check_swept_epochs(options, space)
+    if EPOCHS in [parameter.key for parameter in space.parameters]:  # trials differ in length
+        pruner, hours = options.pruner.name, options.hours
+        swept = "trials of one length, and train.epochs is swept"
+        allowed = f"compares {swept}: hydra/sweeper/pruner=none"
+        require(pruner == "none", "hydra/sweeper/pruner", pruner, allowed)
+        allowed = "plans for trials of one length: fix train.epochs, which is swept"
+        require(hours is None, "hydra.sweeper.hours", hours, allowed)
     if options.hours is None:
         check_rungs(options.rungs, base.train.epochs)
     needs_val = any(name.startswith("val_") for name in options.objectives)
@@ -95,17 +101,6 @@ def check_sweep(
     if options.extend_from is not None:
         old_settings(Path(options.extend_from))
     check_space(space, composer)
-
-
-def check_swept_epochs(options: SweeperConfig, space: SearchSpace) -> None:
-    """Raise ConfigError where trials differ in length and something counts on their likeness."""
-    if EPOCHS not in [parameter.key for parameter in space.parameters]:
-        return
-    pruner = options.pruner.name
-    allowed = "compares trials of one length, and train.epochs is swept: hydra/sweeper/pruner=none"
-    require(pruner == "none", "hydra/sweeper/pruner", pruner, allowed)
-    allowed = "plans for trials of one length: fix train.epochs, which is swept"
-    require(options.hours is None, "hydra.sweeper.hours", options.hours, allowed)
 
 
 def check_rungs(rungs: list[int], epochs: int) -> None:

@@ -21,12 +21,17 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.run_folder import RecordError
-from resnet_sweep.records.sweep_folder import RUNS, SweepRecord, write_sweep_record
+from resnet_sweep.records.sweep_folder import (
+    RUNS,
+    SETTINGS,
+    SWEEP_ID,
+    SweepRecord,
+    write_sweep_record,
+)
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
 from resnet_sweep.search.proposals import DataShape, base_config
 from resnet_sweep.search.settings import (
-    SETTINGS,
     SweepSettings,
     allowed_changes,
     base_values,
@@ -75,7 +80,7 @@ from resnet_sweep.workers.launchers import (
 )
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import SWEEP_ID, open_own_study, prepare_study
+from resnet_sweep.workers.study import open_own_study, prepare_study
 from resnet_sweep.workers.supervisor import (
     Supervisor,
     TooManyFailures,
@@ -225,7 +230,7 @@ class SweepCommand:
             )
             require(not is_elsewhere(self.config), "hydra.sweeper.hours", hours, allowed)
             at_once, threads = self._side_by_side(base)
-            num_gpus = min(self.options.n_jobs or default_n_jobs(self.config), len(visible_gpus()))
+            num_gpus = min(self._num_workers, len(visible_gpus()))
             plan = plan_hours(
                 self.space,
                 composer,
@@ -248,12 +253,16 @@ class SweepCommand:
         self.space = self._build_space(f"train.epochs={epochs}")
 
     @property
+    def _num_workers(self) -> int:
+        return self.options.n_jobs or default_n_jobs(self.config)
+
+    @property
     def _launcher(self) -> str:
         return f"hydra/launcher={self.config.hydra.runtime.choices['hydra/launcher']}"
 
     def _side_by_side(self, base: Config) -> tuple[int, int]:
         """Return how many trials the cores train at once, and with how many threads each."""
-        n_jobs = self.options.n_jobs or default_n_jobs(self.config)
+        n_jobs = self._num_workers
         threads = threads_of_worker(n_jobs)
         return min(n_jobs, max(1, num_cores() // (base.train.num_threads or threads))), threads
 
@@ -307,7 +316,7 @@ class SweepCommand:
             noise_repeats=options.repeats,
             max_rejections=options.max_rejections,
             trial_timeout_seconds=options.trial_timeout_seconds,
-            workers=options.n_jobs or default_n_jobs(self.config),
+            workers=self._num_workers,
             last_start=None if hours is None else time.time() + 3600 * hours,
             primary=self.files.primary,
             environment=dict(self.files.environment),

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from hydra.core.plugins import Plugins
@@ -31,28 +31,6 @@ JOBS = "slurm"  # below WORKERS
 SUBMITTED = ".submitit"  # below a sweep's folder; submitit makes a folder for each job in it
 CORES_PER_WORKER = 4
 GONE_SECONDS = 5.0  # in which a worker that ends leaves its word
-
-
-class RunningWorker(Protocol):
-    """A worker that was started."""
-
-    def is_running(self) -> bool: ...
-
-    def has_begun(self) -> bool:
-        """Return whether it is more than a job in a queue."""
-
-    def stop(self) -> None:
-        """Ask it to write a checkpoint and end; the stop file asks as well."""
-
-    def kill(self) -> None:
-        """End it, or take it out of its queue; nothing if it has ended."""
-
-    def last_words(self) -> str:
-        """Return what may explain that it died."""
-
-
-class Launcher(Protocol):
-    def start(self, index: int) -> RunningWorker: ...
 
 
 class LocalLauncher:
@@ -110,18 +88,22 @@ class LocalWorker:
         return False
 
     def has_begun(self) -> bool:
+        """Return whether it is more than a job in a queue."""
         return True
 
     def stop(self) -> None:
+        """Ask it to write a checkpoint and end; the stop file asks as well."""
         if self.is_running():
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """End it; nothing if it has ended."""
         if self.is_running():
             self._process.kill()
             self._process.wait()
 
     def last_words(self) -> str:
+        """Return what may explain that it died."""
         status = self._process.poll()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
@@ -225,6 +207,10 @@ class LaunchedWorker:
         word = self._lock.read_text()
         began = f"it was {word}" if word else "it had not begun"
         return self._error or f"it left no message; {began}"
+
+
+RunningWorker = LocalWorker | LaunchedWorker
+Launcher = LocalLauncher | HydraLauncher
 
 
 def work_as_job(folder: str, index: int, working_dir: str, _config: DictConfig) -> str:

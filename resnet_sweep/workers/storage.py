@@ -245,23 +245,18 @@ class JournalFile(BaseJournalBackend):
 def _cut_torn_line(file: IO[bytes], path: Path) -> int:
     """Truncate behind the last newline and return the size."""
     size = os.fstat(file.fileno()).st_size
-    whole = _end_of_last_line(path, size)
+    whole, end = 0, size
+    with open(path, "rb") as reader:
+        while end > 0 and whole == 0:
+            start = max(0, end - (1 if end == size else _BLOCK))
+            reader.seek(start)
+            newline = reader.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                whole = start + newline + 1
+            end = start
     if whole < size:
         os.truncate(file.fileno(), whole)
     return whole
-
-
-def _end_of_last_line(path: Path, size: int) -> int:
-    with open(path, "rb") as file:
-        end = size
-        while end > 0:
-            start = max(0, end - (1 if end == size else _BLOCK))
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                return start + newline + 1
-            end = start
-    return 0
 
 
 if __name__ == "__main__":

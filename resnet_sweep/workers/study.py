@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.records.identity import is_current, signature
 from resnet_sweep.records.run_folder import RecordError, read_config_values
-from resnet_sweep.records.sweep_folder import RUNS, TRAINED_STATES, SweepTrial
-from resnet_sweep.records.sweep_folder import SWEEP_ID as SWEEP_ID
+from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID, TRAINED_STATES, SweepTrial
 from resnet_sweep.search.schema import Direction
 from resnet_sweep.search.trial_attributes import (
     ACCEPTED,

@@ -32,7 +32,7 @@ from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
 from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import RecordError, TrialResult
-from resnet_sweep.records.sweep_folder import RUNS, check_data
+from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID, check_data
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, check_budget, propose
 from resnet_sweep.search.samplers import build_pruner, build_sampler, read_pruner
@@ -45,7 +45,7 @@ from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.workers.claims import Claims
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
-from resnet_sweep.workers.study import SWEEP_ID, Outcome
+from resnet_sweep.workers.study import Outcome
 from resnet_sweep.workers.trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
 
 log = logging.getLogger(__name__)
@@ -146,8 +146,16 @@ class Worker:
         proposal = self._proposal(trial)
         if isinstance(proposal, Rejection):
             self._reject(trial, proposal)
-        elif ACCEPTED in trial.user_attrs or self._accept(trial, proposal):
-            self._train(trial, proposal.config)
+            return
+        config = proposal.config
+        if ACCEPTED not in trial.user_attrs:
+            counts = {"num_params": proposal.num_params, "multiply_adds": proposal.multiply_adds}
+            accepted = {"signature": signature(config), "seed": config.seed, **counts}
+            earlier = self._claims.accept(trial, accepted)
+            if earlier is not None:
+                self._reject(trial, Rejection("duplicate", f"repeats trial {earlier}", **counts))
+                return
+        self._train(trial, config)
 
     def _proposal(self, trial: Trial) -> Proposal | Rejection:
         if PLANNED in trial.user_attrs:
@@ -164,17 +172,6 @@ class Worker:
             raise UserError(f"{key}: {one_line(error)}") from error
         seed = int(trial.user_attrs.get(SEED, self._settings.seed))
         return propose(self._composer, assignments, seed, self._shape)
-
-    def _accept(self, trial: Trial, proposal: Proposal) -> bool:
-        """Record that a proposal is trained, unless the same was trained already."""
-        config = proposal.config
-        counts = {"num_params": proposal.num_params, "multiply_adds": proposal.multiply_adds}
-        accepted = {"signature": signature(config), "seed": config.seed, **counts}
-        earlier = self._claims.accept(trial, accepted)
-        if earlier is not None:
-            self._reject(trial, Rejection("duplicate", f"repeats trial {earlier}", **counts))
-            return False
-        return True
 
     def _reject(self, trial: Trial, rejection: Rejection) -> None:
         if PLANNED in trial.user_attrs:  # no other is drawn in its place
