@@ -38,7 +38,7 @@ TOLD_AS_CONSTRAINT = 10  # one in so many of a row
 
 @contextmanager
 def _unstopped() -> Iterator[None]:
-    """Let pass that GridSampler stops the study, which is Study.optimize's; the trial is told."""
+    """Let pass that a sampler stops the study, which is Study.optimize's; the trial is told."""
     try:
         yield
     except RuntimeError as error:
