@@ -47,7 +47,7 @@ def _lr(lr: float, accuracy: float, **more: Any) -> Row:
 
 
 def _select(folder: Path, top_k: int = 5) -> Selection:
-    return select(read_sweep(folder), top_k)
+    return select(read_sweep(folder), top_k, all_data=True)
 
 
 def _trials(folder: Path, top_k: int = 5) -> list[int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from resnet_sweep.config import Config
-from resnet_sweep.config.errors import ConfigError, UserError, require
+import numpy as np
+
+from resnet_sweep.config.data import DataConfig
+from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.records.confirmation import Candidate
 from resnet_sweep.records.identity import configuration_id
 from resnet_sweep.records.run_folder import (
@@ -48,37 +50,48 @@ class Selection:
     """
 
     candidates: list[Candidate]
-    configs: list[Config]
     data_fingerprint: str
     notes: list[str]
     ranking: str
 
 
-def select(
-    sweep: Sweep, top_k: int, problem_of: Callable[[Config], str | None] = lambda config: None
-) -> Selection:
+def select(sweep: Sweep, top_k: int, all_data: bool) -> Selection:
     """Return the best distinct configurations; of several objectives, those of the Pareto set.
 
     Args:
-        problem_of: why a configuration cannot be confirmed; the next best takes its place.
+        all_data: whether the test stage lifts a limit of training images. The next best takes
+            the place of a configuration that cannot be trained there.
 
     Raises:
         UserError: there is none, or the sweep did not rank by validation.
     """
-    ranking = validation_objective(sweep.folder, sweep.record.objectives)
+    record, folder = sweep.record, sweep.folder
+    ranking = validation_objective(folder, record.objectives)
     runs, notes = _whole_runs(sweep)
-    if not runs:
-        raise ConfigError("sweep", sweep.folder, "none of its trials has completed")
-    groups = list(_group(runs).values())
-    if len(sweep.record.objectives) > 1:
-        groups = _pareto_set(groups, sweep.record.directions)
+    require(bool(runs), "sweep", folder, "none of its trials has completed")
+    seeds: dict[str, list[WholeRun]] = {}  # of one configuration, however each is spelled
+    for run in runs:
+        seeds.setdefault(configuration_id(read_config_values(run.run_dir), 16), []).append(run)
+    groups = list(seeds.values())
+    if len(record.objectives) > 1:
+        groups = _pareto_set(groups, record.directions)
         notes.append(f"the Pareto set has {len(groups)} configurations, ordered by {ranking}")
-    place = sweep.record.objectives.index(ranking)
-    sign = -1 if sweep.record.directions[place] == "maximize" else 1
+    place = record.objectives.index(ranking)
+    sign = -1 if record.directions[place] == "maximize" else 1
     groups.sort(key=lambda group: (sign * _means(group)[place], group[0].trial.number))
-    chosen, left_out = _best(groups, top_k, problem_of)
-    notes += left_out
-    require(bool(chosen), "sweep", sweep.folder, f"nothing is left to confirm: {'; '.join(notes)}")
+    chosen: list[list[WholeRun]] = []
+    for group in groups:
+        if len(chosen) == top_k:
+            break
+        config = read_config(group[0].run_dir)
+        try:
+            replace(config, data=whole_data(config.data, all_data))
+        except UserError as error:
+            number = group[0].trial.number
+            notes.append(f"trial {number} is left out, as the test stage has no split: {error}")
+        else:
+            chosen.append(group)
+    require(bool(chosen), "sweep", folder, f"nothing is left to confirm: {'; '.join(notes)}")
     if any(run.result.test_accuracy is not None for run in runs):
         notes.append("the sweep's own trials have read the test set (evaluate_test=true)")
     if ranking != ACCURACY:
@@ -88,9 +101,10 @@ def select(
         )
     if len(chosen) < top_k:
         notes.append(f"top_k={top_k}: the sweep has {len(chosen)} such configurations")
-    pairs = [(_candidate(group), config) for config, group in chosen]
-    candidates, configs = [c for c, _ in pairs], [c for _, c in pairs]
-    return Selection(candidates, configs, _fingerprint(chosen), notes, ranking)
+    fingerprints = {run.result.data_fingerprint for group in chosen for run in group}
+    if len(fingerprints) > 1:
+        raise UserError("the data changed while the sweep ran: its trials cannot be compared")
+    return Selection(list(map(_candidate, chosen)), fingerprints.pop(), notes, ranking)
 
 
 def validation_objective(folder: Path, objectives: list[str]) -> str:
@@ -106,6 +120,11 @@ def validation_objective(folder: Path, objectives: list[str]) -> str:
     return found[0]
 
 
+def whole_data(data: DataConfig, all_data: bool) -> DataConfig:
+    """Return the data of the test stage: everything, or the sweep's number of images."""
+    return replace(data, val_size=0.0, train_subset=None if all_data else data.train_subset)
+
+
 def _whole_runs(sweep: Sweep) -> tuple[list[WholeRun], list[str]]:
     """Return the trials that have every epoch, and why completed ones were left out."""
     runs, notes, taken_over = [], [], 0
@@ -117,32 +136,18 @@ def _whole_runs(sweep: Sweep) -> tuple[list[WholeRun], list[str]]:
             taken_over += 1
             continue
         try:
-            run = _whole_run(trial, run_dir, sweep.record.objectives)
+            result = read_result(run_dir)
+            epochs = int(read_config_values(run_dir)["train"]["epochs"])
         except RecordError as error:
             notes.append(f"trial {trial.number} is left out: {error}")
             continue
-        runs += [] if run is None else [run]
+        values = objective_values(result, sweep.record.objectives)
+        is_whole = result.status == "completed" and result.epochs >= epochs
+        if is_whole and values is not None and result.val_accuracy is not None:
+            runs.append(WholeRun(trial, run_dir, result, values))
     if taken_over:
         notes.append(f"{taken_over} trials taken over from another sweep are left out")
     return runs, notes
-
-
-def _whole_run(trial: SweepTrial, run_dir: Path, objectives: list[str]) -> WholeRun | None:
-    result = read_result(run_dir)
-    values = objective_values(result, objectives)
-    wanted = int(read_config_values(run_dir)["train"]["epochs"])
-    is_whole = result.status == "completed" and result.epochs >= wanted
-    if values is None or result.val_accuracy is None or not is_whole:
-        return None
-    return WholeRun(trial, run_dir, result, values)
-
-
-def _group(runs: list[WholeRun]) -> dict[str, list[WholeRun]]:
-    """Put the seeds of one configuration together, however each is spelled."""
-    groups: dict[str, list[WholeRun]] = {}
-    for run in runs:
-        groups.setdefault(configuration_id(read_config_values(run.run_dir), 16), []).append(run)
-    return groups
 
 
 def _means(group: Sequence[WholeRun]) -> list[float]:
@@ -152,34 +157,9 @@ def _means(group: Sequence[WholeRun]) -> list[float]:
 def _pareto_set(groups: list[list[WholeRun]], directions: list[str]) -> list[list[WholeRun]]:
     """Return the groups that no other matches everywhere and beats somewhere."""
     signs = [1 if direction == "maximize" else -1 for direction in directions]
-    points = [[s * v for s, v in zip(signs, _means(group), strict=True)] for group in groups]
-
-    def is_beaten(point: list[float]) -> bool:
-        return any(
-            other != point and all(a >= b for a, b in zip(other, point, strict=True))
-            for other in points
-        )
-
-    pairs = zip(groups, points, strict=True)
-    return [group for group, point in pairs if not is_beaten(point)]
-
-
-def _best(
-    groups: list[list[WholeRun]], top_k: int, problem_of: Callable[[Config], str | None]
-) -> tuple[list[tuple[Config, list[WholeRun]]], list[str]]:
-    """Return the first ones that can be confirmed, and why others were left out."""
-    found: list[tuple[Config, list[WholeRun]]] = []
-    left_out: list[str] = []
-    for group in groups:
-        if len(found) == top_k:
-            break
-        config = read_config(group[0].run_dir)
-        problem = problem_of(config)
-        if problem is None:
-            found.append((config, group))
-        else:
-            left_out.append(f"trial {group[0].trial.number} is left out, as {problem}")
-    return found, left_out
+    points = np.array([_means(group) for group in groups]) * signs
+    is_beaten = [((points >= p).all(axis=1) & (points > p).any(axis=1)).any() for p in points]
+    return [group for group, beaten in zip(groups, is_beaten, strict=True) if not beaten]
 
 
 def _candidate(group: list[WholeRun]) -> Candidate:
@@ -196,25 +176,12 @@ def _candidate(group: list[WholeRun]) -> Candidate:
     )
 
 
-def _fingerprint(chosen: list[tuple[Config, list[WholeRun]]]) -> str:
-    found = {run.result.data_fingerprint for _, group in chosen for run in group}
-    if len(found) > 1:
-        raise UserError("the data changed while the sweep ran: its trials cannot be compared")
-    return found.pop()
-
-
 def used_numbers(folder: Path) -> tuple[set[int], set[int]]:
     """Return the seeds and the split seeds of every run below a folder."""
     seeds, splits = set(), set()
-    for values in _all_configs(folder):
-        seeds.add(values["seed"])
-        splits.add(values["data"]["split_seed"])
-    return seeds, splits
-
-
-def _all_configs(folder: Path) -> Iterator[dict[str, Any]]:
     for path in folder.rglob("config.json"):
-        try:
-            yield read_config_values(path.parent)
-        except RecordError:
-            continue  # whoever wrote it never trained with it
+        with suppress(RecordError):  # whoever wrote it never trained with it
+            values = read_config_values(path.parent)
+            seeds.add(values["seed"])
+            splits.add(values["data"]["split_seed"])
+    return seeds, splits

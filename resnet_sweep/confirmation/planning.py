@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,10 @@ from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean, require
 from resnet_sweep.confirmation.candidates import (
-    Selection,
     select,
     used_numbers,
     validation_objective,
+    whole_data,
 )
 from resnet_sweep.records.confirmation import Candidate, Plan
 from resnet_sweep.records.identity import (
@@ -66,18 +65,6 @@ def check_data(config: DataConfig, fingerprint: str) -> Dataset:
     return data
 
 
-def _split(data: Dataset, config: DataConfig) -> Split:
-    from resnet_sweep.data.split import split_train_val
-
-    return split_train_val(data.train_labels.numpy(), config)
-
-
-def _shared_val(data: Dataset, config: DataConfig, split_seed: int) -> float:
-    """Return the share of another split's validation images that this one has as well."""
-    fresh = _split(data, replace(config, split_seed=split_seed)).val_indices
-    return len(np.intersect1d(fresh, _split(data, config).val_indices)) / len(fresh)
-
-
 def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
     """Select and draw; nothing is written.
 
@@ -85,37 +72,96 @@ def make_plan(folder: Path, options: ConfirmConfig) -> Plan:
         UserError: this sweep cannot be confirmed so.
     """
     sweep = read_sweep(folder)
-    selection = select(sweep, options.top_k, partial(_problem_of, all_data=options.all_data))
-    _refuse_drawn_data(folder, selection.configs)
-    selection = _moved(selection, options)
-    check_teachers(selection.candidates)
-    config = selection.configs[0].data
+    selection = select(sweep, options.top_k, options.all_data)
+    _refuse_drawn_data(folder, selection.candidates)
+    first = moved(selection.candidates, options)
+    configs = [from_dict(each.config) for each in first]
+    config = configs[0].data
     data = check_data(config, selection.data_fingerprint)
-    baseline = _baseline(folder, options, selection.configs[0])
-    _check_baseline(options, baseline, selection.configs, data)
-    notes = [*selection.notes, *_unfinished(sweep.record.n_trials, len(sweep.trained()))]
-    fresh, split_seed = _fresh_numbers(folder)
-    first = selection.candidates
+    baseline = _baseline(folder, options, configs, data)
+    trained, asked, notes = len(sweep.trained()), sweep.record.n_trials, selection.notes
+    if trained < asked:
+        notes = [*notes, f"the sweep is not complete: {trained} of {asked} trials are trained"]
+    seeds, splits = used_numbers(folder)
+    fresh = (number for number in count(1) if number not in seeds)
+    split_seed = next(number for number in count(1) if number not in splits)
+    val = _split(data, config).val_indices
+    fresh_val = _split(data, replace(config, split_seed=split_seed)).val_indices
+
+    def draw(how_many: int) -> list[int]:
+        return list(islice(fresh, how_many))
+
     return Plan(
         questions=options.questions(),
         study_name=sweep.record.study_name,
-        num_trained=len(sweep.trained()),
+        num_trained=trained,
         candidates=first,
         split_seed=split_seed,
-        shared_val=_shared_val(data, config, split_seed),
-        choose_seeds=[_take(fresh, options.num_seeds) for _ in first],
+        shared_val=len(np.intersect1d(fresh_val, val)) / len(fresh_val),
+        choose_seeds=[draw(options.num_seeds) for _ in first],
         over_promise_seeds=[
-            _take(fresh, options.num_over_promise_seeds) for _ in first[: options.over_promise_k]
+            draw(options.num_over_promise_seeds) for _ in first[: options.over_promise_k]
         ],
-        test_seeds=_take(fresh, options.num_test_seeds),
-        baseline_seeds=[] if baseline is None else _take(fresh, options.num_test_seeds),
+        test_seeds=draw(options.num_test_seeds),
+        baseline_seeds=[] if baseline is None else draw(options.num_test_seeds),
         baseline=None if baseline is None else recorded_values(baseline),
         data_fingerprint=selection.data_fingerprint,
-        num_val=len(_split(data, config).val_indices),
+        num_val=len(val),
         num_test=len(data.test_labels),
         notes=notes,
         ranking=selection.ranking,
     )
+
+
+def _refuse_drawn_data(folder: Path, candidates: list[Candidate]) -> None:
+    """Refuse trials that were not judged by the same images."""
+    base = read_settings(folder).base
+    for candidate in candidates:
+        for path, _, _ in changes(base, candidate.config):
+            if path.startswith("data.") and path != "data.train_subset":
+                allowed = f"its trials differ in {path}: they cannot be compared"
+                raise ConfigError("sweep", folder, allowed)
+
+
+def _split(data: Dataset, config: DataConfig) -> Split:
+    from resnet_sweep.data.split import split_train_val
+
+    return split_train_val(data.train_labels.numpy(), config)
+
+
+def _baseline(
+    folder: Path, options: ConfirmConfig, configs: Sequence[Config], data: Dataset
+) -> Config | None:
+    """Return an experiment's recipe with the sweep's data, length and way of training.
+
+    One that would fail at the end is refused before anything is trained.
+
+    Args:
+        configs: of which one is chosen.
+    """
+    name, like = options.baseline, configs[0]
+    if name is None:
+        return None
+    composer = Composer(frozen_files(folder, read_settings(folder)), [])
+    known = composer.groups.get("experiment", [])
+    require(name in known, "baseline", name, did_you_mean(name, known))
+    try:
+        recipe = compressed(composer.config({"experiment": name}, None), like.train.epochs)
+        execution = {field: getattr(like.train, field) for field in EXECUTION}
+        train = replace(recipe.train, **execution)
+        whole = whole_data(like.data, options.all_data)
+        baseline = quiet(replace(recipe, train=train, data=whole, tracker=like.tracker))
+    except UserError as error:
+        raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
+    checked = check_budget(baseline, DataShape(len(data.class_names), data.train_images.shape[-1]))
+    splits = [_split(data, whole_data(each.data, options.all_data)) for each in configs]
+    images = min(len(split.train_indices) for split in splits)
+    problem = checked.reason if isinstance(checked, Rejection) else None
+    if problem is None and baseline.train.batch_size > images:
+        problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
+    allowed = f"cannot be trained on these data ({problem}); baseline=null leaves it out"
+    require(problem is None, "baseline", name, allowed)
+    return baseline
 
 
 def with_data_at(values: dict[str, Any], root: str | None) -> dict[str, Any]:
@@ -138,7 +184,8 @@ def moved(candidates: list[Candidate], options: ConfirmConfig) -> list[Candidate
     A teacher whose net is in none of the given folders stays where it was.
 
     Raises:
-        ConfigError: the data have no folder, or a given folder holds no candidate's teacher.
+        UserError: the data have no folder, a given folder holds no candidate's teacher, or a
+            teacher is gone or another one than in the sweep.
     """
     all_values = [with_data_at(each.config, options.data_root) for each in candidates]
     given = options.teachers()
@@ -150,8 +197,16 @@ def moved(candidates: list[Candidate], options: ConfirmConfig) -> list[Candidate
         allowed = f"must hold the net from which one of the sweep's trials learnt, once in {lay}"
         is_one = any(with_teacher_at(values, [place]) for values in taught)
         require(is_one, "distill_from", place, allowed)
-    pairs = zip(candidates, all_values, strict=True)
-    return [replace(each, config=with_teacher_at(v, given) or v) for each, v in pairs]
+    found = []
+    for candidate, values in zip(candidates, all_values, strict=True):
+        config = with_teacher_at(values, given) or values
+        regularization = from_dict(config).regularization
+        try:
+            check_teacher(regularization)
+        except UserError as error:
+            raise UserError(f"{error}; distill_from=FOLDER says where it lies now") from error
+        found.append(replace(candidate, config=config))
+    return found
 
 
 def ranked_plan(plan: Plan, folder: Path) -> Plan:
@@ -168,110 +223,10 @@ def moved_plan(plan: Plan, options: ConfirmConfig) -> Plan:
         UserError: they are not those of the plan.
     """
     candidates = moved(plan.candidates, options)
-    check_teachers(candidates)
     baseline = plan.baseline  # a teacher of its own lies where the experiment names it
     if baseline is not None:
         baseline = with_data_at(baseline, options.data_root)
     return replace(plan, candidates=candidates, baseline=baseline)
-
-
-def check_teachers(candidates: list[Candidate]) -> None:
-    """Refuse teachers that are gone, or are others than in the sweep.
-
-    Raises:
-        UserError: it names the first one.
-    """
-    for candidate in candidates:
-        regularization = from_dict(candidate.config).regularization
-        try:
-            check_teacher(regularization)
-        except UserError as error:
-            raise UserError(f"{error}; distill_from=FOLDER says where it lies now") from error
-
-
-def _moved(selection: Selection, options: ConfirmConfig) -> Selection:
-    candidates = moved(selection.candidates, options)
-    configs = [from_dict(each.config) for each in candidates]
-    return replace(selection, candidates=candidates, configs=configs)
-
-
-def _fresh_numbers(folder: Path) -> tuple[Iterator[int], int]:
-    """Return seeds that no run of the sweep had, and such a split seed."""
-    seeds, splits = used_numbers(folder)
-    return _unused(seeds), next(_unused(splits))
-
-
-def _refuse_drawn_data(folder: Path, configs: list[Config]) -> None:
-    """Refuse trials that were not judged by the same images."""
-    base = read_settings(folder).base
-    for config in configs:
-        for path, _, _ in changes(base, config):
-            if path.startswith("data.") and path != "data.train_subset":
-                allowed = f"its trials differ in {path}: they cannot be compared"
-                raise ConfigError("sweep", folder, allowed)
-
-
-def _problem_of(config: Config, all_data: bool) -> str | None:
-    """Return why a configuration cannot be trained without a validation part."""
-    try:
-        replace(config, data=whole_data(config.data, all_data))
-    except UserError as error:
-        return f"the test stage has no split: {error}"
-    return None
-
-
-def _unfinished(asked: int, trained: int) -> list[str]:
-    if trained >= asked:
-        return []
-    return [f"the sweep is not complete: {trained} of {asked} trials are trained"]
-
-
-def _unused(used: set[int]) -> Iterator[int]:
-    return (number for number in count(1) if number not in used)
-
-
-def _take(numbers: Iterator[int], how_many: int) -> list[int]:
-    return list(islice(numbers, how_many))
-
-
-def whole_data(data: DataConfig, all_data: bool) -> DataConfig:
-    """Return the data of the test stage: everything, or the sweep's number of images."""
-    return replace(data, val_size=0.0, train_subset=None if all_data else data.train_subset)
-
-
-def _baseline(folder: Path, options: ConfirmConfig, like: Config) -> Config | None:
-    """Return an experiment's recipe with the sweep's data, length and way of training."""
-    name = options.baseline
-    if name is None:
-        return None
-    composer = Composer(frozen_files(folder, read_settings(folder)), [])
-    known = composer.groups.get("experiment", [])
-    require(name in known, "baseline", name, did_you_mean(name, known))
-    try:
-        recipe = compressed(composer.config({"experiment": name}, None), like.train.epochs)
-        execution = {field: getattr(like.train, field) for field in EXECUTION}
-        train = replace(recipe.train, **execution)
-        data = whole_data(like.data, options.all_data)
-        return quiet(replace(recipe, train=train, data=data, tracker=like.tracker))
-    except UserError as error:
-        raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
-
-
-def _check_baseline(
-    options: ConfirmConfig, baseline: Config | None, chosen_from: Sequence[Config], data: Dataset
-) -> None:
-    """Refuse, before anything is trained, a baseline that would fail at the end."""
-    if baseline is None:
-        return
-    shape = DataShape(len(data.class_names), data.train_images.shape[-1])
-    checked = check_budget(baseline, shape)
-    splits = (_split(data, whole_data(each.data, options.all_data)) for each in chosen_from)
-    images = min(len(split.train_indices) for split in splits)
-    problem = checked.reason if isinstance(checked, Rejection) else None
-    if problem is None and baseline.train.batch_size > images:
-        problem = f"train.batch_size={baseline.train.batch_size} with {images} training images"
-    allowed = f"cannot be trained on these data ({problem}); baseline=null leaves it out"
-    require(problem is None, "baseline", options.baseline, allowed)
 
 
 def choose_runs(plan: Plan) -> list[PlannedRun]:
