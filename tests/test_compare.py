@@ -26,8 +26,8 @@ from signals_sent import signal_at
 from resnet_sweep.comparison import comparing
 from resnet_sweep.config import Config
 from resnet_sweep.records.comparison import read_comparison, read_plan
-from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import read_config_values, read_result
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.workers.coordination import LOCK
 from resnet_sweep.workers.planned import PlannedRun, prepare_planned
@@ -87,9 +87,8 @@ class Workers:
             state = "failed" if accuracy is None else "completed"
             error = "no loss" if accuracy is None else None
             seed = run.config.seed
-            ended.append(
-                EndedRun(run.configuration, seed, state, error, error, accuracy, 2.0, str(number))
-            )
+            at = f"{place.name}/runs/{number}"
+            ended.append(EndedRun(run.configuration, seed, state, error, error, accuracy, 2.0, at))
         return ended
 
 

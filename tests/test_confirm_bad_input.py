@@ -22,8 +22,7 @@ from resnet_sweep.confirmation import command, findings
 from resnet_sweep.confirmation.command import run_stage
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
-from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.records.sweep_folder import SweepTrial, write_sweep_trials
+from resnet_sweep.records.sweep_folder import EndedRun, SweepTrial, write_sweep_trials
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.workers import planned
@@ -254,7 +253,7 @@ def test_a_stage_whose_runs_all_fail_ends_with_1_and_what_can_be_reported_is(
         fails = place.name == stage
         end = ("failed", "diverged", None, None) if fails else ("completed", None, None, 0.9)
         return [
-            EndedRun(run.configuration, run.config.seed, *end, 1.0, str(number))
+            EndedRun(run.configuration, run.config.seed, *end, 1.0, f"{place.name}/runs/{number}")
             for number, run in enumerate(runs)
         ]
 

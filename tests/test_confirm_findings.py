@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from resnet_sweep.confirmation import statements
+from resnet_sweep.confirmation import report
 from resnet_sweep.confirmation.findings import (
     Choice,
     Findings,
     choose,
+    conclude,
     evaluate_test,
     mean_over_promise,
     over_promises,
 )
 from resnet_sweep.confirmation.report import report_confirmation
-from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+from resnet_sweep.records.confirmation import STAGES, Candidate, Plan
+from resnet_sweep.records.sweep_folder import EndedRun
 
 VALUES = {
     3: [0.910, 0.914, 0.912],
@@ -62,12 +64,12 @@ def _plan(values: dict[int, list[float]] | None = None) -> Plan:
     )
 
 
-def _runs(stage: str, values: dict[str, list[float | None]]) -> list[ConfirmationRun]:
+def _runs(stage: str, values: dict[str, list[float | None]]) -> list[EndedRun]:
     """Return runs with these accuracies; one without has diverged."""
     pairs = [(label, value) for label, each in values.items() for value in each]
     return [
-        ConfirmationRun(
-            stage, label, seed, "failed" if value is None else "completed",
+        EndedRun(
+            label, seed, "failed" if value is None else "completed",
             "diverged" if value is None else None, None, value, 1.0, f"{stage}/runs/{seed}",
         )
         for seed, (label, value) in enumerate(pairs)
@@ -156,10 +158,9 @@ def test_the_report_tells_every_failure_and_every_n(
 ) -> None:
     values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
     values["trial 9"][1] = None
-    runs = _runs("choose", values)
-    runs += _runs("over_promise", {"trial 3": [0.91, 0.92, None], "trial 5": [None, None, None]})
-    runs += _runs("test", {"trial 3": list(TEST[0]), "source": [*TEST[1][:4], None]})
-    findings = _findings(runs)
+    promises = {"trial 3": [0.91, 0.92, None], "trial 5": [None, None, None]}
+    test = {"trial 3": list(TEST[0]), "source": [*TEST[1][:4], None]}
+    findings = _findings(choose=values, over_promise=promises, test=test)
     report_confirmation(tmp_path, findings, "python -m confirm", "python -m it")
     printed = capsys.readouterr().out
     text = (tmp_path / "confirmation.md").read_text()
@@ -177,7 +178,7 @@ def test_the_report_tells_every_failure_and_every_n(
     assert (advice in printed) == (len(findings.choice.tied) > 1)
     for suffix in ("json", "csv", "png", "svg"):
         assert (tmp_path / f"confirmation.{suffix}").stat().st_size > 0
-    assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + len(runs)
+    assert len((tmp_path / "confirmation.csv").read_text().splitlines()) == 1 + 28
 
 
 @pytest.mark.slow
@@ -186,39 +187,32 @@ def test_a_sweep_that_ranked_by_loss_has_promised_no_accuracy(
     ranking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
-    runs = [*_runs("choose", values), *_runs("over_promise", {"trial 3": [0.91, 0.92, 0.9]})]
-    runs += _runs("test", {"trial 3": list(TEST[0]), "source": list(TEST[1])})
-    found = _findings(runs)
+    test = {"trial 3": list(TEST[0]), "source": list(TEST[1])}
+    found = _findings(choose=values, over_promise={"trial 3": [0.91, 0.92, 0.9]}, test=test)
     found = replace(found, plan=replace(found.plan, ranking=ranking))
     report_confirmation(tmp_path, found, "python -m confirm", "python -m it")
     printed = capsys.readouterr().out
     assert ("val_loss" in printed) == (ranking == "val_loss")
     promises = " promised " in printed.partition("Only the seeds differ")[0]
     assert promises == (ranking == "val_accuracy")
-    failed = _findings([*_runs("choose", values), *_runs("over_promise", {"trial 3": [None]})])
+    failed = _findings(choose=values, over_promise={"trial 3": [None]})
     failed = replace(failed, plan=replace(failed.plan, ranking=ranking))
-    said = statements.about_over_promise(failed)[0]
+    said = report.about_over_promise(failed)[0]
     assert ("too much" in said) == (ranking == "val_accuracy")
     assert json.loads((tmp_path / "confirmation.json").read_text())["ranking"] == ranking
 
 
 def test_a_test_stage_without_any_accuracy_is_said_to_have_none() -> None:
     values: dict[str, list[float | None]] = {f"trial {t}": list(v) for t, v in VALUES.items()}
-    findings = _findings(
-        [*_runs("choose", values), *_runs("test", {"trial 3": [None], "source": [None]})]
-    )
-    said = "\n".join(statements.about_test(findings))
+    findings = _findings(choose=values, test={"trial 3": [None], "source": [None]})
+    said = "\n".join(report.about_test(findings))
     assert said.count("test accuracy unknown, as all 1 runs with fresh seeds failed") == 2
     assert "n = 0" not in said and "±" not in said
 
 
-def _findings(runs: list[ConfirmationRun]) -> Findings:
-    plan = _plan()
-    promises = over_promises(plan, runs)
-    return Findings(
-        plan, runs, choose(plan, runs), promises, mean_over_promise(promises),
-        evaluate_test(plan, runs, "trial 3"),
-    )  # fmt: skip
+def _findings(**values: dict[str, list[float | None]]) -> Findings:
+    """Return what runs with these accuracies say, by stage."""
+    return conclude(_plan(), {stage: _runs(stage, values.get(stage, {})) for stage in STAGES})
 
 
 def _tables(text: str) -> dict[str, int]:
@@ -229,5 +223,5 @@ def _tables(text: str) -> dict[str, int]:
 
 
 def statements_of(findings: Findings) -> str:
-    said = [*statements.about_test(findings), *statements.about_failures(findings)]
+    said = [*report.about_test(findings), *report.about_failures(findings)]
     return "\n".join(said)

@@ -27,8 +27,7 @@ from resnet_sweep.records.comparison import (
     Part,
     comparison_values,
 )
-from resnet_sweep.records.ended_run import EndedRun
-from resnet_sweep.records.sweep_folder import read_sweep
+from resnet_sweep.records.sweep_folder import EndedRun, read_sweep
 from resnet_sweep.reporting.report import write_report
 from resnet_sweep.system.atomic import write_json
 

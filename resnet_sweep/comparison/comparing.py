@@ -37,7 +37,6 @@ from resnet_sweep.records.comparison import (
     read_plan,
     write_plan,
 )
-from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.reporting.report import print_report, write_report
 from resnet_sweep.reporting.style import figure_style, save_figure
 from resnet_sweep.search.conf_files import ConfFiles, env_set, found_files, with_env_set
@@ -192,8 +191,7 @@ class Comparing:
         accuracy = f"{self.options.split}_accuracy"
         runs = recipes.runs(num_seeds)
         ended = train_planned(place, accuracy, runs, self.workers, title)
-        where = [replace(run, run_dir=f"{stage}/{RUNS}/{run.run_dir}") for run in ended]
-        return Trained(recipes.names, where, self.folder)
+        return Trained(recipes.names, ended, self.folder)
 
     def _follow(
         self, factorial: Factorial, kept: ComparisonPlan, effects: Effects

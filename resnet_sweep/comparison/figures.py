@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.comparison.report import EFFECTS, INTERACTIONS
 from resnet_sweep.records.comparison import Compared, Part, Row
-from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.reporting.style import (
     BLUE,
     GREY,

@@ -14,8 +14,8 @@ import numpy as np
 from resnet_sweep.comparison.paired import Values
 from resnet_sweep.config.data import DataConfig
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import read_config, read_result
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.reporting.numbers import points
 from resnet_sweep.reporting.statistics import pooled_noise
 

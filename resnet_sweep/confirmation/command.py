@@ -11,7 +11,7 @@ report
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -31,8 +31,8 @@ from resnet_sweep.confirmation.planning import (
     ranked_plan,
     runs_on_test_set,
 )
-from resnet_sweep.records.confirmation import PLAN, ConfirmationRun, Plan, read_plan, write_plan
-from resnet_sweep.records.sweep_folder import RUNS, is_sweep
+from resnet_sweep.records.confirmation import PLAN, Plan, read_plan, write_plan
+from resnet_sweep.records.sweep_folder import EndedRun, is_sweep
 from resnet_sweep.search.conf_files import env_set, with_env_set
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX
@@ -74,7 +74,6 @@ class Confirming:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         require(is_sweep(self.sweep), "sweep", self.sweep, "must be the folder of a sweep")
         with hold_or_refuse(self.sweep, "sweep", self._in_use):  # against other confirmations too
-            self._check_name()
             swept = with_env_set(self.workers.config, read_settings(self.sweep).env_set)
             self.workers = replace(self.workers, config=swept)
             with env_override(env_set(swept)):  # a network of the user's own may read them
@@ -86,18 +85,14 @@ class Confirming:
         allowed = f"is in use ({holder}): confirm it when that has ended"
         return ConfigError("sweep", self.sweep, allowed)
 
-    def _check_name(self) -> None:
-        """Refuse a folder that is there and not a confirmation's, or is about to be another's."""
-        if (self.folder / PLAN).exists():
-            return
-        kept = [p for p in self.folder.glob("*") if not p.name.endswith(TEMPORARY_SUFFIX)]
-        own = bool(kept) or self.folder.is_file() or self.options.name == EXPERIMENT
-        allowed = f"{self.folder} is the sweep's own: take a name of its own for a confirmation"
-        require(not own, "name", self.options.name, allowed)
-
     def _plan(self) -> Plan:
         """Return the plan that is there, or make one."""
         if not (self.folder / PLAN).exists():
+            # What is there is not a confirmation's, or is about to be another's.
+            kept = [p for p in self.folder.glob("*") if not p.name.endswith(TEMPORARY_SUFFIX)]
+            own = bool(kept) or self.folder.is_file() or self.options.name == EXPERIMENT
+            allowed = f"{self.folder} is the sweep's own: take a name of its own for a confirmation"
+            require(not own, "name", self.options.name, allowed)
             plan = make_plan(self.sweep, self.options)
             check_trackers_of(choose_runs(plan))
             self.folder.mkdir(exist_ok=True)
@@ -106,52 +101,39 @@ class Confirming:
             return plan
         plan = ranked_plan(read_plan(self.folder), self.sweep)
         plan = moved_plan(plan, self.options)
-        self._refuse_changes(plan)
+        for name, value in self.options.questions().items():
+            was = plan.questions.get(name)
+            allowed = f"{self.folder} was planned with {was}; another name= is another confirmation"
+            require(value == was, name, value, allowed)
         runs = choose_runs(plan)
         check_data(runs[0].config.data, plan.data_fingerprint)
         check_trackers_of(runs)
         return plan
 
-    def _refuse_changes(self, plan: Plan) -> None:
-        for name, value in self.options.questions().items():
-            was = plan.questions.get(name)
-            allowed = f"{self.folder} was planned with {was}; another name= is another confirmation"
-            require(value == was, name, value, allowed)
-
     def _confirm(self, plan: Plan) -> None:
         from resnet_sweep.confirmation import findings  # brings SciPy, as below Matplotlib
         from resnet_sweep.confirmation.report import report_confirmation
 
-        chosen_from = run_stage(self.folder, "choose", choose_runs(plan), self.workers)
-        exit_if_all_failed(chosen_from)
-        choice = findings.choose(plan, chosen_from)
-        chosen = choice.chosen.candidate
+        runs = {"choose": run_stage(self.folder, "choose", choose_runs(plan), self.workers)}
+        exit_if_all_failed(runs["choose"])
+        chosen = findings.choose(plan, runs["choose"]).chosen.candidate
         say(f"chosen: {chosen.label}")
-        promised = run_stage(self.folder, "over_promise", over_promise_runs(plan), self.workers)
-        planned = runs_on_test_set(plan, chosen)
+        promised = over_promise_runs(plan)
+        runs["over_promise"] = run_stage(self.folder, "over_promise", promised, self.workers)
+        tested = runs_on_test_set(plan, chosen)
         title = f"Trial {chosen.trial} of {plan.study_name}, {chosen.num_params:,} parameters."
         variables = env_set(self.workers.config)
-        config, name = planned[0].config, self.options.name
-        _, again = write_best(self.sweep, config, title, name, variables)
-        tested = run_stage(self.folder, "test", planned, self.workers)
-        runs = [*chosen_from, *promised, *tested]
-        promises = findings.over_promises(plan, runs)
-        found = findings.Findings(
-            plan,
-            runs,
-            choice,
-            promises,
-            findings.mean_over_promise(promises),
-            findings.evaluate_test(plan, runs, chosen.label),
-        )
+        _, again = write_best(self.sweep, tested[0].config, title, self.options.name, variables)
+        runs["test"] = run_stage(self.folder, "test", tested, self.workers)
+        found = findings.conclude(plan, runs)
         report_confirmation(self.folder, found, self.workers.go_on, again)
-        for stage in (promised, tested):
-            exit_if_all_failed(stage)
+        for ended in runs.values():
+            exit_if_all_failed(ended)
 
 
 def run_stage(
     folder: Path, stage: str, runs: list[PlannedRun], workers: WorkerPool
-) -> list[ConfirmationRun]:
+) -> list[EndedRun]:
     """Train in FOLDER/STAGE what is not trained yet, and return how each run ended.
 
     Raises:
@@ -159,11 +141,7 @@ def run_stage(
         SystemExit: it was interrupted.
     """
     title = f"{TITLES[stage]} ({stage})"
-    ended = train_planned(folder / stage, OBJECTIVES[stage], runs, workers, title)
-    return [
-        ConfirmationRun(**asdict(run) | {"stage": stage, "run_dir": f"{stage}/{RUNS}/{number}"})
-        for number, run in enumerate(ended)
-    ]
+    return train_planned(folder / stage, OBJECTIVES[stage], runs, workers, title)
 
 
 def _announcement(plan: Plan) -> str:

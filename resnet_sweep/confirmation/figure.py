@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resnet_sweep.confirmation.findings import Findings, Rival, Seeds
+from resnet_sweep.confirmation.findings import Findings, Seeds, Tested
 from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
@@ -24,64 +24,46 @@ from resnet_sweep.reporting.style import (
 )
 
 SPREAD = 0.16  # of the seeds, in rows
+COLORS = {"chosen": VERMILION, "cannot be told apart": BLUE}
 
 
 def draw(findings: Findings) -> Figure:
-    """Return the figure, in the style of every figure."""
+    rows, tested = len(findings.choice.rivals), len(findings.test.groups)
     with figure_style():
-        return _draw(findings)
-
-
-def _draw(findings: Findings) -> Figure:
-    rows = len(findings.choice.rivals)
-    tested = 1 if findings.test.baseline is None else 2
-    figure = new_figure(height=2.3 + 0.42 * (rows + tested))
-    upper, lower = figure.subplots(2, 1, height_ratios=[rows + 0.8, tested + 0.8])
-    _draw_choice(upper, findings)
-    _draw_test(lower, findings)
-    handles, labels = upper.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
-    return figure
+        figure = new_figure(height=2.3 + 0.42 * (rows + tested))
+        upper, lower = figure.subplots(2, 1, height_ratios=[rows + 0.8, tested + 0.8])
+        _draw_choice(upper, findings)
+        _draw_test(lower, findings.test)
+        handles, labels = upper.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+        return figure
 
 
 def _draw_choice(axes: Axes, findings: Findings) -> None:
     rivals = findings.choice.rivals
     for row, rival in enumerate(rivals):
-        color, what = _look(rival, findings)
-        _draw_seeds(axes, row, rival.seeds, color, what)
+        verdict = findings.choice.verdict(rival)
+        _draw_seeds(axes, row, rival.seeds, COLORS.get(verdict, GREY), verdict)
         promised = rival.candidate.promised
         axes.plot(promised, row, "D", mfc="none", mec=BLACK, ms=5, label="accuracy in the sweep")
     rows = {rival.candidate.trial: row for row, rival in enumerate(rivals)}
     for each in findings.over_promises:
         place = rows[each.candidate.trial] + 0.3
         _draw_seeds(axes, place, each.seeds, ORANGE, "fresh seeds, the sweep's split")
+    sizes = [short_number(float(f"{rival.candidate.num_params:.3g}")) for rival in rivals]
     labels = [
-        f"{rival.candidate.label}\n{short_number(_rounded(rival.candidate.num_params))} parameters"
-        for rival in rivals
+        f"{rival.candidate.label}\n{size} parameters"
+        for rival, size in zip(rivals, sizes, strict=True)
     ]
     _finish(axes, labels, "validation accuracy (fraction)")
     axes.set_title("Chosen on a fresh split of the training images")
 
 
-def _rounded(count: int) -> float:
-    return float(f"{count:.3g}")
-
-
-def _look(rival: Rival, findings: Findings) -> tuple[str, str]:
-    if rival is findings.choice.chosen:
-        return VERMILION, "chosen"
-    if rival.is_tied:
-        return BLUE, "cannot be told apart"
-    return GREY, "behind" if rival.is_candidate else "runs failed"
-
-
-def _draw_test(axes: Axes, findings: Findings) -> None:
-    test = findings.test
-    groups = [seeds for seeds in (test.chosen, test.baseline) if seeds is not None]
-    for row, seeds in enumerate(groups):
+def _draw_test(axes: Axes, test: Tested) -> None:
+    for row, seeds in enumerate(test.groups):
         _draw_seeds(axes, row, seeds, VERMILION if row == 0 else BLACK, seeds.label)
-    _finish(axes, [plain(seeds.label, 20) for seeds in groups], "test accuracy (fraction)")
+    _finish(axes, [plain(seeds.label, 20) for seeds in test.groups], "test accuracy (fraction)")
     axes.set_title("Read from the test set, once by each run")
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnet_sweep.records.confirmation import Candidate, ConfirmationRun, Plan
+from resnet_sweep.records.confirmation import Candidate, Plan
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.reporting.all_pairs import games_howell
 from resnet_sweep.reporting.statistics import (
     SIGNIFICANCE,
@@ -82,6 +83,13 @@ class Choice:
         """The tied net with the fewest parameters; of equal ones, the better."""
         return min(self.tied, key=lambda rival: rival.candidate.num_params)
 
+    def verdict(self, rival: Rival) -> str:
+        if rival is self.chosen:
+            return "chosen"
+        if rival.is_tied:
+            return "cannot be told apart"
+        return "behind" if rival.is_candidate else "runs failed"
+
 
 @dataclass(frozen=True)
 class OverPromise:
@@ -126,61 +134,74 @@ class Tested:
     comparison: Comparison | None
     noise: Noise
 
+    @property
+    def groups(self) -> list[Seeds]:
+        return [self.chosen] if self.baseline is None else [self.chosen, self.baseline]
+
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that a confirmation reports."""
+    """Everything that a confirmation reports.
+
+    Args:
+        runs: of each stage; in the test stage their accuracy is that on the test set.
+    """
 
     plan: Plan
-    runs: list[ConfirmationRun]
+    runs: dict[str, list[EndedRun]]
     choice: Choice
     over_promises: list[OverPromise]
     mean_over_promise: MeanOverPromise
     test: Tested
 
     @property
-    def failed(self) -> list[ConfirmationRun]:
-        return [run for run in self.runs if run.state != "completed"]
+    def failed(self) -> list[EndedRun]:
+        return [run for own in self.runs.values() for run in own if run.state != "completed"]
 
 
-def gather(runs: list[ConfirmationRun], stage: str, label: str) -> Seeds:
-    """Return what one configuration gave in one stage."""
-    own = [run for run in runs if run.stage == stage and run.configuration == label]
+def conclude(plan: Plan, runs: dict[str, list[EndedRun]]) -> Findings:
+    """Return what the runs of all stages say."""
+    choice = choose(plan, runs["choose"])
+    promises = over_promises(plan, runs["over_promise"])
+    test = evaluate_test(plan, runs["test"], choice.chosen.candidate.label)
+    return Findings(plan, runs, choice, promises, mean_over_promise(promises), test)
+
+
+def _gather(runs: list[EndedRun], label: str) -> Seeds:
+    """Return what one configuration gave in a stage."""
+    own = [run for run in runs if run.configuration == label]
     values = [run.accuracy for run in own if run.accuracy is not None]
     return Seeds(label, values, len(own) - len(values))
 
 
-def choose(plan: Plan, runs: list[ConfirmationRun]) -> Choice:
+def choose(plan: Plan, runs: list[EndedRun]) -> Choice:
     """Order the candidates by mean validation accuracy on the fresh split.
 
     Args:
-        runs: of which at least one has completed there.
+        runs: on that split, of which at least one has completed.
     """
-    groups = [(c, gather(runs, "choose", c.label)) for c in plan.candidates]
+    groups = [(c, _gather(runs, c.label)) for c in plan.candidates]
     able = {c.trial for c, seeds in groups if seeds.values and not seeds.num_failed}
     able = able or {c.trial for c, seeds in groups if seeds.values}
     assert able
-    groups.sort(key=lambda group: _rank(group, able))
+
+    def rank(group: tuple[Candidate, Seeds]) -> tuple[bool, float, int]:
+        candidate, seeds = group
+        last = -seeds.interval.mean if seeds.values else math.inf
+        return candidate.trial not in able, last, candidate.num_params
+
+    groups.sort(key=rank)
     best = groups[0][1]
     num_compared = sum(len(seeds.values) > 1 for _, seeds in groups)
-    rivals = [_rival(best, group, num_compared, able) for group in groups]
+    rivals = []
+    for candidate, seeds in groups:
+        comparison = None if seeds is best else _compare(best, seeds, num_compared)
+        is_candidate = candidate.trial in able
+        is_behind = comparison is not None and comparison.p_value < SIGNIFICANCE
+        is_tied = is_candidate and not is_behind
+        rivals.append(Rival(candidate, seeds, comparison, is_candidate, is_tied))
     noise = pooled_noise([seeds.values for _, seeds in groups if seeds.values])
     return Choice(rivals, noise, num_compared)
-
-
-def _rival(best: Seeds, group: tuple[Candidate, Seeds], num_compared: int, able: set[int]) -> Rival:
-    candidate, seeds = group
-    comparison = None if seeds is best else _compare(best, seeds, num_compared)
-    is_candidate = candidate.trial in able
-    is_behind = comparison is not None and comparison.p_value < SIGNIFICANCE
-    return Rival(candidate, seeds, comparison, is_candidate, is_candidate and not is_behind)
-
-
-def _rank(group: tuple[Candidate, Seeds], able: set[int]) -> tuple[bool, float, int]:
-    candidate, seeds = group
-    mean = seeds.interval.mean
-    last = math.inf if math.isnan(mean) else -mean
-    return candidate.trial not in able, last, candidate.num_params
 
 
 def _compare(first: Seeds, second: Seeds, num_groups: int = 2) -> Comparison | None:
@@ -189,21 +210,14 @@ def _compare(first: Seeds, second: Seeds, num_groups: int = 2) -> Comparison | N
     return games_howell(np.array(first.values), np.array(second.values), num_groups)
 
 
-def over_promises(plan: Plan, runs: list[ConfirmationRun]) -> list[OverPromise]:
+def over_promises(plan: Plan, runs: list[EndedRun]) -> list[OverPromise]:
     """Compare the sweep's values with fresh seeds on the sweep's own split."""
     found = []
     for candidate in plan.candidates[: len(plan.over_promise_seeds)]:
-        seeds = gather(runs, "over_promise", candidate.label)
-        fresh, promised = seeds.interval, candidate.promised
-        found.append(
-            OverPromise(
-                candidate,
-                seeds,
-                promised - fresh.mean,
-                promised - fresh.high,
-                promised - fresh.low,
-            )
-        )
+        seeds, promised = _gather(runs, candidate.label), candidate.promised
+        fresh = seeds.interval
+        low, high = promised - fresh.high, promised - fresh.low
+        found.append(OverPromise(candidate, seeds, promised - fresh.mean, low, high))
     return found
 
 
@@ -214,20 +228,14 @@ def mean_over_promise(found: list[OverPromise]) -> MeanOverPromise:
         return MeanOverPromise(math.nan, math.nan, 0, math.nan, math.nan)
     mean = float(np.mean([each.difference for each in measured]))
     noise = pooled_noise([each.seeds.values for each in measured])
-    if noise.degrees == 0:
-        return MeanOverPromise(mean, math.nan, len(measured), math.nan, math.nan)
     share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
-    half = t_quantile(noise.degrees) * noise.sd * share
+    half = float(t_quantile(noise.degrees)) * noise.sd * share  # NaN without degrees of freedom
     return MeanOverPromise(mean, noise.sd, len(measured), mean - half, mean + half)
 
 
-def evaluate_test(plan: Plan, runs: list[ConfirmationRun], chosen: str) -> Tested:
+def evaluate_test(plan: Plan, runs: list[EndedRun], chosen: str) -> Tested:
     """Compare the chosen configuration with the baseline on the test set."""
-    own = gather(runs, "test", chosen)
-    name = plan.questions["baseline"]
-    other = None if name is None else gather(runs, "test", str(name))
-    if other is not None and not (other.values or other.num_failed):
-        other = None  # the chosen one is the baseline
-    comparison = None if other is None else _compare(own, other)
-    groups = [seeds.values for seeds in (own, other) if seeds is not None and seeds.values]
-    return Tested(own, other, comparison, pooled_noise(groups))
+    own, other = _gather(runs, chosen), _gather(runs, str(plan.questions["baseline"]))
+    noise = pooled_noise([seeds.values for seeds in (own, other) if seeds.values])
+    is_there = bool(other.values or other.num_failed)  # else there is none, or it is the chosen one
+    return Tested(own, other if is_there else None, _compare(own, other), noise)

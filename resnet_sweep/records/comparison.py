@@ -16,7 +16,7 @@ from typing import Any, Optional, TypeVar
 
 from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.records.checking import check_record
-from resnet_sweep.records.ended_run import EndedRun
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.system.atomic import write_json
 
 PLAN, COMPARISON = "plan.json", "comparison.json"

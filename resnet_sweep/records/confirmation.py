@@ -10,7 +10,6 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.run_folder import RecordError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.system.atomic import write_text
@@ -91,29 +90,6 @@ class Plan:
     notes: list[str]
     ranking: str = ""
     schema_version: int = field(default=SCHEMA_VERSION)
-
-
-@dataclass(frozen=True)
-class Staged:
-    """What comes first of a run of a confirmation.
-
-    Args:
-        stage: one of STAGES.
-    """
-
-    stage: str
-
-
-@dataclass(frozen=True)
-class ConfirmationRun(EndedRun, Staged):  # the fields of the last base come first
-    """One run of a confirmation, as it ended.
-
-    Args:
-        configuration: the candidate's label, or the baseline's name.
-        accuracy: on the validation part, in the test stage on the test set; null where the run
-            did not complete.
-        run_dir: relative to the confirmation's folder.
-    """
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

@@ -101,6 +101,27 @@ class SweepTrial:
 
 
 @dataclass(frozen=True)
+class EndedRun:
+    """One planned run, as it ended: a confirmation and a comparison record it.
+
+    Args:
+        configuration: whose it is.
+        state, reason, error: as of a SweepTrial.
+        accuracy: null where the run did not complete.
+        run_dir: relative to the folder of the command.
+    """
+
+    configuration: str
+    seed: int
+    state: str
+    reason: Optional[str]
+    error: Optional[str]
+    accuracy: Optional[float]
+    train_seconds: Optional[float]
+    run_dir: str
+
+
+@dataclass(frozen=True)
 class SweepRecord:
     """The content of sweep.json.
 

@@ -20,10 +20,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead
-from resnet_sweep.records.ended_run import EndedRun
 from resnet_sweep.records.identity import changes
 from resnet_sweep.records.run_folder import read_result, recorded_values
-from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS
+from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, EndedRun
 from resnet_sweep.search.settings import (
     SweepSettings,
     base_values,
@@ -253,5 +252,5 @@ def _ended(
         error=record.error,
         accuracy=accuracy,
         train_seconds=record.train_seconds,
-        run_dir=str(number),
+        run_dir=f"{place.name}/{RUNS}/{number}",
     )
