@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from resnet_sweep.comparison.paired import compare_recipes
+from resnet_sweep.comparison.trained import compare_recipes
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.prediction.predicting import VIEWS, apply_view
 from resnet_sweep.records.comparison import Row

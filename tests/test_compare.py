@@ -23,7 +23,7 @@ from guarded_test_set import GUARD, command, guarded, run_guarded
 from scipy import stats
 from signals_sent import signal_at
 
-from resnet_sweep.comparison import comparing
+from resnet_sweep.comparison import command as comparing
 from resnet_sweep.config import Config
 from resnet_sweep.records.comparison import read_comparison, read_plan
 from resnet_sweep.records.run_folder import read_config_values, read_result

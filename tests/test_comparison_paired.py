@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from resnet_sweep.comparison.paired import compare_recipes
+from resnet_sweep.comparison.trained import compare_recipes
 
 NAMES = ["start", "good", "nothing", "bad"]
 ABOVE, START = [0, 0, 1, 2], [0, 0, 0, 0]

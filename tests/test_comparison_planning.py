@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from resnet_sweep.comparison.change_files import read_factors, read_steps
 from resnet_sweep.comparison.planning import (
     Factorial,
     RecipeComposer,
@@ -15,6 +14,8 @@ from resnet_sweep.comparison.planning import (
     plan_factors,
     plan_recipes,
     plan_steps,
+    read_factors,
+    read_steps,
 )
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir

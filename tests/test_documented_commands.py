@@ -22,8 +22,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 from resnet_sweep import compare, compose_config, confirm, export, predict, train
 from resnet_sweep.analysis.summary import command as analysis
-from resnet_sweep.comparison import comparing, planning
-from resnet_sweep.comparison.change_files import FactorFile, StepFile
+from resnet_sweep.comparison import command as comparing
+from resnet_sweep.comparison import planning
+from resnet_sweep.comparison.planning import FactorFile, StepFile
 from resnet_sweep.config.compare import CompareConfig
 from resnet_sweep.config.compose import LIST_GROUPS, SCHEMAS
 from resnet_sweep.config.confirm import ConfirmConfig

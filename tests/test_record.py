@@ -16,9 +16,8 @@ from benchmarks.record.page import write_record
 from benchmarks.record.recipes import changes, describe_recipe
 from benchmarks.record.swept import space_table
 from resnet_sweep.comparison.factorial import estimate, fractional_factorial
-from resnet_sweep.comparison.figures import draw
-from resnet_sweep.comparison.paired import compare_recipes
-from resnet_sweep.comparison.report import to_report
+from resnet_sweep.comparison.report import draw, to_report
+from resnet_sweep.comparison.trained import compare_recipes
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.comparison import (
     COMPARISON,

@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.record.comparisons import FACTORS, STEPS, find_comparison
 from benchmarks.record.recipes import changes
 from benchmarks.record.tested import SOURCE, SWEEP, Tested, find, gain
-from resnet_sweep.comparison.change_files import START, TOGETHER
-from resnet_sweep.comparison.paired import verdict
+from resnet_sweep.comparison.factorial import verdict
+from resnet_sweep.comparison.planning import START, TOGETHER
 from resnet_sweep.records.comparison import Compared, Row
 from resnet_sweep.records.sweep_folder import is_sweep, read_sweep_record
 from resnet_sweep.reporting.numbers import point_bounds, points

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from resnet_sweep.comparison.paired import Values, verdict
 from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.reporting.statistics import sidak, t_quantile
 
 Levels = NDArray[np.int8]
+Values = NDArray[np.float64]
 MAX_RUNS = 128
 LETTERS = "ABCDEFG"
 ROUNDING = 1e-9  # a difference of accuracies below it is none
@@ -208,7 +208,12 @@ def _rows(names: list[str], found: Values, error: float, degrees: float, n: int)
                 p_value=p_value,
                 all_low=gain - together,
                 all_high=gain + together,
-                all_p_value=math.nan if math.isnan(error) else sidak(p_value, len(names)),
+                all_p_value=sidak(p_value, len(names)),
             )
         )
     return rows
+
+
+def verdict(low: float, high: float) -> str:
+    """Return what an interval of a gain says; NaN decides nothing."""
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"

@@ -1,4 +1,4 @@
-"""What a comparison says: its parts, with their tables and the sentences below them."""
+"""What a comparison says: its parts, with their tables, the sentences below them and figures."""
 
 from __future__ import annotations
 
@@ -6,21 +6,34 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from resnet_sweep.comparison.change_files import START
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from resnet_sweep.comparison.factorial import Effects, num_three_factor_aliases
-from resnet_sweep.comparison.paired import compare_recipes
-from resnet_sweep.comparison.planning import Factorial, Recipes
+from resnet_sweep.comparison.planning import START, Factorial
 from resnet_sweep.comparison.trained import Trained
 from resnet_sweep.records.comparison import (
     COMPARISON,
+    SURVIVORS,
     Compared,
     ComparisonPlan,
     Part,
     Row,
     comparison_values,
 )
+from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.reporting.numbers import UNKNOWN, point_bounds, points
 from resnet_sweep.reporting.report import Report, Section
+from resnet_sweep.reporting.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    draw_interval,
+    figure_style,
+    name_rows,
+    new_figure,
+    plain,
+)
 from resnet_sweep.reporting.tables import Table
 
 STEM = COMPARISON.removesuffix(".json")
@@ -29,6 +42,9 @@ SPLITS = {
     "val": "validation accuracy of the last epoch; the test set is not read",
     "test": "test accuracy of the last epoch; the test set chose nothing here",
 }
+COLORS = {"better": BLUE, "worse": VERMILION}
+LONGEST = 34  # letters of a name
+AGAINST = {"steps": "against the row above", SURVIVORS: "against the start"}
 Column = tuple[str, Callable[[Row], str]]
 
 
@@ -41,9 +57,9 @@ def title(plan: ComparisonPlan) -> str:
     return f"Recipes on the {'test set' if plan.split == 'test' else 'validation images'}"
 
 
-def recipe_part(plan: ComparisonPlan, recipes: Recipes, trained: Trained) -> Part:
+def recipe_part(plan: ComparisonPlan, trained: Trained) -> Part:
     """Return recipes side by side, or one change after another."""
-    rows = _rows(recipes, trained)
+    rows, recipes = trained.rows(), trained.recipes
     left_out = _left_out(recipes.left_out)
     notes = [*trained.notes(), *_power(rows), *left_out, SPLITS[plan.split]]
     is_steps = plan.design == "steps"
@@ -72,35 +88,29 @@ def effect_parts(factorial: Factorial, effects: Effects, trained: Trained) -> li
     return [main, Part(INTERACTIONS, "Strings of interactions", effects.interactions)]
 
 
-def survivor_part(
-    plan: ComparisonPlan, recipes: Recipes, trained: Trained, effects: Effects
-) -> Part:
+def survivor_part(plan: ComparisonPlan, trained: Trained, effects: Effects) -> Part:
     """Return the survivors, each alone on top of the start, with fresh seeds."""
-    by_name = {effect.name: effect.gain for effect in effects.main}
-    rows = [
-        replace(row, in_design=by_name.get(row.name, math.nan)) for row in _rows(recipes, trained)
-    ]
-    seed, split = recipes.configs[0].seed, recipes.configs[0].data.split_seed
-    now = effects.survivors()
-    chosen = plan.survivors or []
-    others = (
-        [] if now == chosen else [f"by all seeds that there are now: {', '.join(now) or 'none'}"]
-    )
+    in_design = {effect.name: effect.gain for effect in effects.main}
+    rows = [replace(row, in_design=in_design.get(row.name, math.nan)) for row in trained.rows()]
+    start, left_out = trained.recipes.configs[0], trained.recipes.left_out
+    now, chosen = effects.survivors(), plan.survivors or []
+    others = [f"by all seeds that there are now: {', '.join(now) or 'none'}"]
     notes = [
         *_selection(chosen, effects),
         f"chosen once, with {plan.chosen_by} seeds of each configuration",
-        *others,
+        *([] if now == chosen else others),
         *trained.notes(),
         *_power(rows),
-        *(f"left out: {name}" for name in recipes.left_out),
-        f"seeds from {seed} on and data.split_seed={split}: neither chose the survivors",
+        *(f"left out: {name}" for name in left_out),
+        f"seeds from {start.seed} on and data.split_seed={start.data.split_seed}: neither chose "
+        "the survivors",
         SPLITS["val"],
     ]
-    return Part("survivors", "Survivors, each alone", rows, notes)
+    return Part(SURVIVORS, "Survivors, each alone", rows, notes)
 
 
 def no_survivors(effects: Effects) -> Part:
-    return Part("survivors", "Survivors", [], _selection([], effects))
+    return Part(SURVIVORS, "Survivors", [], _selection([], effects))
 
 
 def _selection(survivors: Sequence[str], effects: Effects) -> list[str]:
@@ -113,11 +123,6 @@ def _selection(survivors: Sequence[str], effects: Effects) -> list[str]:
     dropped = [name for name in names if name not in survivors]
     count = f"{len(survivors)} of {len(names)} changes survived: those that were better {limit}"
     return [count, *([f"not followed: {', '.join(dropped)}"] if dropped else [])]
-
-
-def _rows(recipes: Recipes, trained: Trained) -> list[Row]:
-    rows = compare_recipes(recipes.names, trained.values, recipes.others)
-    return [replace(row, **cost) for row, cost in zip(rows, trained.costs(), strict=True)]
 
 
 def _left_out(names: Sequence[str]) -> list[str]:
@@ -160,15 +165,14 @@ def tables(part: Part) -> list[tuple[str, Table | None]]:
         ordered = sorted(part.rows, key=lambda row: -abs(row.gain))
         what = "change" if part.kind == EFFECTS else "sum of pairs"
         return [(part.title, _table(EFFECT_COLUMNS, what, ordered))]
-    extra = {"steps": OVER_START, "survivors": IN_DESIGN}.get(part.kind, [])
-    names = {"steps": "recipe: those above and", "survivors": f"recipe: {START} and"}
+    extra = {"steps": OVER_START, SURVIVORS: IN_DESIGN}.get(part.kind, [])
+    names = {"steps": "recipe: those above and", SURVIVORS: f"recipe: {START} and"}
     name, columns = names.get(part.kind, "recipe"), [*ACCURACY, *GAIN, *extra, VERDICT]
     gains = _table(columns, name, part.rows, len(columns) - 1)
     if part.kind != "recipes":
         return [(part.title, gains)]
-    found: list[tuple[str, Table | None]] = []
-    found.append(("Accuracy of the last epoch", attained_table(part.rows)))
-    return [*found, (part.title, gains)] if len(part.rows) > 1 else found
+    attained = ("Accuracy of the last epoch", attained_table(part.rows))
+    return [attained, (part.title, gains)] if len(part.rows) > 1 else [attained]
 
 
 def attained_table(rows: Sequence[Row]) -> Table:
@@ -223,3 +227,63 @@ ATTAINED: list[Column] = [
     ("device", lambda row: row.device),
     ("data", lambda row: row.data),
 ]
+
+
+def draw(compared: Compared) -> dict[str, Figure]:
+    """Return the figures by the stems of their files."""
+    figures: dict[str, Figure] = {}
+    split = "test" if compared.plan.split == "test" else "validation"
+    for part in compared.parts:
+        if not part.rows or part.kind == INTERACTIONS:
+            continue
+        if part.kind == EFFECTS:
+            figures[STEM] = draw_effects(part, compared.part(INTERACTIONS), compared.title)
+        elif part.kind == SURVIVORS:
+            figures[SURVIVORS] = draw_gains(part, compared.survivor_runs, part.title, split)
+        else:
+            figures[STEM] = draw_gains(part, compared.runs, compared.title, split)
+    return figures
+
+
+def draw_effects(main: Part, interactions: Part | None, title: str) -> Figure:
+    """Draw the main effects, largest first, and the strings of interactions."""
+    groups = [main.rows, *([interactions.rows] if interactions else [])]
+    with figure_style():
+        figure = new_figure(height=1.6 + 0.24 * sum(map(len, groups)))
+        ratios = [len(group) + 0.8 for group in groups]
+        panels = figure.subplots(len(groups), 1, sharex=True, height_ratios=ratios, squeeze=False)
+        titles = (title, "strings of two-factor interactions: each stands for a sum of pairs")
+        for axes, group, said in zip(panels[:, 0], groups, titles, strict=False):
+            _draw_rows(axes, sorted(group, key=lambda row: -abs(row.gain)), said)
+        panels[-1, 0].set_xlabel("effect on validation accuracy, points; 95% intervals of all rows")
+        return figure
+
+
+def draw_gains(part: Part, runs: Sequence[EndedRun], title: str, split: str) -> Figure:
+    """Draw each recipe's seeds and mean, and beside them what it gains."""
+    with figure_style():
+        figure = new_figure(height=1.7 + 0.32 * len(part.rows))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.1, 1])
+        for place, row in enumerate(part.rows):
+            seeds = [
+                100 * r.accuracy
+                for r in runs
+                if r.configuration == row.name and r.accuracy is not None
+            ]
+            left.scatter(seeds, [place] * len(seeds), s=9, color=GREY, alpha=0.6, lw=0)
+            left.scatter(100 * row.mean, place, s=55, marker="|", color=BLUE, lw=2)
+        left.set_xlabel(f"{split} accuracy, %: seeds and mean")
+        _draw_rows(right, part.rows, AGAINST.get(part.kind, f"against {part.rows[0].name}"))
+        right.set_xlabel("paired difference, points")
+        left.set_title(title)
+        left.grid(axis="y", visible=False)
+        return figure
+
+
+def _draw_rows(axes: Axes, rows: Sequence[Row], title: str) -> None:
+    for place, row in enumerate(rows):
+        interval = (100 * row.gain, 100 * row.all_low, 100 * row.all_high)
+        draw_interval(axes, place, interval, COLORS.get(row.verdict, GREY), marker="o", ms=4.5)
+    axes.axvline(0, color="black", lw=0.8)
+    name_rows(axes, [plain(row.name, LONGEST) for row in rows])
+    axes.set_title(plain(title, 80))
