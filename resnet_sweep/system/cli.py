@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import NoReturn
 
+from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -54,7 +55,7 @@ def one_line_errors() -> Iterator[None]:
 def _one_line_mistakes() -> Iterator[None]:
     full = os.environ.get(FULL_ERROR) == "1"
     try:
-        with signals_as_interrupt(), _environment(FULL_ERROR, "1"):  # else Hydra exits by itself
+        with signals_as_interrupt(), env_override({FULL_ERROR: "1"}):  # else Hydra exits by itself
             yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full:
@@ -141,19 +142,6 @@ def _suspects(message: str) -> str:
     quoted = [a for a, value in values.items() if value and f"'{value}'" in message]
     empty = [a for a, value in values.items() if a[0] == "~" or ("=" in a and value in NOTHING)]
     return " ".join(quoted or empty or arguments)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 class Parser(argparse.ArgumentParser):

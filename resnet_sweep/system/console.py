@@ -61,11 +61,8 @@ def command(module: str, *words: str) -> str:
 
 def quoted(value: str) -> str:
     """Return a text as Hydra's command line takes it, whatever is in it."""
-    return "'" + re.sub(r"(\\*)('|\Z)", _escaped, value) + "'"
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return 2 * match[1] + (f"\\{match[2]}" if match[2] else "")
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (f"\\{m[2]}" if m[2] else ""), value)
+    return f"'{escaped}'"
 
 
 def track(items: Sequence[Item], what: str, show: bool = True) -> Iterator[Item]:

@@ -16,13 +16,9 @@ import torch
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "optuna", "scikit-learn")
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and what it computes with."""
-    return dict(_versions())
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("resnet_sweep", *PACKAGES):
         try:

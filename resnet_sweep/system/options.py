@@ -53,26 +53,21 @@ def act_with_launcher(name: str, schema: type[Schema], act: Act[Schema]) -> None
         UserError: as in read_options.
         SystemExit: from a UserError of `act`.
     """
+    from hydra._internal.callbacks import Callbacks
+
     refuse_multirun(name)
     register_schemas()
     register_options(name, schema)
 
     def run(composed: DictConfig) -> None:
+        config = composed.copy()  # with what a run does not pass on
+        with open_dict(config):
+            config.hydra = HydraConfig.instance().cfg.hydra.copy()  # type: ignore[union-attr] # within a run
+        context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(), WHITELIST)
         try:
-            act(to_schema(composed, schema), *_for_launchers(composed))
+            act(to_schema(composed, schema), config, context)
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # Hydra would add lines to any other
 
     folder = str(conf_dir().resolve())
     hydra.main(config_path=folder, config_name=name, execution_whitelist=WHITELIST)(run)()
-
-
-def _for_launchers(composed: DictConfig) -> tuple[DictConfig, HydraContext]:
-    """Return what a run does not pass on."""
-    from hydra._internal.callbacks import Callbacks
-
-    config = composed.copy()
-    with open_dict(config):
-        config.hydra = HydraConfig.instance().cfg.hydra.copy()  # type: ignore[union-attr] # within a run
-    context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(), WHITELIST)
-    return config, context

@@ -61,7 +61,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     try:
         with made_folder(stage.parent):
             _remove_leftovers(stage.parent)
-            with _gone_on_failure(stage):
+            try:
                 stage.mkdir()
                 yield stage
                 for path in stage.rglob("*"):
@@ -69,6 +69,9 @@ def staged_folder(folder: Path) -> Iterator[Path]:
                         with open(path, "rb") as file:
                             os.fsync(file.fileno())  # else a power cut could leave empty files
                 os.rename(stage, folder)
+            except BaseException:
+                shutil.rmtree(stage, ignore_errors=True)
+                raise
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
@@ -82,15 +85,6 @@ def made_folder(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         _remove_empty(made)
-        raise
-
-
-@contextmanager
-def _gone_on_failure(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
