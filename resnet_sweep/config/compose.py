@@ -110,7 +110,11 @@ def convert(composed: DictConfig) -> Config:
     composed.pop("search_space", None)
     _reject_empty_groups(composed)
     config = _checked(composed, Config)
-    _check_names(config)
+    for group in SCHEMAS:
+        node = getattr(config, group)
+        if type(node) is not schema_of(group, node.name):
+            allowed = f"comes with the group: write {group}={node.name}"
+            raise ConfigError(f"{group}.name", node.name, allowed)
     return config
 
 
@@ -223,12 +227,3 @@ def user_error(error: Exception) -> UserError:
     message = str(error).strip().splitlines()[0]
     key = getattr(error, "full_key", None)
     return UserError(f"{key}: {message}" if key and key not in message else message)
-
-
-def _check_names(config: Config) -> None:
-    for group in SCHEMAS:
-        node = getattr(config, group)
-        expected = schema_of(group, node.name)
-        if type(node) is not expected:
-            allowed = f"comes with the group: write {group}={node.name}"
-            raise ConfigError(f"{group}.name", node.name, allowed)

@@ -6,8 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from resnet_sweep.config.errors import require, require_int
-from resnet_sweep.config.paths import list_of
+from resnet_sweep.config.errors import list_of, require, require_int
 from resnet_sweep.config.workers import MOST_SEEDS, WorkersConfig
 
 DEFAULT_NAME = "confirm"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -41,7 +42,7 @@ class ConfigError(UserError):
     """
 
     def __init__(self, field: str, value: Any, allowed: str) -> None:
-        super().__init__(f"{field}={_shown(value)}: {allowed}")
+        super().__init__(f"{field}={'null' if value is None else value}: {allowed}")
         self.field = field
 
 
@@ -54,10 +55,6 @@ def why(error: BaseException) -> str:
     """Return the message of an error's cause, or its own, in one line; its type if it is empty."""
     source = error.__cause__ or error
     return " ".join(str(source).split()) or type(source).__name__
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -127,3 +124,39 @@ def require_ints(field: str, value: Any, low: int, high: int | None = None) -> N
     require(isinstance(value, list) and len(value) > 0, field, value, "must be a list of integers")
     for item in value:
         require_int(field, item, low, high)
+
+
+def list_of(field: str, value: Any) -> list[str]:
+    """Return the texts of a field that holds one of them or a list.
+
+    Raises:
+        ConfigError: it is null, empty or holds something else.
+    """
+    values = value if isinstance(value, list) else [value]
+    for item in values:
+        if not isinstance(item, (str, int, float)) or isinstance(item, bool) or item == "":
+            raise ConfigError(field, value, "must be one or a list of them: [a,b]")
+    return [str(item) for item in values]
+
+
+def distinct_paths(field: str, value: Any, allowed: str) -> list[str]:
+    """Return the paths of a field that holds one of them or a list, all to different places.
+
+    Args:
+        allowed: what each must be.
+
+    Raises:
+        ConfigError: there is none, one is no path, or two lead to the same place.
+    """
+    try:
+        paths = list_of(field, value)
+        require(len(paths) > 0, field, value, allowed)
+    except ConfigError:
+        raise ConfigError(field, value, allowed) from None
+    places: dict[str, str] = {}
+    for path in paths:
+        place = os.path.realpath(os.path.expanduser(path))
+        if place in places:
+            raise ConfigError(field, value, f"{places[place]} and {path} are the same; {allowed}")
+        places[place] = path
+    return paths

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from resnet_sweep.config.errors import require, require_int, require_one_of
-from resnet_sweep.config.paths import list_of
+from resnet_sweep.config.errors import list_of, require, require_int, require_one_of
 
 FORMATS = ("onnx", "torch_export")
 

@@ -77,20 +77,16 @@ def _group_tables(config: DictConfig) -> list[str]:
     plain, groups = [], []
     texts = field_texts(OmegaConf.get_type(config) or dict)
     for name in config:
-        node = config._get_node(name)
+        node: Any = config._get_node(name)
         if name == "hydra" or name == "search_space":
             continue
         schema = OmegaConf.get_type(node)
         if isinstance(schema, type) and is_dataclass(schema):
-            groups.append(_group_table(str(name), schema, node))
+            summary = inspect.cleandoc(schema.__doc__ or "").splitlines()[0]
+            groups.append(f"\n{name!s}: {summary}\n{field_table(schema, node, f'{name!s}.')}")
         else:
             plain.append(_line(f"{name!s}={_value(node)}", texts.get(str(name))))
     return [*plain, *groups]
-
-
-def _group_table(name: str, schema: type, node: Any) -> str:
-    summary = inspect.cleandoc(schema.__doc__ or "").splitlines()[0]
-    return f"\n{name}: {summary}\n{field_table(schema, node, f'{name}.')}"
 
 
 def _value(node: Any) -> str:

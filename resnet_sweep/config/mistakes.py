@@ -25,6 +25,10 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
         folder: of the YAML files; null: the project's own.
     """
     message, cause = str(error), error.__cause__
+
+    def no_option(found: re.Match[str]) -> str:
+        return f"{found[1]}={found[2]}: there is no such option; {conf_names(found[1], folder)}"
+
     tellers: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         (r"Could not override '([^']+)'", lambda found: _unknown(found[1], cause)),
         (r"Could not delete from config. '([^']+)' does", lambda found: _unknown(found[1], None)),
@@ -32,7 +36,7 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
         (r"In '([^']+)': \w+ raised while", lambda found: _in_file(found[1], error.__context__)),
         (r"Error when parsing index: \d+, string: (.+?) out of \[", lambda f: _unread(f, message)),
         (r"Ambiguous value for argument '([^']+)'", lambda found: _several(found[1])),
-        (r"Could not (?:find|load) '(.+)/([^/']+)'", lambda found: _no_option(found, folder)),
+        (r"Could not (?:find|load) '(.+)/([^/']+)'", no_option),
     ]
     for pattern, tell in tellers:
         if found := re.search(pattern, message):
@@ -103,11 +107,6 @@ def _several(override: str) -> str:
     if re.fullmatch(r"\d+,\d+", value):
         return f"{override}: must be one number, with a point: {field}={value.replace(',', '.')}"
     return f"{override}: several values: write {field}=[{value}] for a list, or -m to try each"
-
-
-def _no_option(found: re.Match[str], folder: Path | None) -> str:
-    known = conf_names(found[1], folder)
-    return f"{found[1]}={found[2]}: there is no such option; {known}"
 
 
 def _one_line(message: str) -> str:

@@ -106,7 +106,9 @@ class ResNetConfig(ModelConfig):
         require_ints("model.blocks", self.blocks, 1, 1000)
         self._check_widths()
         self._check_kernels()
-        self._check_strides()
+        if self.strides is not None:
+            require_ints("model.strides", self.strides, 1)
+            self._check_length("strides", self.strides)
         require_one_of("model.block", self.block, BLOCKS)
         require_one_of("model.shortcut", self.shortcut, SHORTCUTS)
         require_one_of("model.activation", self.activation, ACTIVATIONS)
@@ -120,7 +122,7 @@ class ResNetConfig(ModelConfig):
             return list(self.widths)
         first = [] if self.first_width is None else [self.first_width]
         grown = [
-            self.base_width if i == 0 else _round_to_8(self.base_width * self.width_factor**i)
+            max(8, 8 * round(self.base_width * self.width_factor**i / 8)) if i else self.base_width
             for i in range(len(self.blocks) - len(first))
         ]
         return first + grown
@@ -157,11 +159,6 @@ class ResNetConfig(ModelConfig):
             for size in self._per_stage(value):
                 _check_odd(f"model.{name}", size, value)
         _check_odd("model.stem_kernel_size", self.stem_kernel_size, self.stem_kernel_size)
-
-    def _check_strides(self) -> None:
-        if self.strides is not None:
-            require_ints("model.strides", self.strides, 1)
-            self._check_length("strides", self.strides)
 
     def _check_length(self, name: str, value: Any) -> None:
         stages = len(self.blocks)
@@ -214,10 +211,6 @@ class InitConfig:
     def __post_init__(self) -> None:
         require_one_of("init.name", self.name, INITS)
         require_number("init.std", self.std, 0, open_low=True)
-
-
-def _round_to_8(width: float) -> int:
-    return max(8, 8 * round(width / 8))
 
 
 def _check_odd(name: str, size: Any, value: Any) -> None:

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from resnet_sweep.config.data import BACKGROUNDS
-from resnet_sweep.config.errors import ConfigError, require, require_int, require_one_of
-from resnet_sweep.config.paths import distinct_paths, list_of
+from resnet_sweep.config.errors import (
+    ConfigError,
+    distinct_paths,
+    list_of,
+    require,
+    require_int,
+    require_one_of,
+)
 from resnet_sweep.config.train import DEVICES, PRECISIONS
 
 TTA_MODES = ("none", "flip", "flip_shift")

@@ -80,19 +80,16 @@ class RegularizationConfig:
         require_number("regularization.distill_weight", self.distill_weight, 0, 1)
         field = "regularization.distill_temperature"
         require_number(field, self.distill_temperature, 0, open_low=True)
-        self._check_sam()
+        require_one_of("regularization.sam", self.sam, tuple(SAM_RHO), or_null=True)
+        allowed = "needs regularization.sam=sam or regularization.sam=asam"
+        ok = self.sam is not None or self.sam_rho is None
+        require(ok, "regularization.sam_rho", self.sam_rho, allowed)
 
     def sam_radius(self) -> Optional[float]:
         """Return rho; None where SAM is off."""
         if self.sam is None:
             return None
         return SAM_RHO[self.sam] if self.sam_rho is None else self.sam_rho
-
-    def _check_sam(self) -> None:
-        require_one_of("regularization.sam", self.sam, tuple(SAM_RHO), or_null=True)
-        allowed = "needs regularization.sam=sam or regularization.sam=asam"
-        ok = self.sam is not None or self.sam_rho is None
-        require(ok, "regularization.sam_rho", self.sam_rho, allowed)
 
 
 @dataclass
