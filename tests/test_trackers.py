@@ -17,9 +17,13 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_metrics
+from resnet_sweep.records.run_folder import (
+    EpochMetrics,
+    TrialResult,
+    read_metrics,
+    read_tracker_record,
+)
 from resnet_sweep.records.sweep_folder import SWEEP_ID, group_of
-from resnet_sweep.records.tracker import read_tracker_record
 from resnet_sweep.training import trackers
 from resnet_sweep.training.run import run_trial
 from resnet_sweep.training.trackers import (

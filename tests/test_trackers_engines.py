@@ -19,8 +19,12 @@ from engines import free_port, require_package
 from processes import kill_all, wait_for
 
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
-from resnet_sweep.records.run_folder import EpochMetrics, read_metrics, read_result
-from resnet_sweep.records.tracker import read_tracker_record
+from resnet_sweep.records.run_folder import (
+    EpochMetrics,
+    read_metrics,
+    read_result,
+    read_tracker_record,
+)
 from resnet_sweep.training import trackers
 from resnet_sweep.training.run import run_trial
 

@@ -40,12 +40,6 @@ def write_best(
     test = str(config.evaluate_test).lower()
     words = ["--config-dir", str(sweep), f"{EXPERIMENT}={stem}", f"seed={config.seed}"]
     again = command("train", *words, f"evaluate_test={test}")
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, _text(config, title, again, env_set or {}))
-    return path, again
-
-
-def _text(config: Config, title: str, again: str, env_set: Mapping[str, str]) -> str:
     values = {name: v for name, v in to_dict(config).items() if name not in OF_THE_COMMAND}
     defaults: list[dict[str, Any]] = [
         {f"override /{group}": _option(group, values[group])} for group in SCHEMAS
@@ -56,7 +50,9 @@ def _text(config: Config, title: str, again: str, env_set: Mapping[str, str]) ->
     if env_set:
         values["hydra"] = {"job": {"env_set": dict(env_set)}}
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **values}))
-    return f"# @package _global_\n# {title}\n# Command: {again}\n{body}"
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, f"# @package _global_\n# {title}\n# Command: {again}\n{body}")
+    return path, again
 
 
 def _option(group: str, values: dict[str, Any]) -> str:

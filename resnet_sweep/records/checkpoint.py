@@ -64,7 +64,10 @@ def read_checkpoint(run_dir: Path) -> dict[str, Any] | None:
     problems: list[RecordError] = []
     for name in names:
         try:
-            return _load_checkpoint(run_dir / name)
+            state = _load(run_dir / name)
+            if state.keys() - OPTIONAL_KEYS != CHECKPOINT_KEYS | {"schema_version"}:
+                raise RecordError(f"{run_dir / name}: is not a checkpoint of this version")
+            return state
         except RecordError as error:
             problems.append(error)
             log.warning("%s", error)
@@ -95,13 +98,6 @@ def read_model(run_dir: Path) -> dict[str, Any]:
         RecordError: the file is missing or damaged.
     """
     return _load(run_dir / MODEL)
-
-
-def _load_checkpoint(path: Path) -> dict[str, Any]:
-    state = _load(path)
-    if state.keys() - OPTIONAL_KEYS != CHECKPOINT_KEYS | {"schema_version"}:
-        raise RecordError(f"{path}: is not a checkpoint of this version")
-    return state
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -135,11 +137,13 @@ def read_plan(folder: Path) -> ComparisonPlan | None:
     Raises:
         UserError: it is damaged, or cannot be read.
     """
-    if not (folder / PLAN).exists():
+    path = folder / PLAN
+    if not path.exists():
         return None
-    values = _read(folder / PLAN)
-    values.pop("schema_version", None)
-    return _built(folder / PLAN, ComparisonPlan, values)
+    with _telling_damage(path):
+        values = _read(path)
+        values.pop("schema_version", None)
+        return _built(ComparisonPlan, values)
 
 
 def write_plan(folder: Path, plan: ComparisonPlan) -> None:
@@ -153,25 +157,19 @@ def read_comparison(folder: Path) -> Compared:
         UserError: it has not ended, is damaged, or cannot be read.
     """
     path = folder / COMPARISON
-    values = _read(path)
-    try:
+    with _telling_damage(path):
+        values = _read(path)
         parts = [
-            {**part, "rows": [_built(path, Row, row) for row in part["rows"]]}
-            for part in values["parts"]
+            {**part, "rows": [_built(Row, row) for row in part["rows"]]} for part in values["parts"]
         ]
-        runs = {
-            key: [_built(path, EndedRun, run) for run in values[key]]
-            for key in ("runs", "survivor_runs")
-        }
         found = {
             **{key: values[key] for key in ("command", "title", "left_out", "levels")},
-            "plan": _built(path, ComparisonPlan, values["plan"]),
-            "parts": [_built(path, Part, part) for part in parts],
-            **runs,
+            "plan": _built(ComparisonPlan, values["plan"]),
+            "parts": [_built(Part, part) for part in parts],
+            "runs": [_built(EndedRun, run) for run in values["runs"]],
+            "survivor_runs": [_built(EndedRun, run) for run in values["survivor_runs"]],
         }
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
-    return _built(path, Compared, found)
+        return _built(Compared, found)
 
 
 def comparison_values(compared: Compared) -> dict[str, Any]:
@@ -179,33 +177,29 @@ def comparison_values(compared: Compared) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **asdict(compared)}
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextmanager
+def _telling_damage(path: Path) -> Iterator[None]:
     try:
-        values = json.loads(path.read_bytes())
+        yield
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise UserError(f"{path}: cannot be read: {reason}") from error
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
+        problem = f"is damaged: {reason}; the command that wrote it writes it anew"
+        raise UserError(f"{path}: {problem}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_bytes())
     if not isinstance(values, dict):
-        raise _damaged(path, TypeError(f"must be an object, not a {type(values).__name__}"))
+        raise TypeError(f"must be an object, not a {type(values).__name__}")
     return values
 
 
-def _built(path: Path, kind: type[Record], values: dict[str, Any]) -> Record:
+def _built(kind: type[Record], values: dict[str, Any]) -> Record:
     """Return a dataclass of a file's values; null is what was not a number."""
-    try:
-        floats = {name for name, type_ in kind.__annotations__.items() if type_ == "float"}
-        whole = {k: math.nan if v is None and k in floats else v for k, v in values.items()}
-        built = kind(**whole)
-        check_record(built, {})
-    except UserError:
-        raise
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
+    floats = {name for name, type_ in kind.__annotations__.items() if type_ == "float"}
+    built = kind(**{k: math.nan if v is None and k in floats else v for k, v in values.items()})
+    check_record(built, {})
     return built
-
-
-def _damaged(path: Path, error: BaseException) -> UserError:
-    reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
-    return UserError(f"{path}: is damaged: {reason}; the command that wrote it writes it anew")

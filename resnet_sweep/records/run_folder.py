@@ -8,6 +8,7 @@ import io
 import json
 import os
 import time
+import uuid
 import zipfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -33,6 +34,7 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 PREDICTIONS = "val_predictions.npz"
 MODEL = "model.pt"
+TRACKER = "tracker.json"
 LOG = "train.log"
 ACCURACIES, LOSSES = "accuracies.png", "losses.png"
 DIAGRAM, ARCHITECTURE = "architecture.png", "architecture.txt"
@@ -354,6 +356,37 @@ def read_predictions(run_dir: Path) -> Predictions:
             return Predictions(**{name: arrays[name] for name in arrays.files})
     except Exception as error:  # a damaged archive raises almost anything
         raise _unreadable(path, error) from error
+
+
+@dataclass
+class TrackerRecord:
+    """The content of tracker.json: under which name trackers know a run, and what they have of it.
+
+    The id is written before a tracker hears of it: a kill leaves no run that nobody continues.
+
+    Args:
+        id: of the run, with every tracker.
+        epochs: tracker -> the last epoch that it was given.
+        ended: trackers that have the result.
+    """
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    epochs: dict[str, int] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+
+def read_tracker_record(run_dir: Path) -> TrackerRecord | None:
+    """Return the record; None: there is none, or it is damaged, and the trackers begin anew."""
+    try:
+        values = read_json(run_dir / TRACKER)
+        return TrackerRecord(str(values["id"]), dict(values["epochs"]), list(values["ended"]))
+    except (RecordError, KeyError, TypeError, ValueError):
+        return None
+
+
+def write_tracker_record(run_dir: Path, record: TrackerRecord) -> None:
+    write_json(run_dir / TRACKER, asdict(record))
 
 
 def check_archive(path: Path) -> None:

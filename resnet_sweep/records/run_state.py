@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -96,36 +95,21 @@ def run_state(run_dir: Path, with_test: bool = False) -> RunState:
         lost = tuple(_lost(run_dir, result, with_test))
     if not lost:
         return RunState(Stage.COMPLETE, result)
-    try:
-        checkpoint = _require_checkpoint(run_dir, lost[0])
-    except BeyondRepair as error:
-        return RunState(Stage.BEYOND_REPAIR, result, lost, str(error))
-    is_trained = checkpoint["position"]["epoch"] >= read_config_values(run_dir)["train"]["epochs"]
-    return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
-
-
-def _require_checkpoint(run_dir: Path, why: str) -> dict[str, Any]:
-    """Return the last checkpoint of a completed run, which must not be trained anew.
-
-    Args:
-        why: what it is needed for, with the folder.
-
-    Raises:
-        BeyondRepair: there is none that can be read.
-    """
     from resnet_sweep.records.checkpoint import read_checkpoint  # brings torch
 
+    checkpoint, problem = None, "it has no checkpoint"
     try:
         checkpoint = read_checkpoint(run_dir)
-        problem = "it has no checkpoint"
     except CheckpointError as error:
-        checkpoint, problem = None, error.reason
-    if checkpoint is None:
+        problem = error.reason
+    if checkpoint is None:  # what has completed must not be trained anew
         paths = [run_dir / CONFIG, (run_dir / COMPOSED).parent]
         files = " and ".join(str(path) for path in paths if path.exists())
         again = f"copy {files} into a new folder and train it with resume=NEW_FOLDER"
-        raise BeyondRepair(f"{why}; {problem}; to have it again, {again}")
-    return checkpoint
+        problem = f"{lost[0]}; {problem}; to have it again, {again}"
+        return RunState(Stage.BEYOND_REPAIR, result, lost, problem)
+    is_trained = checkpoint["position"]["epoch"] >= read_config_values(run_dir)["train"]["epochs"]
+    return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
 
 
 def _lost(run_dir: Path, result: TrialResult, with_test: bool) -> Iterator[str]:

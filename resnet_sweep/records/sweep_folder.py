@@ -199,15 +199,12 @@ def group_of(run_dir: Path) -> RunGroup | None:
     for runs in run_dir.absolute().parents[:2]:  # below a trial there may be its rungs
         folder = runs.parent
         if runs.name == RUNS and (folder / SWEEP_ID).is_file():
-            return RunGroup(folder, (folder / SWEEP_ID).read_text(), _group_name(folder))
+            try:
+                name = str(read_json(folder / SWEEP)["study_name"])
+            except (RecordError, KeyError):
+                name = "/".join(folder.parts[-3:])
+            return RunGroup(folder, (folder / SWEEP_ID).read_text(), name)
     return None
-
-
-def _group_name(folder: Path) -> str:
-    try:
-        return str(read_json(folder / SWEEP)["study_name"])
-    except (RecordError, KeyError):
-        return "/".join(folder.parts[-3:])
 
 
 def check_data(folder: Path, config: DataConfig, fingerprint: str) -> None:

@@ -29,16 +29,14 @@ from resnet_sweep.records.run_folder import (
     MODEL,
     RESULT,
     EpochMetrics,
+    TrackerRecord,
     TrialResult,
     read_metrics,
     read_result,
-)
-from resnet_sweep.records.sweep_folder import RunGroup, group_of
-from resnet_sweep.records.tracker import (
-    TrackerRecord,
     read_tracker_record,
     write_tracker_record,
 )
+from resnet_sweep.records.sweep_folder import RunGroup, group_of
 
 ARTIFACTS = (ACCURACIES, LOSSES, DIAGRAM, ARCHITECTURE, RESULT, MODEL)
 PACKAGES = {"mlflow": "mlflow", "wandb": "wandb"}  # tracker -> what is imported; also the extra
