@@ -15,8 +15,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.optim import SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.device import Part
-from resnet_sweep.optim.lookahead import Lookahead
-from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
+from resnet_sweep.optim.averages import EqualAverage, Lookahead, recompute_statistics
 from resnet_sweep.training.evaluation import evaluate
 
 

@@ -14,7 +14,7 @@ from resnet_sweep.config.optim import (
     RmspropConfig,
     SgdConfig,
 )
-from resnet_sweep.optim.ema import AveragedWeights
+from resnet_sweep.optim.averages import AveragedWeights
 from resnet_sweep.optim.optimizer import build_optimizer, set_lr
 
 

@@ -13,11 +13,9 @@ from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.model.build import build_model
-from resnet_sweep.optim.ema import AveragedWeights
-from resnet_sweep.optim.lookahead import Lookahead
+from resnet_sweep.optim.averages import AveragedWeights, EqualAverage, Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware
-from resnet_sweep.optim.swa import EqualAverage
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer, evaluate
 from resnet_sweep.training.loss import build_loss

@@ -102,13 +102,19 @@ class Muon(torch.optim.Optimizer):
 
     def _step_adamw(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         first, second = self.config.betas
+        means = self._buffers(parameters, "exp_avg")
+        squares = self._buffers(parameters, "exp_avg_sq")
+        for p in parameters:
+            if "step" not in self.state[p]:
+                device = p.device if group["capturable"] else "cpu"
+                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=device)
         adamw(
             list(parameters),
             _gradients(parameters),
-            self._buffers(parameters, "exp_avg"),
-            self._buffers(parameters, "exp_avg_sq"),
+            means,
+            squares,
             [],
-            self._step_counts(parameters, group["capturable"]),
+            [self.state[p]["step"] for p in parameters],
             foreach=True,
             capturable=group["capturable"],
             amsgrad=False,
@@ -140,13 +146,6 @@ class Muon(torch.optim.Optimizer):
             if name not in self.state[p]:
                 self.state[p][name] = torch.zeros_like(p)
         return [self.state[p][name] for p in parameters]
-
-    def _step_counts(self, parameters: list[nn.Parameter], capturable: bool) -> list[Tensor]:
-        for p in parameters:
-            if "step" not in self.state[p]:
-                device = p.device if capturable else torch.device("cpu")
-                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=device)
-        return [self.state[p]["step"] for p in parameters]
 
 
 def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:

@@ -17,8 +17,8 @@ def sam_perturbation(gradients: list[Tensor], rho: float) -> list[Tensor]:
 
     Foret et al. 2021 (arXiv:2010.01412), equation 2 with p = 2. A loss scale cancels out.
     """
-    scale = rho / (_norm(gradients) + EPS)
-    return _times(gradients, scale)
+    norm = torch.stack(list(torch._foreach_norm(gradients))).square().sum().sqrt()
+    return _times(gradients, rho / (norm + EPS))
 
 
 def asam_perturbation(
@@ -62,7 +62,12 @@ class SharpnessAware:
         with torch.no_grad():
             used = [(p, bias) for p, bias in self._parameters if p.grad is not None]
             weights: list[Tensor] = [p for p, _ in used]
-            changes = self._changes(weights, [bias for _, bias in used])
+            gradients = [w.grad for w in weights if w.grad is not None]
+            if self.adaptive:
+                is_bias = [bias for _, bias in used]
+                changes = asam_perturbation(weights, gradients, is_bias, self.rho)
+            else:
+                changes = sam_perturbation(gradients, self.rho)
             before = [w.clone() for w in weights]
             buffers = [b.clone() for b in self._buffers]
             torch._foreach_add_(weights, changes)
@@ -74,17 +79,6 @@ class SharpnessAware:
             if buffers:
                 torch._foreach_copy_(self._buffers, buffers)
 
-    def _changes(self, weights: list[Tensor], is_bias: list[bool]) -> list[Tensor]:
-        gradients = [w.grad for w in weights if w.grad is not None]
-        if self.adaptive:
-            return asam_perturbation(weights, gradients, is_bias, self.rho)
-        return sam_perturbation(gradients, self.rho)
-
 
 def _times(tensors: list[Tensor], factors: Tensor | list[Tensor]) -> list[Tensor]:
     return list(torch._foreach_mul(tensors, factors))
-
-
-def _norm(tensors: list[Tensor]) -> Tensor:
-    norms = torch.stack(list(torch._foreach_norm(tensors)))
-    return norms.square().sum().sqrt()

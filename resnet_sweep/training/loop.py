@@ -17,12 +17,10 @@ from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, train
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.whitening import whiten_stem
-from resnet_sweep.optim.ema import AveragedWeights
-from resnet_sweep.optim.lookahead import Lookahead
+from resnet_sweep.optim.averages import AveragedWeights, EqualAverage, Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.scheduler import Schedule
-from resnet_sweep.optim.swa import EqualAverage
 from resnet_sweep.records.checkpoint import write_checkpoint
 from resnet_sweep.records.run_folder import METRICS, EpochMetrics, write_metrics
 from resnet_sweep.system.stopping import StopRequest

@@ -12,11 +12,14 @@ from torch import nn
 from resnet_sweep.config.errors import one_line
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, resize
 from resnet_sweep.data.device import Part
-from resnet_sweep.optim.ema import AveragedWeights
-from resnet_sweep.optim.lookahead import Lookahead
+from resnet_sweep.optim.averages import (
+    AveragedWeights,
+    EqualAverage,
+    Lookahead,
+    recompute_statistics,
+)
 from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
-from resnet_sweep.optim.swa import EqualAverage, recompute_statistics
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer
 from resnet_sweep.training.loss import Loss
@@ -222,7 +225,7 @@ class TrainStep:
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"])
         if self.lookahead is not None:
-            self.lookahead.load(state["lookahead"])
+            torch._foreach_copy_(self.lookahead.slow, state["lookahead"])
         if self.swa is not None:
             self.swa.model.load_state_dict(state["swa"]["model"])
             self.swa.count = state["swa"]["count"]
