@@ -15,14 +15,14 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import MuonConfig
 from resnet_sweep.config.train import RegularizationConfig
-from resnet_sweep.model.resnet import ResNet
-from resnet_sweep.model.whitening import (
+from resnet_sweep.model.init import (
     EPS,
     MAX_IMAGES,
     patch_covariance,
     whiten_stem,
     whitening_filters,
 )
+from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.training.run import run_trial
 

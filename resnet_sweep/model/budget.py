@@ -5,16 +5,15 @@ Free of torch for ResNets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.model import CustomModelConfig, ModelConfig, ResNetConfig
+from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.plan import plan_resnet
+from resnet_sweep.records.run_folder import check_teacher
 
-CostOf = Callable[[ResNetConfig], "Cost"]
 _custom_costs: dict[tuple[object, ...], tuple[object, Cost]] = {}
 
 
@@ -37,14 +36,29 @@ def check_budget(config: Config, num_classes: int, image_size: int = 32) -> Cost
         ConfigError: it exceeds model.max_params or model.max_multiply_adds; the message names
             the largest width of the same shape that fits. Or it cannot be built at all.
     """
-
     cost, model = measure_cost(config, num_classes, image_size), config.model
     if _fits(cost, model):
         return cost
     advice = ""
     if isinstance(model, ResNetConfig):
-        advice = f"; {_advice(model, lambda other: resnet_cost(other, num_classes, image_size))}"
-    _refuse(model, cost, advice)
+        advice = f"; {_advice(model, num_classes, image_size)}"
+    if cost.num_params > model.max_params:
+        name, over = "max_params", f"has {cost.num_params:,} parameters, over the budget of"
+    else:
+        name = "max_multiply_adds"
+        over = f"takes {cost.multiply_adds:,} multiply-adds an image, over the cap of"
+    budget = getattr(model, name)
+    raise ConfigError(f"model.{name}", budget, f"this net {over} {budget:,}{advice}")
+
+
+def check_net(config: Config) -> None:
+    """Find what can be told of a net before the data are read: its budget, its teacher's folder.
+
+    Raises:
+        UserError: the net is over its budget, or its teacher cannot be had.
+    """
+    check_budget(config, count_classes(config.data), find_image_size(config.data))
+    check_teacher(config.regularization)
 
 
 def measure_cost(config: Config, num_classes: int, image_size: int = 32) -> Cost:
@@ -107,85 +121,57 @@ def _fits(cost: Cost, budget: ModelConfig) -> bool:
     return cost.num_params <= budget.max_params and (cap is None or cost.multiply_adds <= cap)
 
 
-def _refuse(budget: ModelConfig, cost: Cost, advice: str) -> NoReturn:
-    if cost.num_params > budget.max_params:
-        over = f"this net has {cost.num_params:,} parameters, over the budget of"
-        text = f"{over} {budget.max_params:,}{advice}"
-        raise ConfigError("model.max_params", budget.max_params, text)
-    over = f"this net takes {cost.multiply_adds:,} multiply-adds an image, over the cap of"
-    text = f"{over} {budget.max_multiply_adds:,}{advice}"
-    raise ConfigError("model.max_multiply_adds", budget.max_multiply_adds, text)
+def _advice(config: ResNetConfig, num_classes: int, image_size: int) -> str:
+    """Name the largest width of this shape that fits.
 
-
-def _advice(config: ResNetConfig, cost_of: CostOf) -> str:
-    smaller = _largest_that_fits(config, cost_of)
-    if smaller is not None:
-        cost = _shown_cost(cost_of(smaller), config)
-        return f"the largest of this shape that fits: {_override(smaller)} ({cost})"
-    smallest = _smallest(config, cost_of)
-    cost = _shown_cost(cost_of(smallest), config)
-    fixed = [name for name in ("stem_width", "first_width") if getattr(config, name) is not None]
-    others = "".join(f" or a smaller model.{name}" for name in fixed)
-    return f"no width fits, not even {_override(smallest)} ({cost}): use fewer blocks{others}"
-
-
-def _largest_that_fits(config: ResNetConfig, cost_of: CostOf) -> ResNetConfig | None:
-    """Bisect over the width, then step down to the first that fits.
-
-    Stepping starts a little above: where two widths become equal a shortcut falls away, so
-    the cost can dip.
+    Bisect over the width, then step down to the first that fits. Stepping starts a little above:
+    where two widths become equal a shortcut falls away, so the cost can dip.
     """
-    fits, over = 0, _full_width(config)
+    full = config.base_width or max(config.stage_widths())
+
+    def cost_at(width: int) -> Cost | None:
+        try:
+            return resnet_cost(_scaled(config, width, full), num_classes, image_size)
+        except ConfigError:  # `pad` shortcuts from a fixed stem_width or first_width
+            return None
+
+    fits, over = 0, full
     while over - fits > 1:
         middle = (fits + over) // 2
-        cost = _cost_if_buildable(_scaled(config, middle), cost_of)
+        cost = cost_at(middle)
         if cost is None or _fits(cost, config):
             fits = middle
         else:
             over = middle
-    for width in range(min(fits + 8, _full_width(config) - 1), 0, -1):
-        candidate = _scaled(config, width)
-        cost = _cost_if_buildable(candidate, cost_of)
+    for width in range(min(fits + 8, full - 1), 0, -1):
+        cost = cost_at(width)
         if cost is not None and _fits(cost, config):
-            return candidate
-    return None
+            shown = _shown(_scaled(config, width, full), cost)
+            return f"the largest of this shape that fits: {shown}"
+    costs = ((width, cost_at(width)) for width in range(1, full + 1))
+    smallest, cost = next((width, cost) for width, cost in costs if cost is not None)
+    fixed = [name for name in ("stem_width", "first_width") if getattr(config, name) is not None]
+    others = "".join(f" or a smaller model.{name}" for name in fixed)
+    shown = _shown(_scaled(config, smallest, full), cost)
+    return f"no width fits, not even {shown}: use fewer blocks{others}"
 
 
-def _smallest(config: ResNetConfig, cost_of: CostOf) -> ResNetConfig:
-    candidates = (_scaled(config, width) for width in range(1, _full_width(config) + 1))
-    return next(each for each in candidates if _cost_if_buildable(each, cost_of) is not None)
-
-
-def _cost_if_buildable(config: ResNetConfig, cost_of: CostOf) -> Cost | None:
-    try:
-        return cost_of(config)
-    except ConfigError:  # `pad` shortcuts from a fixed stem_width or first_width
-        return None
-
-
-def _full_width(config: ResNetConfig) -> int:
-    return config.base_width or max(config.stage_widths())
-
-
-def _scaled(config: ResNetConfig, width: int) -> ResNetConfig:
-    """Return the shape with this base_width, or with this as the largest of its widths.
+def _scaled(config: ResNetConfig, width: int, full: int) -> ResNetConfig:
+    """Return the shape with this base_width, or with this in place of the largest width, `full`.
 
     stem_width and first_width stay: wide networks widen the stages behind them.
     """
     if config.base_width is not None:
         return replace(config, base_width=width)
-    widths, full = config.stage_widths(), _full_width(config)
+    widths = config.stage_widths()
     return replace(config, widths=[max(1, round(each * width / full)) for each in widths])
 
 
-def _override(config: ResNetConfig) -> str:
-    if config.base_width is not None:
-        return f"model.base_width={config.base_width}"
-    return f"model.widths=[{','.join(map(str, config.stage_widths()))}]"
-
-
-def _shown_cost(cost: Cost, budget: ModelConfig) -> str:
+def _shown(config: ResNetConfig, cost: Cost) -> str:
+    """Return the override that gives this width, and what it costs."""
+    widths = f"widths=[{','.join(map(str, config.stage_widths()))}]"
+    override = widths if config.base_width is None else f"base_width={config.base_width}"
     text = f"{cost.num_params:,} parameters"
-    if budget.max_multiply_adds is None:
-        return text
-    return f"{text}, {cost.multiply_adds:,} multiply-adds"
+    if config.max_multiply_adds is not None:
+        text += f", {cost.multiply_adds:,} multiply-adds"
+    return f"model.{override} ({text})"

@@ -40,23 +40,18 @@ def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
         ConfigError: the network cannot be built, or does not give logits [N, num_classes].
         OverBudget: a custom network has more than model.max_params.
     """
-    net = _build(config, num_classes, image_size)
-    ghost_size = config.regularization.ghost_batch_size
-    if ghost_size is not None:
-        use_ghost_norm(net, ghost_size)
+    model, settings = config.model, config.regularization
+    net: nn.Module
+    if isinstance(model, ResNetConfig):
+        rates = (settings.dropout, settings.stochastic_depth)
+        net = ResNet(model, num_classes, *rates, image_size=image_size)
+        initialize(net, config.init)
+    else:
+        assert isinstance(model, CustomModelConfig)
+        net = _build_custom(model, num_classes, image_size)
+    if settings.ghost_batch_size is not None:
+        use_ghost_norm(net, settings.ghost_batch_size)
     return net
-
-
-def _build(config: Config, num_classes: int, image_size: int) -> nn.Module:
-    match config.model:
-        case ResNetConfig() as model:
-            rates = (config.regularization.dropout, config.regularization.stochastic_depth)
-            net = ResNet(model, num_classes, *rates, image_size=image_size)
-            initialize(net, config.init)
-            return net
-        case CustomModelConfig() as model:
-            return _build_custom(model, num_classes, image_size)
-    raise AssertionError(config.model)
 
 
 def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) -> nn.Module:
@@ -71,7 +66,16 @@ def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) 
     num_params = sum(p.numel() for p in net.parameters() if not is_lazy(p))
     if num_params > config.max_params:  # a pass of it may take minutes and all memory
         raise OverBudget(config, num_params)
-    _check_logits(config, net, num_classes, image_size)
+    images = torch.zeros(2, 3, image_size, image_size)
+    try:
+        with evaluation_mode(net), torch.no_grad():
+            logits = net(images)
+    except (Exception, SystemExit) as error:
+        _refuse(config, f"its forward pass on images {list(images.shape)} failed", error)
+    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != [2, num_classes]:
+        want = f"must give logits [2, {num_classes}] for images {list(images.shape)}"
+        _refuse(config, f"{want}, but gave {shape}")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         _refuse(config, "has no parameters to train")
     return net
@@ -97,18 +101,6 @@ def import_target(config: CustomModelConfig) -> Any:
     return getattr(module, attribute)
 
 
-def _check_logits(
-    config: CustomModelConfig, net: nn.Module, num_classes: int, image_size: int
-) -> None:
-    images = torch.zeros(2, 3, image_size, image_size)
-    try:
-        with evaluation_mode(net), torch.no_grad():
-            logits = net(images)
-    except (Exception, SystemExit) as error:
-        _refuse(config, f"its forward pass on images {list(images.shape)} failed", error)
-    _check_shape(config, logits, num_classes, images)
-
-
 def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size: int) -> None:
     """Try a custom network's training pass; its weights and statistics are spoilt.
 
@@ -121,15 +113,6 @@ def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size
         nn.functional.cross_entropy(net(images), labels).backward()
     except (Exception, SystemExit) as error:
         _refuse(config, "its training pass failed", error)
-
-
-def _check_shape(
-    config: CustomModelConfig, logits: object, num_classes: int, images: Tensor
-) -> None:
-    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != [2, num_classes]:
-        want = f"must give logits [2, {num_classes}] for images {list(images.shape)}"
-        _refuse(config, f"{want}, but gave {shape}")
 
 
 def _refuse(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
-from resnet_sweep.model.plan import BlockPlan, LayerPlan, ModelPlan, StagePlan
+from resnet_sweep.model.plan import LayerPlan, ModelPlan, StagePlan
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import ELSEWHERE, LayerCost, measure_modules
 from resnet_sweep.system.atomic import replacing
@@ -46,26 +46,36 @@ def draw_architecture(model: nn.Module | ModelPlan, image_size: int, path: Path)
     """Write a PNG of the stages of a ResNet, or of the top-level modules of another network."""
     if isinstance(model, ResNet):
         model = model.plan
+    image = Card("Image", ("normalised", "per channel"), _shape(3, image_size), 0, 0)
     if isinstance(model, ModelPlan):
-        cards = _resnet_cards(model)
+        stages = [_stage_card(f"Stage {i + 1}", stage) for i, stage in enumerate(model.stages)]
+        cards = [image, _stem_card(model), *stages, _head_card(model.head)]
         block = model.stages[0].blocks[0].kind
         name = f"ResNet, {sum(len(stage.blocks) for stage in model.stages)} {block} blocks"
     else:
-        cards = _module_cards(model, image_size)
+        costs = measure_modules(model, _top_level(model), image_size)
+        cards = [image, *map(_module_card, costs)]
         name = type(model).__name__
-    draw_cards(name, [_image_card(image_size), *cards], path)
+    _draw_cards(name, cards, path)
 
 
-def draw_cards(name: str, cards: list[Card], path: Path) -> None:
+def _draw_cards(name: str, cards: list[Card], path: Path) -> None:
     """Write a PNG of the cards with the share of the costs below each, and the totals above."""
     columns = min(len(cards), CARDS_PER_ROW)
     rows = -(-len(cards) // CARDS_PER_ROW)
     row_height = CARD_HEIGHT + BARS_HEIGHT + ROW_GAP
     width = 2 * MARGIN + columns * (CARD_WIDTH + GAP) - GAP
     height = TITLE_HEIGHT + MARGIN + rows * row_height - ROW_GAP / 2
-    axes = _empty_axes(width, height)
+    figure = Figure(figsize=(width, height), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
     totals = (sum(card.num_params for card in cards), sum(card.multiply_adds for card in cards))
-    _draw_title(axes, name, totals, height)
+    place: dict[str, Any] = {"va": "center", "ha": "left"}
+    y = height - MARGIN
+    title = axes.text(MARGIN, y, name, fontsize=13, fontweight="bold", color=INK, **place)
+    counts = f"   {totals[0]:,} parameters, {_millions(totals[1])} multiply-adds an image"
+    axes.annotate(counts, (1, 0.5), xycoords=title, fontsize=11, color=FAINT_INK, **place)
+    arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 2, "shrinkB": 2, "mutation_scale": 12}
     for index, card in enumerate(cards):
         row, column = divmod(index, CARDS_PER_ROW)
         left = MARGIN + column * (CARD_WIDTH + GAP)
@@ -73,19 +83,10 @@ def draw_cards(name: str, cards: list[Card], path: Path) -> None:
         _draw_card(axes, card, left, top)
         _draw_bars(axes, card, totals, left, top - CARD_HEIGHT)
         if column > 0 and card.title != ELSEWHERE:
-            _draw_arrow(axes, left - GAP, top - CARD_HEIGHT / 2)
-    assert isinstance(axes.figure, Figure)
+            middle = top - CARD_HEIGHT / 2
+            axes.annotate("", (left, middle), (left - GAP, middle), arrowprops=arrow)
     with replacing(path) as file:
-        axes.figure.savefig(file, dpi=150, format="png")
-
-
-def _resnet_cards(plan: ModelPlan) -> list[Card]:
-    stages = [_stage_card(f"Stage {i + 1}", stage) for i, stage in enumerate(plan.stages)]
-    return [_stem_card(plan), *stages, _head_card(plan.head)]
-
-
-def _image_card(image_size: int) -> Card:
-    return Card("Image", ("normalised", "per channel"), _shape(3, image_size), 0, 0)
+        figure.savefig(file, dpi=150, format="png")
 
 
 def _stem_card(plan: ModelPlan) -> Card:
@@ -100,11 +101,12 @@ def _stem_card(plan: ModelPlan) -> Card:
 
 def _stage_card(title: str, stage: StagePlan) -> Card:
     first, count = stage.blocks[0], len(stage.blocks)
+    shortcut = first.shortcut.replace("conv", f"{_square(first.shortcut_kernel_size)} conv")
     lines = [
         f"{count} {first.kind} block{'s' if count > 1 else ''}",
         f"{first.out_channels} channels",
         f"{_square(first.kernel_size)} kernels",
-        f"shortcut: {_shortcut(first)}",
+        f"shortcut: {shortcut}",
         f"stride {first.stride}",
     ]
     if first.squeeze_width is not None:
@@ -135,11 +137,6 @@ def _plan_card(
     return Card(title, lines, output, num_params, sum(x.multiply_adds for x in layers), colour)
 
 
-def _module_cards(model: nn.Module, image_size: int) -> list[Card]:
-    costs = measure_modules(model, _top_level(model), image_size)
-    return [_module_card(cost) for cost in costs]
-
-
 def _module_card(cost: LayerCost) -> Card:
     output = " × ".join(map(str, cost.output_shape))
     title, kind = _shortened(cost.name), _shortened(cost.type)
@@ -155,23 +152,6 @@ def _top_level(model: nn.Module) -> dict[str, nn.Module]:
         else:
             found[name] = child
     return found
-
-
-def _empty_axes(width: float, height: float) -> Axes:
-    figure = Figure(figsize=(width, height), facecolor="white")
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
-    return axes
-
-
-def _draw_title(axes: Axes, name: str, totals: tuple[int, int], height: float) -> None:
-    num_params, multiply_adds = totals
-    y = height - MARGIN
-    text = axes.text(MARGIN, y, name, fontsize=13, fontweight="bold", color=INK, va="center")
-    counts = f"   {num_params:,} parameters, {_millions(multiply_adds)} multiply-adds an image"
-    axes.annotate(
-        counts, (1, 0.5), xycoords=text, fontsize=11, color=FAINT_INK, va="center", ha="left"
-    )
 
 
 def _draw_card(axes: Axes, card: Card, left: float, top: float) -> None:
@@ -196,17 +176,13 @@ def _draw_bars(axes: Axes, card: Card, totals: tuple[int, int], left: float, bot
     counts, colours = (card.num_params, card.multiply_adds), (PARAMS_COLOUR, MULTIPLY_ADDS_COLOUR)
     for i, (text, count, total) in enumerate(zip(texts, counts, totals, strict=True)):
         share, y = count / max(1, total), bottom - 0.22 - 0.42 * i
+        percent = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
         axes.text(left, y, text, fontsize=8, color=INK, va="center")
         right = left + CARD_WIDTH
-        axes.text(right, y, _percent(share), fontsize=8, color=FAINT_INK, va="center", ha="right")
+        axes.text(right, y, percent, fontsize=8, color=FAINT_INK, va="center", ha="right")
         bar = (left, y - 0.2)
         axes.add_patch(Rectangle(bar, CARD_WIDTH, 0.09, fc=BAR_GROUND, ec="none"))
         axes.add_patch(Rectangle(bar, CARD_WIDTH * share, 0.09, fc=colours[i], ec="none"))
-
-
-def _draw_arrow(axes: Axes, left: float, y: float) -> None:
-    arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 2, "shrinkB": 2, "mutation_scale": 12}
-    axes.annotate("", (left + GAP, y), (left, y), arrowprops=arrow)
 
 
 def _shape(channels: int, side: int) -> str:
@@ -217,16 +193,8 @@ def _square(side: int) -> str:
     return f"{side}×{side}"
 
 
-def _shortcut(block: BlockPlan) -> str:
-    return block.shortcut.replace("conv", f"{_square(block.shortcut_kernel_size)} conv")
-
-
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 50_000 else f"{count:,}"
-
-
-def _percent(share: float) -> str:
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _shortened(text: str) -> str:

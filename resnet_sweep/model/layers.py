@@ -141,12 +141,8 @@ def use_ghost_norm(net: nn.Module, ghost_size: int) -> None:
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.BatchNorm2d:
-                setattr(parent, name, _ghost_norm(child, ghost_size))
-
-
-def _ghost_norm(norm: nn.BatchNorm2d, ghost_size: int) -> GhostBatchNorm2d:
-    settings = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    ghost = GhostBatchNorm2d(norm.num_features, *settings)
-    ghost.load_state_dict(norm.state_dict())
-    ghost.ghost_size = ghost_size
-    return ghost.train(norm.training)
+                settings = (child.eps, child.momentum, child.affine, child.track_running_stats)
+                ghost = GhostBatchNorm2d(child.num_features, *settings)
+                ghost.load_state_dict(child.state_dict())
+                ghost.ghost_size = ghost_size
+                setattr(parent, name, ghost.train(child.training))

@@ -8,7 +8,6 @@ Zagoruyko and Komodakis 2016 (arXiv:1605.07146) with `preact` blocks, Han et al.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from resnet_sweep.model.layers import (
     conv,
     shortcut,
 )
-from resnet_sweep.model.plan import BlockPlan, ModelPlan, StagePlan, plan_resnet
+from resnet_sweep.model.plan import BlockPlan, ModelPlan, plan_resnet
 
 
 class ResNet(nn.Module):
@@ -46,10 +45,18 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.plan = plan = plan_resnet(config, num_classes, image_size)
-        drops = _linear_rule(stochastic_depth, sum(config.blocks))
         self.stem = _stem(plan, config)
-        stages = (_stage(stage, config.activation, dropout, drops) for stage in plan.stages)
-        self.stages = nn.Sequential(*stages)
+        self.stages = nn.Sequential()
+        block_type, act, last = BLOCK_TYPES[config.block], config.activation, sum(config.blocks)
+        number = 0
+        for stage in plan.stages:
+            blocks = nn.Sequential()
+            for block in stage.blocks:
+                number += 1
+                # Huang et al. 2016 (arXiv:1603.09382), equation 4.
+                drop = stochastic_depth * number / last
+                blocks.append(block_type(block, act, dropout, drop))
+            self.stages.append(blocks)
         self.head = _head(plan, config)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -74,7 +81,8 @@ class ResidualBlock(nn.Module):
         self.act2 = activation(act)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.conv2 = conv(width, width, kernel)
-        self.squeeze = _squeeze(plan)
+        squeezed = plan.squeeze_width
+        self.squeeze = SqueezeExcitation(width, squeezed) if squeezed else nn.Identity()
         self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.shortcut = shortcut(plan)
 
@@ -161,11 +169,6 @@ def _stem(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
     return nn.Sequential(parts)
 
 
-def _stage(plan: StagePlan, act: str, dropout: float, drops: Iterator[float]) -> nn.Sequential:
-    block_type = BLOCK_TYPES[plan.blocks[0].kind]
-    return nn.Sequential(*(block_type(block, act, dropout, next(drops)) for block in plan.blocks))
-
-
 def _head(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
     linear = plan.head[-1]
     parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -177,14 +180,3 @@ def _head(plan: ModelPlan, config: ResNetConfig) -> nn.Sequential:
     parts["flatten"] = nn.Flatten()
     parts["linear"] = nn.Linear(linear.in_channels, linear.out_channels)
     return nn.Sequential(parts)
-
-
-def _squeeze(plan: BlockPlan) -> nn.Module:
-    if plan.squeeze_width is None:
-        return nn.Identity()
-    return SqueezeExcitation(plan.out_channels, plan.squeeze_width)
-
-
-def _linear_rule(last: float, num_blocks: int) -> Iterator[float]:
-    """Huang et al. 2016 (arXiv:1603.09382), equation 4."""
-    return (last * block / num_blocks for block in range(1, num_blocks + 1))

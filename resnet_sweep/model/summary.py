@@ -59,7 +59,8 @@ def measure_modules(
         sdpa_kernel(SDPBackend.MATH),
         counter,
     ):
-        model(_blank_image(model, image_size))
+        device = next((parameter.device for parameter in model.parameters()), None)
+        model(torch.zeros(1, 3, image_size, image_size, device=device))
     layers = [cost for name, cost in costs.items() if not _holds_another(name, costs)]
     rest_params = _num_params([model]) - _num_params(modules[layer.name] for layer in layers)
     rest = counter.get_total_flops() // 2 - sum(layer.multiply_adds for layer in layers)
@@ -73,9 +74,24 @@ def write_architecture_text(model: nn.Module, image_size: int, path: Path) -> No
     Batch statistics and training flags stay as they are.
     """
     layers = measure_layers(model, image_size)
-    header = ("layer", "type", "output", "parameters", "multiply-adds")
-    rows = [header, *(_row(layer) for layer in layers), _total_row(layers)]
-    write_text(path, _table(rows))
+    total = LayerCost(
+        name="total",
+        type="",
+        output_shape=(),
+        num_params=sum(layer.num_params for layer in layers),
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+    )
+    rows = [("layer", "type", "output", "parameters", "multiply-adds")]
+    for layer in [*layers, total]:
+        shape = " x ".join(map(str, layer.output_shape))
+        counts = f"{layer.num_params:,}", f"{layer.multiply_adds:,}"
+        rows.append((layer.name or "(model)", layer.type, shape, *counts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = "<<<>>"  # text to the left, counts to the right
+    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    lines = [form.format(*row) for row in rows]
+    rule = "-" * len(lines[0])
+    write_text(path, "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], ""]))
 
 
 @contextmanager
@@ -134,34 +150,3 @@ def _num_params(modules: Iterable[nn.Module]) -> int:
     """Count each parameter once, even where modules share it."""
     distinct = {id(p): p.numel() for module in modules for p in module.parameters()}
     return sum(distinct.values())
-
-
-def _blank_image(model: nn.Module, image_size: int) -> Tensor:
-    device = next((parameter.device for parameter in model.parameters()), None)
-    return torch.zeros(1, 3, image_size, image_size, device=device)
-
-
-def _row(layer: LayerCost) -> tuple[str, ...]:
-    shape = " x ".join(map(str, layer.output_shape))
-    counts = (f"{layer.num_params:,}", f"{layer.multiply_adds:,}")
-    return (layer.name or "(model)", layer.type, shape, *counts)
-
-
-def _total_row(layers: list[LayerCost]) -> tuple[str, ...]:
-    num_params = sum(layer.num_params for layer in layers)
-    multiply_adds = sum(layer.multiply_adds for layer in layers)
-    return ("total", "", "", f"{num_params:,}", f"{multiply_adds:,}")
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    """Align text to the left and counts to the right, between rules."""
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells))
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], ""])

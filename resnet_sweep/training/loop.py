@@ -16,7 +16,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, train_image_size
 from resnet_sweep.data.device import DeviceData, Part
 from resnet_sweep.model.build import build_model
-from resnet_sweep.model.whitening import whiten_stem
+from resnet_sweep.model.init import whiten_stem
 from resnet_sweep.optim.averages import AveragedWeights, EqualAverage, Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware

@@ -24,9 +24,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.mistakes import describe
-from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
-from resnet_sweep.model.budget import check_budget
-from resnet_sweep.records.run_folder import CONFIG, RESULT, check_teacher, read_result
+from resnet_sweep.data.registry import check_ahead
+from resnet_sweep.model.budget import check_net
+from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
 from resnet_sweep.training.trackers import check_trackers
@@ -130,16 +130,6 @@ def _as_job(composed: DictConfig, config: DictConfig) -> Iterator[None]:
             yield
     finally:
         HydraConfig.instance().set_config(config)
-
-
-def check_net(config: Config) -> None:
-    """Find what can be told before the data are read: the budget and the teacher's folder.
-
-    Raises:
-        UserError: the net is over its budget, or its teacher cannot be had.
-    """
-    check_budget(config, count_classes(config.data), find_image_size(config.data))
-    check_teacher(config.regularization)
 
 
 def _results(config: DictConfig) -> dict[Path, int]:

@@ -20,6 +20,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead
+from resnet_sweep.model.budget import check_net
 from resnet_sweep.records.identity import changes
 from resnet_sweep.records.run_folder import read_result, recorded_values
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, EndedRun
@@ -32,7 +33,6 @@ from resnet_sweep.search.settings import (
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.system.console import say
-from resnet_sweep.training.run_check import check_net
 from resnet_sweep.training.trackers import check_trackers
 from resnet_sweep.training.trackers.group import close_group
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
