@@ -60,36 +60,29 @@ class BlockPlan:
     map_size: int
 
     def layers(self) -> list[LayerPlan]:
-        return [*self._branch_layers(), *self._squeeze_layers(), *self._shortcut_layers()]
-
-    def _branch_layers(self) -> list[LayerPlan]:
         name, width, kernel, side = self.name, self.out_channels, self.kernel_size, self.map_size
         conv1 = _conv(f"{name}.conv1", self.in_channels, width, kernel, self.stride, side)
         conv2 = _conv(f"{name}.conv2", width, width, kernel, 1, side)
         norm2 = _norm(f"{name}.norm2", width, side)
-        if self.kind != "basic":
+        if self.kind == "basic":
+            layers = [conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
+        else:
             norm1 = _norm(f"{name}.norm1", self.in_channels, self.in_map_size)
-            last = [_norm(f"{name}.norm3", width, side)] if self.kind == "pyramid" else []
-            return [norm1, conv1, norm2, conv2, *last]
-        return [conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
-
-    def _squeeze_layers(self) -> list[LayerPlan]:
-        if self.squeeze_width is None:
-            return []
-        wide, narrow = self.out_channels, self.squeeze_width
-        return [
-            _linear(f"{self.name}.squeeze.reduce", "squeeze", wide, narrow),
-            _linear(f"{self.name}.squeeze.expand", "squeeze", narrow, wide),
-        ]
-
-    def _shortcut_layers(self) -> list[LayerPlan]:
-        if self.shortcut != "conv":
-            return []
-        name, kernel, side = f"{self.name}.shortcut", self.shortcut_kernel_size, self.map_size
-        channels = (self.in_channels, self.out_channels)
-        conv = _conv(f"{name}.conv", *channels, kernel, self.stride, side)
-        norms = [] if self.kind == "preact" else [_norm(f"{name}.norm", channels[1], side)]
-        return [conv, *norms]
+            layers = [norm1, conv1, norm2, conv2]
+        if self.kind == "pyramid":
+            layers.append(_norm(f"{name}.norm3", width, side))
+        if self.squeeze_width is not None:
+            layers += [
+                _linear(f"{name}.squeeze.reduce", "squeeze", width, self.squeeze_width),
+                _linear(f"{name}.squeeze.expand", "squeeze", self.squeeze_width, width),
+            ]
+        if self.shortcut == "conv":
+            kernel = self.shortcut_kernel_size
+            shape = (self.in_channels, width, kernel, self.stride, side)
+            layers.append(_conv(f"{name}.shortcut.conv", *shape))
+            if self.kind != "preact":
+                layers.append(_norm(f"{name}.shortcut.norm", width, side))
+        return layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,46 +155,33 @@ def _plan_stem(config: ResNetConfig, image_size: int) -> tuple[LayerPlan, ...]:
 
 
 def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator[StagePlan]:
-    for index in range(len(config.blocks)):
-        blocks: list[BlockPlan] = []
-        for number, width in enumerate(_block_widths(config, index, channels)):
-            block = _plan_block(config, index, number, (channels, width), map_size)
+    kernels, shortcut_kernels = config.stage_kernel_sizes(), config.stage_shortcut_kernel_sizes()
+    strides = config.stage_strides()
+    for index, (count, width) in enumerate(zip(config.blocks, config.stage_widths(), strict=True)):
+        before, blocks = channels, list[BlockPlan]()
+        for number in range(1, count + 1):
+            wider = before + round((width - before) * number / count)
+            out_channels = wider if config.additive_widths else width
+            stride = strides[index] if number == 1 else 1
+            is_same = stride == 1 and channels == out_channels
+            squeezed = max(1, out_channels // config.squeeze_ratio)
+            block = BlockPlan(
+                name=f"stages.{index}.{number - 1}",
+                kind=config.block,
+                in_channels=channels,
+                out_channels=out_channels,
+                kernel_size=kernels[index],
+                stride=stride,
+                shortcut="identity" if is_same else config.shortcut,
+                shortcut_kernel_size=shortcut_kernels[index],
+                squeeze_width=squeezed if config.squeeze_excitation else None,
+                in_map_size=map_size,
+                map_size=-(-map_size // stride),
+            )
             _check_block(config, index, block)
             blocks.append(block)
-            channels, map_size = width, block.map_size
+            channels, map_size = out_channels, block.map_size
         yield StagePlan(tuple(blocks), tuple(x for block in blocks for x in block.layers()))
-
-
-def _block_widths(config: ResNetConfig, index: int, before: int) -> list[int]:
-    width, count = config.stage_widths()[index], config.blocks[index]
-    if not config.additive_widths:
-        return [width] * count
-    return [before + round((width - before) * k / count) for k in range(1, count + 1)]
-
-
-def _plan_block(
-    config: ResNetConfig, index: int, number: int, channels: tuple[int, int], in_map_size: int
-) -> BlockPlan:
-    """Return one block of a stage; only the first can have a stride.
-
-    Args:
-        channels: of its input and output.
-    """
-    stride = config.stage_strides()[index] if number == 0 else 1
-    squeezed = max(1, channels[1] // config.squeeze_ratio) if config.squeeze_excitation else None
-    return BlockPlan(
-        name=f"stages.{index}.{number}",
-        kind=config.block,
-        in_channels=channels[0],
-        out_channels=channels[1],
-        kernel_size=config.stage_kernel_sizes()[index],
-        stride=stride,
-        shortcut="identity" if stride == 1 and len(set(channels)) == 1 else config.shortcut,
-        shortcut_kernel_size=config.stage_shortcut_kernel_sizes()[index],
-        squeeze_width=squeezed,
-        in_map_size=in_map_size,
-        map_size=-(-in_map_size // stride),
-    )
 
 
 def _plan_head(config: ResNetConfig, last: StagePlan, num_classes: int) -> tuple[LayerPlan, ...]:
