@@ -29,8 +29,7 @@ from resnet_sweep.records.run_folder import finished_result, read_predictions
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table, to_markdown
 from resnet_sweep.training.run import run_trial
-from resnet_sweep.training.run_data import read_run_data
-from resnet_sweep.training.trained_net import load_net
+from resnet_sweep.training.trained_net import load_net, read_run_data
 
 DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=32"]
 DIGITS += ["model.strides=[2,2,2]", "train.epochs=20"]

@@ -9,7 +9,7 @@ from contenders import random_images
 
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.training.device import Execution
-from resnet_sweep.training.loss import build_loss
+from resnet_sweep.training.step import build_loss
 
 
 @pytest.mark.engines

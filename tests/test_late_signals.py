@@ -22,7 +22,7 @@ RUNS = "hydra.sweep.dir=runs"
 LATE = {
     "the last evaluation": "resnet_sweep.training.loop.Training.evaluate_test",
     "the weights": "resnet_sweep.training.products.write_model",
-    "the drawing": "resnet_sweep.training.curves.draw_curves",
+    "the drawing": "resnet_sweep.training.products.draw_curves",
     "the result": "resnet_sweep.training.run.write_result",
 }
 DATA = "resnet_sweep.training.run.place_data"

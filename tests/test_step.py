@@ -18,8 +18,7 @@ from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer, evaluate
-from resnet_sweep.training.loss import build_loss
-from resnet_sweep.training.step import GRAPH_WARMUP_STEPS, TrainStep
+from resnet_sweep.training.step import GRAPH_WARMUP_STEPS, TrainStep, build_loss
 
 EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
 
@@ -32,7 +31,7 @@ def make_step(config: Config) -> TrainStep:
     rho, half_life = settings.sam_radius(), settings.ema_half_life_epochs
     augmentation, optimizer = Augmentation(config.augmentation, 10), config.optimizer
     k, alpha = optimizer.lookahead_steps, optimizer.lookahead_alpha
-    return TrainStep(
+    step = TrainStep(
         EXECUTION,
         model,
         build_optimizer(optimizer, model, settings.weight_decay),
@@ -41,13 +40,14 @@ def make_step(config: Config) -> TrainStep:
         config.train.batch_size,
         Normalizer(torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])),
         augmentation,
-        flips=AlternatingFlips(1, 80, torch.device("cpu")) if augmentation.alternates else None,
-        sam=None if rho is None else SharpnessAware(model, rho, settings.sam == "asam"),
         clip_grad_norm=settings.clip_grad_norm,
-        ema=None if half_life is None else AveragedWeights(model, half_life),
-        lookahead=None if k is None else Lookahead(model, k, alpha, 80 // config.train.batch_size),
-        swa=None if settings.swa_start is None else EqualAverage(model),
     )
+    step.flips = AlternatingFlips(1, 80, torch.device("cpu")) if augmentation.alternates else None
+    step.sam = None if rho is None else SharpnessAware(model, rho, settings.sam == "asam")
+    step.ema = None if half_life is None else AveragedWeights(model, half_life)
+    step.lookahead = None if k is None else Lookahead(model, k, alpha, step.steps_per_epoch)
+    step.swa = None if settings.swa_start is None else EqualAverage(model)
+    return step
 
 
 def state_of(step: TrainStep) -> list[torch.Tensor]:

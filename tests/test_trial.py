@@ -347,7 +347,7 @@ def test_a_figure_that_fails_costs_nothing_else(
     def broken(*_: object) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr("resnet_sweep.training.curves.draw_curves", broken)
+    monkeypatch.setattr("resnet_sweep.training.products.draw_curves", broken)
     tiny_config.train.figures = True
     assert run_trial(tiny_config, tmp_path / "run").status == "completed"
     assert "no font" in (tmp_path / "run" / "train.log").read_text()

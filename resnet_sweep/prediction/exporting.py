@@ -23,8 +23,7 @@ from resnet_sweep.data.split import split_train_val
 from resnet_sweep.system.atomic import replacing
 from resnet_sweep.system.console import say
 from resnet_sweep.system.staging import check_folder, made_folder
-from resnet_sweep.training.run_data import read_run_data
-from resnet_sweep.training.trained_net import TrainedNet, load_net
+from resnet_sweep.training.trained_net import TrainedNet, load_net, read_run_data
 
 INPUT = "images"
 OUTPUTS = ("logits", "probabilities")

@@ -29,8 +29,7 @@ from resnet_sweep.data.custom import (
     read_custom,
 )
 from resnet_sweep.system.console import say
-from resnet_sweep.training.run_data import compare_fingerprint, read_run_data
-from resnet_sweep.training.trained_net import TrainedNet
+from resnet_sweep.training.trained_net import TrainedNet, compare_fingerprint, read_run_data
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,11 +52,14 @@ def evaluate(
     model: nn.Module, part: Part, normalize: Normalizer, execution: Execution
 ) -> Evaluation:
     """Evaluate `model` on all images of `part`; training flags stay as they are."""
-    logits = []
+    batches = part.images.split(default_batch_size(execution))
     with evaluation_mode(model):
-        for images in part.images.split(default_batch_size(execution)):
-            logits.append(forward(model, images, normalize, execution))
-    return _score(torch.cat(logits), part.labels)
+        logits = torch.cat([forward(model, images, normalize, execution) for images in batches])
+    loss = F.cross_entropy(logits, part.labels)
+    accuracy = (logits.argmax(1) == part.labels).float().mean()
+    # One read from the device for both.
+    loss_value, accuracy_value = torch.stack([loss, accuracy]).tolist()
+    return Evaluation(loss_value, accuracy_value, logits.softmax(1))
 
 
 def default_batch_size(execution: Execution) -> int:
@@ -72,11 +75,3 @@ def forward(
     with execution.autocast():
         logits: torch.Tensor = model(normalize(images, execution.memory_format))
     return logits.float()
-
-
-def _score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
-    loss = F.cross_entropy(logits, labels)
-    accuracy = (logits.argmax(1) == labels).float().mean()
-    # One read from the device for both.
-    loss_value, accuracy_value = torch.stack([loss, accuracy]).tolist()
-    return Evaluation(loss_value, accuracy_value, logits.softmax(1))

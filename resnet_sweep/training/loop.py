@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, train_image_size
@@ -26,16 +26,8 @@ from resnet_sweep.records.run_folder import METRICS, EpochMetrics, write_metrics
 from resnet_sweep.system.stopping import StopRequest
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
-from resnet_sweep.training.loss import build_loss
 from resnet_sweep.training.progress import RunProgress
-from resnet_sweep.training.state import (
-    Position,
-    epoch_seed,
-    image_order,
-    read_position,
-    seed_draws,
-)
-from resnet_sweep.training.step import TrainStep
+from resnet_sweep.training.step import TrainStep, build_loss
 from resnet_sweep.training.teacher import Teacher
 from resnet_sweep.training.trackers import Trackers
 
@@ -53,6 +45,27 @@ class Interrupted(Exception):
 
 
 OnEpoch = Callable[[EpochMetrics], None]
+
+
+@dataclass
+class Position:
+    """Where a run stands between two steps.
+
+    Args:
+        epoch: finished epochs.
+        step: finished steps of the epoch after them.
+        history: one entry for each finished epoch.
+        train_seconds: over all sittings.
+        step_seconds: of them, in training steps.
+        epoch_seconds: of them, in the epoch that is under way.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[EpochMetrics] = field(default_factory=list)
+    train_seconds: float = 0.0
+    step_seconds: float = 0.0
+    epoch_seconds: float = 0.0
 
 
 @dataclass
@@ -75,21 +88,12 @@ class Training:
     evaluation: Evaluation | None = None
 
     @property
-    def kept_model(self) -> nn.Module:
-        """The net that is evaluated and kept."""
-        return self.step.kept_model
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return steps_per_epoch(self.config, self.data)
-
-    @property
     def train_seconds(self) -> float:
         return self.position.train_seconds + self.position.epoch_seconds
 
     @property
     def images_per_second(self) -> float | None:
-        done = self.position.epoch * self.steps_per_epoch + self.position.step
+        done = self.position.epoch * self.step.steps_per_epoch + self.position.step
         seconds = self.position.step_seconds
         return done * self.config.train.batch_size / seconds if seconds > 0 else None
 
@@ -102,12 +106,17 @@ class Training:
         return None if self.data.test is None else self._evaluate(self.data.test)
 
     def _evaluate(self, part: Part) -> Evaluation:
-        return evaluate(self.kept_model, part, self.step.normalize, self.execution)
+        return evaluate(self.step.kept_model, part, self.step.normalize, self.execution)
 
 
-def steps_per_epoch(config: Config, data: DeviceData) -> int:
-    """Return the steps of an epoch; a last, smaller batch waits for another epoch's order."""
-    return len(data.train.labels) // config.train.batch_size
+def epoch_seed(seed: int, epoch: int, stream: int) -> int:
+    """Return an independent seed for each run seed, epoch and use.
+
+    Args:
+        stream: 0: order, 1: draws, 2: first flips.
+    """
+    words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 | int(words[1]) >> 1
 
 
 def build_step(
@@ -146,7 +155,7 @@ def build_step(
     if rho is not None:
         step.sam = SharpnessAware(model, rho, adaptive=settings.sam == "asam")
     if half_life is not None:
-        step.ema = AveragedWeights(model, half_life * steps_per_epoch(config, data))
+        step.ema = AveragedWeights(model, half_life * step.steps_per_epoch)
     if config.optimizer.lookahead_steps is not None:
         k, alpha = config.optimizer.lookahead_steps, config.optimizer.lookahead_alpha
         step.lookahead = Lookahead(model, k, alpha, step.steps_per_epoch)
@@ -166,13 +175,13 @@ def start_training(
     """Build what trains; go on from the state of a checkpoint if there is one."""
     step = build_step(config, data, execution, teacher)
     peak_lr = config.optimizer.peak_lr(config.train.batch_size)
-    steps = steps_per_epoch(config, data)
-    schedule = Schedule(config.scheduler, peak_lr, steps, config.train.epochs)
+    schedule = Schedule(config.scheduler, peak_lr, step.steps_per_epoch, config.train.epochs)
     position = Position()
     if state is not None:
         step.load_state_dict(state)
         schedule.load_state_dict(state["schedule"])
-        position = read_position(state["position"])
+        history = [EpochMetrics(**row) for row in state["position"]["history"]]
+        position = Position(**{**state["position"], "history": history})
     if position.history:
         write_metrics(run_dir, position.history)  # what was trained after the checkpoint goes
     else:
@@ -196,7 +205,7 @@ def train(
     """
     settings, position = training.config.train, training.position
     progress = RunProgress(
-        training.steps_per_epoch,
+        training.step.steps_per_epoch,
         settings.batch_size,
         settings.epochs,
         position.epoch,
@@ -240,14 +249,14 @@ class _Stopwatch:
 def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> EpochMetrics:
     """Finish the epoch that is under way and record it."""
     watch = _Stopwatch()
-    position = training.position
+    position, step = training.position, training.step
     lr = _train_steps(training, progress, stop, watch)
-    loss, accuracy = training.step.take_sums(training.steps_per_epoch * len(training.step.indices))
+    loss, accuracy = step.take_sums(step.steps_per_epoch * len(step.indices))
     _count_step_time(position, watch)
     _require_finite("training", loss, position)
     swa_start = training.config.regularization.swa_start
     if swa_start is not None and position.epoch + 1 > swa_start * training.config.train.epochs:
-        training.step.average_epoch()
+        step.average_epoch()
     training.evaluation = training.evaluate_val()
     val = training.evaluation
     if val is not None:
@@ -263,17 +272,6 @@ def _epoch(training: Training, progress: RunProgress, stop: StopRequest) -> Epoc
         val_accuracy=None if val is None else val.accuracy,
         epoch_seconds=position.epoch_seconds,
     )
-    _close_epoch(training, metrics)
-    return metrics
-
-
-def _require_finite(part: str, loss: float, position: Position) -> None:
-    if not math.isfinite(loss):
-        raise Diverged(f"the {part} loss of epoch {position.epoch + 1} is {loss}")
-
-
-def _close_epoch(training: Training, metrics: EpochMetrics) -> None:
-    position = training.position
     position.history.append(metrics)
     position.epoch += 1
     position.step = 0
@@ -282,6 +280,12 @@ def _close_epoch(training: Training, metrics: EpochMetrics) -> None:
     write_metrics(training.run_dir, position.history)
     if position.epoch == training.config.train.epochs:
         save_checkpoint(training)
+    return metrics
+
+
+def _require_finite(part: str, loss: float, position: Position) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(f"the {part} loss of epoch {position.epoch + 1} is {loss}")
 
 
 def _train_steps(
@@ -289,14 +293,16 @@ def _train_steps(
 ) -> float:
     """Run the epoch's remaining steps and return the last learning rate."""
     config, position, schedule = training.config, training.position, training.schedule
-    batch_size, steps = config.train.batch_size, training.steps_per_epoch
-    order = image_order(config.seed, position.epoch, len(training.data.train.labels))
+    batch_size, steps = config.train.batch_size, training.step.steps_per_epoch
+    generator = torch.Generator().manual_seed(epoch_seed(config.seed, position.epoch, 0))
+    order = torch.randperm(len(training.data.train.labels), generator=generator)
     order = order.to(training.execution.device)
     full = training.data.train.images.shape[-1]
     training.step.set_image_size(train_image_size(config.train, position.epoch, full))
     progress.begin_epoch()
     if position.step == 0:
-        seed_draws(config.seed, position.epoch)
+        # What the epoch draws: augmentation, dropout, stochastic depth.
+        torch.manual_seed(epoch_seed(config.seed, position.epoch, 1))
     first = position.epoch * steps
     for i in range(position.step, steps):
         indices = order[i * batch_size : (i + 1) * batch_size]

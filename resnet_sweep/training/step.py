@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from resnet_sweep.config.errors import one_line
+from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, resize
 from resnet_sweep.data.device import Part
 from resnet_sweep.optim.averages import (
@@ -22,11 +24,72 @@ from resnet_sweep.optim.optimizer import set_lr
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Normalizer
-from resnet_sweep.training.loss import Loss
-from resnet_sweep.training.state import get_rng_state, set_rng_state
-from resnet_sweep.training.teacher import Teacher
+from resnet_sweep.training.teacher import Teacher, distillation_loss
 
 GRAPH_WARMUP_STEPS = 3
+
+Loss = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+class TrainingLoss:
+    """Cross-entropy, with label smoothing and what a teacher says where they are asked for."""
+
+    def __init__(
+        self, model: nn.Module, execution: Execution, regularization: RegularizationConfig
+    ) -> None:
+        self._model = model
+        self._execution = execution
+        self._label_smoothing = regularization.label_smoothing
+        self._distill_weight = regularization.distill_weight
+        self._distill_temperature = regularization.distill_temperature
+
+    def __call__(
+        self, images: Tensor, targets: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean loss and the logits.
+
+        Args:
+            images: normalised float [N, 3, S, S].
+            targets: int64 [N], or shares of the classes, float32 [N, classes].
+            taught: the teacher's logits, float32 [N, classes].
+        """
+        with self._execution.autocast():
+            logits = self._model(images)
+        smoothing = self._label_smoothing
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        if taught is not None:
+            distilled = distillation_loss(logits.float(), taught, self._distill_temperature)
+            loss = (1 - self._distill_weight) * loss + self._distill_weight * distilled
+        return loss, logits
+
+
+def build_loss(
+    model: nn.Module, execution: Execution, regularization: RegularizationConfig
+) -> Loss:
+    """Return the loss of a net, compiled where the execution says so.
+
+    Compiled, it draws the same random numbers as without.
+    """
+    loss = TrainingLoss(model, execution, regularization)
+    if execution.compile != "inductor":
+        return loss
+    # Dynamo compiles one function for eight nets and then runs every further one eagerly.
+    torch.compiler.reset()
+    compiled: Loss = torch.compile(loss.__call__, options={"fallback_random": True})
+    return compiled
+
+
+def get_rng_state() -> dict[str, Any]:
+    """Return the states of torch's default generators, of the CPU and of a GPU in use."""
+    # A run on the CPU asks for none: that would make a context, with hundreds of MiB, on the GPU.
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] is not None and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 class TrainStep:
@@ -35,16 +98,15 @@ class TrainStep:
     Everything a step reads (indices, learning rate) or adds up (loss, correct) is a tensor
     that stays in its place, so that the step can be recorded once as a CUDA graph.
 
+    Whoever builds one sets what else it has: `flips` (which images are mirrored, where an
+    augmentation alternates), `sam`, `ema` and `lookahead`, each a part of every step, and `swa`,
+    the weights to average at the ends of epochs.
+
     Args:
         loss: of `model`, from build_loss.
         part: the training part, on the device.
-        flips: which images are mirrored, where an augmentation alternates.
         teacher: a trained net whose answers are part of the loss.
-        sam: what makes a step sharpness-aware.
         clip_grad_norm: largest 2-norm of all gradients together.
-        ema: averaged weights to update after each step.
-        lookahead: slow weights to update after each step.
-        swa: weights to average at the ends of epochs.
     """
 
     def __init__(
@@ -58,13 +120,8 @@ class TrainStep:
         normalize: Normalizer,
         augmentation: Augmentation,
         *,
-        flips: AlternatingFlips | None = None,
         teacher: Teacher | None = None,
-        sam: SharpnessAware | None = None,
         clip_grad_norm: float | None = None,
-        ema: AveragedWeights | None = None,
-        lookahead: Lookahead | None = None,
-        swa: EqualAverage | None = None,
     ) -> None:
         self.execution = execution
         self.model = model
@@ -75,13 +132,13 @@ class TrainStep:
         self.part = part
         self.normalize = normalize
         self.augmentation = augmentation
-        self.flips = flips
         self.teacher = teacher
-        self.sam = sam
         self.clip_grad_norm = clip_grad_norm
-        self.ema = ema
-        self.lookahead = lookahead
-        self.swa = swa
+        self.flips: AlternatingFlips | None = None
+        self.sam: SharpnessAware | None = None
+        self.ema: AveragedWeights | None = None
+        self.lookahead: Lookahead | None = None
+        self.swa: EqualAverage | None = None
         self.steps_per_epoch = max(1, len(part.labels) // batch_size)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         device = execution.device
@@ -92,7 +149,7 @@ class TrainStep:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.image_size = int(part.images.shape[-1])
 
-    def __call__(self, indices: torch.Tensor, lr: float, step: int) -> None:
+    def __call__(self, indices: Tensor, lr: float, step: int) -> None:
         """Train on the images at `indices`, int64 [batch_size] on the device."""
         self.indices.copy_(indices)
         set_lr(self.optimizer, lr)
@@ -169,17 +226,17 @@ class TrainStep:
                 tensor.zero_()
         set_rng_state(rng_state)
 
-    def _weights_and_sums(self) -> list[torch.Tensor]:
+    def _weights_and_sums(self) -> list[Tensor]:
         """Return what a step changes beside the optimizer's state."""
         nets = [self.model] if self.ema is None else [self.model, self.ema.model]
         tensors = [tensor for net in nets for tensor in net.state_dict().values()]
         slow = [] if self.lookahead is None else self.lookahead.slow
         return [*tensors, *slow, self.loss_sum, self.correct]
 
-    def _moments(self) -> list[torch.Tensor]:
+    def _moments(self) -> list[Tensor]:
         """Return the optimizer's state; it comes to be in the first step."""
         values = [v for state in self.optimizer.state.values() for v in state.values()]
-        return [value for value in values if isinstance(value, torch.Tensor)]
+        return [value for value in values if isinstance(value, Tensor)]
 
     def _warm_up(self) -> None:
         """Run a few steps beside the default stream, as capturing asks for."""
@@ -248,7 +305,7 @@ class TrainStep:
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
 
-    def _batch(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             flipped = None if self.flips is None else self.flips(self.indices)
             images = self.part.images[self.indices]
@@ -258,7 +315,7 @@ class TrainStep:
             floats, targets = self.augmentation.mix(floats, labels)
             return floats.contiguous(memory_format=self.execution.memory_format), targets
 
-    def _plain_batches(self) -> Iterator[torch.Tensor]:
+    def _plain_batches(self) -> Iterator[Tensor]:
         """Yield the training images as they are, in whole batches.
 
         Mixed, in an order that is always the same: folders come class by class, and statistics of

@@ -1,8 +1,8 @@
-"""A trained net from its run folder, ready to say what images show."""
+"""A finished run read again: its net, ready to say what images show, and its data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
+from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.config.errors import RunFolderError, UserError
+from resnet_sweep.data.dataset import Dataset
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.model.build import build_model
 from resnet_sweep.records.checkpoint import read_model
-from resnet_sweep.records.run_folder import CONFIG, MODEL, RecordError
+from resnet_sweep.records.run_folder import CONFIG, MODEL, RecordError, read_result
 from resnet_sweep.records.run_state import Stage, run_state
 from resnet_sweep.training.device import Execution, choose_device, choose_dtype
 from resnet_sweep.training.evaluation import Normalizer, default_batch_size, forward
@@ -194,3 +197,50 @@ def _rebuild(
     model.to(execution.device)
     model.to(memory_format=execution.memory_format)
     return model.eval()
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A data set, and what a reader of results on it should know."""
+
+    dataset: Dataset
+    notes: tuple[str, ...]
+
+
+def read_run_data(net: TrainedNet, data_root: str | None = None) -> RunData:
+    """Read the data set that a net was trained on.
+
+    Args:
+        data_root: where it lies now; null: where the run read it.
+
+    Raises:
+        UserError: it cannot be read, or is another one: other classes, another image size.
+    """
+    config = net.config.data
+    if data_root is not None and not isinstance(config, DigitsConfig):
+        config = replace(config, root=data_root)
+    try:
+        dataset = load_dataset(config)
+    except UserError as error:
+        hint = "; data_root=FOLDER says where they lie now" if data_root is None else ""
+        raise UserError(f"{net.run_dir}: its data cannot be read: {error}{hint}") from error
+    names, side = dataset.class_names, dataset.test_images.shape[-1]
+    if names != net.class_names:
+        shown = [", ".join(classes)[:80] for classes in (names, net.class_names)]
+        raise UserError(f"{net.run_dir}: the data have the classes {shown[0]}, the net {shown[1]}")
+    if side != net.image_size:
+        sizes = f"the images have {side} pixels a side, the net takes {net.image_size}"
+        raise UserError(f"{net.run_dir}: {sizes}")
+    return RunData(dataset, tuple(compare_fingerprint(net, dataset.fingerprint)))
+
+
+def compare_fingerprint(net: TrainedNet, fingerprint: str) -> list[str]:
+    """Return a note where the data are not, or may not be, those that the run read."""
+    try:
+        trained_on = read_result(net.run_dir).data_fingerprint
+    except RecordError as error:
+        return [f"cannot tell whether the data are those that {net.run_dir} read: {error}"]
+    if trained_on == fingerprint:
+        return []
+    digests = f"fingerprint {fingerprint}, then {trained_on}"
+    return [f"the data have changed since {net.run_dir} read them ({digests})"]
