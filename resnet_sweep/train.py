@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,15 +20,18 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
-from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state, variables_of
+from resnet_sweep.records.run_state import (
+    BeyondRepair,
+    RunState,
+    Stage,
+    run_state,
+    variables_of,
+)
 from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
 from resnet_sweep.training.resume import discard_empty, is_resume, resume_command, resumed_config
 from resnet_sweep.training.trackers import check_trackers, send_rest
-
-if TYPE_CHECKING:
-    from resnet_sweep.search.settings import SweepSettings
 
 
 @hydra.main(
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 )
 def _run(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
-    run_dir = _shown(hydra_config.runtime.output_dir)
+    run_dir = Path(hydra_config.runtime.output_dir)
+    if run_dir.is_relative_to(Path.cwd()):
+        run_dir = run_dir.relative_to(Path.cwd())  # as a person would type it
     try:
         objective, status = _train(to_config(composed), run_dir)
     except (UserError, KeyboardInterrupt):
@@ -52,14 +56,16 @@ def _run(composed: DictConfig) -> float | None:
     return objective
 
 
-def _train(config: Config, run_dir: Path, objective: str | None = None) -> tuple[float | None, int]:
-    """Train and return the objective and the exit status."""
+def _train(
+    config: Config, run_dir: Path, objective: str | None = None, folder: RunState | None = None
+) -> tuple[float | None, int]:
+    """Train and return the objective and the exit status; see run_trial."""
     from resnet_sweep.training.progress import log_to_console  # these bring torch
     from resnet_sweep.training.run import run_trial
 
     log_to_console()
     try:
-        result = run_trial(config, run_dir, objective=objective)
+        result = run_trial(config, run_dir, objective=objective, folder=folder)
     except KeyboardInterrupt:  # too late to interrupt the run, or before it began
         ended = finished_result(run_dir, STATUSES)
         if ended is not None:
@@ -91,23 +97,13 @@ def _report(result: TrialResult, run_dir: Path) -> int:
 def _resume(arguments: list[str]) -> int:
     """Go on with the run that the command line names and return the exit status."""
     config, run_dir = resumed_config(arguments)
-    sweep = _sweep_of(run_dir)
+    group, sweep = group_of(run_dir), None
+    if group is not None and (group.folder / SETTINGS).exists():
+        from resnet_sweep.search.settings import read_settings  # brings Optuna
+
+        sweep = read_settings(group.folder)
     with env_override(variables_of(run_dir) or ({} if sweep is None else sweep.env_set)):
         return _go_on(config, run_dir, None if sweep is None else sweep.objectives[0])
-
-
-def _sweep_of(run_dir: Path) -> SweepSettings | None:
-    """Return what the workers of a run's sweep read; None: it stands alone.
-
-    Raises:
-        RecordError: the sweep's settings are damaged.
-    """
-    group = group_of(run_dir)
-    if group is None or not (group.folder / SETTINGS).exists():
-        return None
-    from resnet_sweep.search.settings import read_settings  # brings Optuna
-
-    return read_settings(group.folder)
 
 
 def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
@@ -134,13 +130,7 @@ def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
         say(f"{line}; {note}")
     if state.lost and state.result is None and not config.evaluate_test:
         say("any test accuracy in it is lost: evaluate_test=true reads the test set again")
-    return _train(config, run_dir, objective)[1]
-
-
-def _shown(folder: str) -> Path:
-    """Return a path as a person would type it."""
-    path = Path(folder)
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return _train(config, run_dir, objective, state)[1]
 
 
 def main() -> None:

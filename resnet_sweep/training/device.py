@@ -79,7 +79,7 @@ def choose_device(name: str, field: str = "train.device") -> torch.device:
     if name in ("auto", "cuda"):
         if torch.cuda.is_available():
             return torch.device("cuda")
-        reason = why_no_cuda()
+        reason = _why_no_cuda()
         if reason is not None:
             raise ConfigError(field, name, f"{reason}; {field}=cpu uses the CPU")
     if name in ("auto", "mps") and torch.backends.mps.is_available():
@@ -89,15 +89,23 @@ def choose_device(name: str, field: str = "train.device") -> torch.device:
     return torch.device("cpu")
 
 
-def why_no_cuda() -> str | None:
+def _why_no_cuda() -> str | None:
     """Say why torch cannot use a GPU that nvidia-smi sees; None where it sees none."""
-    driver = _nvidia_driver()
-    if driver is None:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    drivers = answer.stdout.strip().splitlines()
+    if answer.returncode != 0 or not drivers:
         return None
     if torch.version.cuda is None:
         return f"nvidia-smi sees a GPU but torch {torch.__version__} was built for CPUs alone"
     return (
-        f"nvidia-smi sees a GPU (driver {driver}) but torch {torch.__version__}, built for "
+        f"nvidia-smi sees a GPU (driver {drivers[0]}) but torch {torch.__version__}, built for "
         f"CUDA {torch.version.cuda}, cannot use it: the driver may be too old for it, "
         "or CUDA_VISIBLE_DEVICES hides the GPU"
     )
@@ -133,29 +141,12 @@ def choose_compile_mode(
     """
     can_graph = device.type == "cuda" and dtype != torch.float16
     if mode == "auto" and can_graph:
-        return "inductor" if work_ahead >= INDUCTOR_PAYS_FROM and _can_compile() else "graph"
+        # Inductor needs Triton, and a C compiler for its launchers.
+        compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+        can_compile = compiler is not None and importlib.util.find_spec("triton") is not None
+        return "inductor" if work_ahead >= INDUCTOR_PAYS_FROM and can_compile else "graph"
     if mode == "auto":
         return "none"
     allowed = "needs a CUDA device and a precision other than fp16; take none or inductor"
     require(mode != "graph" or can_graph, "train.compile", mode, allowed)
     return mode
-
-
-def _can_compile() -> bool:
-    """Return whether Inductor has what it needs: Triton, and a C compiler for its launchers."""
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    return compiler is not None and importlib.util.find_spec("triton") is not None
-
-
-def _nvidia_driver() -> str | None:
-    """Return the driver's version where nvidia-smi lists a GPU."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = answer.stdout.strip().splitlines()
-    return lines[0] if answer.returncode == 0 and lines else None

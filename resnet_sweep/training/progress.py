@@ -13,7 +13,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -89,8 +88,15 @@ class RunProgress:
         self._batch_size = batch_size
         self._epoch, self._step = done_epochs, done_steps
         self._is_shown = show and sys.stdout.isatty()
-        self._bar = _progress_bar(self._is_shown)
-        self._task: TaskID = self._bar.add_task(
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            disable=not self._is_shown,
+            transient=True,
+        )
+        self._task = self._bar.add_task(
             "",
             total=epochs * steps_per_epoch,
             completed=done_epochs * steps_per_epoch + done_steps,
@@ -120,7 +126,11 @@ class RunProgress:
 
     def end_epoch(self, metrics: EpochMetrics, images_per_second: float) -> None:
         """Log an epoch and show it beside the bar."""
-        line = describe_epoch(metrics, self._epochs, images_per_second)
+        line = f"epoch {metrics.epoch}/{self._epochs}  train loss {metrics.train_loss:.4f}"
+        line += f" accuracy {metrics.train_accuracy:.4f}"
+        if metrics.val_loss is not None and metrics.val_accuracy is not None:
+            line += f"  val loss {metrics.val_loss:.4f} accuracy {metrics.val_accuracy:.4f}"
+        line += f"  {images_per_second:,.0f} images/s"
         self._bar.update(self._task, description=line)
         log.info("%s", line)
         self._epoch, self._step = metrics.epoch, 0
@@ -136,26 +146,3 @@ class RunProgress:
             f"epoch {self._epoch + 1}/{self._epochs}  step {self._step}/{self._steps_per_epoch}  "
             f"{steps_per_second * self._batch_size:,.0f} images/s  {duration(left)} left"
         )
-
-
-def describe_epoch(metrics: EpochMetrics, epochs: int, images_per_second: float) -> str:
-    """Return one line about a finished epoch."""
-    train = _pair(metrics.train_loss, metrics.train_accuracy)
-    line = f"epoch {metrics.epoch}/{epochs}  train {train}"
-    if metrics.val_loss is not None and metrics.val_accuracy is not None:
-        line += f"  val {_pair(metrics.val_loss, metrics.val_accuracy)}"
-    return f"{line}  {images_per_second:,.0f} images/s"
-
-
-def _pair(loss: float, accuracy: float) -> str:
-    return f"loss {loss:.4f} accuracy {accuracy:.4f}"
-
-
-def _progress_bar(show: bool) -> Progress:
-    columns = (
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    return Progress(*columns, disable=not show, transient=True)

@@ -47,9 +47,9 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
         if override.is_sweep_override() or override.is_delete():
             raise UserError(f"{override.input_line}: resume takes plain values alone")
     text = next(o for o in reversed(overrides) if o.key_or_group == "resume")
-    run_dir = Path(str(_plain_value(text) or ""))
+    run_dir = Path(str(text.value() or ""))
     allowed = "must be a run folder, one with a config.json in it"
-    require((run_dir / CONFIG).is_file(), "resume", _plain_value(text), allowed)
+    require((run_dir / CONFIG).is_file(), "resume", text.value(), allowed)
     values = read_config_values(run_dir)
     for override in sorted(overrides, key=lambda override: override.key_or_group != "tracker"):
         if override.key_or_group != "resume":
@@ -73,14 +73,10 @@ def discard_empty(run_dir: Path) -> None:
         shutil.rmtree(run_dir)
 
 
-def _plain_value(override: Override) -> Any:
-    return override.value()
-
-
 def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     """Set a free field; refuse any other override that would change the run."""
     key = override.key_or_group
-    given = _plain_value(override)
+    given: Any = override.value()
     if key in RETIRED:
         raise UserError(f"{key}: {RETIRED[key]}")
     if key == "tracker":
@@ -95,7 +91,10 @@ def _apply(values: dict[str, Any], override: Override, run_dir: Path) -> None:
     if may_differ(key) or (key == TEACHER and given is not None and node[name] is not None):
         node[name] = given
         return
-    stored = _option_name(node[name]) if key in (*SCHEMAS, *LIST_GROUPS) else node[name]
+    stored = node[name]
+    if key in (*SCHEMAS, *LIST_GROUPS):  # what the command line calls that which the group holds
+        used = [option for option, part in stored.items() if part is not None]
+        stored = stored.get("name", used)
     if not _same(stored, given):
         raise UserError(
             f"resume={run_dir}: the run has {key}={stored}, not {given}; "
@@ -110,13 +109,6 @@ def _trackers(given: Any, stored: dict[str, Any]) -> dict[str, Any]:
     for name in names:
         require_one_of("tracker", name, ("none", *known))
     return {name: stored.get(name) or known[name] for name in names}
-
-
-def _option_name(group: dict[str, Any]) -> Any:
-    """Return how the command line names what a group holds."""
-    if "name" in group:
-        return group["name"]
-    return [name for name, part in group.items() if part is not None]
 
 
 def _same(stored: Any, given: Any) -> bool:

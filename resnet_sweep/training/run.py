@@ -34,7 +34,7 @@ from resnet_sweep.records.run_folder import (
     finished_result,
     write_result,
 )
-from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
+from resnet_sweep.records.run_state import BeyondRepair, RunState, Stage, run_state
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training.device import DTYPES, Execution, choose_execution
@@ -43,7 +43,6 @@ from resnet_sweep.training.loop import (
     Interrupted,
     OnEpoch,
     PrunedTrial,
-    Training,
     start_training,
     train,
 )
@@ -110,6 +109,7 @@ def run_trial(
     run_dir: Path,
     on_epoch: OnEpoch | None = None,
     objective: str | None = None,
+    folder: RunState | None = None,
 ) -> TrialResult:
     """Train one configuration and leave its run folder, whatever happens.
 
@@ -128,13 +128,14 @@ def run_trial(
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
         objective: field of the result by which the run is judged; null: what its result
             names, if it has one, or val_accuracy.
+        folder: the state of `run_dir` that the caller has just found; null: it is looked through.
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
         KeyboardInterrupt: a signal came too late to interrupt the run, whose folder is as it
             should be; where no `stop_on_signals` around this waits for it.
     """
-    folder = run_state(run_dir, config.evaluate_test)
+    folder = folder or run_state(run_dir, config.evaluate_test)
     if folder.stage is Stage.BEYOND_REPAIR:
         raise BeyondRepair(folder.problem)
     config, before = as_recorded(config), folder.completed
@@ -154,8 +155,8 @@ def run_trial(
             if before is None and finished_result(run_dir) is not None:
                 problem = "another process has completed this run in the meantime"
                 raise RunFolderError(f"{run_dir}: {problem}")
-            state = _read_state(config, run_dir, prepared)
-            prepared = _as_begun(config, prepared, state)
+            state = folder.checkpoint or read_checkpoint(run_dir)
+            prepared = _as_begun(config, run_dir, prepared, state)
             execution = prepared.execution
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
             if before is None:
@@ -178,21 +179,24 @@ def run_trial(
         return result
 
 
-def _read_state(config: Config, run_dir: Path, prepared: Prepared) -> dict[str, Any] | None:
-    state = read_checkpoint(run_dir)
-    if state is not None and state["data_fingerprint"] != prepared.data.fingerprint:
+def _as_begun(
+    config: Config, run_dir: Path, prepared: Prepared, state: dict[str, Any] | None
+) -> Prepared:
+    """Return `prepared` with the precision that `auto` came to when the run began.
+
+    Raises:
+        RunFolderError: data or teacher are others than then.
+    """
+    if state is None:
+        return prepared
+    if state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")
     teacher = config.regularization.distill_from_digest
-    if state is not None and state.get("teacher", teacher) != teacher:
+    if state.get("teacher", teacher) != teacher:
         problem = "regularization.distill_from holds another net than when this run began"
         raise RunFolderError(f"{run_dir}: {problem}; start a new one")
-    return state
-
-
-def _as_begun(config: Config, prepared: Prepared, state: dict[str, Any] | None) -> Prepared:
-    """Return `prepared` with the precision that `auto` came to when the run began."""
-    if state is None or config.train.precision != "auto":
+    if config.train.precision != "auto":
         return prepared
     execution = prepared.execution
     # Checkpoints from before this key: `auto` was fp32 on every CPU.
@@ -200,8 +204,8 @@ def _as_begun(config: Config, prepared: Prepared, state: dict[str, Any] | None) 
     execution = replace(execution, dtype=DTYPES[state.get("precision", older)])
     if execution == prepared.execution:
         return prepared
-    teacher = load_teacher(config, prepared.data, execution)
-    return replace(prepared, execution=execution, teacher=teacher)
+    taught = load_teacher(config, prepared.data, execution)
+    return replace(prepared, execution=execution, teacher=taught)
 
 
 def _attempt(
@@ -214,20 +218,17 @@ def _attempt(
     trackers: Trackers,
 ) -> TrialResult:
     """Train and return the result; what ends a run early becomes its status."""
-    training: Training | None = None
-    peak_memory = PeakMemory(prepared.execution.device)
+    execution, training, test, error = prepared.execution, None, None, None
+    peak_memory = PeakMemory(execution.device)
     try:
         training = start_training(
-            config, run_dir, prepared.data, prepared.execution, prepared.teacher, state
+            config, run_dir, prepared.data, execution, prepared.teacher, state
         )
         if stop.signal_number is not None:  # while the data were read, within another context
             raise Interrupted
         train(training, on_epoch, stop, trackers)
         test = write_products(training)
-        result = _result(config, prepared, training, peak_memory, "completed", None)
-        if test is not None:
-            result.test_accuracy, result.test_loss = test.accuracy, test.loss
-        return result
+        ending = "completed"
     except UserError:
         raise
     except PrunedTrial as reason:
@@ -241,38 +242,26 @@ def _attempt(
         ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
         error = one_line(reason)
         log.exception("%s: %s", ending, error)
-        return _result(config, prepared, training, peak_memory, ending, error)
-    log.warning("%s: %s", ending, error)
-    return _result(config, prepared, training, peak_memory, ending, error)
-
-
-def _result(
-    config: Config,
-    prepared: Prepared,
-    training: Training | None,
-    peak_memory: PeakMemory,
-    status: str,
-    error: str | None,
-) -> TrialResult:
+    if ending in ("pruned", "interrupted", "diverged"):
+        log.warning("%s: %s", ending, error)
     history = [] if training is None else training.position.history
     last = history[-1] if history else None
-    device = prepared.execution.device
     return TrialResult(
-        status=status,
+        status=ending,
         num_params=prepared.cost.num_params,
         multiply_adds=prepared.cost.multiply_adds,
         epochs=len(history),
         val_accuracy=None if last is None else last.val_accuracy,
         val_loss=None if last is None else last.val_loss,
-        test_accuracy=None,
-        test_loss=None,
+        test_accuracy=None if test is None else test.accuracy,
+        test_loss=None if test is None else test.loss,
         objective=None,
         train_seconds=0.0 if training is None else training.train_seconds,
         images_per_second=None if training is None else training.images_per_second,
         peak_memory_bytes=peak_memory.bytes(),
         seed=config.seed,
-        device=device_name(device),
-        precision=prepared.execution.precision,
+        device=device_name(execution.device),
+        precision=execution.precision,
         versions=versions(),
         git_commit=git_commit(),
         data_fingerprint=prepared.data.fingerprint,

@@ -26,6 +26,7 @@ from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
+from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
@@ -48,7 +49,9 @@ class RefuseBadRuns(Callback):
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
                 check_trackers(checked.tracker)
-                _prepare(checked, run_dir)
+                _read_ahead(checked)
+                with claimed(run_dir, checked):
+                    pass
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it
 
@@ -136,14 +139,6 @@ def _results(config: DictConfig) -> dict[Path, int]:
     """Return the results of a multirun's folder and when each was written, in nanoseconds."""
     paths = Path(config.hydra.sweep.dir).rglob(RESULT)
     return {path: path.stat().st_mtime_ns for path in paths}
-
-
-def _prepare(config: Config, run_dir: Path) -> None:
-    from resnet_sweep.records.claim import claimed
-
-    _read_ahead(config)
-    with claimed(run_dir, config):
-        pass
 
 
 def _read_ahead(config: Config) -> None:
