@@ -32,9 +32,9 @@ from resnet_sweep.training.trackers import (
     TrackedRun,
     Tracker,
     check_trackers,
+    close_group,
     send_rest,
 )
-from resnet_sweep.training.trackers.group import close_group
 
 UNREACHED = "tracker.mlflow.uri=http://127.0.0.1:1"
 
@@ -313,7 +313,7 @@ def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
     (tmp_path / SWEEP_ID).write_text("one")
     for number in range(2):
         run_trial(tracked(epochs=1), tmp_path / f"runs/{number}")
-    monkeypatch.setattr("resnet_sweep.training.trackers.group.check_trackers", lambda _: None)
+    monkeypatch.setattr("resnet_sweep.training.trackers.check_trackers", lambda _: None)
     caplog.clear()
     capsys.readouterr()  # what the runs said
     close_group(tracked().tracker, tmp_path, is_over=True)

@@ -64,8 +64,7 @@ from resnet_sweep.sweep.results import (
     write_results,
 )
 from resnet_sweep.system.console import command, say
-from resnet_sweep.training.trackers import check_trackers
-from resnet_sweep.training.trackers.group import close_group
+from resnet_sweep.training.trackers import check_trackers, close_group
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
     check_device,

@@ -12,7 +12,7 @@ from torch import Tensor
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.device import DeviceData
-from resnet_sweep.records.run_folder import MODEL, check_teacher
+from resnet_sweep.records.run_folder import check_teacher, teacher_digest
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.trained_net import TrainedNet, load_net_on
 
@@ -38,7 +38,7 @@ class Teacher:
     """
 
     def __init__(self, run_dir: str, data: DeviceData, execution: Execution) -> None:
-        net = _load(run_dir, _stamp(Path(run_dir)), execution)
+        net = _load(run_dir, teacher_digest(run_dir), execution)
         size = data.train.images.shape[-1]
         allowed = f"its net takes images of side {net.image_size}, the data have {size}"
         require(net.image_size == size, FIELD, run_dir, allowed)
@@ -69,20 +69,10 @@ def load_teacher(config: Config, data: DeviceData, execution: Execution) -> Teac
     return None if run_dir is None else Teacher(run_dir, data, execution)
 
 
-def _stamp(run_dir: Path) -> tuple[int, ...] | None:
-    """Return what changes with the file of the weights."""
-    try:
-        found = (run_dir / MODEL).stat()
-    except OSError:
-        return None  # which loading says better
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
 @lru_cache(maxsize=1)  # a command checks before its run folder exists; a worker's trials share it
-def _load(run_dir: str, stamp: tuple[int, ...] | None, execution: Execution) -> TrainedNet:
+def _load(run_dir: str, digest: str | None, execution: Execution) -> TrainedNet:
     try:
         return load_net_on(Path(run_dir), execution)
     except UserError as error:
-        raise ConfigError(
-            FIELD, run_dir, f"must be a folder of a completed run: {error}"
-        ) from error
+        allowed = f"must be a folder of a completed run: {error}"
+        raise ConfigError(FIELD, run_dir, allowed) from error

@@ -82,7 +82,12 @@ def load_net(run_dir: Path, device: str = "auto", precision: str | None = None) 
         UserError: says what the folder lacks, or that the device is not on this machine.
     """
     content, config = _read(run_dir)
-    return _trained_net(run_dir, content, config, choose_net_execution(config, device, precision))
+    target = choose_device(device, "device")
+    if precision is None:
+        precision = config.train.precision if target.type == "cuda" else "fp32"
+    dtype = choose_dtype(precision, target)
+    execution = Execution(target, dtype, "none", config.train.channels_last)
+    return _trained_net(run_dir, content, config, execution)
 
 
 def load_net_on(run_dir: Path, execution: Execution) -> TrainedNet:
@@ -96,46 +101,7 @@ def load_net_on(run_dir: Path, execution: Execution) -> TrainedNet:
 
 
 def _read(run_dir: Path) -> tuple[dict[str, Any], Config]:
-    content = _read_content(run_dir)
-    try:
-        return content, from_dict(content["config"])
-    except UserError as error:
-        raise RunFolderError(f"{run_dir / MODEL}: {error}") from error
-
-
-def _trained_net(
-    run_dir: Path, content: dict[str, Any], config: Config, execution: Execution
-) -> TrainedNet:
-    path, target = run_dir / MODEL, execution.device
-    mean, std = (_read_statistic(path, name, content[name]) for name in ("mean", "std"))
-    return TrainedNet(
-        run_dir=run_dir,
-        config=config,
-        model=_rebuild(path, config, content, execution),
-        class_names=tuple(content["class_names"]),
-        image_size=content["image_size"],
-        mean=mean,
-        std=std,
-        execution=execution,
-        normalize=Normalizer(mean.to(target), std.to(target)),
-    )
-
-
-def choose_net_execution(config: Config, device: str, precision: str | None) -> Execution:
-    """Return where and how a trained net runs; see load_net.
-
-    Raises:
-        ConfigError: this machine lacks the device.
-    """
-    target = choose_device(device, "device")
-    if precision is None:
-        precision = config.train.precision if target.type == "cuda" else "fp32"
-    dtype = choose_dtype(precision, target)
-    return Execution(target, dtype, "none", config.train.channels_last)
-
-
-def _read_content(run_dir: Path) -> dict[str, Any]:
-    """Return model.pt with all its keys, each of the right type."""
+    """Return model.pt with all its keys, each of the right type, and the configuration in it."""
     if not run_dir.is_dir():
         raise RunFolderError(f"{run_dir}: there is no such run folder")
     if not (run_dir / MODEL).is_file():
@@ -154,7 +120,10 @@ def _read_content(run_dir: Path) -> dict[str, Any]:
         raise RunFolderError(f"{run_dir / MODEL}: class_names must be a list of names")
     if not isinstance(size, int) or not 1 <= size <= 4096:
         raise RunFolderError(f"{run_dir / MODEL}: image_size must be from 1 to 4096, not {size}")
-    return content
+    try:
+        return content, from_dict(content["config"])
+    except UserError as error:
+        raise RunFolderError(f"{run_dir / MODEL}: {error}") from error
 
 
 def _why_no_model(run_dir: Path) -> str:
@@ -172,17 +141,16 @@ def _why_no_model(run_dir: Path) -> str:
     return f"it has no {CONFIG} either, so it is not a run folder"
 
 
-def _read_statistic(path: Path, name: str, value: Any) -> torch.Tensor:
-    is_three = isinstance(value, torch.Tensor) and tuple(value.shape) == (3,)
-    if not is_three or not value.isfinite().all() or (name == "std" and value.min() <= 0):
-        raise RunFolderError(f"{path}: {name} must be three finite numbers, one for each channel")
-    statistic: torch.Tensor = value.float()
-    return statistic
-
-
-def _rebuild(
-    path: Path, config: Config, content: dict[str, Any], execution: Execution
-) -> nn.Module:
+def _trained_net(
+    run_dir: Path, content: dict[str, Any], config: Config, execution: Execution
+) -> TrainedNet:
+    path = run_dir / MODEL
+    for name in ("mean", "std"):
+        value = content[name]
+        is_three = isinstance(value, torch.Tensor) and tuple(value.shape) == (3,)
+        if not is_three or not value.isfinite().all() or (name == "std" and value.min() <= 0):
+            problem = f"{name} must be three finite numbers, one for each channel"
+            raise RunFolderError(f"{path}: {problem}")
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
         model = build_model(config, len(content["class_names"]), content["image_size"])
     try:
@@ -196,7 +164,18 @@ def _rebuild(
         parameter.requires_grad_(False)
     model.to(execution.device)
     model.to(memory_format=execution.memory_format)
-    return model.eval()
+    mean, std = content["mean"].float(), content["std"].float()
+    return TrainedNet(
+        run_dir=run_dir,
+        config=config,
+        model=model.eval(),
+        class_names=tuple(content["class_names"]),
+        image_size=content["image_size"],
+        mean=mean,
+        std=std,
+        execution=execution,
+        normalize=Normalizer(mean.to(execution.device), std.to(execution.device)),
+    )
 
 
 @dataclass(frozen=True)

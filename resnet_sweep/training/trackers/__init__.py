@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_dict
-from resnet_sweep.config.errors import one_line, require
+from resnet_sweep.config.compose import from_dict, to_dict
+from resnet_sweep.config.errors import UserError, one_line, require
 from resnet_sweep.config.trackers import TrackerConfig
 from resnet_sweep.records.run_folder import (
     ACCURACIES,
@@ -31,15 +31,17 @@ from resnet_sweep.records.run_folder import (
     EpochMetrics,
     TrackerRecord,
     TrialResult,
+    read_config_values,
     read_metrics,
     read_result,
     read_tracker_record,
     write_tracker_record,
 )
-from resnet_sweep.records.sweep_folder import RunGroup, group_of
+from resnet_sweep.records.sweep_folder import RUNS, RunGroup, group_of
+from resnet_sweep.system.console import say
 
 ARTIFACTS = (ACCURACIES, LOSSES, DIAGRAM, ARCHITECTURE, RESULT, MODEL)
-PACKAGES = {"mlflow": "mlflow", "wandb": "wandb"}  # tracker -> what is imported; also the extra
+PACKAGES = ("mlflow", "wandb")  # trackers that are a package, and an extra, of the same name
 # A tracker may take a twentieth of the time, and one that failed rests for half a minute or more.
 PAUSE_FACTOR = 20.0
 RETRY_SECONDS = 30.0
@@ -136,11 +138,9 @@ def check_trackers(config: TrackerConfig) -> None:
         ConfigError: a package is not installed, or a server cannot be reached.
     """
     for name in chosen(config):
-        package = PACKAGES.get(name)
-        if package is not None:
-            there = importlib.util.find_spec(package) is not None
-            allowed = f"{package} is not installed: pip install 'resnet_sweep[{name}]'"
-            require(there, "tracker", name, allowed)
+        there = name not in PACKAGES or importlib.util.find_spec(name) is not None
+        allowed = f"{name} is not installed: pip install 'resnet_sweep[{name}]'"
+        require(there, "tracker", name, allowed)
     if config.mlflow is not None:
         from resnet_sweep.training.trackers.mlflow import check_mlflow
 
@@ -188,7 +188,11 @@ class _Link:
                 self._tracker = self._load()
             act(self._tracker)
         except Exception as error:  # whatever a client of a server raises
-            self._fail(error)
+            reason = shortened(cause_of(error))
+            if self.last_error is None:
+                told = "the training goes on, and what it misses is sent later"
+                log.warning("tracker %s cannot be used: %s; %s", self.name, reason, told)
+            self.last_error = reason
         else:
             if self.last_error is not None:
                 log.info("tracker %s is back and has what it missed", self.name)
@@ -201,14 +205,6 @@ class _Link:
             pause = max(pause, RETRY_SECONDS)
         self._due = started + took + pause
         return self.last_error is None
-
-    def _fail(self, error: Exception) -> None:
-        if self.last_error is None:
-            told = "the training goes on, and what it misses is sent later"
-            log.warning(
-                "tracker %s cannot be used: %s; %s", self.name, shortened(cause_of(error)), told
-            )
-        self.last_error = shortened(cause_of(error))
 
     def close(self) -> None:
         if self._tracker is not None:
@@ -260,7 +256,8 @@ class Trackers:
     def begin(self, rows: Sequence[EpochMetrics]) -> None:
         """Start the run with every tracker, or continue it after `rows`."""
         self._rows = rows
-        self._record.ended = [n for n in self._record.ended if n not in self._names()]
+        names = [link.name for link in self._links]
+        self._record.ended = [name for name in self._record.ended if name not in names]
         self._write()
         for link in self._links:
             link.call(lambda tracker: tracker.begin(rows), rows)
@@ -306,9 +303,6 @@ class Trackers:
         for link in self._links:
             link.close()
 
-    def _names(self) -> list[str]:
-        return [link.name for link in self._links]
-
     def _note(self) -> None:
         """Remember what each has, for a later sitting."""
         epochs = self._record.epochs
@@ -338,3 +332,51 @@ def send_rest(config: Config, run_dir: Path) -> list[str]:
         return []
     trackers = Trackers(config, run_dir, only=names)
     return trackers.end(read_result(run_dir), read_metrics(run_dir))
+
+
+def close_group(config: TrackerConfig, folder: Path, is_over: bool) -> None:
+    """Send what the runs of a sweep could not, and mark the sweep itself as ended.
+
+    Where a server is still away, one line says how many runs it lacks.
+
+    Args:
+        is_over: not interrupted: no later sitting goes on with it.
+    """
+    if not set(chosen(config)) & set(PACKAGES):
+        return
+    before, log.disabled = log.disabled, True  # one line tells of all runs
+    try:
+        missing = _send_rest_of_all(config, folder)
+    finally:
+        log.disabled = before
+    if missing:
+        lack = f"lack the end of {missing} runs in {folder}"
+        say(f"trackers {lack}: once they can be used, the same command sends it")
+    elif config.mlflow is not None and is_over:
+        from resnet_sweep.training.trackers.mlflow import end_group
+
+        group = group_of(folder / RUNS / "0")
+        assert group is not None
+        try:
+            end_group(config.mlflow, group)
+        except Exception as error:  # whatever the client raises: the runs themselves are there
+            say(f"tracker mlflow: the run of the sweep could not be ended: {shortened(error)}")
+
+
+def _send_rest_of_all(config: TrackerConfig, folder: Path) -> int:
+    """Return how many ended runs of a sweep a tracker still lacks."""
+    missing, can_send = 0, True
+    for result in sorted((folder / RUNS).rglob(RESULT)):
+        run_dir = result.parent
+        try:
+            own = from_dict(read_config_values(run_dir))
+            lacking = send_rest(own, run_dir) if can_send else unsent(own, run_dir)
+        except UserError:
+            continue  # damaged: the sweep says so
+        missing += bool(lacking)
+        if lacking and can_send:
+            try:
+                check_trackers(config)
+            except UserError:
+                can_send = False  # else each run would wait for the server
+    return missing

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from resnet_sweep.config.errors import ConfigError
@@ -93,6 +93,8 @@ class MlflowTracker(Tracker):
         self._there: set[int] | None = None  # epochs; None: only the server knows
 
     def update(self, rows: Sequence[EpochMetrics]) -> None:
+        from mlflow.entities import Metric
+
         run_id = self._open()
         if self._there is None:
             history = self._client.get_metric_history(run_id, ALWAYS)
@@ -100,30 +102,44 @@ class MlflowTracker(Tracker):
         there, self._there = self._there, None  # until the server has taken the rest
         missing = [row for row in rows if row.epoch not in there]
         for some in _batches(missing, EPOCHS_AT_ONCE):
-            self._client.log_batch(run_id, metrics=_metrics(some))
+            now = _now()
+            metrics = [
+                Metric(name, value, now, row.epoch)
+                for row in some
+                for name, value in metrics_of(row).items()
+            ]
+            self._client.log_batch(run_id, metrics=metrics)
         self._there = there | {row.epoch for row in missing}
 
     def end(self, result: TrialResult) -> None:
+        from mlflow.entities import Metric, RunTag
+
         run_id, client = self._open(), self._client
         if self._settings.artifacts:
             for path in self._run.artifacts():
                 client.log_artifact(run_id, str(path))
         now = _now()
-        numbers = [_metric(name, value, now, 0) for name, value in results_of(result).items()]
-        client.log_batch(run_id, metrics=numbers, tags=_tags({STATUS_TAG: result.status}))
+        numbers = [Metric(name, value, now, 0) for name, value in results_of(result).items()]
+        client.log_batch(run_id, metrics=numbers, tags=[RunTag(STATUS_TAG, result.status)])
         client.set_terminated(run_id, ENDINGS.get(result.status, "FAILED"))
 
     def _open(self) -> str:
         """Return the id of the run, found or made, with its parameters in it."""
         if self._run_id is None:
+            from mlflow.entities import Param
+
             experiment = _experiment(self._client, self._settings.experiment)
             tags = {ID_TAG: self._run.id}
             if self._run.group is not None:
                 tags[PARENT_TAG] = _parent(self._client, experiment, self._run.group)
             found = _found_or_made(self._client, experiment, tags, self._run.name)
-            known = found.data.params
-            given = {name: _text(value) for name, value in self._run.settings().items()}
-            params = [_param(name, v) for name, v in given.items() if name not in known]
+            params = []
+            for name, value in self._run.settings().items():
+                text = "null" if value is None else str(value)
+                if len(text) > LONGEST_PARAM:
+                    text = f"{text[: LONGEST_PARAM - 3]}..."
+                if name not in found.data.params:
+                    params.append(Param(name, text))
             for batch in _batches(params, PARAMS_AT_ONCE):
                 self._client.log_batch(found.info.run_id, params=batch)
             self._run_id = found.info.run_id
@@ -153,24 +169,11 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 def _parent(client: MlflowClient, experiment: str, group: RunGroup) -> str:
     """Return the run of the whole group, which the first of its runs makes."""
-    with _alone(group):
+    with ExitStack() as stack:
+        with suppress(OSError):  # a file system without locks
+            stack.enter_context(FileLock(group.folder / LOCK))  # the other workers wait
         run = _found_or_made(client, experiment, {ID_TAG: group.id}, group.name)
     return str(run.info.run_id)
-
-
-@contextmanager
-def _alone(group: RunGroup) -> Iterator[None]:
-    """Keep the group's other workers waiting."""
-    lock = FileLock(group.folder / LOCK)
-    try:
-        held = lock.acquire()
-    except OSError:  # a file system without locks
-        held = False
-    try:
-        yield
-    finally:
-        if held:
-            lock.release()
 
 
 def _found_or_made(client: MlflowClient, experiment: str, tags: dict[str, str], name: str) -> Run:
@@ -185,39 +188,6 @@ def _found_or_made(client: MlflowClient, experiment: str, tags: dict[str, str], 
 def _found(client: MlflowClient, experiment: str, own_id: str) -> Run | None:
     found = client.search_runs([experiment], f"tags.`{ID_TAG}` = '{own_id}'", max_results=1)
     return found[0] if found else None
-
-
-def _metrics(rows: Sequence[EpochMetrics]) -> list[Any]:
-    """Return all numbers of some epochs."""
-    now = _now()
-    return [
-        _metric(name, value, now, row.epoch)
-        for row in rows
-        for name, value in metrics_of(row).items()
-    ]
-
-
-def _metric(name: str, value: float, now: int, step: int) -> Any:
-    from mlflow.entities import Metric
-
-    return Metric(name, value, now, step)
-
-
-def _param(name: str, value: str) -> Any:
-    from mlflow.entities import Param
-
-    return Param(name, value)
-
-
-def _tags(values: dict[str, str]) -> list[Any]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, value) for name, value in values.items()]
-
-
-def _text(value: Any) -> str:
-    text = "null" if value is None else str(value)
-    return text if len(text) <= LONGEST_PARAM else f"{text[: LONGEST_PARAM - 3]}..."
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

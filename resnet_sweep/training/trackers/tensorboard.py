@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch.utils.tensorboard.writer import SummaryWriter  # takes a second to import
 
@@ -29,7 +28,10 @@ class TensorBoardTracker(Tracker):
         self._written = len(rows) if goes_on else 0
         purge_step = self._written + 1 if goes_on else None
         if goes_on:
-            _wait_for_a_later_name(self._folder)
+            # TensorBoard reads files by their names, which hold the second they began in.
+            now = time.time()
+            if any(self._folder.glob(f"events.out.tfevents.{int(now)}.*")):
+                time.sleep(1 - now % 1)
         self._writer = SummaryWriter(str(self._folder), purge_step=purge_step)
         self.update(rows)
 
@@ -49,10 +51,3 @@ class TensorBoardTracker(Tracker):
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-
-def _wait_for_a_later_name(folder: Path) -> None:
-    """TensorBoard reads files in the order of their names, which hold the second they began in."""
-    now = time.time()
-    if any(folder.glob(f"events.out.tfevents.{int(now)}.*")):
-        time.sleep(1 - now % 1)
