@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,14 @@ def measure_modules(
     costs: dict[str, LayerCost] = {}
     counter = FlopCounterMode(display=False)
     # With gradients and plain attention, since torch's fused kernels go uncounted.
-    with (
-        evaluation_mode(model),
-        _hooks(modules, costs, counter),
-        torch.enable_grad(),
-        sdpa_kernel(SDPBackend.MATH),
-        counter,
-    ):
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            before, after = _cost_hooks(name, costs, counter, _num_params([module]))
+            stack.enter_context(module.register_forward_pre_hook(before))
+            stack.enter_context(module.register_forward_hook(after))
+        for context in (evaluation_mode(model), torch.enable_grad(), plain, counter):
+            stack.enter_context(context)
         device = next((parameter.device for parameter in model.parameters()), None)
         model(torch.zeros(1, 3, image_size, image_size, device=device))
     layers = [cost for name, cost in costs.items() if not _holds_another(name, costs)]
@@ -104,21 +105,6 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _hooks(
-    modules: Mapping[str, nn.Module], costs: dict[str, LayerCost], counter: FlopCounterMode
-) -> Iterator[None]:
-    handles = []
-    for name, module in modules.items():
-        before, after = _cost_hooks(name, costs, counter, _num_params([module]))
-        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _cost_hooks(

@@ -13,8 +13,7 @@ from resnet_sweep.model.summary import evaluation_mode
 from resnet_sweep.training.device import Execution
 
 # Large enough to fill a GPU, small enough for a CPU's cache.
-BATCH_SIZES = {"cuda": 2500, "mps": 1000}
-CPU_BATCH_SIZE = 250
+BATCH_SIZES = {"cuda": 2500, "mps": 1000, "cpu": 250}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def evaluate(
 
 def default_batch_size(execution: Execution) -> int:
     """Return how many images an evaluation takes at once."""
-    return BATCH_SIZES.get(execution.device.type, CPU_BATCH_SIZE)
+    return BATCH_SIZES[execution.device.type]
 
 
 @torch.no_grad()

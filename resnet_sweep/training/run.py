@@ -161,7 +161,7 @@ def run_trial(
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
             if before is None:
                 (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
-            _set_switches(config, prepared.execution)
+            _set_switches(config.train.deterministic)
             trackers = Trackers(config, run_dir)
             try:
                 result = _attempt(config, run_dir, prepared, state, on_epoch, stop, trackers)
@@ -300,11 +300,11 @@ def _threads(count: int | None) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _set_switches(config: Config, execution: Execution) -> None:
+def _set_switches(deterministic: bool) -> None:
     """Set the process-wide switches that a run's settings decide."""
-    torch.backends.cudnn.benchmark = not config.train.deterministic
-    if torch.are_deterministic_algorithms_enabled() != config.train.deterministic:
+    torch.backends.cudnn.benchmark = not deterministic
+    if torch.are_deterministic_algorithms_enabled() != deterministic:
         # Only then: the call imports torch's compiler, which takes seconds.
-        torch.use_deterministic_algorithms(config.train.deterministic)
-    if config.train.deterministic:
+        torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

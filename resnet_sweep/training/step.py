@@ -181,7 +181,12 @@ class TrainStep:
         """
         graph = torch.cuda.CUDAGraph()
         with self.preserved():
-            self._warm_up()
+            stream = torch.cuda.Stream()  # capturing asks for a few steps beside the default one
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(GRAPH_WARMUP_STEPS):
+                    self._step()
+            torch.cuda.current_stream().wait_stream(stream)
             try:
                 with torch.cuda.graph(graph):
                     self._step()
@@ -238,15 +243,6 @@ class TrainStep:
         values = [v for state in self.optimizer.state.values() for v in state.values()]
         return [value for value in values if isinstance(value, Tensor)]
 
-    def _warm_up(self) -> None:
-        """Run a few steps beside the default stream, as capturing asks for."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(GRAPH_WARMUP_STEPS):
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
-
     def take_sums(self, images: int) -> tuple[float, float]:
         """Return mean loss and accuracy over `images` images and start counting anew."""
         loss, correct = torch.stack([self.loss_sum, self.correct.float()]).tolist()
@@ -301,7 +297,16 @@ class TrainStep:
         if self.sam is not None:
             with self.sam.perturbed():
                 self.scaler.scale(self.loss(images, targets, taught)[0]).backward()
-        self._update()
+        if self.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm, foreach=True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.lookahead is not None:
+            self.lookahead.update()
+        if self.ema is not None:
+            self.ema.update()
         self.loss_sum += loss.detach() * len(labels)
         self.correct += (logits.detach().argmax(1) == labels).sum()
 
@@ -328,15 +333,3 @@ class TrainStep:
                 if len(places) == size:
                     images = self.part.images[places]
                     yield self.normalize(images, self.execution.memory_format)
-
-    def _update(self) -> None:
-        if self.clip_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.clip_grad_norm, foreach=True)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.lookahead is not None:
-            self.lookahead.update()
-        if self.ema is not None:
-            self.ema.update()

@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,14 @@ class Tracker(ABC):
 
 
 def metrics_of(row: EpochMetrics) -> dict[str, float]:
-    """Return an epoch's numbers under the names that trackers show."""
-    values = {name: getattr(row, name) for name in METRIC_NAMES[1:]}
-    return {shown_name(name): float(v) for name, v in values.items() if v is not None}
-
-
-def shown_name(name: str) -> str:
-    """Return `train/loss` of `train_loss`, by which trackers group their charts."""
-    part, _, rest = name.partition("_")
-    return f"{part}/{rest}" if part in ("train", "val") else name
+    """Return an epoch's numbers; trackers group their charts by `train/` and `val/`."""
+    numbers = {}
+    for name in METRIC_NAMES[1:]:
+        value = getattr(row, name)
+        if value is not None:
+            part, _, rest = name.partition("_")
+            numbers[f"{part}/{rest}" if part in ("train", "val") else name] = float(value)
+    return numbers
 
 
 def results_of(result: TrialResult) -> dict[str, float]:
@@ -241,17 +241,14 @@ class Trackers:
         self._run_dir = run_dir
         self._rows: Sequence[EpochMetrics] = ()
         self._record = read_tracker_record(run_dir) or TrackerRecord()
-        self._links = [_Link(name, self._loader(name, config)) for name in names]
+        self._links = [_Link(name, partial(self._open, name, config)) for name in names]
         self._keeps_record = names not in ([], ["tensorboard"])
 
-    def _loader(self, name: str, config: Config) -> Callable[[], Tracker]:
-        def load() -> Tracker:
-            group, done = group_of(self._run_dir), self._record.epochs.get(name, 0)
-            name_of_run = group.name_of(self._run_dir) if group else self._run_dir.name
-            run = TrackedRun(self._record.id, name_of_run, group, self._run_dir, config, done)
-            return _load(name, run)
-
-        return load
+    def _open(self, name: str, config: Config) -> Tracker:
+        group, done = group_of(self._run_dir), self._record.epochs.get(name, 0)
+        name_of_run = group.name_of(self._run_dir) if group else self._run_dir.name
+        run = TrackedRun(self._record.id, name_of_run, group, self._run_dir, config, done)
+        return _load(name, run)
 
     def begin(self, rows: Sequence[EpochMetrics]) -> None:
         """Start the run with every tracker, or continue it after `rows`."""

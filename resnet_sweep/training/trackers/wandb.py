@@ -96,6 +96,20 @@ class WandbTracker(Tracker):
     def _open(self) -> Any:
         if self._run is None:
             tracked = self._tracked
+            # Nothing is printed, and what the run gives is sent and nothing else.
+            quiet = self._wandb.Settings(
+                silent=True,
+                console="off",
+                save_code=False,
+                disable_git=True,
+                disable_code=True,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                init_timeout=START_SECONDS,
+                finish_timeout=END_SECONDS,
+                finish_timeout_raises=True,
+            )
             self._run = self._wandb.init(
                 project=self._settings.project,
                 entity=self._settings.entity,
@@ -107,21 +121,6 @@ class WandbTracker(Tracker):
                 mode=self._settings.mode,
                 resume="allow",
                 reinit="create_new",
-                settings=self._wandb.Settings(**_quiet()),
+                settings=quiet,
             )
         return self._run
-
-
-def _quiet() -> dict[str, Any]:
-    """Return settings that print nothing, and send what the run gives and nothing else."""
-    nothing_else = ("disable_git", "disable_code", "x_disable_meta", "x_disable_stats")
-    return {
-        **dict.fromkeys(nothing_else, True),
-        "x_disable_machine_info": True,
-        "save_code": False,
-        "silent": True,
-        "console": "off",
-        "init_timeout": START_SECONDS,
-        "finish_timeout": END_SECONDS,
-        "finish_timeout_raises": True,
-    }
