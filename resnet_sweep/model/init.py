@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,23 +47,15 @@ def initialize(model: nn.Module, config: InitConfig) -> None:
 
 def _set_weight(layer: nn.Conv2d | nn.Linear, config: InitConfig) -> None:
     weight = layer.weight
-    mode: Literal["fan_in", "fan_out"] = "fan_out"
-    gain: Literal["linear", "relu"] = "relu"
-    if isinstance(layer, nn.Linear):
-        mode, gain = "fan_in", "linear"
-    match config.name:
-        case "kaiming_normal" | "dirac":
-            nn.init.kaiming_normal_(weight, mode=mode, nonlinearity=gain)
-        case "kaiming_uniform":
-            nn.init.kaiming_uniform_(weight, mode=mode, nonlinearity=gain)
-        case "xavier_normal":
-            nn.init.xavier_normal_(weight)
-        case "xavier_uniform":
-            nn.init.xavier_uniform_(weight)
-        case "orthogonal":
-            nn.init.orthogonal_(weight)
-        case "normal":
-            nn.init.normal_(weight, std=config.std)
+    scheme = "kaiming_normal" if config.name == "dirac" else config.name
+    options: dict[str, Any] = {}
+    if scheme == "normal":
+        options = {"std": config.std}
+    elif scheme.startswith("kaiming"):
+        is_linear = isinstance(layer, nn.Linear)
+        mode, gain = ("fan_in", "linear") if is_linear else ("fan_out", "relu")
+        options = {"mode": mode, "nonlinearity": gain}
+    getattr(nn.init, f"{scheme}_")(weight, **options)
     if config.name == "dirac" and isinstance(layer, nn.Conv2d):
         # All filters beyond the first would be zeros, and their channels constant.
         nn.init.dirac_(weight[: weight.shape[1]])
