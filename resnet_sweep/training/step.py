@@ -181,12 +181,7 @@ class TrainStep:
         """
         graph = torch.cuda.CUDAGraph()
         with self.preserved():
-            stream = torch.cuda.Stream()  # capturing asks for a few steps beside the default one
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(GRAPH_WARMUP_STEPS):
-                    self._step()
-            torch.cuda.current_stream().wait_stream(stream)
+            self._warm_up()
             try:
                 with torch.cuda.graph(graph):
                     self._step()
@@ -242,6 +237,15 @@ class TrainStep:
         """Return the optimizer's state; it comes to be in the first step."""
         values = [v for state in self.optimizer.state.values() for v in state.values()]
         return [value for value in values if isinstance(value, Tensor)]
+
+    def _warm_up(self) -> None:
+        """Run a few steps beside the default stream, as capturing asks for."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(GRAPH_WARMUP_STEPS):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
 
     def take_sums(self, images: int) -> tuple[float, float]:
         """Return mean loss and accuracy over `images` images and start counting anew."""
