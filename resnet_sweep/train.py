@@ -22,7 +22,6 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
 from resnet_sweep.records.run_state import (
     BeyondRepair,
-    RunState,
     Stage,
     run_state,
     variables_of,
@@ -56,16 +55,14 @@ def _run(composed: DictConfig) -> float | None:
     return objective
 
 
-def _train(
-    config: Config, run_dir: Path, objective: str | None = None, folder: RunState | None = None
-) -> tuple[float | None, int]:
-    """Train and return the objective and the exit status; see run_trial."""
+def _train(config: Config, run_dir: Path, objective: str | None = None) -> tuple[float | None, int]:
+    """Train and return the objective and the exit status."""
     from resnet_sweep.training.progress import log_to_console  # these bring torch
     from resnet_sweep.training.run import run_trial
 
     log_to_console()
     try:
-        result = run_trial(config, run_dir, objective=objective, folder=folder)
+        result = run_trial(config, run_dir, objective=objective)
     except KeyboardInterrupt:  # too late to interrupt the run, or before it began
         ended = finished_result(run_dir, STATUSES)
         if ended is not None:
@@ -130,7 +127,7 @@ def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
         say(f"{line}; {note}")
     if state.lost and state.result is None and not config.evaluate_test:
         say("any test accuracy in it is lost: evaluate_test=true reads the test set again")
-    return _train(config, run_dir, objective, state)[1]
+    return _train(config, run_dir, objective)[1]
 
 
 def main() -> None:

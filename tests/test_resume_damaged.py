@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -168,19 +167,6 @@ def test_python_leaves_a_complete_run_and_mends_another(
     for field in ("status", "test_accuracy", "val_loss", "objective", "objective_name"):
         assert getattr(mended, field) == getattr(result, field)
     assert read_model(run_dir)
-
-
-def test_a_repair_reads_the_checkpoint_once(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load, read = torch.load, list[str]()
-
-    def note(path: Path, **options: Any) -> Any:
-        read.append(path.name)
-        return load(path, **options)
-
-    (run_dir / MODEL).unlink()
-    monkeypatch.setattr(torch, "load", note)
-    assert train_here("resume=run", cwd=run_dir.parent).returncode == 0
-    assert read == [CHECKPOINT]
 
 
 def test_without_a_result_the_test_accuracy_is_said_to_be_lost(run_dir: Path) -> None:

@@ -286,3 +286,9 @@ def test_whole_numbers_can_be_drawn_for_any_number() -> None:
     overrides = ["data=digits", "data.train_subset=range(100,200)", "optimizer.lr=range(1,3)"]
     space = SearchSpace.build({}, overrides)
     check_space(space, Composer(conf_dir(), space.fixed_overrides))
+
+
+def test_a_field_of_an_option_that_is_not_chosen_is_refused() -> None:
+    overrides = ["augmentation=none", "augmentation.mixup.alpha=interval(0.1,1)"]
+    with pytest.raises(UserError, match=r"augmentation\.mixup\.alpha.*none"):
+        SearchSpace.build({}, overrides)

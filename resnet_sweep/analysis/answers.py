@@ -320,7 +320,7 @@ def _spreads(rows: pd.DataFrame, objective: Objective) -> str:
 
 
 def _importance(view: View) -> Iterator[str]:
-    """Yield which hyperparameters matter; what to doubt about that follows in `_coverage`."""
+    """Yield which hyperparameters matter."""
     found = view.importance
     if found.reason:
         yield f"Which hyperparameters matter cannot be told: {found.reason}."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import resnet_sweep
@@ -26,5 +27,6 @@ def code_digest() -> str:
             digest.update(f"{path.relative_to(folder)}\0".encode())
             digest.update(hashlib.blake2b(path.read_bytes()).digest())
     for name in LIBRARIES:
-        digest.update(f"{name} {version(name)}\0".encode())
+        with suppress(PackageNotFoundError):  # a library can lie there without its record
+            digest.update(f"{name} {version(name)}\0".encode())
     return digest.hexdigest()

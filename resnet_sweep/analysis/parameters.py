@@ -206,8 +206,7 @@ def _numeric(name: str, values: pd.Series[float], table: pd.DataFrame) -> list[P
     is_wide = bool(len(known)) and known.min() > 0 and known.max() / known.min() >= LOG_RATIO
     parameter = Parameter(name, values, True, is_wide or _is_geometric(values))
     present = values.notna()
-    by_augmentation = present.groupby(table["augmentation"]).nunique()
-    if present.all() or (by_augmentation == 1).all():
+    if present.all() or (present.groupby(table["augmentation"]).nunique() == 1).all():
         return [parameter]
     switch = present.map({True: "set", False: NO_VALUE})
     return [Parameter(f"{name} (set)", switch, False), parameter]

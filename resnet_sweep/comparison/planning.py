@@ -115,8 +115,9 @@ def _read(field: str, name: str, conf: Path, known: set[str]) -> tuple[Path, dic
         path = Path(name)
         require(path.is_file(), field, name, "there is no such file")
     else:
-        path = conf / "comparison" / field / f"{name}.yaml"
-        names = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        folder = conf / "comparison" / field
+        path = folder / f"{name}.yaml"
+        names = sorted(other.stem for other in folder.glob("*.yaml"))
         allowed = f"{did_you_mean(name, names)}; or the path of a .yaml file"
         require(name in names, field, name, allowed)
     try:

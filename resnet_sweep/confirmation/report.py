@@ -162,11 +162,12 @@ def about_over_promise(findings: Findings) -> list[str]:
     is_promise = findings.plan.ranking == ACCURACY
     for each in findings.over_promises:
         accuracy, n = f"{each.candidate.promised:.4f}", f"(n = {len(each.candidate.trials)})"
-        ranked = f"was ranked by {findings.plan.ranking} in the sweep, where its accuracy was"
         label = each.candidate.label
-        promised = f"{label.capitalize()} {ranked} {accuracy} {n}"
         if is_promise:
             promised = f"The sweep promised {accuracy} for {label} {n}"
+        else:  # one that ranked by something else promised no accuracy
+            ranked = f"was ranked by {findings.plan.ranking} in the sweep, where its accuracy was"
+            promised = f"{label.capitalize()} {ranked} {accuracy} {n}"
         if not each.seeds.values:
             unknown = "how much too much" if is_promise else "the difference"
             said.append(f"{promised}; {_nothing(each.seeds)}: {unknown} is unknown.")

@@ -157,7 +157,7 @@ def _lay_over(image: PillowImage, background: str, changes: set[str]) -> PillowI
 
 
 class FileSource:
-    """Images in files, read a few at a time: an ImageSource of custom sets.
+    """Images in files, read a few at a time; an ImageSource.
 
     Args:
         size: side S of the images that are read.

@@ -158,15 +158,17 @@ def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator
     kernels, shortcut_kernels = config.stage_kernel_sizes(), config.stage_shortcut_kernel_sizes()
     strides = config.stage_strides()
     for index, (count, width) in enumerate(zip(config.blocks, config.stage_widths(), strict=True)):
-        before, blocks = channels, list[BlockPlan]()
-        for number in range(1, count + 1):
-            wider = before + round((width - before) * number / count)
-            out_channels = wider if config.additive_widths else width
-            stride = strides[index] if number == 1 else 1
+        before = channels
+        blocks: list[BlockPlan] = []
+        for number in range(count):
+            out_channels = width
+            if config.additive_widths:
+                out_channels = before + round((width - before) * (number + 1) / count)
+            stride = strides[index] if number == 0 else 1
             is_same = stride == 1 and channels == out_channels
             squeezed = max(1, out_channels // config.squeeze_ratio)
             block = BlockPlan(
-                name=f"stages.{index}.{number - 1}",
+                name=f"stages.{index}.{number}",
                 kind=config.block,
                 in_channels=channels,
                 out_channels=out_channels,

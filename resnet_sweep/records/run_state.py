@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -57,14 +56,12 @@ class RunState:
         result: null where it is missing or cannot be read.
         lost: a line for each file that was there once and is missing or damaged.
         problem: why it is beyond repair, and how to train the run again.
-        checkpoint: what gives again the files that a run is lacking.
     """
 
     stage: Stage
     result: TrialResult | None = None
     lost: tuple[str, ...] = ()
     problem: str = ""
-    checkpoint: dict[str, Any] | None = None
 
     @property
     def completed(self) -> TrialResult | None:
@@ -111,9 +108,8 @@ def run_state(run_dir: Path, with_test: bool = False) -> RunState:
         again = f"copy {files} into a new folder and train it with resume=NEW_FOLDER"
         problem = f"{lost[0]}; {problem}; to have it again, {again}"
         return RunState(Stage.BEYOND_REPAIR, result, lost, problem)
-    if checkpoint["position"]["epoch"] < read_config_values(run_dir)["train"]["epochs"]:
-        return RunState(Stage.UNDER_WAY, result, lost)
-    return RunState(Stage.LACKING, result, lost, checkpoint=checkpoint)
+    is_trained = checkpoint["position"]["epoch"] >= read_config_values(run_dir)["train"]["epochs"]
+    return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
 
 
 def _lost(run_dir: Path, result: TrialResult, with_test: bool) -> Iterator[str]:

@@ -9,7 +9,8 @@ UNKNOWN = "-"
 
 def number(value: float, form: str = ".4f") -> str:
     """Return a number, or a dash for NaN; what rounds to zero has no minus."""
-    return UNKNOWN if math.isnan(value) else format(value, form.replace(".", "z.", 1))  # PEP 682
+    form = form.replace(".", "z.", 1)  # "+.2f" -> "+z.2f", PEP 682
+    return UNKNOWN if math.isnan(value) else format(value, form)
 
 
 def points(value: float, form: str = "+.2f") -> str:

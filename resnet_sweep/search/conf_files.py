@@ -69,7 +69,7 @@ class ConfFiles:
         """
         with self._hydra() as hydra:
             assert hydra.hydra is not None
-            everything = self._known(overrides)
+            everything = self._for_these_files(overrides)
             # A group of which an option must be chosen may be one that a sweep draws.
             composed = hydra.hydra.compose_config(
                 self.primary, everything, RunMode.RUN, from_shell=False, skip_missing_defaults=True
@@ -89,7 +89,7 @@ class ConfFiles:
         with self._hydra() as hydra:
             loader = hydra.config_loader()
             found = loader.compute_defaults_list(
-                self.primary, self._known(overrides), RunMode.MULTIRUN
+                self.primary, self._for_these_files(overrides), RunMode.MULTIRUN
             )
             bodies = [
                 (default.package or "", OmegaConf.load(self.folder / f"{default.config_path}.yaml"))
@@ -116,7 +116,7 @@ class ConfFiles:
         paths = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*.yaml")}
         return sorted(p for p in paths if _read(self.folder / p) != _read(frozen.folder / p))
 
-    def _known(self, overrides: Iterable[str]) -> list[str]:
+    def _for_these_files(self, overrides: Iterable[str]) -> list[str]:
         """Return the overrides for these files alone.
 
         Of a sweep from before the group `tracker` those are left out that it cannot know.

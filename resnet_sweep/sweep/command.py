@@ -184,7 +184,7 @@ class SweepCommand:
             self._find_extension(composer)  # while nothing is written
         with hold_or_refuse(self.folder, "hydra.sweeper.folder", self._in_use):
             settings = self._settings(base)
-            study = self._open_study(settings)
+            study = self._begin(settings)
             say(f"sweep folder: {self.folder}")
             if is_local(self.config):
                 say(describe_workers(settings.workers, self.options.n_jobs is not None))
@@ -269,7 +269,7 @@ class SweepCommand:
         allowed = f"a sweep with this name is running in {self.folder} ({holder})"
         return ConfigError(STUDY_NAME, self.name, allowed)
 
-    def _open_study(self, settings: SweepSettings) -> optuna.Study:
+    def _begin(self, settings: SweepSettings) -> optuna.Study:
         """Return the study and write what the workers read.
 
         Raises:

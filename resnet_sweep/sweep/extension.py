@@ -67,8 +67,8 @@ def find_extension(
     known = _read_trials(folder, trials, teachers(space, composer), data, left_out)
     not_recorded: list[str] = []
     if (old.objectives, old.rungs) != (objectives, rungs):
-        before, known = known, []
-        for trial, config in before:
+        trained, known = known, []
+        for trial, config in trained:
             try:
                 run_dir = folder / RUNS / str(trial.number)
                 known.append((reevaluate(trial, run_dir, objectives, rungs), config))

@@ -61,8 +61,8 @@ def command(module: str, *words: str) -> str:
 
 def quoted(value: str) -> str:
     """Return a text as Hydra's command line takes it, whatever is in it."""
-    escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (f"\\{m[2]}" if m[2] else ""), value)
-    return f"'{escaped}'"
+    doubled = re.sub(r"(\\+)('|\Z)", r"\1\1\2", value)  # backslashes that a quote follows
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def track(items: Sequence[Item], what: str, show: bool = True) -> Iterator[Item]:

@@ -34,7 +34,7 @@ from resnet_sweep.records.run_folder import (
     finished_result,
     write_result,
 )
-from resnet_sweep.records.run_state import BeyondRepair, RunState, Stage, run_state
+from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.training.device import DTYPES, Execution, choose_execution
@@ -109,7 +109,6 @@ def run_trial(
     run_dir: Path,
     on_epoch: OnEpoch | None = None,
     objective: str | None = None,
-    folder: RunState | None = None,
 ) -> TrialResult:
     """Train one configuration and leave its run folder, whatever happens.
 
@@ -128,14 +127,13 @@ def run_trial(
         on_epoch: called after each epoch; raises PrunedTrial to end the run.
         objective: field of the result by which the run is judged; null: what its result
             names, if it has one, or val_accuracy.
-        folder: the state of `run_dir` that the caller has just found; null: it is looked through.
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
         KeyboardInterrupt: a signal came too late to interrupt the run, whose folder is as it
             should be; where no `stop_on_signals` around this waits for it.
     """
-    folder = folder or run_state(run_dir, config.evaluate_test)
+    folder = run_state(run_dir, config.evaluate_test)
     if folder.stage is Stage.BEYOND_REPAIR:
         raise BeyondRepair(folder.problem)
     config, before = as_recorded(config), folder.completed
@@ -155,7 +153,7 @@ def run_trial(
             if before is None and finished_result(run_dir) is not None:
                 problem = "another process has completed this run in the meantime"
                 raise RunFolderError(f"{run_dir}: {problem}")
-            state = folder.checkpoint or read_checkpoint(run_dir)
+            state = read_checkpoint(run_dir)
             prepared = _as_begun(config, run_dir, prepared, state)
             execution = prepared.execution
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
@@ -182,7 +180,7 @@ def run_trial(
 def _as_begun(
     config: Config, run_dir: Path, prepared: Prepared, state: dict[str, Any] | None
 ) -> Prepared:
-    """Return `prepared` with the precision that `auto` came to when the run began.
+    """Return `prepared` as it was when the run began: what `auto` came to stays.
 
     Raises:
         RunFolderError: data or teacher are others than then.
@@ -192,8 +190,8 @@ def _as_begun(
     if state["data_fingerprint"] != prepared.data.fingerprint:
         problem = "the data have changed since this run began; start a new one"
         raise RunFolderError(f"{run_dir}: {problem}")
-    teacher = config.regularization.distill_from_digest
-    if state.get("teacher", teacher) != teacher:
+    digest = config.regularization.distill_from_digest
+    if state.get("teacher", digest) != digest:
         problem = "regularization.distill_from holds another net than when this run began"
         raise RunFolderError(f"{run_dir}: {problem}; start a new one")
     if config.train.precision != "auto":
@@ -204,8 +202,8 @@ def _as_begun(
     execution = replace(execution, dtype=DTYPES[state.get("precision", older)])
     if execution == prepared.execution:
         return prepared
-    taught = load_teacher(config, prepared.data, execution)
-    return replace(prepared, execution=execution, teacher=taught)
+    teacher = load_teacher(config, prepared.data, execution)
+    return replace(prepared, execution=execution, teacher=teacher)
 
 
 def _attempt(
@@ -218,7 +216,8 @@ def _attempt(
     trackers: Trackers,
 ) -> TrialResult:
     """Train and return the result; what ends a run early becomes its status."""
-    execution, training, test, error = prepared.execution, None, None, None
+    execution = prepared.execution
+    training, test, error = None, None, None
     peak_memory = PeakMemory(execution.device)
     try:
         training = start_training(
@@ -233,17 +232,18 @@ def _attempt(
         raise
     except PrunedTrial as reason:
         ending, error = "pruned", str(reason) or None
+        log.warning("%s: %s", ending, error)
     except Interrupted:
         number = stop.signal_number  # none outside the main thread
         ending, error = "interrupted", signal.Signals(number).name if number else None
+        log.warning("%s: %s", ending, error)
     except Diverged as reason:
         ending, error = "diverged", str(reason)
+        log.warning("%s: %s", ending, error)
     except Exception as reason:
         ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
         error = one_line(reason)
         log.exception("%s: %s", ending, error)
-    if ending in ("pruned", "interrupted", "diverged"):
-        log.warning("%s: %s", ending, error)
     history = [] if training is None else training.position.history
     last = history[-1] if history else None
     return TrialResult(

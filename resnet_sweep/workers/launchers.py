@@ -88,8 +88,7 @@ class LocalWorker:
         return False
 
     def has_begun(self) -> bool:
-        """Return whether it is more than a job in a queue."""
-        return True
+        return True  # it waits in no queue
 
     def stop(self) -> None:
         """Ask it to write a checkpoint and end; the stop file asks as well."""
@@ -192,6 +191,7 @@ class LaunchedWorker:
         return time.monotonic() - self._free_since > GONE_SECONDS
 
     def has_begun(self) -> bool:
+        """Return whether it is more than a job in a queue."""
         return self._lock.stat().st_size > 0
 
     def stop(self) -> None:

@@ -86,7 +86,7 @@ class TrainingTrial:
         self._rung_seconds = 0.0
         self._timed_out = False
         self._pruned_after: int | None = trial.user_attrs.get(PRUNED_AFTER)
-        # Read here without Optuna's copy of the whole study.
+        # Through the storage: study.trials would copy the whole study.
         stored = trial.study._storage.get_trial(trial._trial_id)
         self._reported = set(stored.intermediate_values)
 

@@ -94,7 +94,7 @@ def _parse(arguments: list[str] | None) -> Options:
     given = parser.parse_args(arguments)
     given.output = given.output or given.root / "summary"
     given.compare = given.compare and tuple(given.compare)
-    return Options(**vars(given))
+    return Options(**vars(given))  # each argument is a field of its name
 
 
 def _folder(text: str) -> Path:

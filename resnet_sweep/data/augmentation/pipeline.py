@@ -9,7 +9,12 @@ from resnet_sweep.config.data import AugmentationConfig
 from resnet_sweep.data.augmentation.color import color_jitter
 from resnet_sweep.data.augmentation.geometry import cutout, random_crop_flip, random_erasing
 from resnet_sweep.data.augmentation.mixing import mix, random_ricap
-from resnet_sweep.data.augmentation.spaces import autoaugment, randaugment, trivialaugment
+from resnet_sweep.data.augmentation.spaces import (
+    autoaugment,
+    autoaugment_policies,
+    randaugment,
+    trivialaugment,
+)
 
 
 class Augmentation:
@@ -25,6 +30,10 @@ class Augmentation:
     def __init__(self, config: AugmentationConfig, num_classes: int) -> None:
         self._config = config
         self._num_classes = num_classes
+        if (
+            config.autoaugment is not None
+        ):  # brings torchvision, which the first step need not wait for
+            autoaugment_policies(config.autoaugment.policy)
 
     @property
     def _mixers(self) -> list[object]:

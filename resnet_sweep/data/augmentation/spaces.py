@@ -22,15 +22,16 @@ OPERATIONS = (
 )
 UNSIGNED = ("Identity", "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 
-
 Step = tuple[str, float, int | None]
 """Operation, its probability and the index of its magnitude, where it has one."""
+
 Space = dict[str, float]
-"""The largest magnitude of each operation that comes in many."""
+"""The largest magnitude of each operation that comes in many: of shears and enhancements a share,
+of translations pixels, of rotations degrees, of posterizing bits."""
 
 
 def _space(shear: float, translate: float, rotate: float, enhance: float, posterize: int) -> Space:
-    """Name magnitudes in shares, pixels, degrees, shares and bits lost."""
+    """Return what the operations of one kind share."""
     moves = {"ShearX": shear, "ShearY": shear, "TranslateX": translate, "TranslateY": translate}
     colors = dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), enhance)
     return {**moves, **colors, "Rotate": rotate, "Posterize": posterize}
@@ -77,7 +78,7 @@ def trivialaugment_choices() -> list[Choice]:
 
 
 @cache
-def _policies(policy: str) -> list[tuple[Step, Step]]:
+def autoaugment_policies(policy: str) -> list[tuple[Step, Step]]:
     """The sub-policies that AutoAugment found (arXiv:1805.09501, tables 7 to 9)."""
     from torchvision import transforms  # type: ignore[import-untyped]  # slow to import
 
@@ -91,7 +92,7 @@ def autoaugment_choices(policy: str, size: int) -> list[Choice]:
     space = standard_space(size)
     return [
         choice
-        for steps in _policies(policy)
+        for steps in autoaugment_policies(policy)
         for name, _, index in steps
         for choice in _both_signs(name, magnitudes(name, space, AUTOAUGMENT_BINS)[index or 0])
     ]
@@ -111,7 +112,7 @@ def _trivialaugment_rows(size: int, device: torch.device) -> Tensor:
 def _autoaugment_tables(policy: str, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows, float32 [sub-policies, 2 steps, 2 signs, columns], and the steps' probabilities."""
     rows = operation_rows(autoaugment_choices(policy, size), size)
-    chances = [[chance for _, chance, _ in steps] for steps in _policies(policy)]
+    chances = [[chance for _, chance, _ in steps] for steps in autoaugment_policies(policy)]
     return rows.view(len(chances), 2, 2, -1).to(device), torch.tensor(chances, device=device)
 
 
@@ -159,7 +160,9 @@ def _identity_row(device: torch.device) -> Tensor:
 def autoaugment(images: Tensor, config: AutoAugmentConfig) -> Tensor:
     """Apply AutoAugment (arXiv:1805.09501) to uint8 [N, 3, S, S]."""
     count, device = len(images), images.device
-    sub_policies = torch.randint(len(_policies(config.policy)), (1, count), device=device)
+    sub_policies = torch.randint(
+        len(autoaugment_policies(config.policy)), (1, count), device=device
+    )
     signs = torch.randint(2, (2, count), device=device)
     chances = torch.rand(count, 2, device=device)
     draws = torch.cat((sub_policies, signs))

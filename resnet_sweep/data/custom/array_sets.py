@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.data.array_files import find_layout, open_npy, read_npz, read_npz_headers
@@ -142,20 +143,27 @@ def read_corruptions(
         raw, str(labels_path), len(raw) if is_of_one else count, class_names
     )
     labels = np.tile(labels, NUM_SEVERITIES) if is_of_one else labels
-    parts = 1
-    if count % NUM_SEVERITIES == 0:
-        fifths = labels.reshape(NUM_SEVERITIES, count // NUM_SEVERITIES)
-        parts = NUM_SEVERITIES if (fifths == fifths[0]).all() else 1
-    length = count // parts
-    groups: list[Group] = []
-    for path in files:
-        for part in range(parts):
-            start, severity = len(groups) * length, part + 1 if parts > 1 else None
-            groups.append(Group(path.stem, severity, start, start + length))
-    divided = f", {parts} severities of {length}" if parts > 1 else ""
+    groups = _groups(files, labels)
+    parts = len(groups) // len(files)
+    divided = f", {parts} severities of {count // parts}" if parts > 1 else ""
     names = f"{len(files)} corruptions of {count} images{divided}"
     told = f"{sources[0].layout.name}, labels from {LABELS_FILE}{reading}"
     line = f"CIFAR-10-C style folder, {names}, {told}"
     ids = tuple(f"{path.stem}/{index}" for path in files for index in range(count))
     everything = np.tile(labels, len(files))
     return make_custom_set(folder, ChainSource(sources), line, everything, ids, tuple(groups))
+
+
+def _groups(files: Sequence[Path], labels: NDArray[np.int64]) -> list[Group]:
+    """Return the parts of arrays one behind the other: by severity where the labels repeat."""
+    parts = 1
+    if len(labels) % NUM_SEVERITIES == 0:
+        fifths = labels.reshape(NUM_SEVERITIES, -1)
+        parts = NUM_SEVERITIES if (fifths == fifths[0]).all() else 1
+    length = len(labels) // parts
+    groups: list[Group] = []
+    for path in files:
+        for part in range(parts):
+            start, severity = len(groups) * length, part + 1 if parts > 1 else None
+            groups.append(Group(path.stem, severity, start, start + length))
+    return groups
