@@ -21,45 +21,47 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.blocks=[1,1,1,1]' 'model.str
 	augmentation=none train.epochs=2 train.batch_size=32 hydra.sweeper.n_trials=8 hydra.sweeper.n_jobs=2 \
 	hydra/sweeper/pruner=none 'hydra.sweeper.start_from=[]'
 
-# The whole record: factors and their survivors, steps, sweep, confirmation, the test set; then RESULTS.md.
-# Stopped anywhere, the same command goes on. SIZE=small: tiny nets on a CPU. DATA: other images,
-# as DATA=data=cifar10 where there is no data/cifar10-jpeg (docs/jpeg_copy.md).
+# The whole record: sweep, confirmation, the test set, factors and their survivors, steps; then RESULTS.md.
+# Stopped anywhere, the same command goes on. SIZE=small: nets of at most 100,000 parameters, some hours of
+# two CPU cores. DATA: other images, as DATA='data=arrays data.root=data/cifar10-original'.
 SIZE ?= full
 RECORD := outputs/record/$(SIZE)
-ifeq ($(SIZE),small)
-DATA ?= data=image_folder data.root=data/cifar10-jpeg
-SMALL := data.val_size=2000 data.train_subset=2000 train.device=cpu 'model.blocks=[1,1,1]' 'model.strides=[2,2,2]'
-SMALL_NET := $(SMALL) train.epochs=5 train.batch_size=64 'model.widths=[12,24,48]'
-FACTORS := num_seeds=2 $(SMALL_NET)
-STEPS := num_seeds=5 $(SMALL_NET)
-# Few enough parameters that forty trials can say which of them matter.
-SWEEP := $(SMALL) 'search_space=[optimization]' 'model.base_width=range(8,17,4)' 'model.kernel_size=choice(3,5)' \
-	'model.shortcut_kernel_size=choice(1,3)' 'model.pool_size=null,2' 'model.block=choice(basic,preact)' \
-	'optimizer=choice(sgd,adamw)' optimizer.lookahead_steps=null optimizer.momentum=0.9 \
-	'train.batch_size=choice(32,64,128)' \
-	'train.epochs=choice(4,5)' 'scheduler=choice(cosine,one_cycle)' 'init=choice(kaiming_normal,orthogonal)' \
-	'augmentation=choice([crop_flip],[crop_flip,cutout])' 'regularization.label_smoothing=interval(0.0,0.2)' \
-	model.max_params=100000 'hydra.sweeper.start_from=[]' hydra.sweeper.n_trials=40
-CONFIRM := top_k=3 num_seeds=3 all_data=false baseline=null
-TEST := 'recipes=[source,source_tuned,best_100_epochs,fast_94]' num_seeds=5 $(SMALL_NET)
-else ifeq ($(SIZE),full)
 DATA ?= data=cifar10
-FACTORS := num_seeds=2
-STEPS := num_seeds=5
-SWEEP := 'search_space=[full]' 'optimizer=choice(sgd,adam,adamw,muon)' train.epochs=30 data.val_size=10000 hydra.sweeper.n_trials=300
+ifeq ($(SIZE),small)
+CPU := train.device=cpu n_jobs=2 hydra.searchpath=[file://benchmarks/record/conf]
+HALF := data.val_size=5000 data.train_subset=25000
+SWEEP := $(HALF) train.device=cpu train.epochs=10 'search_space=[optimization]' \
+	'model.num_stages=range(3,5)' 'model.blocks=[1,1,1,1]' 'model.base_width=range(8,21,4)' \
+	'model.strides[0]=choice(1,2)' 'model.kernel_size=choice(3,5)' 'model.shortcut_kernel_size=choice(1,3)' \
+	'model.pool_size=null,2' 'model.block=choice(basic,preact)' 'train.batch_size=choice(64,128,256)' \
+	optimizer.lookahead_steps=null 'init=choice(kaiming_normal,orthogonal)' \
+	'augmentation=choice([crop_flip],[crop_flip,cutout])' 'regularization.label_smoothing=interval(0.0,0.2)' \
+	model.max_params=100000 model.max_multiply_adds=8000000 'hydra.sweeper.start_from=[]' \
+	hydra.sweeper.n_trials=48 hydra.sweeper.n_jobs=2
+CONFIRM := top_k=3 num_seeds=3 baseline=null n_jobs=2
+TEST := 'recipes=[source_100k,resnet20_100k]' num_seeds=5 $(CPU)
+FACTORS := num_seeds=1 survivor_seeds=3 $(HALF) $(CPU) train.epochs=10 \
+	'model.widths=[8,16,32,64]' 'model.blocks=[1,1,1,1]'
+else ifeq ($(SIZE),full)
+SWEEP := 'search_space=[full]' 'optimizer=choice(sgd,adam,adamw,muon)' train.epochs=30 data.val_size=10000 \
+	hydra/sweeper/pruner=none hydra.sweeper.n_trials=300
 CONFIRM := top_k=5 num_seeds=3
 TEST := 'recipes=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]' num_seeds=5
+FACTORS := num_seeds=2
+STEPS := num_seeds=5
 else
 $(error SIZE=$(SIZE): must be full or small)
 endif
 
 record: $(INSTALLED)
-	$(BIN)/python -m resnet_sweep.compare factors=ingredients folder=$(RECORD)/factors $(DATA) $(FACTORS)
-	$(BIN)/python -m resnet_sweep.compare steps=source_to_best folder=$(RECORD)/steps $(DATA) $(STEPS)
-	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna hydra/sweeper/pruner=none $(DATA) $(SWEEP) \
+	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna $(DATA) $(SWEEP) \
 		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep
 	$(BIN)/python -m resnet_sweep.confirm sweep=$(RECORD)/sweep $(CONFIRM)
 	$(BIN)/python -m resnet_sweep.compare split=test folder=$(RECORD)/test $(DATA) $(TEST)
+	$(BIN)/python -m resnet_sweep.compare factors=ingredients folder=$(RECORD)/factors $(DATA) $(FACTORS)
+ifneq ($(STEPS),)
+	$(BIN)/python -m resnet_sweep.compare steps=source_to_best folder=$(RECORD)/steps $(DATA) $(STEPS)
+endif
 	$(BIN)/python -m benchmarks.record $(RECORD) RESULTS.md
 
 # One thread a process: the workers of pytest-xdist already use every core.
