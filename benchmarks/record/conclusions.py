@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.record.comparisons import FACTORS, STEPS, find_comparison
 from benchmarks.record.recipes import changes
-from benchmarks.record.tested import SOURCE, SWEEP, Tested, find, gain
+from benchmarks.record.tested import SWEEP, Tested, find_start, gain
 from resnet_sweep.comparison.factorial import verdict
 from resnet_sweep.comparison.planning import START, TOGETHER
 from resnet_sweep.records.comparison import Compared, Row
@@ -28,31 +28,31 @@ def conclusions(folder: Path, recipes: list[Tested]) -> Iterator[str]:
 
 
 def _experiments(recipes: list[Tested]) -> Iterator[str]:
-    source = find(recipes, SOURCE)
-    others = [each for each in recipes if not each.of_sweep and each.name != SOURCE]
-    if source is None or not others:
+    start = find_start(recipes)
+    others = [each for each in recipes if not each.of_sweep and each is not start]
+    if start is None or not others:
         return
-    row = source.row
-    found = "; ".join(f"`{each.name}` {_gain(gain(each, source))}" for each in others)
-    start = f"`{SOURCE}` has {points(row.mean, '.2f')}% (n = {row.n})"
-    yield f"**Test set**: {start}, and against it {found}."
+    row = start.row
+    found = "; ".join(f"`{each.name}` {_gain(gain(each, start))}" for each in others)
+    own = f"`{start.name}` has {points(row.mean, '.2f')}% (n = {row.n})"
+    yield f"**Test set**: {own}, and against it {found}."
 
 
 def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     """Say what the sweep has found that the recipe written by hand does not have."""
     best = next((each for each in recipes if each.is_best), None)
-    source = find(recipes, SOURCE, of_sweep=True) or find(recipes, SOURCE)
+    start = find_start(recipes)
     if best is None:
         return
     row = best.row
     text = f"**Sweep**: the {row.name}, {row.num_params:,} parameters, {row.epochs} epochs, has "
     text += f"{points(row.mean, '.2f')}% on the test set (n = {row.n})"
-    if source is not None:
-        size = f"{source.row.num_params:,} parameters"
-        text += f", against `{SOURCE}` ({size}) {_gain(gain(best, source))}"
+    if start is not None:
+        size = f"{start.row.num_params:,} parameters"
+        text += f", against `{start.name}` ({size}) {_gain(gain(best, start))}"
         keys = read_sweep_record(folder / SWEEP).space if is_sweep(folder / SWEEP) else ()
-        found = changes(best.config, source.config, keys)
-        text += f". What it has and `{SOURCE}` has not: {'; '.join(found) or 'nothing'}"
+        found = changes(best.config, start.config, keys)
+        text += f". What it has and `{start.name}` has not: {'; '.join(found) or 'nothing'}"
     yield f"{text}."
 
 

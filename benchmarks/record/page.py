@@ -29,7 +29,7 @@ from resnet_sweep.system.atomic import replacing, write_text
 from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
-TESTED, SWEPT = "On the test set", "Sweep"
+TESTED, SWEPT = "Test set", "Sweep"
 PARTS = {  # title: stage and part
     "Factors": (FACTORS, "effects"),
     "Strings of interactions": (FACTORS, "interactions"),
@@ -81,18 +81,18 @@ def _write(page: Path, text: str, figures: Figures) -> None:
 
 
 def _parts(folder: Path, figures: Figures) -> Iterator[str]:
-    """Yield conclusions first, then tables, then the commands behind them."""
+    """Yield the test set first, then conclusions, other tables, and the commands behind them."""
     recipes = tested_recipes(folder)
-    yield "### In short\n"
+    if recipes:
+        yield from _tested(recipes)
     yield from (f"- {line}" for line in conclusions(folder, recipes))
     missing = _missing(folder, recipes)
     if missing:
-        yield f"- Not measured yet, and so missing below, is what belongs under {_quoted(missing)}."
+        yield f"- Not measured: {', '.join(missing)}."
     yield ""
     if folder.name == FULL:
-        yield "### Wanted and measured\n"
         yield to_markdown(wanted_table(recipes))
-    sections = {TESTED: _tested(recipes)}
+    sections: dict[str, Iterator[str]] = {}
     for title, (stage, kind) in PARTS.items():
         compared = find_comparison(folder, stage)
         part = None if compared is None else compared.part(kind)
@@ -104,7 +104,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
             yield f"### {title}\n"
             yield from lines
     yield "### Commands\n"
-    yield from _commands(folder)
+    yield from _commands(folder, recipes)
 
 
 def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
@@ -118,10 +118,6 @@ def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
     return [title for title, is_there in there.items() if not is_there]
 
 
-def _quoted(titles: list[str]) -> str:
-    return ", ".join(f'"{title}"' for title in titles)
-
-
 def _tested(recipes: list[Tested]) -> Iterator[str]:
     rows: dict[str, list[Row]] = {}
     for recipe in recipes:
@@ -131,7 +127,7 @@ def _tested(recipes: list[Tested]) -> Iterator[str]:
         yield to_markdown(attained_table(found))
 
 
-def _commands(folder: Path) -> Iterator[str]:
+def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     found = [find_comparison(folder, stage) for stage in (FACTORS, STEPS, TEST)]
     commands = [compared.command for compared in found if compared is not None]
     path = folder / SWEEP / CONFIRM / FINDINGS
@@ -139,3 +135,5 @@ def _commands(folder: Path) -> Iterator[str]:
     whole = f"make record SIZE={folder.name}"
     yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
     yield from (f"    {command}\n" for command in commands)
+    versions = sorted(set().union(*(recipe.versions for recipe in recipes)))
+    yield from (f"Runs of commit {commit[:8]} with torch {torch}.\n" for commit, torch in versions)

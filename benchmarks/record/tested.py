@@ -19,7 +19,6 @@ from resnet_sweep.records.confirmation import FINDINGS
 from resnet_sweep.records.run_folder import read_config, read_result
 from resnet_sweep.reporting.statistics import Comparison, mean_interval, paired_t_test, welch_test
 
-SOURCE = "source"
 SWEEP, CONFIRM = "sweep", "confirm"
 
 
@@ -31,12 +30,14 @@ class Tested:
         name: of the experiment, or of the sweep's trial.
         of_sweep: it was trained by the confirmation of the sweep.
         accuracies: by seed.
+        versions: commit and torch of the runs.
     """
 
     name: str
     of_sweep: bool
     config: Config
     accuracies: dict[int, float]
+    versions: set[tuple[str, str]]
     row: Row
 
     @property
@@ -75,11 +76,13 @@ def _recipes(runs: list[tuple[str, Path]], of_sweep: bool) -> Iterator[Tested]:
     for name, run_dirs in groups.items():
         configs = list(map(read_config, run_dirs))
         by_seed: dict[int, float] = {}
+        versions = set()
         for config, run_dir in zip(configs, run_dirs, strict=True):
-            accuracy = read_result(run_dir).test_accuracy
-            if accuracy is None:
+            result = read_result(run_dir)
+            if result.test_accuracy is None:
                 raise UserError(f"{run_dir}: did not read the test set")
-            by_seed[config.seed] = accuracy
+            by_seed[config.seed] = result.test_accuracy
+            versions.add((result.git_commit or "unknown", result.versions.get("torch", "unknown")))
         mean = mean_interval(list(by_seed.values()))
         row = Row(
             _label(name, of_sweep, configs[0]),
@@ -91,7 +94,7 @@ def _recipes(runs: list[tuple[str, Path]], of_sweep: bool) -> Iterator[Tested]:
             high=mean.high,
             **costs(run_dirs),
         )
-        yield Tested(name, of_sweep, configs[0], by_seed, row)
+        yield Tested(name, of_sweep, configs[0], by_seed, versions, row)
 
 
 def _label(name: str, of_sweep: bool, config: Config) -> str:
@@ -102,18 +105,18 @@ def _label(name: str, of_sweep: bool, config: Config) -> str:
     return f"{name}, beside the sweep"
 
 
-def find(recipes: list[Tested], name: str, of_sweep: bool = False) -> Tested | None:
-    found = (each for each in recipes if each.name == name and each.of_sweep == of_sweep)
-    return next(found, None)
+def find_start(recipes: list[Tested]) -> Tested | None:
+    """Return the recipe that the others are compared with: the first of the comparison."""
+    return next((each for each in recipes if not each.of_sweep), None)
 
 
-def gain(recipe: Tested, source: Tested) -> Comparison | None:
-    """Return a recipe minus its source: by pairs where the seeds are the same.
+def gain(recipe: Tested, start: Tested) -> Comparison | None:
+    """Return a recipe minus the start: by pairs where the seeds are the same.
 
     Null: they saw other images, or one of them has a single run.
     """
-    one, two = recipe.accuracies, source.accuracies
-    if recipe.row.data != source.row.data or min(len(one), len(two)) < 2:
+    one, two = recipe.accuracies, start.accuracies
+    if recipe.row.data != start.row.data or min(len(one), len(two)) < 2:
         return None
     if one.keys() == two.keys():
         seeds = sorted(one)

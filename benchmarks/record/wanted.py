@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.record.tested import SOURCE, Tested, find, gain
+from benchmarks.record.tested import Tested, find_start, gain
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table
 
@@ -27,7 +27,7 @@ class Wanted:
 
 
 WANTED = (
-    Wanted(SOURCE, "93.7%, the origin's, on the original images"),
+    Wanted("source", "93.7%, the origin's, on the original images"),
     Wanted("source_tuned", "+2.0 points over source", "+2.8", 0.020),
     Wanted("best_100_epochs", "+2.8 points over source (96.5%)", "+3.3 (97.0%)", 0.028),
     Wanted("best_10_minutes", "+3.5 points over source", "+3.8", 0.035),
@@ -43,19 +43,20 @@ def wanted_table(recipes: list[Tested]) -> Table:
 
 def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
     start = [wanted.experiment, wanted.target, wanted.stretch]
-    recipe, source = find(recipes, wanted.experiment), find(recipes, SOURCE)
+    found = (each for each in recipes if not each.of_sweep and each.name == wanted.experiment)
+    recipe, source = next(found, None), find_start(recipes)
     if recipe is None:
         return [*start, NOT_MEASURED, "-"]
     if wanted.least is None:
         return [*start, _measured(recipe), "see the row's data and device"]
-    found = None if source is None else gain(recipe, source)
-    if found is None:
+    gained = None if source is None else gain(recipe, source)
+    if gained is None:
         return [*start, _measured(recipe), "no source to compare with"]
-    is_there = found.low >= wanted.least
-    is_behind = found.high < wanted.least
+    is_there = gained.low >= wanted.least
+    is_behind = gained.high < wanted.least
     verdict = "yes" if is_there else "no" if is_behind else "cannot tell"
-    bounds = point_bounds(found.low, found.high)
-    return [*start, f"{points(found.difference)} ({bounds}, n = {found.n})", verdict]
+    bounds = point_bounds(gained.low, gained.high)
+    return [*start, f"{points(gained.difference)} ({bounds}, n = {gained.n})", verdict]
 
 
 def _measured(recipe: Tested) -> str:
