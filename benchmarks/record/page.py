@@ -103,7 +103,6 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
         if title not in missing:
             yield f"### {title}\n"
             yield from lines
-    yield "### Commands\n"
     yield from _commands(folder, recipes)
 
 
@@ -132,6 +131,9 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     commands = [compared.command for compared in found if compared is not None]
     path = folder / SWEEP / CONFIRM / FINDINGS
     commands += [read_values(path)["command"]] if path.exists() else []
+    if not commands:
+        return
+    yield "### Commands\n"
     whole = f"make record SIZE={folder.name}"
     yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
     yield from (f"    {command}\n" for command in commands)
