@@ -188,7 +188,7 @@ def test_a_page_that_is_a_link_stays_one_and_keeps_its_line_ends(tmp_path: Path)
     link.symlink_to(real)
     write_record(tmp_path / "small", link)
     assert link.readlink() == real and real.read_bytes().endswith(b"\r\n\r\nthe rest\r\n")
-    assert "compared with each other" in real.read_text()
+    assert "python -m resnet_sweep.compare recipes=mine" in real.read_text()
 
 
 def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:

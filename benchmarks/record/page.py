@@ -122,7 +122,8 @@ def _tested(recipes: list[Tested]) -> Iterator[str]:
     for recipe in recipes:
         rows.setdefault(recipe.row.data, []).append(recipe.row)
     for data, found in rows.items():
-        yield f"{data}: these numbers are compared with each other only.\n"
+        if len(rows) > 1:
+            yield f"{data}: these numbers are compared with each other only.\n"
         yield to_markdown(attained_table(found))
 
 
