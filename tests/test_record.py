@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,10 @@ def test_rows_come_from_run_folders_and_missing_stages_are_named(tmp_path: Path)
     write_record(tmp_path / "small", page)
     text = page.read_text()
     assert text.startswith("# Mine\n\n<!-- small: begin -->") and text.endswith("the rest\n")
-    for title in ("Factors", "Survivors of the factors", "One change after another", "Sweep"):
-        assert title in text and f"### {title}" not in text
+    line = "- Not measured: Factors, Survivors of the factors, One change after another, Sweep.\n"
+    assert line in text and [each for each in text.splitlines() if each.startswith("###")] == [
+        "### Commands"
+    ]
     assert "old" not in text and "    python -m resnet_sweep.compare recipes=mine\n" in text
     for name, accuracies in tested.items():
         mean, sd = 100 * np.mean(accuracies), 100 * np.std(accuracies, ddof=1)
@@ -207,7 +210,7 @@ def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")
-    assert "Not measured: Test set, Factors, Survivors" in text
+    assert "- Not measured: Recipes on the test set, Factors, Survivors" in text
     rows = [line for line in text.splitlines() if line.endswith("| not measured | - |")]
     assert [row.split(" | ")[0] for row in rows] == [
         "| source",
@@ -216,6 +219,27 @@ def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
         "| best\\_10\\_minutes",
         "| fast\\_94",
     ]
+
+
+def test_nothing_stands_in_for_a_start_without_a_completed_run(tmp_path: Path) -> None:
+    path = _tested(tmp_path / "full", {"source_tuned": [0.84, 0.85], "fast_94": [0.91, 0.92]})
+    values = json.loads(path.read_text())
+    values["plan"]["recipes"].insert(0, "source")
+    path.write_text(json.dumps(values))
+    text = _page(tmp_path / "full")
+    assert "**Test set**" not in text and "no source to compare with" in text
+
+
+def test_recipes_on_other_images_are_not_compared(tmp_path: Path) -> None:
+    path = _tested(tmp_path / "small", {"a": [0.80, 0.82], "b": [0.84, 0.85]})
+    for number in (2, 3):  # those of b
+        own = {"model.name": "mine", "seed": number - 2, "data": "arrays"}
+        settings = own | {"data.root": "somewhere/mine"}
+        shutil.rmtree(path.parent / f"study/runs/{number}")
+        write_run(path.parent / f"study/runs/{number}", settings=settings, test_accuracy=0.8)
+    text = _page(tmp_path / "small")
+    assert "mine: these numbers are compared with each other only." in text
+    assert "against it `b` cannot be compared" in text
 
 
 @pytest.mark.slow
@@ -335,7 +359,21 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
     )
     assert f"`source` (1,000 parameters) {100 * gain:+.2f} points ({bounds}, n = 3: better)" in line
     assert "What it has and `source` has not: optimizer adamw (not sgd)" in line
-    assert "    python -m resnet_sweep.confirm x\n" in text.partition("### Commands")[2]
+    commands = text.partition("### Commands")[2]
+    assert "    python -m resnet_sweep.confirm x\n" in commands
+    assert "Runs of commit unknown with torch 2.\n" in commands
+    own = [0.83, 0.84, 0.83, 0.82]  # the confirmation's own baseline goes before the comparison's
+    for number, accuracy in enumerate(own):
+        place = f"test/runs/{number + 4}"
+        settings = source | {"model.name": "mine", "seed": 90 + number}
+        write_run(folder / "sweep/confirm" / place, settings=settings, test_accuracy=accuracy)
+        runs.append({"stage": "test", "configuration": "base", "accuracy": 0, "run_dir": place})
+    (folder / "sweep/confirm/confirmation.json").write_text(json.dumps(values))
+    paired = stats.ttest_rel(accuracies, own).confidence_interval(0.95)
+    bounds = f"{100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
+    assert f"against `base` (1,000 parameters) +3.00 points ({bounds}, n = 4: better)" in _page(
+        folder
+    )
 
 
 def test_changes_are_those_of_the_keys_that_were_drawn() -> None:

@@ -41,7 +41,9 @@ def _experiments(recipes: list[Tested]) -> Iterator[str]:
 def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     """Say what the sweep has found that the recipe written by hand does not have."""
     best = next((each for each in recipes if each.is_best), None)
-    start = find_start(recipes)
+    # The confirmation's own baseline has the same seeds.
+    beside = (each for each in recipes if each.of_sweep and not each.is_best)
+    start = next(beside, None) or find_start(recipes)
     if best is None:
         return
     row = best.row

@@ -29,7 +29,7 @@ from resnet_sweep.system.atomic import replacing, write_text
 from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
-TESTED, SWEPT = "Test set", "Sweep"
+TESTED, SWEPT = "Recipes on the test set", "Sweep"
 PARTS = {  # title: stage and part
     "Factors": (FACTORS, "effects"),
     "Strings of interactions": (FACTORS, "interactions"),
@@ -86,7 +86,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     if recipes:
         yield from _tested(recipes)
     yield from (f"- {line}" for line in conclusions(folder, recipes))
-    missing = _missing(folder, recipes)
+    missing = _missing(folder)
     if missing:
         yield f"- Not measured: {', '.join(missing)}."
     yield ""
@@ -106,9 +106,9 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     yield from _commands(folder, recipes)
 
 
-def _missing(folder: Path, recipes: list[Tested]) -> list[str]:
+def _missing(folder: Path) -> list[str]:
     """Return the titles of the stages that are not there yet."""
-    there = {TESTED: bool(recipes)}
+    there = {TESTED: find_comparison(folder, TEST) is not None}
     for title, (stage, kind) in PARTS.items():
         compared = find_comparison(folder, stage)
         there[title] = compared is not None and compared.part(kind) is not None
@@ -137,6 +137,8 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     yield "### Commands\n"
     whole = f"make record SIZE={folder.name}"
     yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
+    if path.exists():
+        yield "The last trains the chosen one again:\n"
     yield from (f"    {command}\n" for command in commands)
     versions = sorted(set().union(*(recipe.versions for recipe in recipes)))
     yield from (f"Runs of commit {commit[:8]} with torch {torch}.\n" for commit, torch in versions)

@@ -29,12 +29,14 @@ class Tested:
     Args:
         name: of the experiment, or of the sweep's trial.
         of_sweep: it was trained by the confirmation of the sweep.
+        is_start: it is the recipe that the others are compared with, the comparison's first.
         accuracies: by seed.
         versions: commit and torch of the runs.
     """
 
     name: str
     of_sweep: bool
+    is_start: bool
     config: Config
     accuracies: dict[int, float]
     versions: set[tuple[str, str]]
@@ -56,18 +58,21 @@ def tested_recipes(folder: Path) -> list[Tested]:
     compared = find_comparison(folder, TEST)
     if compared is not None:
         done = [run for run in compared.runs if run.accuracy is not None]
-        found += _recipes([(r.configuration, folder / TEST / r.run_dir) for r in done], False)
+        pairs = [(run.configuration, folder / TEST / run.run_dir) for run in done]
+        found += _recipes(pairs, compared.plan.recipes[0])
     path = confirmed / FINDINGS
     if path.exists():
         with naming(path):
             runs = [run for run in read_values(path)["runs"] if run["stage"] == "test"]
             done = [run for run in runs if run["accuracy"] is not None]
             pairs = [(run["configuration"], confirmed / run["run_dir"]) for run in done]
-            found += _recipes(pairs, True)
+            found += _recipes(pairs, None)
     return found
 
 
-def _recipes(runs: list[tuple[str, Path]], of_sweep: bool) -> Iterator[Tested]:
+def _recipes(runs: list[tuple[str, Path]], start: str | None) -> Iterator[Tested]:
+    """Yield recipes with their runs; without a start they are those of a confirmation."""
+    of_sweep = start is None
     groups: dict[str, list[Path]] = {}
     for name, run_dir in runs:
         if not isinstance(name, str):
@@ -94,7 +99,7 @@ def _recipes(runs: list[tuple[str, Path]], of_sweep: bool) -> Iterator[Tested]:
             high=mean.high,
             **costs(run_dirs),
         )
-        yield Tested(name, of_sweep, configs[0], by_seed, versions, row)
+        yield Tested(name, of_sweep, name == start, configs[0], by_seed, versions, row)
 
 
 def _label(name: str, of_sweep: bool, config: Config) -> str:
@@ -106,8 +111,8 @@ def _label(name: str, of_sweep: bool, config: Config) -> str:
 
 
 def find_start(recipes: list[Tested]) -> Tested | None:
-    """Return the recipe that the others are compared with: the first of the comparison."""
-    return next((each for each in recipes if not each.of_sweep), None)
+    """Return the recipe that the others are compared with; None: no run of it was completed."""
+    return next((each for each in recipes if each.is_start), None)
 
 
 def gain(recipe: Tested, start: Tested) -> Comparison | None:

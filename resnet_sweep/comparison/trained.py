@@ -153,6 +153,7 @@ def costs(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
 def describe_data(data: DataConfig) -> str:
     """Return which images these are: two copies of one set are two sets."""
-    stem = data.name if data.name != "image_folder" or data.root is None else Path(data.root).name
+    has_folder = data.name in ("image_folder", "arrays")
+    stem = Path(data.root).name if has_folder and data.root is not None else data.name
     name = KNOWN_DATA.get(stem, stem)
     return name if data.train_subset is None else f"{name}, {data.train_subset:,} for training"
