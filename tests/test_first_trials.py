@@ -79,6 +79,13 @@ def test_an_enqueued_start_is_the_first_trial(core: Searched) -> None:
     assert trial.params == start.params
 
 
+def test_a_whole_number_among_choices_is_found_in_a_field_of_fractions() -> None:
+    space, composer = searched("core", "train.epochs=30", "scheduler.warmup_epochs=choice(0, 1)")
+    config = composer.config({"experiment": "source", "scheduler.warmup_epochs": 1}, None)
+    params, _ = find_params(space, composer, config)
+    assert params["scheduler.warmup_epochs"] == 1
+
+
 def test_a_run_folder_is_a_source(core: Searched, tmp_path: Path) -> None:
     space, composer = core
     write_config(tmp_path, Composer(conf_dir(), []).config({"experiment": "source"}, None))

@@ -259,7 +259,7 @@ def _drawn_as(distribution: BaseDistribution, value: Any) -> Iterator[Any]:
         case CategoricalDistribution(choices=choices):
             yield from (choice for choice in choices if _is_same(choice, value))
         case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
+            if not _is_number(value):
                 return
             step = distribution.step
             near = value if step is None else low + round((value - low) / step) * step
@@ -272,6 +272,10 @@ def _is_same(choice: Any, value: Any) -> bool:
     meant = to_value(choice)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return set(members(choice)) - {"none"} == set(value)
-    if isinstance(meant, float) and isinstance(value, (int, float)):
+    if _is_number(meant) and _is_number(value):  # a field of numbers holds choice(0, 1) as 0.0, 1.0
         return math.isclose(meant, value, rel_tol=1e-9)
     return type(meant) is type(value) and bool(meant == value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
