@@ -46,7 +46,7 @@ else ifeq ($(SIZE),full)
 SWEEP := 'search_space=[full]' 'optimizer=choice(sgd,adam,adamw,muon)' train.epochs=30 data.val_size=10000 \
 	hydra/sweeper/pruner=none hydra.sweeper.n_trials=300
 CONFIRM := top_k=5 num_seeds=3
-TEST := 'recipes=[source,source_tuned,best_100_epochs,best_10_minutes,fast_94]' num_seeds=5
+TEST := 'recipes=[source,source_tuned,best_100_epochs,best_10_minutes,fast_93]' num_seeds=5
 FACTORS := num_seeds=2
 STEPS := num_seeds=5
 else

@@ -51,7 +51,7 @@ COMMANDS = {
     "train": "python -m resnet_sweep.train",
     "sweep": "python -m resnet_sweep.train -m hydra/sweeper=optuna",
     "confirm": "python -m resnet_sweep.confirm sweep=outputs/sweeps/night",
-    "compare": "python -m resnet_sweep.compare recipes=[source,fast_94]",
+    "compare": "python -m resnet_sweep.compare recipes=[source,fast_93]",
     "predict": "python -m resnet_sweep.predict run=outputs/runs/NAME input=my_images",
     "export": "python -m resnet_sweep.export run=outputs/runs/NAME",
     "analysis": "python analysis/summarize.py outputs/",

@@ -222,7 +222,7 @@ def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
 
 
 def test_nothing_stands_in_for_a_start_without_a_completed_run(tmp_path: Path) -> None:
-    path = _tested(tmp_path / "full", {"source_tuned": [0.84, 0.85], "fast_94": [0.91, 0.92]})
+    path = _tested(tmp_path / "full", {"source_tuned": [0.84, 0.85], "fast_93": [0.91, 0.92]})
     values = json.loads(path.read_text())
     values["plan"]["recipes"].insert(0, "source")
     path.write_text(json.dumps(values))

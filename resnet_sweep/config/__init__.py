@@ -56,6 +56,7 @@ class Config:
             self._check_schedule()
             self._check_ghost_norm()
             self._check_resizing()
+            self._check_plain_net()
 
     def _check_schedule(self) -> None:
         warmup, epochs = self.scheduler.warmup_epochs, self.train.epochs
@@ -79,3 +80,12 @@ class Config:
         fixed = isinstance(self.model, ResNetConfig) and self.model.pool_size is not None
         allowed = "needs a net that takes images of any size: model.pool_size=null"
         require(small is None or not fixed, "train.start_image_size", small, allowed)
+
+    def _check_plain_net(self) -> None:
+        """Refuse what would leave zeros of a block whose input nothing carries past it."""
+        if not isinstance(self.model, ResNetConfig) or self.model.shortcut != "none":
+            return
+        depth, zero = self.regularization.stochastic_depth, self.init.zero_init_residual
+        allowed = "must be {} with model.shortcut=none: such a block would give zeros"
+        require(depth == 0, "regularization.stochastic_depth", depth, allowed.format(0))
+        require(not zero, "init.zero_init_residual", zero, allowed.format("false"))

@@ -15,7 +15,8 @@ from resnet_sweep.config.errors import (
 )
 
 BLOCKS = ("basic", "preact", "pyramid")
-SHORTCUTS = ("conv", "pad")
+SHORTCUTS = ("conv", "pad", "none")
+DOWNSAMPLING = ("stride", "max_pool")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
 DEFAULT_WIDTH_FACTOR = 2.0
 INITS = (
@@ -71,12 +72,16 @@ class ResNetConfig(ModelConfig):
         kernel_size: F_i, one odd number for all stages or a list.
         shortcut_kernel_size: K_i of the convolutions in the shortcuts, likewise.
         strides: of each stage's first block; null: 1, then 2 for each later stage.
+        downsampling: what makes the map smaller where a stride is above 1: the first convolution
+            of the block, or a max pooling of that kernel and stride behind it, which needs some
+            four times that convolution's multiply-adds (Page 2018, "How to train your ResNet").
         pool_size: P, kernel and stride of the last average pooling; null: the whole map.
             What is left of the map is flattened.
         block: `basic` (He et al. 2015, arXiv:1512.03385), `preact` (arXiv:1603.05027) or
             `pyramid` (Han et al. 2017, arXiv:1610.02915, figure 6d: no first activation, a
             third normalisation at the end).
-        shortcut: where the shape changes, a convolution or subsampling padded with zeros.
+        shortcut: where the shape changes, a convolution (`conv`) or subsampling padded with
+            zeros (`pad`). `none`: no block has a shortcut, as in a plain network.
         squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
         squeeze_ratio: channels over the width of the squeezed layer.
         activation: `relu`, `silu` or another of ACTIVATIONS.
@@ -94,6 +99,7 @@ class ResNetConfig(ModelConfig):
     kernel_size: Any = 3
     shortcut_kernel_size: Any = 1
     strides: Optional[list[int]] = None
+    downsampling: str = "stride"
     pool_size: Optional[int] = None
     block: str = "basic"
     shortcut: str = "conv"
@@ -109,6 +115,7 @@ class ResNetConfig(ModelConfig):
         if self.strides is not None:
             require_ints("model.strides", self.strides, 1)
             self._check_length("strides", self.strides)
+        require_one_of("model.downsampling", self.downsampling, DOWNSAMPLING)
         require_one_of("model.block", self.block, BLOCKS)
         require_one_of("model.shortcut", self.shortcut, SHORTCUTS)
         require_one_of("model.activation", self.activation, ACTIVATIONS)

@@ -107,7 +107,9 @@ def _stage_card(title: str, stage: StagePlan) -> Card:
         f"{first.out_channels} channels",
         f"{_square(first.kernel_size)} kernels",
         f"shortcut: {shortcut}",
-        f"stride {first.stride}",
+        f"stride {first.stride}"
+        if first.downsampling == "stride" or first.stride == 1
+        else f"{_square(first.stride)} max pool",
     ]
     if first.squeeze_width is not None:
         lines.append(f"SE, {first.squeeze_width} squeezed")

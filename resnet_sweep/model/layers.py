@@ -45,9 +45,11 @@ def activation(name: str) -> nn.Module:
     raise AssertionError(name)
 
 
-def shortcut(block: BlockPlan) -> nn.Module:
-    """Return what carries a block's input to its output, past the convolutions."""
+def shortcut(block: BlockPlan) -> nn.Module | None:
+    """Return what carries a block's input to its output, past the convolutions, if anything."""
     match block.shortcut:
+        case "none":
+            return None
         case "identity":
             return nn.Identity()
         case "pad":

@@ -41,7 +41,8 @@ class BlockPlan:
 
     Args:
         kind: `basic`, `preact` or `pyramid`.
-        shortcut: `identity`, `pad` or `conv`.
+        downsampling: `stride` of the first convolution, or `max_pool` behind it.
+        shortcut: `identity`, `pad`, `conv` or `none`.
         squeeze_width: width of the squeezed layer; null: no squeeze-and-excitation.
         in_map_size: side of the feature map that the block gets.
         map_size: side of the one that it gives.
@@ -53,6 +54,7 @@ class BlockPlan:
     out_channels: int
     kernel_size: int
     stride: int
+    downsampling: str
     shortcut: str
     shortcut_kernel_size: int
     squeeze_width: int | None
@@ -61,14 +63,19 @@ class BlockPlan:
 
     def layers(self) -> list[LayerPlan]:
         name, width, kernel, side = self.name, self.out_channels, self.kernel_size, self.map_size
-        conv1 = _conv(f"{name}.conv1", self.in_channels, width, kernel, self.stride, side)
+        is_pooled = self.downsampling == "max_pool" and self.stride > 1
+        stride, conv_side = (1, self.in_map_size) if is_pooled else (self.stride, side)
+        conv1 = [_conv(f"{name}.conv1", self.in_channels, width, kernel, stride, conv_side)]
+        if is_pooled:
+            pool = (width, width, self.stride, self.stride, side, 0, 0)
+            conv1.append(LayerPlan(f"{name}.pool", "pool", *pool))
         conv2 = _conv(f"{name}.conv2", width, width, kernel, 1, side)
         norm2 = _norm(f"{name}.norm2", width, side)
         if self.kind == "basic":
-            layers = [conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
+            layers = [*conv1, _norm(f"{name}.norm1", width, side), conv2, norm2]
         else:
             norm1 = _norm(f"{name}.norm1", self.in_channels, self.in_map_size)
-            layers = [norm1, conv1, norm2, conv2]
+            layers = [norm1, *conv1, norm2, conv2]
         if self.kind == "pyramid":
             layers.append(_norm(f"{name}.norm3", width, side))
         if self.squeeze_width is not None:
@@ -165,7 +172,8 @@ def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator
             if config.additive_widths:
                 out_channels = before + round((width - before) * (number + 1) / count)
             stride = strides[index] if number == 0 else 1
-            is_same = stride == 1 and channels == out_channels
+            keeps_shape = stride == 1 and channels == out_channels
+            has_identity = keeps_shape and config.shortcut != "none"
             squeezed = max(1, out_channels // config.squeeze_ratio)
             block = BlockPlan(
                 name=f"stages.{index}.{number}",
@@ -174,7 +182,8 @@ def _plan_stages(config: ResNetConfig, channels: int, map_size: int) -> Iterator
                 out_channels=out_channels,
                 kernel_size=kernels[index],
                 stride=stride,
-                shortcut="identity" if is_same else config.shortcut,
+                downsampling=config.downsampling,
+                shortcut="identity" if has_identity else config.shortcut,
                 shortcut_kernel_size=shortcut_kernels[index],
                 squeeze_width=squeezed if config.squeeze_excitation else None,
                 in_map_size=map_size,

@@ -65,7 +65,7 @@ class ResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """What all kinds of block have: two convolutions, past which a shortcut leads.
+    """What all kinds of block have: two convolutions, and mostly a shortcut past them.
 
     Args:
         drop: probability of skipping the convolutions (stochastic depth).
@@ -76,7 +76,10 @@ class ResidualBlock(nn.Module):
         width, kernel = plan.out_channels, plan.kernel_size
         self.norm1 = nn.BatchNorm2d(width if plan.kind == "basic" else plan.in_channels)
         self.act1 = activation(act)
-        self.conv1 = conv(plan.in_channels, width, kernel, plan.stride)
+        is_pooled = plan.downsampling == "max_pool" and plan.stride > 1
+        self.conv1 = conv(plan.in_channels, width, kernel, 1 if is_pooled else plan.stride)
+        # Rounded up, as a stride rounds: each pixel of an odd map counts.
+        self.pool = nn.MaxPool2d(plan.stride, ceil_mode=True) if is_pooled else nn.Identity()
         self.norm2 = nn.BatchNorm2d(width)
         self.act2 = activation(act)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
@@ -100,9 +103,10 @@ class BasicBlock(ResidualBlock):
         return self.norm2
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.dropout(self.act1(self.norm1(self.conv1(x))))
+        hidden = self.dropout(self.act1(self.norm1(self.pool(self.conv1(x)))))
         out = self.drop(self.squeeze(self.norm2(self.conv2(hidden))))
-        out += self.shortcut(x)  # in place: no backward pass needs the value before
+        if self.shortcut is not None:
+            out += self.shortcut(x)  # in place: no backward pass needs the value before
         result: Tensor = self.act2(out)
         return result
 
@@ -124,9 +128,10 @@ class PreactBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.act1(self.norm1(x))
-        hidden = self.dropout(self.act2(self.norm2(self.conv1(activated))))
+        hidden = self.dropout(self.act2(self.norm2(self.pool(self.conv1(activated)))))
         out: Tensor = self.drop(self.squeeze(self.conv2(hidden)))
-        out += self.shortcut(activated if self.shortcut_is_conv else x)
+        if self.shortcut is not None:
+            out += self.shortcut(activated if self.shortcut_is_conv else x)
         return out
 
 
@@ -146,9 +151,10 @@ class PyramidBlock(ResidualBlock):
         return self.norm3
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.dropout(self.act2(self.norm2(self.conv1(self.norm1(x)))))
+        hidden = self.dropout(self.act2(self.norm2(self.pool(self.conv1(self.norm1(x))))))
         out: Tensor = self.drop(self.squeeze(self.norm3(self.conv2(hidden))))
-        out += self.shortcut(x)
+        if self.shortcut is not None:
+            out += self.shortcut(x)
         return out
 
 

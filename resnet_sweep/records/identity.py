@@ -39,8 +39,9 @@ FIELDS: dict[str, dict[str, str]] = {
     "": {OUTCOME: "seed", PLACE: "resume", SHOWN: "evaluate_test tracker"},
     "model": {
         OUTCOME: "widths base_width width_factor first_width additive_widths stem_width "
-        "stem_kernel_size whitened_stem blocks kernel_size shortcut_kernel_size strides pool_size "
-        "block shortcut squeeze_excitation squeeze_ratio activation target kwargs",
+        "stem_kernel_size whitened_stem blocks kernel_size shortcut_kernel_size strides "
+        "downsampling pool_size block shortcut squeeze_excitation squeeze_ratio activation "
+        "target kwargs",
         PLACE: "max_params max_multiply_adds",
         SHOWN: "name",
     },
@@ -407,7 +408,11 @@ def _spell_net(values: Values) -> None:
     if not any(width != before and count > 1 for width, before, count in widening):
         model["additive_widths"] = False
     if net.shortcut != "conv" or not any(changing):
-        _drop(model, "shortcut_kernel_size", *([] if any(changing) else ["shortcut"]))
+        _drop(model, "shortcut_kernel_size")
+    if net.shortcut != "none" and not any(changing):
+        _drop(model, "shortcut")
+    if max(strides) == 1:
+        _drop(model, "downsampling")
     if not net.squeeze_excitation:
         _drop(model, "squeeze_ratio")
     side = _image_size(values)
