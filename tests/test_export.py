@@ -41,6 +41,7 @@ NETS: dict[str, ModelConfig] = {
         shortcut="pad", activation="leaky_relu", kernel_size=5, stem_kernel_size=5, strides=[2, 2]
     ),
     "pyramid": small(block="pyramid", shortcut="pad"),
+    "max_pool_no_shortcut": small(downsampling="max_pool", shortcut="none", strides=[1, 3]),
     "custom": CustomModelConfig(target="trained_runs_nets.Attention"),
 }
 CUSTOM_NETS = """

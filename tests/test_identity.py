@@ -151,6 +151,8 @@ def test_one_outcome_has_one_signature(same: Config) -> None:
         Config(seed=1),
         with_model(blocks=[2, 3, 3, 4]),
         with_model(shortcut="pad"),
+        with_model(shortcut="none"),
+        with_model(downsampling="max_pool"),
         with_model(whitened_stem=True),
         with_model(squeeze_excitation=True),
         with_model(shortcut_kernel_size=[1, 1, 1, 3]),
@@ -256,6 +258,11 @@ def test_nets_that_are_one_configuration_have_the_same_layers(spelling: Config) 
     pooled = "AvgPool"  # of one size or adaptive: to the whole map either way
     mine, other = ([line for line in layers(c) if pooled not in line] for c in (spelling, Config()))
     assert mine == other
+
+
+def test_how_the_map_gets_smaller_counts_where_it_does() -> None:
+    whole = with_model(strides=[1, 1, 1, 1])
+    assert signature(with_model(strides=[1] * 4, downsampling="max_pool")) == signature(whole)
 
 
 def test_seeds_and_splits_are_one_configuration() -> None:

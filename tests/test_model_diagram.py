@@ -83,6 +83,14 @@ def test_a_resnet_shows_its_stages(tmp_path: Path, figures: list[Figure]) -> Non
     assert "4,604,634 parameters, 183.4 M multiply-adds an image" in " ".join(said)
 
 
+def test_max_pooling_is_drawn_in_place_of_the_stride(tmp_path: Path, figures: list[Figure]) -> None:
+    config = ResNetConfig(downsampling="max_pool", shortcut="none")
+    draw_architecture(plan_resnet(config, 10), 32, tmp_path / "architecture.png")
+    said = texts(figures[0])
+    assert said.count("2×2 max pool") == 3 and said.count("stride 1") == 1
+    assert said.count("shortcut: none") == 4 and "stride 2" not in said
+
+
 def test_texts_fit_their_cards(tmp_path: Path, figures: list[Figure]) -> None:
     draw_architecture(plan_resnet(SIX_STAGES, 100), 32, tmp_path / "architecture.png")
     figure = figures[0]

@@ -100,7 +100,8 @@ def random_case(seed: int) -> tuple[ResNetConfig, int, int]:
         strides=draw.choice([None, [draw.randint(1, 3) for _ in range(stages)]]),
         pool_size=draw.choice([None, 1, 2, 3]),
         block=draw.choice(["basic", "preact", "pyramid"]),
-        shortcut=draw.choice(["conv", "conv", "pad"]),
+        shortcut=draw.choice(["conv", "conv", "pad", "none"]),
+        downsampling=draw.choice(["stride", "max_pool"]),
         squeeze_excitation=draw.choice([True, False]),
         squeeze_ratio=draw.choice([2, 16]),
     )

@@ -119,6 +119,49 @@ def test_pyramid_blocks_follow_the_paper(shortcut: str) -> None:
     torch.testing.assert_close(net(images), net.head.get_submodule("linear")(pooled))
 
 
+@pytest.mark.parametrize(("side", "stride"), [(8, 2), (9, 2), (8, 3)])
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
+def test_max_pooling_takes_the_largest_of_each_window(block: str, side: int, stride: int) -> None:
+    """As one convolution on the full map and a maximum over each window, the last one cut off."""
+    torch.manual_seed(0)
+    fields: dict[str, Any] = {"strides": [1, stride], "downsampling": "max_pool"}
+    net = ResNet(small(block, **fields, shortcut="none"), 3, image_size=side).eval()
+    changed = blocks_of(net)[1]
+    shake_norms(changed)
+    x = torch.randn(2, 4, side, side)
+    hidden = x if block == "basic" else changed.norm1(x)
+    hidden = F.conv2d(
+        F.relu(hidden) if block == "preact" else hidden, changed.conv1.weight, padding=1
+    )
+    starts = range(0, side, stride)
+    rows = [hidden[:, :, i : i + stride].amax(2) for i in starts]
+    pooled = torch.stack(rows, 2)
+    pooled = torch.stack([pooled[..., j : j + stride].amax(3) for j in starts], 3)
+    first_norm = changed.norm1 if block == "basic" else changed.norm2
+    want = F.conv2d(F.relu(first_norm(pooled)), changed.conv2.weight, padding=1)
+    if block == "basic":
+        want = F.relu(changed.norm2(want))
+    if isinstance(changed, PyramidBlock):
+        want = changed.norm3(want)
+    torch.testing.assert_close(changed(x), want)
+
+
+def test_a_stride_of_one_pools_nothing() -> None:
+    torch.manual_seed(0)
+    pooled = ResNet(small(strides=[1, 1], downsampling="max_pool"), 3).eval()
+    plain = ResNet(small(strides=[1, 1]), 3).eval()
+    plain.load_state_dict(pooled.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(pooled(images), plain(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("block", ["basic", "preact", "pyramid"])
+def test_without_shortcuts_nothing_passes_a_block(block: str) -> None:
+    for each in blocks_of(ResNet(small(block, shortcut="none"), 3).eval()):
+        nn.init.zeros_(each.last_layer.weight)
+        assert not each(torch.randn(2, each.conv1.in_channels, 8, 8)).any()
+
+
 def test_pad_shortcut_keeps_every_second_pixel_and_adds_zeros() -> None:
     x = torch.randn(2, 3, 5, 5)
     y = PadShortcut(stride=2, new_channels=4)(x)
