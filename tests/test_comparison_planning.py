@@ -63,7 +63,7 @@ def test_experiments_keep_the_budget_and_have_the_size_they_state(name: str) -> 
     assert "Time:" in header and "Expected:" in header
     if name not in ("source", "best_10_minutes"):
         assert f"{COUNTS[name]:,} parameters" in header
-    if name != "source":
+    if name not in ("source", "fast_93"):
         assert "not measured yet: make record" in header
 
 

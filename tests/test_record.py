@@ -207,6 +207,14 @@ def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:
     assert "93.7%" not in text  # what is wanted stands in the full record alone
 
 
+def test_a_record_of_one_recipe_is_its_row_and_command(tmp_path: Path) -> None:
+    _tested(tmp_path / "fast", {"fast_93": [0.92, 0.93, 0.94]})
+    text = _page(tmp_path / "fast")
+    assert "| 93.00 | 1.00 | 90.52 to 95.48 |" in text  # t = 4.303 with two degrees of freedom
+    assert "`make record SIZE=fast` is all of them.\n" in text
+    assert "Not measured" not in text and "**" not in text
+
+
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")
@@ -217,7 +225,7 @@ def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
         "| source\\_tuned",
         "| best\\_100\\_epochs",
         "| best\\_10\\_minutes",
-        "| fast\\_94",
+        "| fast\\_93",
     ]
 
 

@@ -28,7 +28,8 @@ from resnet_sweep.reporting.tables import to_markdown
 from resnet_sweep.system.atomic import replacing, write_text
 from resnet_sweep.system.console import say
 
-FULL = "full"  # the record whose numbers are wanted: other sizes only show that all works
+FULL = "full"  # the record whose numbers are wanted
+FAST = "fast"  # has the test set's stage alone
 TESTED, SWEPT = "Recipes on the test set", "Sweep"
 PARTS = {  # title: stage and part
     "Factors": (FACTORS, "effects"),
@@ -87,7 +88,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
         yield from _tested(recipes)
     yield from (f"- {line}" for line in conclusions(folder, recipes))
     missing = _missing(folder)
-    if missing:
+    if missing and folder.name != FAST:
         yield f"- Not measured: {', '.join(missing)}."
     yield ""
     if folder.name == FULL:
@@ -135,8 +136,8 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     if not commands:
         return
     yield "### Commands\n"
-    whole = f"make record SIZE={folder.name}"
-    yield f"`{whole}` is all of them; the sweep's and its confirmation's are in the Makefile.\n"
+    swept = "; the sweep's and its confirmation's are in the Makefile" if path.exists() else ""
+    yield f"`make record SIZE={folder.name}` is all of them{swept}.\n"
     if path.exists():
         yield "The last trains the chosen one again:\n"
     yield from (f"    {command}\n" for command in commands)
