@@ -48,7 +48,7 @@ BAD_INPUT = {
     "model.kernel_size=[3,5,7]": "model.kernel_size=[3, 5, 7]",
     "model.kernel_size=99": "model.kernel_size",
     "model.pool_size=50": "model.pool_size=50",
-    "model.downsampling=average": "model.downsampling=average: must be one of: stride, max_pool",
+    "model.downsampling=average": "model.downsampling=average: must be one of stride, max_pool",
     "model.shortcut=none init.zero_init_residual=true": "zero_init_residual=True: must be false",
     "model.shortcut=none regularization.stochastic_depth=0.1": "stochastic_depth=0.1: must be 0",
     "model.strides=[8,8]": "model.strides",

@@ -103,6 +103,14 @@ def test_an_unknown_source_is_refused(core: Searched) -> None:
         find_starts(*core, ["sorce"], print)
 
 
+def test_what_does_not_go_with_the_space_lies_outside() -> None:
+    space, composer = searched("init", "model.shortcut=none")
+    config = Config()
+    config.init.zero_init_residual = True
+    with pytest.raises(OutsideSpace, match=r"zero_init_residual=True: .*model.shortcut=none"):
+        find_params(space, composer, config)
+
+
 def test_widths_that_do_not_grow_evenly_lie_outside(core: Searched) -> None:
     config = Config(model=ResNetConfig(widths=[16, 64, 72, 256]))
     with pytest.raises(OutsideSpace, match=r"\[16,64,72,256\]"):

@@ -238,6 +238,7 @@ def test_other_outcomes_have_other_signatures(other: Config) -> None:
                 init=InitConfig(name="orthogonal"),
             ),
         ),
+        (with_model(strides=[1] * 4), with_model(strides=[1] * 4, downsampling="max_pool")),
         (with_regularization(distill_from="runs/a"), with_regularization(distill_from="runs//a/")),
     ],
 )
@@ -260,9 +261,10 @@ def test_nets_that_are_one_configuration_have_the_same_layers(spelling: Config) 
     assert mine == other
 
 
-def test_how_the_map_gets_smaller_counts_where_it_does() -> None:
-    whole = with_model(strides=[1, 1, 1, 1])
-    assert signature(with_model(strides=[1] * 4, downsampling="max_pool")) == signature(whole)
+def test_shortcuts_count_where_no_shape_changes() -> None:
+    same_shape: dict[str, Any] = {"widths": [16] * 4, "strides": [1] * 4}
+    plain, *others = (with_model(**same_shape, shortcut=each) for each in ("none", "conv", "pad"))
+    assert signature(others[0]) == signature(others[1]) != signature(plain)
 
 
 def test_seeds_and_splits_are_one_configuration() -> None:

@@ -92,6 +92,7 @@ def test_the_counts_of_what_is_turned_away_are_those_of_the_real_nets() -> None:
         ({"model.no_such_field": 3}, "unbuildable"),
         ({"scheduler.warmup_fraction": 1.5}, "unbuildable"),
         ({"model.widths": "[8,16]"}, "unbuildable"),
+        ({"model.shortcut": "none", "regularization.stochastic_depth": 0.1}, "unbuildable"),
     ],
 )
 def test_reasons(composer: Composer, drawn: dict[str, Any], reason: str | None) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from generated_runs import make_config, write_run, write_sweep
 from scipy import stats
 
@@ -205,6 +207,12 @@ def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:
     expected = f"`source_tuned` +4.00 points ({ends.low:+.2f} to {ends.high:+.2f}, n = 3: better)"
     assert f"`source` has 81.00% (n = 3), and against it {expected}" in text
     assert "93.7%" not in text  # what is wanted stands in the full record alone
+
+
+def test_the_page_has_a_place_for_each_size() -> None:
+    page = (ROOT / "RESULTS.md").read_text()
+    for size in re.findall(r"ifeq \(\$\(SIZE\),(\w+)\)", (ROOT / "Makefile").read_text()):
+        assert page.count(f"<!-- {size}: begin -->") == page.count(f"<!-- {size}: end -->") == 1
 
 
 def test_a_record_of_one_recipe_is_its_row_and_command(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ The figures go into docs/ beside the page. Stages that are not there yet are nam
 def main(arguments: list[str] | None = None) -> None:
     """Write the record's part of a page; exit status 2 for a user's mistake."""
     parser = Parser("python -m benchmarks.record", DESCRIPTION)
-    parser.add_argument("folder", type=Path, help="outputs/record/full or outputs/record/small")
+    parser.add_argument("folder", type=Path, help="outputs/record/full, small or fast")
     parser.add_argument("page", type=Path, help="a Markdown file with the two lines")
     with one_line_errors():
         options = parser.parse_args(arguments)

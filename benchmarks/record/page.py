@@ -88,7 +88,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
         yield from _tested(recipes)
     yield from (f"- {line}" for line in conclusions(folder, recipes))
     missing = _missing(folder)
-    if missing and folder.name != FAST:
+    if missing:
         yield f"- Not measured: {', '.join(missing)}."
     yield ""
     if folder.name == FULL:
@@ -101,7 +101,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
             sections[title] = part_lines(folder, stage, part, figures)
     sections[SWEPT] = sweep_lines(folder, figures)
     for title, lines in sections.items():
-        if title not in missing:
+        if title not in missing and folder.name != FAST:
             yield f"### {title}\n"
             yield from lines
     yield from _commands(folder, recipes)
@@ -110,6 +110,8 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
 def _missing(folder: Path) -> list[str]:
     """Return the titles of the stages that are not there yet."""
     there = {TESTED: find_comparison(folder, TEST) is not None}
+    if folder.name == FAST:
+        return [title for title, is_there in there.items() if not is_there]
     for title, (stage, kind) in PARTS.items():
         compared = find_comparison(folder, stage)
         there[title] = compared is not None and compared.part(kind) is not None
@@ -136,7 +138,8 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     if not commands:
         return
     yield "### Commands\n"
-    swept = "; the sweep's and its confirmation's are in the Makefile" if path.exists() else ""
+    swept = "; the sweep's and its confirmation's are in the Makefile"
+    swept = "" if folder.name == FAST else swept
     yield f"`make record SIZE={folder.name}` is all of them{swept}.\n"
     if path.exists():
         yield "The last trains the chosen one again:\n"

@@ -73,15 +73,16 @@ class ResNetConfig(ModelConfig):
         shortcut_kernel_size: K_i of the convolutions in the shortcuts, likewise.
         strides: of each stage's first block; null: 1, then 2 for each later stage.
         downsampling: what makes the map smaller where a stride is above 1: the first convolution
-            of the block, or a max pooling of that kernel and stride behind it, which needs some
-            four times that convolution's multiply-adds (Page 2018, "How to train your ResNet").
+            of the block, or a max pooling of that kernel and stride behind it, for which that
+            convolution works on the larger map (Page 2018, "How to train your ResNet").
         pool_size: P, kernel and stride of the last average pooling; null: the whole map.
             What is left of the map is flattened.
         block: `basic` (He et al. 2015, arXiv:1512.03385), `preact` (arXiv:1603.05027) or
             `pyramid` (Han et al. 2017, arXiv:1610.02915, figure 6d: no first activation, a
             third normalisation at the end).
         shortcut: where the shape changes, a convolution (`conv`) or subsampling padded with
-            zeros (`pad`). `none`: no block has a shortcut, as in a plain network.
+            zeros (`pad`). `none`: no block has a shortcut, as in a plain network, which needs
+            regularization.stochastic_depth=0 and init.zero_init_residual=false.
         squeeze_excitation: Hu et al. 2017 (arXiv:1709.01507), after the last layer of a block.
         squeeze_ratio: channels over the width of the squeezed layer.
         activation: `relu`, `silu` or another of ACTIVATIONS.

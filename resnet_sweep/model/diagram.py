@@ -107,9 +107,7 @@ def _stage_card(title: str, stage: StagePlan) -> Card:
         f"{first.out_channels} channels",
         f"{_square(first.kernel_size)} kernels",
         f"shortcut: {shortcut}",
-        f"stride {first.stride}"
-        if first.downsampling == "stride" or first.stride == 1
-        else f"{_square(first.stride)} max pool",
+        f"{_square(first.stride)} max pool" if first.is_pooled else f"stride {first.stride}",
     ]
     if first.squeeze_width is not None:
         lines.append(f"SE, {first.squeeze_width} squeezed")

@@ -61,12 +61,16 @@ class BlockPlan:
     in_map_size: int
     map_size: int
 
+    @property
+    def is_pooled(self) -> bool:
+        """A max pooling behind the first convolution makes the map smaller, not its stride."""
+        return self.downsampling == "max_pool" and self.stride > 1
+
     def layers(self) -> list[LayerPlan]:
         name, width, kernel, side = self.name, self.out_channels, self.kernel_size, self.map_size
-        is_pooled = self.downsampling == "max_pool" and self.stride > 1
-        stride, conv_side = (1, self.in_map_size) if is_pooled else (self.stride, side)
+        stride, conv_side = (1, self.in_map_size) if self.is_pooled else (self.stride, side)
         conv1 = [_conv(f"{name}.conv1", self.in_channels, width, kernel, stride, conv_side)]
-        if is_pooled:
+        if self.is_pooled:
             pool = (width, width, self.stride, self.stride, side, 0, 0)
             conv1.append(LayerPlan(f"{name}.pool", "pool", *pool))
         conv2 = _conv(f"{name}.conv2", width, width, kernel, 1, side)

@@ -76,10 +76,10 @@ class ResidualBlock(nn.Module):
         width, kernel = plan.out_channels, plan.kernel_size
         self.norm1 = nn.BatchNorm2d(width if plan.kind == "basic" else plan.in_channels)
         self.act1 = activation(act)
-        is_pooled = plan.downsampling == "max_pool" and plan.stride > 1
-        self.conv1 = conv(plan.in_channels, width, kernel, 1 if is_pooled else plan.stride)
-        # Rounded up, as a stride rounds: each pixel of an odd map counts.
-        self.pool = nn.MaxPool2d(plan.stride, ceil_mode=True) if is_pooled else nn.Identity()
+        self.conv1 = conv(plan.in_channels, width, kernel, 1 if plan.is_pooled else plan.stride)
+        self.pool: nn.Module = nn.Identity()
+        if plan.is_pooled:  # rounded up, as a stride rounds: each pixel of an odd map counts
+            self.pool = nn.MaxPool2d(plan.stride, ceil_mode=True)
         self.norm2 = nn.BatchNorm2d(width)
         self.act2 = activation(act)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()

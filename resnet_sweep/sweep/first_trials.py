@@ -19,7 +19,7 @@ from optuna.distributions import (
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
-from resnet_sweep.config.errors import UserError, did_you_mean
+from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
 from resnet_sweep.records.identity import TEACHER, changes, with_teacher_at
@@ -139,7 +139,8 @@ def find_params(
         the sweep.
 
     Raises:
-        OutsideSpace: a value lies outside its range, or is no choice.
+        OutsideSpace: a value lies outside its range, is no choice, or does not go together with
+            what the space fixes.
     """
     widths = _find_widths(space, composer, config)
     params: dict[str, Any] = {}
@@ -152,7 +153,10 @@ def find_params(
             else:
                 value = widths[key] if key in widths else _read(config, key)
             params[parameter.name] = drawn[key] = _fit(parameter, value)
-    ours = composer.config(space.complete(drawn), config.seed)
+    try:
+        ours = composer.config(space.complete(drawn), config.seed)
+    except ConfigError as error:
+        raise OutsideSpace(str(error)) from error
     return params, changes(config, ours)
 
 
