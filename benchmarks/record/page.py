@@ -99,24 +99,23 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
         part = None if compared is None else compared.part(kind)
         if part is not None:
             sections[title] = part_lines(folder, stage, part, figures)
-    sections[SWEPT] = sweep_lines(folder, figures)
+    if is_sweep(folder / SWEEP):
+        sections[SWEPT] = sweep_lines(folder, figures)
     for title, lines in sections.items():
-        if title not in missing and folder.name != FAST:
-            yield f"### {title}\n"
-            yield from lines
+        yield f"### {title}\n"
+        yield from lines
     yield from _commands(folder, recipes)
 
 
 def _missing(folder: Path) -> list[str]:
     """Return the titles of the stages that are not there yet."""
     there = {TESTED: find_comparison(folder, TEST) is not None}
-    if folder.name == FAST:
-        return [title for title, is_there in there.items() if not is_there]
-    for title, (stage, kind) in PARTS.items():
-        compared = find_comparison(folder, stage)
-        there[title] = compared is not None and compared.part(kind) is not None
-    there[SWEPT] = is_sweep(folder / SWEEP)
-    there.pop("Strings of interactions")  # which need every run of the factors
+    if folder.name != FAST:
+        for title, (stage, kind) in PARTS.items():
+            compared = find_comparison(folder, stage)
+            there[title] = compared is not None and compared.part(kind) is not None
+        there[SWEPT] = is_sweep(folder / SWEEP)
+        there.pop("Strings of interactions")  # which need every run of the factors
     return [title for title, is_there in there.items() if not is_there]
 
 
@@ -138,9 +137,10 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     if not commands:
         return
     yield "### Commands\n"
-    swept = "; the sweep's and its confirmation's are in the Makefile"
-    swept = "" if folder.name == FAST else swept
-    yield f"`make record SIZE={folder.name}` is all of them{swept}.\n"
+    whole = f"`make record SIZE={folder.name}` is all of them"
+    if folder.name != FAST:
+        whole += "; the sweep's and its confirmation's are in the Makefile"
+    yield f"{whole}.\n"
     if path.exists():
         yield "The last trains the chosen one again:\n"
     yield from (f"    {command}\n" for command in commands)
