@@ -136,6 +136,21 @@ def test_without_each_there_is_the_average_alone(monkeypatch: pytest.MonkeyPatch
     assert (plain, augmented) == (report["plain"]["accuracy"], report["augmented"]["accuracy"])
 
 
+def test_with_each_every_net_has_a_row_with_its_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, name in enumerate("ab"):
+        make_run(Path(name), seed=seed)
+    options = ["input=test", "tta=flip", "each=true", *BARE]
+    assert predict_here(monkeypatch, "run=[a,b]", *options) == 0
+    nets = ["ensemble of 2", "ensemble of 2, tta=flip", "a", "b", "a, tta=flip", "b, tta=flip"]
+    assert [row["net"] for row in table()] == nets
+    images, labels = own_test_set()
+    for name in "ab":
+        net = load_net(Path(name), "cpu")
+        mean = net.probabilities(images) + net.probabilities(images.flip(3))
+        expected = float((mean.argmax(1) == labels).mean())
+        assert find(table(), "test", "", f"{name}, tta=flip") == {"": pytest.approx(expected)}
+
+
 def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

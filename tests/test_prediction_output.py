@@ -46,7 +46,7 @@ def _outcome(names: Sequence[str] = NAMES, ids: Sequence[str] | None = None) -> 
     net: Any = SimpleNamespace(class_names=tuple(names), run_dir="run", execution=execution)
     given = None if ids is None else tuple(ids)
     custom = make_custom_set(Path("set"), _Marked(), "marked", LABELS, given)
-    predictions = Predictions(PLAIN, AUGMENTED, GUESSES[None])
+    predictions = Predictions(PLAIN, AUGMENTED, GUESSES[None], GUESSES_TTA[None])
     return Outcome([net], custom, predictions, ("flip", 2), 1.0)
 
 

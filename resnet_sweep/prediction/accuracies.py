@@ -81,11 +81,16 @@ def accuracy_rows(outcome: Outcome, each: bool) -> list[Row]:
     if custom.labels is None:
         return []
     name = str(nets[0].run_dir) if len(nets) == 1 else f"ensemble of {len(nets)}"
+    with_tta = f", tta={outcome.tta[0]}"
     guesses = {name: predictions.plain.argmax(1)}
     if predictions.augmented is not None:
-        guesses[f"{name}, tta={outcome.tta[0]}"] = predictions.augmented.argmax(1)
+        guesses[name + with_tta] = predictions.augmented.argmax(1)
     if each and len(nets) > 1:
-        guesses |= {str(n.run_dir): g for n, g in zip(nets, predictions.guesses, strict=True)}
+        folders = [str(net.run_dir) for net in nets]
+        guesses |= zip(folders, predictions.guesses, strict=True)
+        if predictions.augmented_guesses is not None:
+            names = [folder + with_tta for folder in folders]
+            guesses |= zip(names, predictions.augmented_guesses, strict=True)
     hits = {net: found == custom.labels for net, found in guesses.items()}
     return [row for net, found in hits.items() for row in _rows_of_net(custom, net, found)]
 

@@ -62,11 +62,13 @@ class Predictions:
         plain: float32 [N, classes]: the mean over the nets of their probabilities.
         augmented: likewise, the mean over nets and views; null without further views.
         guesses: int64 [nets, N]: the class that each net by itself finds most probable.
+        augmented_guesses: likewise, of each net's mean over the views; null without further views.
     """
 
     plain: Probabilities
     augmented: Probabilities | None
     guesses: NDArray[np.int64]
+    augmented_guesses: NDArray[np.int64] | None
 
 
 def load_nets(
@@ -109,18 +111,19 @@ def predict(
     size = batch_size or default_batch_size(execution)
     count, classes = len(images), len(nets[0].class_names)
     plain = np.empty((count, classes), np.float32)
-    augmented = np.empty_like(plain) if len(views) > 1 else None
     guesses = np.empty((len(nets), count), np.int64)
+    augmented = np.empty_like(plain) if len(views) > 1 else None
+    augmented_guesses = np.empty_like(guesses) if len(views) > 1 else None
     starts = track(range(0, count, size), "Predicting", show_progress)
     try:
         batches = _batches(images, size, ahead=execution.device.type != "cpu")
         for start, batch in zip(starts, batches, strict=True):
             rows = slice(start, start + len(batch))
             on_device = torch.from_numpy(batch).to(execution.device)
-            mean, mean_of_views, each = _predict_batch(nets, on_device, views)
-            plain[rows], guesses[:, rows] = mean.cpu().numpy(), each.cpu().numpy()
-            if augmented is not None:
-                augmented[rows] = mean_of_views.cpu().numpy()
+            seen, averaged = _predict_batch(nets, on_device, views)
+            plain[rows], guesses[:, rows] = _mean_and_guesses(seen)
+            if augmented is not None and augmented_guesses is not None:
+                augmented[rows], augmented_guesses[:, rows] = _mean_and_guesses(averaged)
     except torch.OutOfMemoryError as error:
         allowed = "is too much for the device's memory; take less"
         raise ConfigError("batch_size", size, allowed) from error
@@ -129,20 +132,26 @@ def predict(
         runs = ", ".join(str(net.run_dir) for net in nets)
         advice = "the run may have diverged, or needs precision=fp32"
         raise UserError(f"run: {runs}: probabilities of image {bad[0]} are not finite; {advice}")
-    return Predictions(plain, augmented, guesses)
+    return Predictions(plain, augmented, guesses, augmented_guesses)
 
 
 def _predict_batch(
     nets: Sequence[TrainedNet], images: torch.Tensor, views: Sequence[View]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the mean over the nets, the mean over nets and views, and each net's guess."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return probabilities [nets, N, classes]: of the plain images, and the mean over the views."""
     plain = torch.stack([net.logits(images).softmax(1) for net in nets])
-    total = plain.sum(0)
+    total = plain
     for view in views[1:]:
         seen = apply_view(images, view)
-        for net in nets:
-            total = total + net.logits(seen).softmax(1)
-    return plain.mean(0), total / (len(nets) * len(views)), plain.argmax(2)
+        total = total + torch.stack([net.logits(seen).softmax(1) for net in nets])
+    return plain, total / len(views)
+
+
+def _mean_and_guesses(
+    probabilities: torch.Tensor,
+) -> tuple[Probabilities, NDArray[np.int64]]:
+    """Return the mean over the nets, and each net's most probable class."""
+    return probabilities.mean(0).cpu().numpy(), probabilities.argmax(2).cpu().numpy()
 
 
 def _batches(images: ImageSource, size: int, ahead: bool) -> Iterator[NDArray[np.uint8]]:
