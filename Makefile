@@ -23,7 +23,7 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.blocks=[1,1,1,1]' 'model.str
 
 # The whole record: sweep, confirmation, the test set, factors and their survivors, steps; then RESULTS.md.
 # Stopped anywhere, the same command goes on. SIZE=small: nets of at most 100,000 parameters, some hours of
-# two CPU cores. SIZE=fast: fast_93 alone on the test set, 3 to 4 hours of two CPU cores.
+# two CPU cores. SIZE=fast: fast_93 alone, its curves and the test set, 4 hours of two CPU cores.
 # DATA: other images, as DATA='data=arrays data.root=data/cifar10-original'.
 SIZE ?= full
 RECORD := outputs/record/$(SIZE)
@@ -51,6 +51,7 @@ TEST := 'recipes=[source,source_tuned,best_100_epochs,best_10_minutes,fast_93]' 
 FACTORS := num_seeds=2
 STEPS := num_seeds=5
 else ifeq ($(SIZE),fast)
+CURVES := experiment=fast_93 evaluate_test=false train.device=cpu
 TEST := 'recipes=[fast_93]' num_seeds=5 train.device=cpu n_jobs=1
 else
 $(error SIZE=$(SIZE): must be full, small or fast)
@@ -61,6 +62,10 @@ ifneq ($(SWEEP),)
 	$(BIN)/python -m resnet_sweep.train -m hydra/sweeper=optuna $(DATA) $(SWEEP) \
 		hydra.sweeper.noise_repeats=5 hydra.sweeper.folder=$(RECORD) hydra.sweeper.study_name=sweep
 	$(BIN)/python -m resnet_sweep.confirm sweep=$(RECORD)/sweep $(CONFIRM)
+endif
+ifneq ($(CURVES),)
+	if [ -e $(RECORD)/curves/config.json ]; then $(BIN)/python -m resnet_sweep.train resume=$(RECORD)/curves; \
+	else $(BIN)/python -m resnet_sweep.train $(DATA) $(CURVES) hydra.run.dir=$(RECORD)/curves; fi
 endif
 	$(BIN)/python -m resnet_sweep.compare split=test folder=$(RECORD)/test $(DATA) $(TEST)
 ifneq ($(FACTORS),)

@@ -220,7 +220,24 @@ def test_a_record_of_one_recipe_is_its_row_and_command(tmp_path: Path) -> None:
     text = _page(tmp_path / "fast")
     assert "| 93.00 | 1.00 | 90.52 to 95.48 |" in text  # t = 4.303 with two degrees of freedom
     assert "`make record SIZE=fast` is all of them.\n" in text
-    assert "Not measured" not in text and "**" not in text
+    assert "- Not measured: Curves.\n" in text and "**" not in text
+
+
+def test_a_run_with_a_validation_part_shows_its_curves(tmp_path: Path) -> None:
+    run = tmp_path / "fast/curves"
+    _tested(tmp_path / "fast", {"fast_93": [0.92, 0.93, 0.94]})
+    write_run(run, settings={"model.name": "mine", "seed": 3}, val_accuracy=0.9187)
+    assert "Not measured: Curves" in _page(tmp_path / "fast")  # it has not ended
+    for name in ("accuracies", "losses"):
+        (run / f"{name}.png").write_bytes(name.encode())
+    text = _page(tmp_path / "fast")
+    assert "Seed 3 of mine" in text and " 91.87% of them" in text and "Not measured" not in text
+    for name in ("accuracies", "losses"):
+        shown = f"docs/record_fast_{name}.png"
+        assert f"]({shown})" in text and (tmp_path / shown).read_bytes() == name.encode()
+    (run / "losses.png").unlink()
+    with pytest.raises(UserError, match=r"losses\.png: cannot be read"):
+        _page(tmp_path / "fast")
 
 
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:

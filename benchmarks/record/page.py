@@ -13,6 +13,7 @@ from benchmarks.record.comparisons import (
     Figures,
     find_comparison,
     part_lines,
+    take_figure,
 )
 from benchmarks.record.conclusions import conclusions
 from benchmarks.record.reading import read_values
@@ -23,14 +24,17 @@ from resnet_sweep.comparison.report import attained_table
 from resnet_sweep.config.errors import UserError, require, why
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.confirmation import FINDINGS
+from resnet_sweep.records.run_folder import ACCURACIES, LOSSES, read_config, read_result
 from resnet_sweep.records.sweep_folder import is_sweep
+from resnet_sweep.reporting.numbers import points
 from resnet_sweep.reporting.tables import to_markdown
 from resnet_sweep.system.atomic import replacing, write_text
 from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted
-FAST = "fast"  # has the test set's stage alone
-TESTED, SWEPT = "Recipes on the test set", "Sweep"
+FAST = "fast"  # one recipe: the test set, and a run with a validation part
+CURVES = "curves"  # that run's folder
+TESTED, SWEPT, SEEN = "Recipes on the test set", "Sweep", "Curves"
 PARTS = {  # title: stage and part
     "Factors": (FACTORS, "effects"),
     "Strings of interactions": (FACTORS, "interactions"),
@@ -101,6 +105,8 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
             sections[title] = part_lines(folder, stage, part, figures)
     if is_sweep(folder / SWEEP):
         sections[SWEPT] = sweep_lines(folder, figures)
+    if (folder / CURVES / ACCURACIES).exists():
+        sections[SEEN] = _curves(folder, figures)
     for title, lines in sections.items():
         yield f"### {title}\n"
         yield from lines
@@ -110,7 +116,9 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
 def _missing(folder: Path) -> list[str]:
     """Return the titles of the stages that are not there yet."""
     there = {TESTED: find_comparison(folder, TEST) is not None}
-    if folder.name != FAST:
+    if folder.name == FAST:
+        there[SEEN] = (folder / CURVES / ACCURACIES).exists()
+    else:
         for title, (stage, kind) in PARTS.items():
             compared = find_comparison(folder, stage)
             there[title] = compared is not None and compared.part(kind) is not None
@@ -127,6 +135,22 @@ def _tested(recipes: list[Tested]) -> Iterator[str]:
         if len(rows) > 1:
             yield f"{data}: these numbers are compared with each other only.\n"
         yield to_markdown(attained_table(found))
+
+
+def _curves(folder: Path, figures: Figures) -> Iterator[str]:
+    """Yield what the run with a validation part reached, and take its curves along."""
+    run = folder / CURVES
+    result, config = read_result(run), read_config(run)
+    if result.val_accuracy is None:
+        raise UserError(f"{run}: has no validation accuracy")
+    yield (
+        f"Seed {config.seed} of {config.model.name}, trained without the validation images: "
+        f"{points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
+        f"{(result.git_commit or 'unknown')[:8]}). The training images are augmented ones.\n"
+    )
+    for name in (ACCURACIES, LOSSES):
+        stem = Path(name).stem
+        yield f"![{stem} over the epochs]({take_figure(folder, run / name, stem, figures)})\n"
 
 
 def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
