@@ -219,7 +219,9 @@ def test_a_record_of_one_recipe_is_its_row_and_command(tmp_path: Path) -> None:
     _tested(tmp_path / "fast", {"fast_93": [0.92, 0.93, 0.94]})
     text = _page(tmp_path / "fast")
     assert "| 93.00 | 1.00 | 90.52 to 95.48 |" in text  # t = 4.303 with two degrees of freedom
-    assert "`make record SIZE=fast` is all of them.\n" in text
+    assert (
+        "`make record SIZE=fast` is all of them; that of the curves is in the Makefile.\n" in text
+    )
     assert "- Not measured: Curves.\n" in text and "**" not in text
 
 

@@ -144,8 +144,8 @@ def _curves(folder: Path, figures: Figures) -> Iterator[str]:
     if result.val_accuracy is None:
         raise UserError(f"{run}: has no validation accuracy")
     yield (
-        f"Seed {config.seed} of {config.model.name}, trained without the validation images: "
-        f"{points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
+        f"Seed {config.seed} of {config.model.name}, trained without the validation images "
+        f"(data.val_size={config.data.val_size:g}): {points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
         f"{(result.git_commit or 'unknown')[:8]}). The training images are augmented ones.\n"
     )
     for name in (ACCURACIES, LOSSES):
@@ -161,10 +161,9 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     if not commands:
         return
     yield "### Commands\n"
-    whole = f"`make record SIZE={folder.name}` is all of them"
-    if folder.name != FAST:
-        whole += "; the sweep's and its confirmation's are in the Makefile"
-    yield f"{whole}.\n"
+    fast = folder.name == FAST
+    others = "that of the curves is" if fast else "the sweep's and its confirmation's are"
+    yield f"`make record SIZE={folder.name}` is all of them; {others} in the Makefile.\n"
     if path.exists():
         yield "The last trains the chosen one again:\n"
     yield from (f"    {command}\n" for command in commands)

@@ -147,9 +147,7 @@ def _predict_batch(
     return plain, total / len(views)
 
 
-def _mean_and_guesses(
-    probabilities: torch.Tensor,
-) -> tuple[Probabilities, NDArray[np.int64]]:
+def _mean_and_guesses(probabilities: torch.Tensor) -> tuple[Probabilities, NDArray[np.int64]]:
     """Return the mean over the nets, and each net's most probable class."""
     return probabilities.mean(0).cpu().numpy(), probabilities.argmax(2).cpu().numpy()
 
