@@ -145,7 +145,8 @@ def _curves(folder: Path, figures: Figures) -> Iterator[str]:
         raise UserError(f"{run}: has no validation accuracy")
     yield (
         f"Seed {config.seed} of {config.model.name}, trained without the validation images "
-        f"(data.val_size={config.data.val_size:g}): {points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
+        f"(data.val_size={config.data.val_size:g}): "
+        f"{points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
         f"{(result.git_commit or 'unknown')[:8]}). The training images are augmented ones.\n"
     )
     for name in (ACCURACIES, LOSSES):
