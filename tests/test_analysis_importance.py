@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,16 @@ def test_two_odd_configurations_never_make_a_hyperparameter_matter() -> None:
     assert tests["odd"].is_thin and not tests["odd"].matters and tests["choice"].matters
 
 
-def test_too_few_configurations_cannot_tell() -> None:
-    columns, y = draw(0, n=13)
-    found = measure_importance(make_population(columns, y), UNKNOWN)
-    assert not found.tests and "too few" in str(found.reason)
+def test_too_few_configurations_cannot_tell_and_as_many_as_it_says_can() -> None:
+    for n in (8, 13):  # fewer than the model has columns, and more
+        columns, y = draw(0, n=n)
+        columns |= {f"more {i}": np.random.default_rng(i).uniform(0, 1, n) for i in range(8)}
+        found = measure_importance(make_population(columns, y), UNKNOWN)
+        assert not found.tests
+        wanted = int(re.findall(r"at least (\d+) are needed", str(found.reason))[0])
+        columns, y = draw(0, n=wanted)
+        columns |= {f"more {i}": np.random.default_rng(i).uniform(0, 1, wanted) for i in range(8)}
+        assert measure_importance(make_population(columns, y), UNKNOWN).model == "linear"
 
 
 def test_fewer_configurations_take_the_linear_model() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS
+from resnet_sweep.config.compose import SCHEMAS, conf_dir
+from resnet_sweep.config.data import AugmentationConfig, RandAugmentConfig
 from resnet_sweep.config.help import field_table, field_texts
 from resnet_sweep.search.schema import PRUNERS, SweeperConfig
 
@@ -39,12 +41,29 @@ def _run(command: str, argument: str, folder: Path) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("schema", ALL_SCHEMAS, ids=lambda schema: schema.__name__)
 def test_every_field_is_explained(schema: type) -> None:
-    texts = field_texts(schema)
+    shown = re.sub(r"\n {4,}", " ", field_table(schema))
     for field in fields(schema):
-        node = OmegaConf.structured(schema)._get_node(field.name)
-        is_group = is_dataclass(OmegaConf.get_type(node)) or field.name in ("sampler", "pruner")
+        is_group = field.name in SCHEMAS or field.name in ("sampler", "pruner")
         if not field.name.startswith("_") and field.name != "name" and not is_group:
-            assert texts.get(field.name), field.name
+            line = next(each for each in shown.split("\n") if each.startswith(f"  {field.name}="))
+            assert len(line.split(maxsplit=1)) == 2, line
+
+
+def test_an_augmentation_that_is_off_is_explained_with_its_fields() -> None:
+    shown = " ".join(field_table(AugmentationConfig).split())
+    summary = (RandAugmentConfig.__doc__ or "").strip()
+    assert f"randaugment=null {summary} Fields: num_ops=2; magnitude=9." in shown
+
+
+def test_help_lists_the_groups_that_train_takes() -> None:
+    command = [sys.executable, "-m", "resnet_sweep.train", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = text.partition("== Groups")[2].partition("== Fields")[0]
+    lines = (line.partition(": ") for line in listed.split("\n")[1:] if line)
+    found = {group: options.split(", ") for group, _, options in lines}
+    for group in ("model", "optimizer", "search_space", "experiment"):
+        assert found[group] == sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+    assert not {"schema", "schema/model", "comparison/steps", "hydra/sweeper"} & set(found)
 
 
 def test_a_table_shows_the_values_that_hold() -> None:

@@ -90,9 +90,11 @@ def measure_importance(population: Population, noise: Noise) -> Importance:
         fit = _Fit(terms, y)
         if fit.residual_degrees >= max(MIN_RESIDUAL, fit.rank // 2):
             return _test(parameters, fit, model, skipped, noise)
+    # Of all columns: so few configurations can make their rank smaller.
+    columns = 1 + sum(term.shape[1] for term in terms)
     reason = (
         f"{len(y)} configurations are too few to tell {len(parameters)} hyperparameters apart: "
-        f"{fit.rank + max(MIN_RESIDUAL, fit.rank // 2)} would do"
+        f"at least {columns + max(MIN_RESIDUAL, columns // 2)} are needed"
     )
     return Importance([], len(y), reason=reason)
 

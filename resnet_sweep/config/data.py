@@ -245,9 +245,10 @@ class RicapConfig:
 
 @dataclass
 class AugmentationConfig:
-    """Null: not used. The order is that of the fields, whatever the command line says.
+    """What changes training images at random, in the order of the fields; null: not used.
 
-    Where several of mixup, cutmix and ricap are on, each image draws one of them.
+    The order of the command line does not count. Where several of mixup, cutmix and ricap are
+    on, each image draws one of them.
     """
 
     crop_flip: Optional[CropFlipConfig] = None
