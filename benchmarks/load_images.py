@@ -2,7 +2,7 @@
 
     python benchmarks/load_images.py data/cifar10-jpeg
 
-Each reading is a process of its own; the cache lies in a temporary folder. Figures: README.md.
+Each reading is a process of its own; the cache lies in a temporary folder. Figures: RESULTS.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/train_step.py
 
 All contenders take turns in one process, so that a noisy machine is noisy for all of them;
-compare the ratios. Figures: README.md, "Measured".
+compare the ratios. Figures: RESULTS.md.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ def train_run(config: Config, folder: str | Path) -> TrialResult:
 
 
 def load_runs(folder: str | Path) -> pd.DataFrame:
-    """Return the completed and running runs below a folder, one row for each.
+    """Return a row for each run below a folder, also for pruned, failed, running and damaged ones.
 
     Columns are the fields of the result and of the configuration, such as `val_accuracy` and
-    `optimizer.lr`.
+    `optimizer.lr`; `status` tells the runs apart.
     """
     from resnet_sweep.analysis import load_runs as load
 
