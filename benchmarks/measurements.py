@@ -79,10 +79,6 @@ class Measurements:
     def is_over(self) -> bool:
         return time.monotonic() > self._end
 
-    @property
-    def seconds_left(self) -> float:
-        return max(0.0, self._end - time.monotonic())
-
     def take(self, name: str, measure: Callable[[], Row]) -> Row | None:
         """Return the row of this name, measured now unless the file has it.
 

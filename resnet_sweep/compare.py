@@ -15,6 +15,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from resnet_sweep.config.compare import CompareConfig
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.search.conf_files import PRIMARY
 from resnet_sweep.system.cli import one_line_errors
@@ -53,7 +54,7 @@ def split_arguments(arguments: Sequence[str]) -> Words:
     primary = PRIMARY
     for before, word in zip(["", *arguments], arguments, strict=False):
         option, _, value = word.partition("=")
-        key = word.lstrip("+~").partition("=")[0]
+        key = key_of(word)
         if option in CONFIG_PATH:
             raise UserError(f"{option}: give the folder by --config-dir, the file by --config-name")
         if before in CONFIG_NAME or option in CONFIG_NAME:

@@ -83,10 +83,6 @@ def beta_share(a: float, b: float, x: float) -> float:
     return area * math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b))
 
 
-def f_tail(f: float, k: int, degrees: int) -> float:
-    return beta_share(degrees / 2, k / 2, degrees / (degrees + k * f))
-
-
 def t_tails(t: float, degrees: float) -> float:
     """Return the probability of a larger absolute value."""
     return beta_share(degrees / 2, 0.5, degrees / (degrees + t * t))

@@ -34,7 +34,7 @@ from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.supervisor import Supervisor
 
 TESTS = Path(__file__).parent
-STUB = "sweep_stub"  # the module that its workers run
+STUB = "stub_worker"  # the module that its workers run
 FIXED = ["data=digits", "train.epochs=3", "model.widths=[4,8]", "model.blocks=[1,1]"]
 SPACE = ["optimizer.lr=tag(log, interval(0.001,1))"]
 RANDOM = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}

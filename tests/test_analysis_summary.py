@@ -11,6 +11,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,10 @@ from generated_runs import write_run, write_sweep
 
 from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.figures import FIGURES
+from resnet_sweep.analysis.summary import command
 from resnet_sweep.analysis.summary.command import main
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.tables import to_csv
 
 EVIL = "=cmd|' /C calc'!A0</script><img src=x onerror=alert(1)>$\\frac|`*"
@@ -299,3 +302,14 @@ def test_one_run_is_enough(tmp_path: Path) -> None:
     found = summarize(Options(root=tmp_path, output=tmp_path / "summary"))
     assert len(found.leaderboard.rows) == 1 and "0.7000" in found.leaderboard.rows[0]
     assert any("+10.00 points between validation and test" in each for each in found.answers)
+
+
+def test_watching_goes_on_where_no_run_meets_the_condition(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    none = [UserError("no run meets it"), UserError("no run meets it"), KeyboardInterrupt()]
+    monkeypatch.setattr(command, "summarize", Mock(side_effect=none))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        command._watch(Options(root=tmp_path, output=tmp_path / "summary"), 1)
+    assert capsys.readouterr().out.count("no run meets it; trying again") == 1

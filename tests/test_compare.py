@@ -381,6 +381,7 @@ def test_what_no_run_could_train_is_refused_before_a_folder_exists(
         ({"runs": [{"accuracy": 1}]}, "TypeError"),
         ({"levels": [["x"]]}, "levels"),
         ({"plan": 3}, "is damaged"),
+        ({"schema_version": 99}, "schema_version is 99"),
     ],
 )
 def test_a_damaged_comparison_is_told_in_one_line(
@@ -419,8 +420,15 @@ def test_a_users_own_configuration_is_that_of_every_run(
     assert "--config-dir" in _compare("recipes=[own]", "--config-path=own", cwd=place, status=2)
 
 
+SEARCH_PATH = [
+    ["hydra.searchpath=['file://theirs']"],
+    ["++hydra.searchpath=['file://theirs']"],
+    ["--config-name=mine"],
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["hydra.searchpath=['file://theirs']"], ["--config-name=mine"]])
+@pytest.mark.parametrize("words", SEARCH_PATH)
 def test_recipes_from_hydra_s_search_path(place: Path, workers: Workers, words: list[str]) -> None:
     """Given on the command line, or by the primary configuration of every run."""
     (place / "theirs/experiment").mkdir(parents=True)

@@ -81,6 +81,7 @@ BAD_OPTIONS = {
     "+top_kk=2": "did you mean top_k?",
     "baseline=sourc": "did you mean source?",
     "-m": "confirm has no multirun",
+    "++hydra.mode=MULTIRUN": "confirm has no multirun",
 }
 
 
@@ -219,7 +220,7 @@ def test_a_run_that_diverges_is_told_and_counted(
     place.mkdir(parents=True)
     (place / "script.json").write_text(json.dumps({"1": "diverged", "4": "out_of_memory"}))
     monkeypatch.setattr(
-        planned, "choose_launcher", lambda at, jobs, *_: LocalLauncher(at, jobs, "sweep_stub")
+        planned, "choose_launcher", lambda at, jobs, *_: LocalLauncher(at, jobs, "stub_worker")
     )
     workers = planned.WorkerPool(options, OmegaConf.create({}), None, "again")
     with stubs_importable():

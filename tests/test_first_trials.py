@@ -11,7 +11,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from shipped_spaces import shipped
 from stub_sweep import make_sweep, open_stub_study
-from sweep_stub import result_of
+from stub_worker import result_of
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
@@ -96,6 +96,20 @@ def test_a_run_folder_is_a_source(core: Searched, tmp_path: Path) -> None:
 def test_a_source_outside_the_space_is_refused(full: Searched) -> None:
     with pytest.raises(OutsideSpace, match=r"start_from=source: .*ema_half_life_epochs=null"):
         find_starts(*full, ["source"], print)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adamw", "optimizer.betas[0]=interval(0.8,0.95)"],  # source has SGD
+        ["optimizer=rmsprop", "optimizer.one_minus_alpha=tag(log,interval(0.001,0.1))"],
+        ["model.blocks=[1,1,1,1,1]", "model.blocks[4]=range(1,4)"],  # source has four stages
+    ],
+)
+def test_a_source_without_what_the_space_draws_lies_outside(overrides: list[str]) -> None:
+    space = SearchSpace.build({}, ["train.epochs=30", *overrides])
+    with pytest.raises(OutsideSpace, match="start_from=source: "):
+        find_starts(space, Composer(conf_dir(), space.fixed_overrides), ["source"], print)
 
 
 def test_an_unknown_source_is_refused(core: Searched) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.config.model import CustomModelConfig
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.sweep import forecast, step_timing
@@ -96,6 +98,19 @@ def test_the_timer_knows_the_data_and_times_steps() -> None:
     with StepTimer(config) as timer:
         assert timer.facts == SweepData(10, 32, 200, 287, "cpu")
         assert 0 < timer.seconds_per_image(config) < 1
+
+
+@pytest.mark.slow
+def test_a_network_that_prints_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from torch import nn\n\ndef net(num_classes):\n    print('building')\n"
+    text += "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))\n"
+    (tmp_path / "printing_net.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = searched()[1].config({"model": "custom"}, None)
+    config.model = CustomModelConfig(target="printing_net.net")
+    with StepTimer(config) as timer:
+        assert timer.seconds_per_image(config) > 0
 
 
 def test_steps_are_timed_with_the_threads_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from stub_sweep import FIXED, make_settings, make_sweep, open_stub_study
-from sweep_stub import result_of, stub_run_trial
+from stub_worker import result_of, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, from_dict

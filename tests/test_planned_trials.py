@@ -13,7 +13,7 @@ import pytest
 from conftest import make_tiny_config
 from omegaconf import OmegaConf
 from stub_sweep import make_sweep, open_stub_study, read_trials, run_stub_sweep, trained_numbers
-from sweep_stub import TRAININGS, prepare, result_of, stub_run_trial
+from stub_worker import TRAININGS, prepare, result_of, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict

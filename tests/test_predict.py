@@ -99,6 +99,9 @@ BAD_INPUT = {
     "+inptu=set": "did you mean input?",
     "-m": "-m: predict has no multirun",
     "--multirun": "--multirun: predict has no multirun",
+    "--m": "--m: predict has no multirun",
+    "+hydra.mode=MULTIRUN": "+hydra.mode=MULTIRUN: predict has no multirun",
+    "++hydra.mode=RunMode.MULTIRUN": "predict has no multirun",
     "run": "run",
 }
 

@@ -172,6 +172,20 @@ def test_a_subset_is_drawn_by_the_seed_and_keeps_its_noise(
 
 
 @pytest.mark.slow
+def test_a_folder_called_test_is_another_input(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten blank images; the note that it is not `input=test` says how it is named."""
+    np.savez("test.npz", images=np.zeros((10, 32, 32, 3), np.uint8), labels=np.arange(10))
+    Path("test.npz").rename("test")
+    assert predict_here(monkeypatch, f"run={trained}", "input=[test,./test]", "output=out") == 0
+    own, brought = table()
+    assert (own["input"], brought["input"]) == ("test", str(Path("test").absolute()))
+    assert float(own["accuracy"]) == read_result(trained).test_accuracy
+    assert float(brought["accuracy"]) == 0.1  # blank images are all of one class
+
+
+@pytest.mark.slow
 def test_files_agree_and_each_input_has_its_folder(
     trained: Path,
     corrupted_folder: Path,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from stub_sweep import make_sweep
-from sweep_stub import work_here
+from stub_worker import work_here
 
 from resnet_sweep.records.run_folder import LOG
 from resnet_sweep.records.sweep_folder import RUNS

@@ -36,7 +36,7 @@ from resnet_sweep.records.run_folder import (
     write_config,
     write_result,
 )
-from resnet_sweep.system.atomic import replacing, write_text
+from resnet_sweep.system.atomic import remove_leftovers, replacing, write_text
 
 ROWS = [
     EpochMetrics(1, 0.1, 2.3, 0.1, 2.2, 0.2, 1.5),
@@ -289,6 +289,19 @@ def test_of_many_processes_without_hard_links_one_writes(
         list(pool.map(lambda config: write_config(tmp_path, config), configs))
     assert read_config(tmp_path) in configs
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_what_a_kill_left_of_the_first_write_is_removed(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "link", Mock(side_effect=KeyboardInterrupt))
+        killed.setattr(Path, "unlink", Mock())
+        with pytest.raises(KeyboardInterrupt):
+            write_config(tmp_path, tiny_config)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_from_before_the_name_of_its_objective(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
@@ -16,6 +17,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.search.space_parsing import to_argument, to_value
 from resnet_sweep.sweep.checks import check_space
 
 OPTIMIZERS = {
@@ -155,6 +157,34 @@ def test_the_last_override_of_a_key_counts() -> None:
     space = SearchSpace.build({}, ["seed=range(0, 5)", "search_space=core", "seed=range(0, 3)"])
     assert [p.distribution for p in space.parameters] == [IntDistribution(0, 2)]
     assert space.fixed_overrides == []
+
+
+@pytest.mark.parametrize("prefix", ["", "++"])
+def test_the_last_override_counts_also_with_the_signs_of_a_new_key(prefix: str) -> None:
+    given = [f"{prefix}optimizer.lr=0.5", "optimizer.lr=interval(0.1, 0.2)", "seed=range(0, 3)"]
+    assert [p.key for p in SearchSpace.build({}, given).parameters] == ["optimizer.lr", "seed"]
+    space = SearchSpace.build({}, [given[1], given[0], given[2]])
+    assert [p.key for p in space.parameters] == ["seed"]
+    assert space.fixed_overrides == [f"{prefix}optimizer.lr=0.5"]
+
+
+def test_quoted_text_among_choices_stays_text() -> None:
+    given = ["model=custom", "model.target=a.Net", "+model.kwargs.mode='1','true',x,2"]
+    given += ["regularization.distill_from=choice('runs/a (1)', runs/b)", "optimizer='sgd','adam'"]
+    space = SearchSpace.build({}, given)
+    choices = {p.key: getattr(p.distribution, "choices") for p in space.parameters}  # noqa: B009
+    assert list(map(to_value, choices["model.kwargs.mode"])) == ["1", "true", "x", 2]
+    assert choices["optimizer"] == ("sgd", "adam")
+    assert list(map(to_value, choices["regularization.distill_from"])) == ["runs/a (1)", "runs/b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1", "true", "null", "", "a (1)", "b,c", "it's", "[x", "a=b", ["1", 2, "d e"], 3, None],
+)
+def test_an_argument_is_read_as_the_value_that_it_is_of(value: object) -> None:
+    read = OverridesParser.create().parse_override(f"key={to_argument(value)}")
+    assert not read.is_sweep_override() and read.value() == value
 
 
 def test_a_custom_model_keeps_the_rest_of_the_space() -> None:

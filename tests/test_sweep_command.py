@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from stub_sweep import read_trials
-from sweep_stub import prepare, result_of, stub_run_trial
+from stub_worker import prepare, result_of, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
@@ -297,6 +297,15 @@ def test_a_sweep_goes_on_with_another_sampler_and_pruner_and_says_so(
     assert "hydra.sweeper.pruner.warmup was 0.5, is 0.7: the sweep goes on so" in printed
     settings = read_settings(Path("outputs/sweeps/s"))
     assert settings.sampler["_target_"] == "optuna.samplers.RandomSampler"
+
+
+@pytest.mark.slow
+def test_options_with_the_signs_of_a_new_key_hold_when_a_sweep_goes_on(
+    run_sweep: Callable[..., None],
+) -> None:
+    run_sweep("++hydra.sweeper.n_trials=3")
+    run_sweep("++hydra.sweeper.n_trials=4")
+    assert len(read_trials(Path("outputs/sweeps/s"))) == 4
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_OVERRIDES
 from hydra.core.global_hydra import GlobalHydra
-from sweep_stub import prepare, stub_run_trial
+from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.run_folder import read_config

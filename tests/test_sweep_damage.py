@@ -13,7 +13,7 @@ import pytest
 from conftest import TINY_OVERRIDES
 from hydra.core.global_hydra import GlobalHydra
 from stub_sweep import read_trials
-from sweep_stub import prepare, stub_run_trial
+from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.system.atomic import write_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 from stub_sweep import RANDOM, make_sweep, read_trials, trained_numbers
-from sweep_stub import work_here
+from stub_worker import work_here
 
+from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.records.run_folder import read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.workers.study import state_of, to_record
+from resnet_sweep.workers.worker import load_function
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +114,19 @@ def test_a_bug_in_a_function_of_the_space_ends_the_sweep_as_what_it_is(tmp_path:
     assert ending.kind == "user_error"
     assert "custom_search_space=" in ending.message and "model.depht" in ending.message
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.FAIL]
+
+
+def test_a_function_of_the_space_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    Path("my_space.py").write_text("def extend(draws, trial): ...\n")
+    assert callable(load_function("my_space.extend"))
+    Path("broken_space.py").write_text("def extend(draws, trial)\n")
+    for path, said in (("broken_space.extend", "SyntaxError"), ("my_space.other", "has no other")):
+        with pytest.raises(ConfigError, match=rf"custom_search_space={path}: .*{said}"):
+            load_function(path)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from stub_sweep import (
     start_stub_sweep,
     trained_numbers,
 )
-from sweep_stub import TRAININGS, hold_from, release
+from stub_worker import TRAININGS, hold_from, release
 from test_sweep_supervisor import _check_complete, _trainings
 
 pytestmark = [

@@ -17,7 +17,7 @@ import pytest
 from conftest import make_tiny_config
 from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep, read_trials
-from sweep_stub import TRAININGS, prepare, stub_run_trial
+from stub_worker import TRAININGS, prepare, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.data import ImageFolderConfig

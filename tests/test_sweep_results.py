@@ -14,7 +14,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import create_trial
 from rich.console import Console
 from stub_sweep import make_settings, make_sweep, open_stub_study, read_trials
-from sweep_stub import prepare, stub_run_trial
+from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.analysis.objective import choose_objective
 from resnet_sweep.config.compose import conf_dir

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import qmc
 from stub_sweep import FIXED, make_sweep, open_stub_study, read_trials
-from sweep_stub import prepare, stub_run_trial
+from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.settings import read_settings

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from stub_sweep import make_settings, make_sweep
 
 from resnet_sweep.config.errors import ConfigError, UserError
-from resnet_sweep.search.settings import write_settings
+from resnet_sweep.search.settings import found_changes, write_settings
 from resnet_sweep.workers import storage as storage_module
 from resnet_sweep.workers.storage import PatientStorage, dashboard_argument, open_storage, shown
 
@@ -102,6 +102,22 @@ def test_the_dashboard_opens_whatever_storage_a_sweep_has(tmp_path: Path) -> Non
     for name, opened in (("own", f"{tmp_path}/own/journal.log"), ("database", url)):
         printed = subprocess.check_output([*command, str(tmp_path / name)], text=True)
         assert printed.strip() == opened
+
+
+def test_a_database_may_move_and_its_password_is_not_shown() -> None:
+    url = "postgresql+psycopg://me:{}@{}/{}"
+    old = make_settings(storage=url.format("secret1", "old", "db"))
+    assert found_changes(old, make_settings(storage=url.format("secret2", "new:5433", "db"))) == []
+    others = [url.format("secret2", "old", "other"), None, "sqlite:////tmp/db"]
+    for storage in others:
+        (change,) = found_changes(old, make_settings(storage=storage))
+        assert "hydra.sweeper.storage" in change and "secret" not in change
+
+
+def test_the_dashboard_needs_the_folder() -> None:
+    command = [sys.executable, "-m", "resnet_sweep.workers.storage"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_the_dashboard_opens_the_journal_or_the_database_but_no_proxy(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from stub_sweep import (
     read_trials,
     run_stub_sweep,
 )
-from sweep_stub import prepare, stub_run_trial
+from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer

@@ -24,7 +24,7 @@ from stub_sweep import (
     stubs_importable,
     trained_numbers,
 )
-from sweep_stub import TRAININGS, hold_from, release
+from stub_worker import TRAININGS, hold_from, release
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import read_sweep_trials

@@ -14,16 +14,19 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from stub_sweep import make_sweep, open_stub_study, read_trials
-from sweep_stub import TRAININGS, stub_run_trial, work_here
+from stub_worker import TRAININGS, stub_run_trial, work_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_checkpoint
 from resnet_sweep.records.run_folder import (
+    METRICS,
     MODEL,
+    RESULT,
     EpochMetrics,
     TrialResult,
     read_config,
     write_config,
+    write_metrics,
 )
 from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
 from resnet_sweep.records.sweep_folder import RUNS
@@ -196,6 +199,26 @@ def test_a_trial_over_its_time_has_failed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "kill", kill_and_tell)
     make_sweep(tmp_path, n_trials=2, trial_timeout_seconds=0.2)
     assert work_here(tmp_path, run_trial=slow).kind == "done"
+    assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
+
+
+def test_the_time_of_a_trial_counts_over_all_its_sittings(tmp_path: Path) -> None:
+    """Of 30 s, the first sitting has recorded 40: the second one ends at once."""
+
+    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+        result = stub_run_trial(config, run_dir, on_epoch)
+        (run_dir / RESULT).unlink()
+        if (run_dir / METRICS).exists():
+            time.sleep(0.5)  # the watch's signal comes at once
+        lines = [EpochMetrics(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 20.0) for epoch in (1, 2)]
+        write_metrics(run_dir, lines)
+        result.status = "interrupted"
+        return result
+
+    make_sweep(tmp_path, n_trials=1, trial_timeout_seconds=30)
+    work_here(tmp_path, run_trial=train)
+    assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {None}
+    work_here(tmp_path, run_trial=train)
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
 
 

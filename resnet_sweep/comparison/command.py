@@ -25,6 +25,7 @@ from resnet_sweep.comparison.factorial import Effects, estimate
 from resnet_sweep.comparison.planning import Factorial, Recipes, plan
 from resnet_sweep.comparison.trained import Trained
 from resnet_sweep.config.compare import CompareConfig
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.records.comparison import (
@@ -79,7 +80,7 @@ def _primary_config(workers: WorkerPool, primary: str) -> DictConfig:
     The command's own, compare.yaml, says nothing of hydra.searchpath and the like.
     """
     given = workers.config.hydra.overrides.hydra
-    path = [o for o in given if o.startswith("hydra.searchpath=")]
+    path = [o for o in given if key_of(o) == "hydra.searchpath"]
     try:
         # As of several runs, each of which may choose what the primary one leaves open.
         loader = workers.context.config_loader

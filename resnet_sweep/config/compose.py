@@ -95,6 +95,11 @@ def register_schemas() -> None:
             store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
 
 
+def key_of(override: str) -> str:
+    """Return the key or group that an override is about, without Hydra's `+`, `++` or `~`."""
+    return override.lstrip("+~").partition("=")[0]
+
+
 def to_config(composed: DictConfig) -> Config:
     """Return the checked Config of a composed configuration.
 

@@ -84,10 +84,12 @@ def resnet_cost(model: ResNetConfig, num_classes: int, image_size: int) -> Cost:
 
 def _measure_custom(config: Config, num_classes: int, image_size: int) -> Cost:
     """Measure a custom network once for all its trials: it takes longer than all the rest."""
-    from resnet_sweep.model.build import import_target
+    from resnet_sweep.system.importing import import_dotted
 
     assert isinstance(config.model, CustomModelConfig)
-    net, ghost_size = import_target(config.model), config.regularization.ghost_batch_size
+    assert config.model.target is not None
+    net = import_dotted(config.model.target, "model.target")
+    ghost_size = config.regularization.ghost_batch_size
     key = (id(net), repr(config.model), ghost_size, num_classes, image_size)
     if key not in _custom_costs:
         # The net as well, which may have no hash: while it lives no other has its id.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +15,7 @@ from resnet_sweep.model.init import initialize
 from resnet_sweep.model.layers import use_ghost_norm
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.model.summary import evaluation_mode
+from resnet_sweep.system.importing import import_dotted
 
 
 class OverBudget(ConfigError):
@@ -55,7 +53,8 @@ def build_model(config: Config, num_classes: int, image_size: int) -> nn.Module:
 
 
 def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) -> nn.Module:
-    target = import_target(config)
+    assert config.target is not None
+    target = import_dotted(config.target, "model.target")
     try:
         net = target(num_classes=num_classes, **config.kwargs)
     except (Exception, SystemExit) as error:
@@ -79,26 +78,6 @@ def _build_custom(config: CustomModelConfig, num_classes: int, image_size: int) 
     if not any(parameter.requires_grad for parameter in net.parameters()):
         _refuse(config, "has no parameters to train")
     return net
-
-
-def import_target(config: CustomModelConfig) -> Any:
-    """Return what model.target names, looked for in the working directory too.
-
-    Raises:
-        ConfigError: there is no such thing.
-    """
-    assert config.target is not None
-    module_name, _, attribute = config.target.rpartition(".")
-    folder = os.getcwd()
-    if not {"", folder} & set(sys.path):
-        sys.path.insert(0, folder)  # as `python -m` does, for the installed command too
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        _refuse(config, f"importing {module_name} from {folder} failed", error)
-    if not hasattr(module, attribute):
-        _refuse(config, f"module {module_name} has no {attribute}")
-    return getattr(module, attribute)
 
 
 def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size: int) -> None:

@@ -92,6 +92,8 @@ def read_inputs(nets: Sequence[TrainedNet], config: PredictConfig) -> list[Input
     for given, folder in zip(config.input, folder_names(config.input), strict=True):
         if given not in OWN_INPUTS:
             images = read_custom(Path(given).expanduser(), names, side, background)
+            if str(images.path) in OWN_INPUTS:  # of ./test
+                images = replace(images, path=images.path.absolute())
             inputs.append(Input(images, folder))
             continue
         if os.path.lexists(given):

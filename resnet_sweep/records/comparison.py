@@ -142,7 +142,6 @@ def read_plan(folder: Path) -> ComparisonPlan | None:
         return None
     with _telling_damage(path):
         values = _read(path)
-        values.pop("schema_version", None)
         return _built(ComparisonPlan, values)
 
 
@@ -194,6 +193,9 @@ def _read(path: Path) -> dict[str, Any]:
     values = json.loads(path.read_bytes())
     if not isinstance(values, dict):
         raise TypeError(f"must be an object, not a {type(values).__name__}")
+    version = values.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {version}, this version reads {SCHEMA_VERSION}")
     return values
 
 

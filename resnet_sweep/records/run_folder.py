@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import threading
 import time
 import uuid
 import zipfile
@@ -24,7 +25,7 @@ from resnet_sweep.config.compose import from_dict, renewed, to_dict
 from resnet_sweep.config.errors import UserError, require
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.records.checking import check_plain, check_record
-from resnet_sweep.system.atomic import write_atomically, write_json, write_text
+from resnet_sweep.system.atomic import TEMPORARY_SUFFIX, write_atomically, write_json, write_text
 
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "pruned", "interrupted", "diverged", "out_of_memory", "failed")
@@ -38,7 +39,8 @@ TRACKER = "tracker.json"
 LOG = "train.log"
 ACCURACIES, LOSSES = "accuracies.png", "losses.png"
 DIAGRAM, ARCHITECTURE = "architecture.png", "architecture.txt"
-TENSORBOARD, WANDB = TRACKER_FOLDERS = ("tensorboard", "wandb")
+TENSORBOARD = "tensorboard"
+TRACKER_FOLDERS = (TENSORBOARD, "wandb")
 
 LIMITS = {
     "num_params": (0, 2**53),
@@ -203,7 +205,7 @@ def write_config(run_dir: Path, config: Config) -> None:
     path = run_dir / CONFIG
     if _is_begun(path):
         return
-    draft = run_dir / f"{CONFIG}.{os.getpid()}"
+    draft = run_dir / f"{CONFIG}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}"
     write_json(draft, {"schema_version": SCHEMA_VERSION, **recorded_values(config)})
     try:
         os.link(draft, path)

@@ -28,6 +28,7 @@ from resnet_sweep.search.space_parsing import (
     is_one_minus,
     split_item,
     target,
+    to_argument,
     to_text,
     to_value,
 )
@@ -105,7 +106,7 @@ class Composer:
             *self.fixed_overrides,
             *choices,
             *(  # an argument may be new
-                f"{'++' if is_argument(field) else ''}{field}={to_text(_unwrapped(value))}"
+                f"{'++' if is_argument(field) else ''}{field}={to_argument(_unwrapped(value))}"
                 for field, value in values.items()
             ),
         ]

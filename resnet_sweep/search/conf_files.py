@@ -27,7 +27,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
-from resnet_sweep.config.compose import conf_dir, register_schemas
+from resnet_sweep.config.compose import conf_dir, key_of, register_schemas
 from resnet_sweep.config.errors import RETIRED, UserError, one_line
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import command, quoted
@@ -126,8 +126,8 @@ class ConfFiles:
         """
         if (self.folder / "tracker").is_dir():
             return [*overrides, *self._no_others()]
-        known = [o for o in overrides if o.partition("=")[0] not in RETIRED and o != "tracker=none"]
-        asked = [o for o in known if o.startswith(("tracker=", "tracker."))]
+        known = [o for o in overrides if key_of(o) not in RETIRED and o != "tracker=none"]
+        asked = [o for o in known if key_of(o).partition(".")[0] == "tracker"]
         if asked:
             allowed = "began when there were no trackers, and has none"
             raise UserError(f"{asked[0]}: the sweep in {self.folder.parent} {allowed}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -129,9 +130,16 @@ def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     """Return the differences with which the same study cannot go on."""
     before, after = (SearchSpace.from_json(each.space).describe() for each in (old, new))
     found = differences(before, after) + changes(old.base, new.base, limits=True)
-    for name in ("objectives", "rungs", "storage", "custom_search_space"):
+    for name in ("objectives", "rungs", "custom_search_space"):
         found += differences(getattr(old, name), getattr(new, name), f"hydra.sweeper.{name}")
+    was, now = _database(old.storage), _database(new.storage)
+    found += differences(was, now, "hydra.sweeper.storage")
     return describe_changes(found)
+
+
+def _database(url: str | None) -> str | None:
+    """Return a storage's URL without user, password and host, which may change."""
+    return None if url is None else re.sub("//[^/]*", "//", url, count=1)
 
 
 def allowed_changes(old: SweepSettings, new: SweepSettings) -> list[str]:

@@ -96,7 +96,8 @@ class SearchSpace:
         Raises:
             UserError: a line cannot be read, or nothing is left to draw.
         """
-        last = {o.get_key_element(): o for o in map(parse_override, overrides)}
+        # `+` and `++` are no part of a key; `~key` and `key=value` are two things.
+        last = {o.get_key_element().lstrip("+"): o for o in map(parse_override, overrides)}
         given = [o for o in last.values() if o.key_or_group.split(".")[0] not in NOT_OF_A_RUN]
         entries = _read_space(space)
         swept = [entry.key for entry in entries if entry.is_sweep]

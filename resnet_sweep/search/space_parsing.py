@@ -17,12 +17,19 @@ from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
+from hydra.core.override_parser.types import (
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+    Sweep,
+)
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from resnet_sweep.config.errors import ConfigError, why
+from resnet_sweep.system.console import quoted
 
 SYNTAX = "must be a value or a sweep: choice(a, b), range(1, 5), interval(0.1, 1.0), tag(log, ...)"
 
@@ -55,7 +62,15 @@ def to_distribution(override: Override) -> BaseDistribution:
         raise ConfigError(key, text, f"{SYNTAX} ({reason})") from error
     if not isinstance(distribution, BaseDistribution):
         raise ConfigError(key, text, "must be a sweep, such as choice(a, b); fix values in `fixed`")
+    if isinstance(distribution, CategoricalDistribution):
+        return CategoricalDistribution([*map(_without_needless_quotes, distribution.choices)])
     return distribution
+
+
+def _without_needless_quotes(choice: Any) -> Any:
+    """Return `sgd` for `'sgd'`, by which conditions know it; `'1'` is text and stays so."""
+    value = to_value(choice)
+    return value if isinstance(value, str) and to_value(value) == value else choice
 
 
 def _check_sweep(override: Override, text: str) -> None:
@@ -93,8 +108,13 @@ def shown_value(override: Override) -> str:
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Any:
-    value = parse_override(f"value={text}").value()
-    if isinstance(value, (list, dict, type(None), bool, int, float)):
+    try:
+        override = parse_override(f"value={text}")
+    except ConfigError:  # quoted in a choice(...), from which Hydra takes the quotes
+        return text
+    value = override.value()
+    is_quoted = isinstance(override._value, QuotedString)
+    if is_quoted or isinstance(value, (list, dict, type(None), bool, int, float)):
         return value
     return text
 
@@ -114,6 +134,23 @@ def to_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(to_text, value))}]"
     return str(value)
+
+
+def to_argument(value: Any) -> str:
+    """Return a value as the command line spells it, in quotes where it would be misread."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(to_argument, value))}]"
+    if isinstance(value, str):
+        return value if _reads_as_itself(value) else quoted(value)
+    return to_text(value)
+
+
+def _reads_as_itself(text: str) -> bool:
+    try:
+        override = parse_override(f"value={text}")
+    except ConfigError:
+        return False
+    return not override.is_sweep_override() and override.value() == text
 
 
 def members(choice: Any) -> list[str]:

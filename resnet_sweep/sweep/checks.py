@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import reject_unknown_keys
+from resnet_sweep.config.compose import key_of, reject_unknown_keys
 from resnet_sweep.config.errors import UserError, did_you_mean, require
 from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
@@ -66,7 +66,7 @@ def fixed_length(config: DictConfig) -> tuple[bool, bool]:
         ConfigError: both, although hydra.sweeper.hours is to plan one of them.
     """
     overrides = config.hydra.overrides
-    given = {o.partition("=")[0].lstrip("+") for o in (*overrides.hydra, *overrides.task)}
+    given = {key_of(o) for o in (*overrides.hydra, *overrides.task)}
     has_trials, has_epochs = "hydra.sweeper.n_trials" in given, "train.epochs" in given
     allowed = "plans hydra.sweeper.n_trials or train.epochs: give one of them at most"
     hours = config.hydra.sweeper.hours

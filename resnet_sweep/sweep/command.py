@@ -18,6 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.run_folder import RecordError
@@ -122,7 +123,7 @@ class SweepCommand:
     def _find_folder(self) -> Path:
         """Return where the sweep lies: hydra.sweep.dir where the user gives it."""
         key, overrides = "hydra.sweep.dir", self.config.hydra.overrides.hydra
-        on_line = any(o.lstrip("+").startswith(f"{key}=") for o in overrides)
+        on_line = any(key_of(o) == key for o in overrides)
         if on_line or self.files.own_keys(plain_overrides(self.arguments), [key]):
             return Path(self.config.hydra.sweep.dir)
         return Path(self.options.folder) / self.name
@@ -135,7 +136,7 @@ class SweepCommand:
         settings = read_settings(self.folder)
         frozen = frozen_files(self.folder, settings)
         sweep = ("hydra.sweeper", "hydra/sweeper")
-        overrides = [o for o in self.config.hydra.overrides.hydra if o.startswith(sweep)]
+        overrides = [o for o in self.config.hydra.overrides.hydra if key_of(o).startswith(sweep)]
         overrides += plain_overrides(self.arguments)
         with blamed_on_frozen(self.folder):
             space = SearchSpace.from_json(settings.space)
@@ -392,7 +393,7 @@ def plain_overrides(arguments: list[str]) -> list[str]:
 def _changed_command(*changes: str, without: tuple[str, ...] = ()) -> str:
     """Return this program's command line with other overrides."""
     gone = {*without, *(change.partition("=")[0] for change in changes)}
-    kept = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("+") not in gone]
+    kept = [a for a in sys.argv[1:] if key_of(a) not in gone]
     return command("train", *kept, *changes)
 
 

@@ -176,7 +176,10 @@ def _read(config: Config, key: str) -> Any:
     if hasattr(value, "name"):  # a group, known by its option
         return value.name
     if index is not None:
-        value = (_stage_values(config, field) or value)[index]
+        items = _stage_values(config, field) or value
+        value = items[index] if items is not None and index < len(items) else None
+    if value is None and (index is not None or is_one_minus(key)):
+        raise OutsideSpace(f"{key}: the configuration has none")
     return round(1 - value, 12) if is_one_minus(key) else value
 
 

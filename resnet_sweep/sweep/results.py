@@ -10,11 +10,13 @@ import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM
+from resnet_sweep.system.atomic import write_text
 
 # Fields that a sweep switches off for its trials and a single run wants.
 QUIET = ("evaluate_test", "train.figures", "train.tensorboard", "train.progress")
@@ -37,7 +39,7 @@ def write_results(folder: Path, study: optuna.Study, best: list[FrozenTrial]) ->
     else:
         solutions = [{"params": trial.params, "values": trial.values} for trial in best]
         content = {"name": "optuna", "solutions": solutions}
-    OmegaConf.save(OmegaConf.create(content), folder / RESULTS)
+    write_text(folder / RESULTS, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
 def describe_best(
@@ -60,7 +62,7 @@ def retrain_command(trial: FrozenTrial, space: SearchSpace, composer: Composer) 
         overrides = composer.overrides(space.assignments(trial.params))
     except UserError:  # custom_search_space has drawn what the space does not know
         return f"see {RUNS}/{trial.number}/config.json"
-    last = {override.partition("=")[0]: override for override in overrides}
+    last = {key_of(override): override for override in overrides}
     if ACCEPTED in trial.user_attrs:  # a repeat has a seed of its own
         last["seed"] = f"seed={trial.user_attrs[ACCEPTED]['seed']}"
     kept = [o for key, o in last.items() if key not in QUIET and o != NO_TRACKER]

@@ -54,7 +54,7 @@ class StepTimer:
         )
         try:
             self.facts = SweepData(**self._ask(config))
-        except UserError:
+        except BaseException:
             self.close()
             raise
 
@@ -157,4 +157,7 @@ def _time_steps(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer_all(sys.stdin, sys.stdout)
+    # What a network of the user's prints is no answer.
+    with open(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        answer_all(sys.stdin, answers)

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import flush_output, lose_output, say
@@ -104,7 +106,7 @@ def refuse_sweep_without_multirun(overrides: Sequence[str]) -> None:
     Raises:
         UserError: as it says.
     """
-    options = [o for o in overrides if o.lstrip("+").startswith(("hydra/sweeper", "hydra.sweeper"))]
+    options = [o for o in overrides if key_of(o).startswith(("hydra/sweeper", "hydra.sweeper"))]
     if options:
         raise UserError(f"{options[0]}: a sweep needs -m: python -m resnet_sweep.train -m ...")
 
@@ -122,11 +124,12 @@ def explaining_options_without_sweep() -> Iterator[None]:
 
 
 def _multirun_argument() -> str | None:
-    for argument in sys.argv[1:]:
-        is_long = argument.startswith("--mu") and "--multirun".startswith(argument)
-        if argument == "-m" or is_long or argument == "hydra.mode=MULTIRUN":
-            return argument
-    return None
+    """Return what on the command line asks for several runs, as Hydra reads it."""
+    parsed, _ = get_args_parser().parse_known_args()
+    if parsed.multirun:
+        return next((a for a in sys.argv[1:] if a.startswith(("-m", "--m"))), "--multirun")
+    modes = (o for o in parsed.overrides if key_of(o) == "hydra.mode")
+    return next((o for o in modes if "MULTIRUN" in o or o.endswith("=2")), None)
 
 
 def _raised_within_hydra(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from typing import IO
 
 
 class FileLock:
-    """An exclusive flock on a file, which stays behind empty and may be held by nobody.
+    """An exclusive flock on a file, which stays behind and may be held by nobody.
 
     Not reentrant. On a network file system all machines must share its locks (NFS 4, Lustre
     with `flock`).

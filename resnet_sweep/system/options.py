@@ -9,7 +9,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from resnet_sweep.config.compose import Schema, conf_dir, register_schemas, to_schema
@@ -43,6 +43,8 @@ def read_options(name: str, schema: type[Schema]) -> Schema:
     hydra.main(config_path=str(conf_dir().resolve()), config_name=name)(composed.append)()
     if not composed:
         sys.exit(0)
+    if len(composed) > 1:
+        raise _several(name)
     return to_schema(composed[0], schema)
 
 
@@ -65,9 +67,16 @@ def act_with_launcher(name: str, schema: type[Schema], act: Act[Schema]) -> None
             config.hydra = HydraConfig.instance().cfg.hydra.copy()  # type: ignore[union-attr] # within a run
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(), WHITELIST)
         try:
+            if config.hydra.mode == RunMode.MULTIRUN:
+                raise _several(name)
             act(to_schema(composed, schema), config, context)
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # Hydra would add lines to any other
 
     folder = str(conf_dir().resolve())
     hydra.main(config_path=folder, config_name=name, execution_whitelist=WHITELIST)(run)()
+
+
+def _several(name: str) -> UserError:
+    """Return the error of a multirun that a configuration file asks for, not the command line."""
+    return UserError(f"hydra.mode=MULTIRUN: {name} has no multirun; call it several times")

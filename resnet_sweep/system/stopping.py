@@ -64,7 +64,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Catch the first of SIGNALS; a second one acts at once, as usual.
+    """Catch the first of SIGNALS; after it the handlers around the context are back.
+
+    So a second signal acts at once, or in an inner context reaches the one around it.
 
     Contexts nest: what has asked the one around it asks an inner one too, and what has asked an
     inner one asks the one around it when the inner one ends, unless it is withdrawn before.

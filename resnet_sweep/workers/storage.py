@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -260,7 +259,11 @@ def _cut_torn_line(file: IO[bytes], path: Path) -> int:
 
 
 if __name__ == "__main__":
-    from resnet_sweep.system.cli import one_line_errors
+    from resnet_sweep.system.cli import Parser, one_line_errors
 
     with one_line_errors():
-        print(dashboard_argument(Path(sys.argv[1])))
+        parser = Parser(
+            "python -m resnet_sweep.workers.storage", "Print what optuna-dashboard opens."
+        )
+        parser.add_argument("folder", type=Path, help="of a sweep")
+        print(dashboard_argument(parser.parse_args().folder))

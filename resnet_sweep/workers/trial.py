@@ -31,6 +31,7 @@ from resnet_sweep.records.run_folder import (
     RecordError,
     TrialResult,
     finished_result,
+    read_metrics,
 )
 from resnet_sweep.records.run_state import BeyondRepair
 from resnet_sweep.records.sweep_folder import RUNG
@@ -98,7 +99,7 @@ class TrainingTrial:
             UserError: its configuration cannot be trained.
         """
         self._epochs = config.train.epochs
-        with self._watch():
+        with self._watch(run_dir):
             try:
                 pruned = self._train_rungs(config, run_dir)
                 return pruned or self._outcome(self._result(config, run_dir, self._on_epoch))
@@ -199,12 +200,14 @@ class TrainingTrial:
         return prunes
 
     @contextmanager
-    def _watch(self) -> Iterator[None]:
-        """End the training when its time is over."""
+    def _watch(self, run_dir: Path) -> Iterator[None]:
+        """End the training when its time is over; earlier sittings of the trial count."""
         seconds = self._settings.trial_timeout_seconds
         if seconds is None:
             yield
             return
+        folders = [*(rung_dir(run_dir, epochs) for epochs in self._settings.rungs), run_dir]
+        seconds = max(0.0, seconds - sum(map(_trained_seconds, folders)))
         done = threading.Event()
         watch = threading.Thread(target=self._end_at, args=(seconds, done), daemon=True)
         with stop_on_signals() as stop:
@@ -227,6 +230,14 @@ class TrainingTrial:
             minutes = (time.monotonic() - started) / 60
             error = f"no step ended for {minutes:.1f} minutes"
             self._give_up(Outcome("failed", reason="timeout", error=error))
+
+
+def _trained_seconds(run_dir: Path) -> float:
+    """Return how long the epochs took that a run has recorded."""
+    try:
+        return sum(metrics.epoch_seconds for metrics in read_metrics(run_dir))
+    except RecordError:  # there are none yet, or the run says what is wrong
+        return 0.0
 
 
 def compressed(config: Config, epochs: int) -> Config:

@@ -6,7 +6,6 @@ python -m resnet_sweep.workers.worker outputs/sweeps/my_sweep 0
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -40,6 +39,7 @@ from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_se
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import target
 from resnet_sweep.search.trial_attributes import ACCEPTED, PLANNED, SEED
+from resnet_sweep.system.importing import import_dotted
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
 from resnet_sweep.workers.claims import Claims
@@ -237,12 +237,8 @@ def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] |
     """Return the function of hydra.sweeper.custom_search_space."""
     if path is None:
         return None
-    module, _, name = path.rpartition(".")
     key = "hydra.sweeper.custom_search_space"
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(key, path, str(error)) from error
+    function = import_dotted(path, key)
     require(callable(function), key, path, "must be a function (config, trial)")
     return function  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from resnet_sweep.analysis.discover import NoRunsError, find_runs
 from resnet_sweep.analysis.summary.summarize import Options, Step, Summary, summarize
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
 from resnet_sweep.system.console import page, say
@@ -70,9 +71,17 @@ def _wait_for_runs(root: Path, seconds: float) -> None:
 def _watch(options: Options, seconds: float) -> None:
     """Write the summary anew at intervals until the program is told to stop."""
     say(f"written anew every {seconds:g} s where runs have changed; Ctrl-C ends it")
+    told = ""
     while True:
         time.sleep(seconds)
-        summary = summarize(options)
+        try:
+            summary = summarize(options)
+        except UserError as error:  # no run meets --where at the moment, or the disk is full
+            if str(error) != told:
+                say(f"{datetime.now():%H:%M:%S}: {error}; trying again")
+            told = str(error)
+            continue
+        told = ""
         if summary.num_read:
             counts = ", ".join(_counts(summary))
             say(f"{datetime.now():%H:%M:%S}: {summary.num_read} runs had changed; {counts}")

@@ -1,4 +1,4 @@
-"""A worker whose trainings are stubs: python -m sweep_stub folder index. No torch.
+"""A worker whose trainings are stubs: python -m stub_worker folder index. No torch.
 
 What a stub does depends on files in the sweep folder, so that tests can steer workers from
 outside: while `hold` is there, trials from the number in it on wait after their first epoch;
