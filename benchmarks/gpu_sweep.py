@@ -1,6 +1,6 @@
 """A whole sweep on one GPU beside the packaged hydra-optuna-sweeper with its joblib launcher.
 
-    pip install '.[benchmarks]'
+    uv pip install -c constraints.txt -e '.[benchmarks]'
     python benchmarks/gpu_sweep.py --data data/cifar10-jpeg --output benchmarks/results/sweep.json
     python benchmarks/gpu_sweep.py --small --launcher basic     (a minute, on any machine)
 

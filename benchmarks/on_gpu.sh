@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every figure that is wanted of a GPU, into benchmarks/results/*.json and RESULTS.md.
 #
-#   pip install '.[benchmarks]'
+#   uv pip install -c constraints.txt -e '.[benchmarks]'
 #   sh benchmarks/on_gpu.sh DATA [AIRBENCH]
 #   SMALL=1 RESULTS=FOLDER sh benchmarks/on_gpu.sh DATA     (tiny sizes, on any machine)
 #

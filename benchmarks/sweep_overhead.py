@@ -1,6 +1,6 @@
 """What a sweep costs beyond its trainings, beside the packaged hydra-optuna-sweeper.
 
-    pip install '.[benchmarks]'
+    uv pip install -c constraints.txt -e '.[benchmarks]'
     python benchmarks/sweep_overhead.py --rounds 3    # the contest: 90 s a round on 2 cores
     python benchmarks/sweep_overhead.py --longer 5    # the tenfold case with 5 and 50 epochs
 

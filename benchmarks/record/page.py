@@ -90,11 +90,13 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     recipes = tested_recipes(folder)
     if recipes:
         yield from _tested(recipes)
-    yield from (f"- {line}" for line in conclusions(folder, recipes))
+    notes = [f"- {line}" for line in conclusions(folder, recipes)]
     missing = _missing(folder)
     if missing:
-        yield f"- Not measured: {', '.join(missing)}."
-    yield ""
+        notes.append(f"- Not measured: {', '.join(missing)}.")
+    yield from notes
+    if notes:
+        yield ""
     if folder.name == FULL:
         yield to_markdown(wanted_table(recipes))
     sections: dict[str, Iterator[str]] = {}
@@ -158,15 +160,14 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     found = [find_comparison(folder, stage) for stage in (FACTORS, STEPS, TEST)]
     commands = [compared.command for compared in found if compared is not None]
     path = folder / SWEEP / CONFIRM / FINDINGS
-    commands += [read_values(path)["command"]] if path.exists() else []
-    if not commands:
+    if not (commands or path.exists()):
         return
     yield "### Commands\n"
     fast = folder.name == FAST
     others = "that of the curves is" if fast else "the sweep's and its confirmation's are"
     yield f"`make record SIZE={folder.name}` is all of them; {others} in the Makefile.\n"
-    if path.exists():
-        yield "The last trains the chosen one again:\n"
     yield from (f"    {command}\n" for command in commands)
+    if path.exists():
+        yield f"The chosen net again:\n\n    {read_values(path)['command']}\n"
     versions = sorted(set().union(*(recipe.versions for recipe in recipes)))
     yield from (f"Runs of commit {commit[:8]} with torch {torch}.\n" for commit, torch in versions)
