@@ -107,7 +107,7 @@ def test_the_best_against_the_second(
 
 
 def test_the_interval_of_the_difference(checked_root: Path, checked: Summary) -> None:
-    """The bootstrap agrees with the normal approximation of a paired difference of shares."""
+    """It agrees with the normal approximation of a paired difference of shares."""
     found = answer(checked, "second")
     low, high = raw.paired_interval(checked_root / found[9], checked_root / found[1])
     width = 100 * (high - low)

@@ -45,15 +45,15 @@ def test_effects_are_differences_of_means_with_a_pooled_error() -> None:
         high, low = values[DESIGN[:, k] > 0], values[DESIGN[:, k] < 0]
         assert effect.gain == pytest.approx(high.mean() - low.mean())
     pooled = np.sqrt(values.var(axis=1, ddof=1).mean())
-    assert found.error == pytest.approx(2 * pooled / np.sqrt(96)) and found.degrees == 64
-    sidak = stats.t.ppf((1 + 0.95 ** (1 / 16)) / 2, 64) * found.error
+    assert found.errors == pytest.approx(2 * pooled / np.sqrt(96)) and found.degrees == 64
+    sidak = stats.t.ppf((1 + 0.95 ** (1 / 16)) / 2, 64) * found.errors[2]
     effect = found.main[2]
     assert (effect.all_low, effect.all_high) == pytest.approx(
         (effect.gain - sidak, effect.gain + sidak)
     )
-    plain = stats.t.ppf(0.975, 64) * found.error
+    plain = stats.t.ppf(0.975, 64) * found.errors[2]
     assert effect.gain_high - effect.gain == pytest.approx(plain)
-    single = 2 * stats.t.sf(abs(effect.gain) / found.error, 64)
+    single = 2 * stats.t.sf(abs(effect.gain) / found.errors[2], 64)
     assert effect.p_value == pytest.approx(single)
     assert effect.all_p_value == pytest.approx(1 - (1 - single) ** 16, abs=1e-12)
     assert [e.name for e in found.main if e.verdict == "better"] == ["f2"]
@@ -106,10 +106,34 @@ def test_too_few_runs_say_so() -> None:
     values = _noisy(4, 1)
     values[3] = np.nan
     found = estimate(NAMES, DESIGN, values)
-    assert math.isnan(found.error) and {e.verdict for e in found.main} == {"undecided"}
+    assert np.isnan(found.errors).all() and {e.verdict for e in found.main} == {"undecided"}
     values[:20] = np.nan
-    with pytest.raises(UserError, match="only 12 of 32 runs completed"):
-        estimate(NAMES, DESIGN, values)
+    assert {e.verdict for e in estimate(NAMES, DESIGN, values).main} == {"undecided"}
+
+
+def test_what_failed_runs_leave_untold_is_untold_alone() -> None:
+    """Every run with the first change failed: the other fifteen effects are measured."""
+    values = _noisy(5, 2, f1=0.06)
+    values[DESIGN[:, 0] > 0] = np.nan
+    found = estimate(NAMES, DESIGN, values)
+    assert math.isnan(found.main[0].gain) and np.isfinite([e.gain for e in found.main[1:]]).all()
+    assert found.main[1].verdict == "better" and "f0" not in found.survivors()
+    kept = values[DESIGN[:, 0] < 0]
+    matrix: Any = np.column_stack([np.ones(32), DESIGN[DESIGN[:, 0] < 0].repeat(2, axis=0)[:, 1:]])
+    expected = 2 * np.linalg.lstsq(matrix, kept.ravel())[0][1:]
+    assert [e.gain for e in found.main[1:]] == pytest.approx(list(expected))
+
+
+def test_the_errors_of_a_design_with_failed_runs_are_those_of_least_squares() -> None:
+    values = _noisy(6, 2)
+    values[[0, 3, 5, 9, 17]] = np.nan
+    found = estimate(NAMES, DESIGN, values)
+    rows, _ = np.nonzero(np.isfinite(values))
+    matrix: Any = np.column_stack([np.ones(len(rows)), DESIGN[rows]])
+    variance = values[np.isfinite(values).all(axis=1)].var(axis=1, ddof=1).mean()
+    covariance = np.linalg.inv(matrix.T @ matrix) * variance
+    assert found.errors == pytest.approx(2 * np.sqrt(np.diag(covariance))[1:])
+    assert (found.errors > 2 * np.sqrt(variance / len(rows))).all()  # that of a whole design
 
 
 SIZES = [(8, 4), (16, 5), (16, 8), (32, 6), (32, 15), (32, 16), (64, 20)]
@@ -182,7 +206,7 @@ def test_the_stated_chances_of_surviving_are_those_of_a_normal_effect(
     """Of changes whose true effect is so many standard errors."""
     draws = np.random.default_rng(0).normal(0.01 * size, 0.01, 40_000)
     rows = [Row(str(k), 32, "", gain=gain) for k, gain in enumerate(draws.tolist())]
-    found = Effects(rows, [], 0.01, 16, "")
+    found = Effects(rows, [], np.full(len(rows), 0.01), 16, "")
     assert len(found.survivors()) / len(draws) == pytest.approx(chance, abs=0.01)
-    without_noise = Effects(rows, [], math.nan, math.nan, "none")
+    without_noise = Effects(rows, [], np.full(len(rows), math.nan), math.nan, "none")
     assert len(without_noise.survivors()) == (draws > 0).sum()

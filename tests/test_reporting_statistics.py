@@ -71,9 +71,11 @@ def test_welch() -> None:
 
 
 @pytest.mark.parametrize("test", [paired_t_test, welch_test])
-def test_equal_values_are_no_difference(test: object) -> None:
+def test_values_without_scatter_tell_nothing(test: object) -> None:
     same = np.array([0.5, 0.5, 0.5])
-    assert test(same, same).p_value == 1  # type: ignore[operator]
+    for other in (same, same + 0.25):
+        found = test(other, same)  # type: ignore[operator]
+        assert found.difference == other[0] - 0.5 and np.isnan([found.p_value, found.high]).all()
 
 
 def test_mcnemar_is_the_exact_binomial_test() -> None:
@@ -91,7 +93,19 @@ def test_mcnemar_is_the_exact_binomial_test() -> None:
 def test_mcnemar_of_a_net_with_itself() -> None:
     correct = GENERATOR.random(50) < 0.5
     found = mcnemar_test(correct, correct)
-    assert (found.difference, found.p_value, found.low, found.high) == (0, 1, 0, 0)
+    assert (found.difference, found.p_value, -found.low) == (0, 1, found.high)
+    assert (1 - found.high) ** 50 == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(5, 0), (6, 0), (9, 2), (10, 1), (40, 70)])
+def test_mcnemars_interval_holds_zero_where_the_test_is_not_significant(
+    only_first: int, only_second: int
+) -> None:
+    first = np.array([True] * only_first + [False] * only_second + [True] * 89)
+    second = np.array([False] * only_first + [True] * only_second + [True] * 89)
+    found = mcnemar_test(first, second)
+    assert (found.low <= 0 <= found.high) == (found.p_value >= 0.05)
+    assert found.low <= found.difference <= found.high
 
 
 def test_holm_by_hand() -> None:

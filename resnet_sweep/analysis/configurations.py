@@ -155,6 +155,9 @@ def describe(comparison: Comparison, objective: Objective, noise: Noise | None =
         noise: between seeds, where two single runs were compared.
     """
     scale, unit = (100, " points") if objective.is_accuracy else (1, "")
+    if math.isnan(comparison.p_value):
+        found = f"difference {scale * comparison.difference:+.3g}{unit}"
+        return f"{found}, the same in all {comparison.n} seeds, which show no noise to judge it by"
     text = (
         f"difference {scale * comparison.difference:+.3g}{unit} (95% interval "
         f"{scale * comparison.low:+.3g} to {scale * comparison.high:+.3g}), "

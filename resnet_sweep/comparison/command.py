@@ -203,7 +203,7 @@ class Comparing:
         self, factorial: Factorial, kept: ComparisonPlan, effects: Effects
     ) -> tuple[ComparisonPlan, Part, list[EndedRun]]:
         """Train the survivors; they are chosen once, so that their runs stay comparable."""
-        chosen = kept.survivors or effects.survivors()
+        chosen = kept.survivors or effects.survivors()  # none yet: these seeds choose anew
         kept = replace(kept, survivors=chosen, chosen_by=kept.chosen_by or kept.num_seeds)
         if not chosen:
             return kept, report.no_survivors(effects), []

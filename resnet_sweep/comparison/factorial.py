@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from resnet_sweep.config.errors import UserError, require
+from resnet_sweep.config.errors import require
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.reporting.statistics import sidak, t_quantile
 
@@ -29,14 +29,14 @@ class Effects:
     Args:
         main: of each factor: the mean where it is high minus the mean where it is low.
         interactions: of two factors; each is the sum of all pairs that its name lists.
-        error: standard error of an effect; NaN: unknown.
+        errors: standard errors of the main effects; NaN: unknown.
         degrees: of freedom of that error.
         method: where the error comes from.
     """
 
     main: list[Row]
     interactions: list[Row]
-    error: float
+    errors: Values
     degrees: float
     method: str
 
@@ -47,8 +47,8 @@ class Effects:
         standard errors as many are lost, of three one in 44. Without a measure of the noise
         every change survives that was better at all.
         """
-        least = 0.0 if math.isnan(self.error) else self.error
-        return [effect.name for effect in self.main if effect.gain > least]
+        least = np.nan_to_num(self.errors)
+        return [e.name for e, error in zip(self.main, least, strict=True) if e.gain > error]
 
 
 def generators(num_runs: int, num_factors: int) -> list[str]:
@@ -128,55 +128,57 @@ def estimate(names: list[str], levels: Levels, values: Values) -> Effects:
 
     Args:
         values: float64 [configurations, seeds]; NaN where a run did not complete.
-
-    Raises:
-        UserError: too few runs completed.
     """
     strings = alias_strings(levels)
     is_whole = not np.isnan(values).any()
     pairs = np.array([levels[:, s[0][0]] * levels[:, s[0][1]] for s in strings]).T
     contrasts = np.hstack([levels, pairs]) if is_whole else levels
-    coefficients = _least_squares(contrasts, values)
-    error, degrees, method = _noise(coefficients, values)
+    found, scales = _least_squares(contrasts, values)
+    sd, degrees, method = _noise(found, values)
     count, n = len(names), int(np.isfinite(values).sum())
     labels = [" + ".join(f"{names[i]} x {names[j]}" for i, j in string) for string in strings]
+    errors = sd * scales
     return Effects(
-        _rows(names, coefficients[:count], error, degrees, n),
-        _rows(labels, coefficients[count:], error, degrees, n) if is_whole else [],
-        error,
+        _rows(names, found[:count], errors[:count], degrees, n),
+        _rows(labels, found[count:], errors[count:], degrees, n) if is_whole else [],
+        errors[:count],
         degrees,
         method,
     )
 
 
-def _least_squares(contrasts: Levels, values: Values) -> Values:
-    """Return the effects, two times the coefficients; in a whole design the plain contrasts."""
+def _least_squares(contrasts: Levels, values: Values) -> tuple[Values, Values]:
+    """Return the effects, two times the coefficients, and their standard errors at a noise of 1.
+
+    In a whole design they are the plain contrasts, with the same error. What the runs that
+    completed cannot tell is NaN.
+    """
     rows, seeds = np.nonzero(np.isfinite(values))
     matrix = np.column_stack([np.ones(len(rows)), contrasts[rows]])
-    found, _, rank, _ = np.linalg.lstsq(matrix, values[rows, seeds], rcond=None)
-    if rank < matrix.shape[1]:
-        raise UserError(
-            f"only {len(rows)} of {values.size} runs completed: too few to tell effects"
-        )
-    return np.asarray(2 * found[1:])
+    squares = matrix.T @ matrix
+    inverse = np.linalg.pinv(squares, hermitian=True)
+    can_be_told = np.isclose(np.diag(inverse @ squares), 1)
+    found = np.where(can_be_told, 2 * inverse @ matrix.T @ values[rows, seeds], np.nan)
+    scales = np.where(can_be_told, 2 * np.sqrt(np.diag(inverse).clip(0)), np.nan)
+    return found[1:], scales[1:]
 
 
 def _noise(effects: Values, values: Values) -> tuple[float, float, str]:
-    """Return the standard error of an effect, its degrees of freedom and where they come from."""
+    """Return the standard deviation of a run, its degrees of freedom and where they come from."""
     counts = np.isfinite(values).sum(axis=1)
     degrees = float((counts[counts > 0] - 1).sum())
     if degrees > 0:
         means = np.nanmean(values[counts > 0], axis=1, keepdims=True)
         squares = float(np.nansum((values[counts > 0] - means) ** 2))
-        error = 2 * math.sqrt(squares / degrees / counts.sum())
+        sd = math.sqrt(squares / degrees)
         method = "seeds of one configuration, pooled"
     elif counts.min() == 0:
         return math.nan, math.nan, "none: runs failed, and there is one seed"
     else:
-        error, degrees = lenth_error(effects), len(effects) / 3
+        sd, degrees = lenth_error(effects) * math.sqrt(counts.sum()) / 2, len(effects) / 3
         method = "Lenth's pseudo standard error"
-    if error > ROUNDING:
-        return error, degrees, method
+    if sd > ROUNDING:
+        return sd, degrees, method
     return math.nan, math.nan, "none: too many runs have the same accuracy"
 
 
@@ -190,10 +192,10 @@ def lenth_error(effects: Values) -> float:
     return 1.5 * float(np.median(sizes[sizes < 2.5 * first])) if first > 0 else 0.0
 
 
-def _rows(names: list[str], found: Values, error: float, degrees: float, n: int) -> list[Row]:
+def _rows(names: list[str], found: Values, errors: Values, degrees: float, n: int) -> list[Row]:
     """Give each effect an interval of its own, and one that all of them keep together."""
     rows = []
-    for name, gain in zip(names, found.tolist(), strict=True):
+    for name, gain, error in zip(names, found.tolist(), errors.tolist(), strict=True):
         alone = float(t_quantile(degrees)) * error
         together = float(t_quantile(degrees, len(names))) * error
         p_value = 2 * float(stats.t.sf(abs(gain / error), degrees))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,12 +71,14 @@ def recipe_part(plan: ComparisonPlan, trained: Trained) -> Part:
 def effect_parts(factorial: Factorial, effects: Effects, trained: Trained) -> list[Part]:
     """Return the main effects, and the interactions where the design is whole."""
     told = [effect.name for effect in effects.main if effect.verdict != "undecided"]
+    untold = [effect.name for effect in effects.main if math.isnan(effect.gain)]
     triples = max(num_three_factor_aliases(factorial.levels))
     notes = [
         *trained.notes(),
         f"told apart from noise: {', '.join(told) or 'none'}; the others are undecided",
-        f"standard error of an effect {points(effects.error, '.2f')} points, "
+        f"standard error of an effect {_error(effects)} points, "
         f"{effects.degrees:.3g} degrees of freedom ({effects.method})",
+        *([f"cannot be told, since runs failed: {', '.join(untold)}"] if untold else []),
         f"resolution IV, {len(factorial.names)} configurations: a main effect is aliased with no "
         f"other and with no interaction of two, but with up to {triples} interactions of three; "
         "interactions of two only with each other",
@@ -115,14 +118,21 @@ def no_survivors(effects: Effects) -> Part:
 
 def _selection(survivors: Sequence[str], effects: Effects) -> list[str]:
     limit = "at all: there is no measure of the noise"
-    if not math.isnan(effects.error):
-        limit = (
-            f"by more than the standard error of an effect, {points(effects.error, '.2f')} points"
-        )
+    if np.isfinite(effects.errors).any():
+        limit = f"by more than the standard error of an effect, {_error(effects)} points"
     names = [effect.name for effect in effects.main]
     dropped = [name for name in names if name not in survivors]
     count = f"{len(survivors)} of {len(names)} changes survived: those that were better {limit}"
     return [count, *([f"not followed: {', '.join(dropped)}"] if dropped else [])]
+
+
+def _error(effects: Effects) -> str:
+    """Return the standard error of an effect in points; of several the smallest and largest."""
+    known = effects.errors[np.isfinite(effects.errors)]
+    if not len(known):
+        return points(math.nan, ".2f")
+    least, most = (points(each, ".2f") for each in (known.min(), known.max()))
+    return least if least == most else f"{least} to {most}"
 
 
 def _left_out(names: Sequence[str]) -> list[str]:

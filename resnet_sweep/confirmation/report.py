@@ -63,7 +63,10 @@ def _choice_table(choice: Choice) -> Table:
     rows = []
     for rival in choice.rivals:
         candidate, found = rival.candidate, rival.comparison
-        behind = ["", ""] if found is None else [f"{found.difference:+.4f}", f"{found.p_value:.3f}"]
+        behind = ["", ""]
+        if found is not None:
+            p_value = "" if math.isnan(found.p_value) else f"{found.p_value:.3f}"
+            behind = [f"{found.difference:+.4f}", p_value]
         size, promised = f"{candidate.num_params:,}", f"{candidate.promised:.4f}"
         named = [candidate.label, choice.verdict(rival)]
         rows.append([*_seed_cells(rival.seeds), *behind, size, promised, *named])
@@ -233,10 +236,15 @@ def about_test(findings: Findings) -> list[str]:
         return [*said, "Too few runs completed to compare the two."]
     return [
         *said,
-        f"{test.chosen.label} minus {name}: {_difference(test.comparison)}, Welch's t test over "
-        f"seeds, p = {test.comparison.p_value:.3g}.",
+        f"{test.chosen.label} minus {name}: {_difference(test.comparison)}, {_p(test.comparison)}.",
         _power("the two", test.noise, own.n, test.baseline.interval.n),
     ]
+
+
+def _p(comparison: Comparison) -> str:
+    if math.isnan(comparison.p_value):
+        return "whose seeds show no noise to judge it by"
+    return f"Welch's t test over seeds, p = {comparison.p_value:.3g}"
 
 
 def _test_accuracy(seeds: Seeds) -> str:
