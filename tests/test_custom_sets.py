@@ -209,6 +209,36 @@ def test_a_folder_like_cifar_10_c(tmp_path: Path, labels: np.ndarray) -> None:
     assert custom.ids[0] == "fog/0" and custom.ids[-1] == "snow/9"
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "parts"),
+    [
+        ("mine", np.arange(10) % 2, 0),  # these labels repeat five times
+        ("mine", np.zeros(10, np.int64), 0),
+        ("mine", np.arange(2), 5),
+        ("fog", np.arange(10) % 2, 5),
+        ("fog", np.zeros(10, np.int64), 1),
+    ],
+)
+def test_one_array_beside_labels_is_a_corruption_by_its_name_or_length(
+    tmp_path: Path, name: str, labels: np.ndarray, parts: int
+) -> None:
+    np.save(tmp_path / f"{name}.npy", CHW)
+    np.save(tmp_path / "labels.npy", labels)
+    custom = _read(tmp_path)
+    assert len(custom.groups) == parts and len(custom) == 10
+    assert custom.labels is not None
+    np.testing.assert_array_equal(custom.labels, np.resize(labels, 10))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (64, 64)])
+def test_one_image_is_not_taken_for_many(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match=f"may be one image or {shape[0]}: add an axis"):
+        _read(tmp_path / "one.npy")
+    np.save(tmp_path / "one.npy", np.zeros((1, *shape), np.uint8))
+    assert len(_read(tmp_path / "one.npy")) == 1
+
+
 def test_corruptions_without_severities(tmp_path: Path) -> None:
     _save_corruptions(tmp_path, LABELS)
     custom = _read(tmp_path)

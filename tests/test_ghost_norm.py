@@ -69,6 +69,14 @@ def test_every_norm_of_a_net_is_replaced_and_nothing_else_changes() -> None:
     assert not torch.allclose(plain.train()(images), ghost.train()(images))
 
 
+def test_frozen_and_shared_norms_stay_so() -> None:
+    norm = nn.BatchNorm2d(3).requires_grad_(False)
+    net = nn.Sequential(nn.Sequential(norm), nn.Sequential(norm), nn.BatchNorm2d(3))
+    use_ghost_norm(net, 4)
+    assert net[0][0] is net[1][0] and isinstance(net[0][0], GhostBatchNorm2d)
+    assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
+
+
 def test_nothing_waits_for_the_device() -> None:
     config = make_tiny_config()
     config.regularization = RegularizationConfig(ghost_batch_size=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
@@ -15,7 +16,12 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.optim import SgdConfig
 from resnet_sweep.config.train import RegularizationConfig
 from resnet_sweep.data.device import Part
-from resnet_sweep.optim.averages import EqualAverage, Lookahead, recompute_statistics
+from resnet_sweep.optim.averages import (
+    AveragedWeights,
+    EqualAverage,
+    Lookahead,
+    recompute_statistics,
+)
 from resnet_sweep.training.evaluation import evaluate
 
 
@@ -85,6 +91,45 @@ def test_the_equal_average_is_torchs() -> None:
     assert not ours.model.training
     norm = ours.model.get_submodule("1")
     assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize("kind", ["instance", "spectral"])
+def test_buffers_of_other_layers_are_torchs(kind: str) -> None:
+    """Of running statistics that are not batch norm's, and of spectral norm's vectors."""
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 4, 3),
+        nn.InstanceNorm2d(4, track_running_stats=True),
+        nn.Conv2d(4, 2, 3),
+    ]
+    net = nn.Sequential(*layers)
+    if kind == "spectral":
+        net = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 2, 3)))
+    ours, theirs = EqualAverage(net), AveragedModel(net)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        net(torch.randn(5, 3, 8, 8)).square().mean().backward()
+        optimizer.step()
+        ours.update()
+        theirs.update_parameters(net)
+    found, expected = ours.model.state_dict(), theirs.module.state_dict()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_an_exponential_average_has_the_models_other_buffers() -> None:
+    class Counting(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+            self.register_buffer("seen", torch.zeros(1), persistent=False)
+            self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    net = Counting()
+    average = AveragedWeights(net, 10)
+    net.seen += 1.5  # type: ignore[operator]
+    net.steps += 7  # type: ignore[operator]
+    average.update()
+    assert (float(average.model.seen), int(average.model.steps)) == (1.5, 7)  # type: ignore[arg-type]
 
 
 def test_recomputing_draws_nothing_and_drops_nothing() -> None:

@@ -66,7 +66,9 @@ def test_a_class_without_images_has_no_accuracy() -> None:
 
 
 def test_images_that_are_not_independent_get_no_interval() -> None:
-    found = score(PROBABILITIES, LABELS, [Group("fog", 1, 0, 400)])
+    alone = score(PROBABILITIES, LABELS, [Group("fog", None, 0, 400)]).overall
+    assert alone == score(PROBABILITIES, LABELS).overall and alone.to_json()["low"] is not None
+    found = score(PROBABILITIES, LABELS, [Group("fog", 1, 0, 200), Group("fog", 2, 200, 400)])
     values = found.overall.to_json()
     assert values["low"] is None and values["high"] is None and values["num_images"] == 400
 

@@ -147,6 +147,19 @@ def test_an_interrupted_student_ends_as_an_uninterrupted_one(
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_a_teacher_for_one_size_is_refused_where_images_grow(tmp_path: Path) -> None:
+    config = make_tiny_config()
+    config.train.epochs = 1
+    config.model = replace(config.model, pool_size=4)  # type: ignore[type-var]
+    assert run_trial(config, tmp_path / "run").status == "completed"
+    student = student_config(tmp_path / "run")
+    student.train.start_image_size = 16
+    with pytest.raises(ConfigError, match=r"distill_from=.* side train\.start_image_size=16"):
+        run_trial(student, tmp_path / "student")
+    assert not (tmp_path / "student").exists()
+
+
 def test_a_folder_without_a_net_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"distill_from=.*must be a folder of a completed run"):
         run_trial(student_config(tmp_path / "nothing"), tmp_path / "run")

@@ -104,6 +104,20 @@ def numbers(run_dir: Path) -> list[tuple[object, ...]]:
     return [tuple(getattr(row, name) for name in names) for row in read_metrics(run_dir)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("val_size", [0, 0.2])
+def test_weights_that_overflow_in_the_last_step_are_no_result(
+    tmp_path: Path, val_size: float
+) -> None:
+    config = make_tiny_config()
+    config.data = replace(config.data, val_size=val_size, train_subset=32)
+    config.optimizer = replace(config.optimizer, lr=1e38)  # type: ignore[type-var]
+    config.train = replace(config.train, epochs=1, batch_size=32)
+    result = run_trial(config, tmp_path)
+    assert (result.status, result.test_accuracy) == ("diverged", None)
+    assert not (tmp_path / MODEL).exists()
+
+
 class InterruptAt:
     """Sends SIGINT when a step of the run begins."""
 

@@ -49,7 +49,7 @@ class Config:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
     def __post_init__(self) -> None:
-        require_int("seed", self.seed, 0, 2**63 - 1)
+        require_int("seed", self.seed, 0, 2**32 - 1)  # torch's generator takes no more bits
         allowed = "goes on the command line by itself, as resume=RUN_FOLDER"
         require(self.resume is None, "resume", self.resume, allowed)
         if isinstance(self.scheduler, SchedulerConfig):  # a raw node while Hydra composes

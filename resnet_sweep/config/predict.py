@@ -98,7 +98,7 @@ class PredictConfig:
         require(is_distinct, "corruptions", self.corruptions, "names one of them twice")
         is_some = len(self.corruptions) > 0 or CORRUPTED not in self.input
         require(is_some, "corruptions", self.corruptions, "must name one for input=corruptions")
-        require_int("seed", self.seed, 0, 2**63 - 1)
+        require_int("seed", self.seed, 0, 2**32 - 1)
         require_int("test_subset", self.test_subset, 1, or_null=True)
         require(bool(self.output), "output", self.output, "must be a folder to make")
         require_one_of("labels", self.labels, LABEL_STYLES)

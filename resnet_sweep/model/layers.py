@@ -140,11 +140,20 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
 def use_ghost_norm(net: nn.Module, ghost_size: int) -> None:
     """Replace each BatchNorm2d of a net; weights and statistics stay."""
+    ghosts: dict[nn.Module, GhostBatchNorm2d] = {}  # a layer may have several parents
     for parent in list(net.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):
             if type(child) is nn.BatchNorm2d:
-                settings = (child.eps, child.momentum, child.affine, child.track_running_stats)
-                ghost = GhostBatchNorm2d(child.num_features, *settings)
-                ghost.load_state_dict(child.state_dict())
-                ghost.ghost_size = ghost_size
-                setattr(parent, name, ghost.train(child.training))
+                if child not in ghosts:
+                    ghosts[child] = _to_ghost(child, ghost_size)
+                setattr(parent, name, ghosts[child])
+
+
+def _to_ghost(norm: nn.BatchNorm2d, ghost_size: int) -> GhostBatchNorm2d:
+    settings = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    ghost = GhostBatchNorm2d(norm.num_features, *settings)
+    ghost.load_state_dict(norm.state_dict())
+    for own, given in zip(ghost.parameters(), norm.parameters(), strict=True):
+        own.requires_grad_(given.requires_grad)
+    ghost.ghost_size = ghost_size
+    return ghost.train(norm.training)

@@ -25,6 +25,9 @@ class AveragedWeights:
         self.target_decay: float = 0.5 ** (1 / half_life_steps)
         self._averages = _floating_state(self.model)
         self._sources = _floating_state(model)
+        averaged = {value.data_ptr() for value in self._averages}
+        pairs = zip(self.model.buffers(), model.buffers(), strict=True)
+        self._others = [(own, seen) for own, seen in pairs if own.data_ptr() not in averaged]
         self.weight = torch.zeros((), device=self._averages[0].device)
 
     def decay(self, step: int) -> float:
@@ -41,6 +44,8 @@ class AveragedWeights:
         change = torch._foreach_sub(self._sources, self._averages)
         torch._foreach_mul_(change, self.weight)
         torch._foreach_add_(self._averages, change)
+        for own, seen in self._others:  # counts, and what a network does not save
+            own.copy_(seen)
 
 
 def _floating_state(model: nn.Module) -> list[Tensor]:
@@ -89,8 +94,8 @@ class Lookahead:
 class EqualAverage:
     """A copy of a model whose weights are the mean of those seen so far (SWA).
 
-    Izmailov et al. 2018 (arXiv:1803.05407); as torch.optim.swa_utils.AveragedModel. Running
-    statistics are not averaged: recompute_statistics finds those of the mean.
+    Izmailov et al. 2018 (arXiv:1803.05407); as torch.optim.swa_utils.AveragedModel. Buffers are
+    those of the last weights; recompute_statistics finds the running statistics of the mean.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -105,6 +110,8 @@ class EqualAverage:
         change = list(torch._foreach_sub(list(self._source.parameters()), averages))
         torch._foreach_div_(change, self.count + 1.0)
         torch._foreach_add_(averages, change)
+        for kept, seen in zip(self.model.buffers(), self._source.buffers(), strict=True):
+            kept.copy_(seen)
         self.count += 1
 
 

@@ -108,7 +108,7 @@ class Outcome:
         labels, guesses = self.custom.labels, self.predictions.guesses
         if labels is None:
             return []
-        return [measure_accuracy(each == labels, not self.custom.groups) for each in guesses]
+        return [measure_accuracy(each == labels, len(self.custom.groups) < 2) for each in guesses]
 
     def _score(self, probabilities: NDArray[np.float32] | None) -> Score | None:
         if probabilities is None or self.custom.labels is None:
@@ -121,15 +121,15 @@ def score(
 ) -> Score:
     """Score probabilities [N, classes] against labels [N].
 
-    Where there are groups, the same images occur in several.
+    Where there are several groups, the same images occur in each.
     """
     hits = probabilities.argmax(1) == labels
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     tiny = np.finfo(np.float32).tiny
     return Score(
-        overall=measure_accuracy(hits, not groups),
+        overall=measure_accuracy(hits, len(groups) < 2),
         per_class=tuple(
-            measure_accuracy(hits[labels == label], not groups) if count else None
+            measure_accuracy(hits[labels == label], len(groups) < 2) if count else None
             for label, count in enumerate(np.bincount(labels, minlength=probabilities.shape[1]))
         ),
         calibration_error=expected_calibration_error(probabilities, labels),

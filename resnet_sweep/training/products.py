@@ -24,7 +24,7 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.system.atomic import replacing
 from resnet_sweep.training.evaluation import Evaluation
-from resnet_sweep.training.loop import Training
+from resnet_sweep.training.loop import Diverged, Training
 
 # Okabe and Ito's blue and vermilion: apart for every kind of colour vision, and in grey.
 TRAIN_COLOR, VAL_COLOR = "#0072B2", "#D55E00"
@@ -38,13 +38,20 @@ def write_products(training: Training) -> Evaluation | None:
     The test set is read here alone, once, where it was asked for.
 
     Raises:
+        Diverged: what is kept is of no use.
         OSError: a file could not be written; a figure that cannot be drawn is only logged.
     """
     run_dir, data = training.run_dir, training.data
     image_size = data.train.images.shape[-1]
     val = training.evaluation or training.evaluate_val()
+    kept = training.step.kept_model
+    # The last step's own loss was finite; without a validation part nothing else looks.
+    if not torch.stack([p.isfinite().all() for p in kept.parameters()]).all():
+        raise Diverged("the weights are not finite after the last step")
     test = training.evaluate_test()
-    weights = training.step.kept_model.state_dict()
+    if test is not None and not math.isfinite(test.loss):
+        raise Diverged("the test loss is not finite")
+    weights = kept.state_dict()
     content = {  # all that is needed to use the weights without the data
         "config": to_dict(training.config),
         "class_names": list(data.class_names),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.errors import ConfigError, UserError, require
+from resnet_sweep.config.errors import ConfigError, UserError, one_line, require
 from resnet_sweep.data.device import DeviceData
 from resnet_sweep.records.run_folder import check_teacher, teacher_digest
 from resnet_sweep.training.device import Execution
@@ -66,7 +66,17 @@ def load_teacher(config: Config, data: DeviceData, execution: Execution) -> Teac
     """
     check_teacher(config.regularization)
     run_dir = config.regularization.distill_from
-    return None if run_dir is None else Teacher(run_dir, data, execution)
+    if run_dir is None:
+        return None
+    teacher = Teacher(run_dir, data, execution)
+    start = config.train.start_image_size
+    if start is not None:
+        try:
+            teacher(torch.zeros(2, 3, start, start, device=execution.device))
+        except RuntimeError as error:
+            allowed = f"its net cannot take images of side train.start_image_size={start}"
+            raise ConfigError(FIELD, run_dir, f"{allowed} ({one_line(error)})") from error
+    return teacher
 
 
 @lru_cache(maxsize=1)  # a command checks before its run folder exists; a worker's trials share it

@@ -28,6 +28,30 @@ ID_KEYS = ("ids", "id", "ID", "IDs")
 IMAGE_SUFFIXES = ("_data", "_images")
 LABELS_FILE = "labels.npy"
 NUM_SEVERITIES = 5
+# Of CIFAR-10-C (Hendrycks and Dietterich 2019, arXiv:1903.12261).
+CORRUPTION_FILES = frozenset(
+    [
+        "brightness",
+        "contrast",
+        "defocus_blur",
+        "elastic_transform",
+        "fog",
+        "frost",
+        "gaussian_blur",
+        "gaussian_noise",
+        "glass_blur",
+        "impulse_noise",
+        "jpeg_compression",
+        "motion_blur",
+        "pixelate",
+        "saturate",
+        "shot_noise",
+        "snow",
+        "spatter",
+        "speckle_noise",
+        "zoom_blur",
+    ]
+)
 
 
 def read_npy_set(path: Path, class_names: Sequence[str], size: int) -> CustomSet:
@@ -122,6 +146,13 @@ def _text(key: Any) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
+def is_corruption(path: Path) -> bool:
+    """Whether an array beside labels.npy is one of CIFAR-10-C's: by its name, or its length."""
+    lengths = [open_npy(each).shape[:1] for each in (path, path.with_name(LABELS_FILE))]
+    (images, labels) = (length[0] if length else 0 for length in lengths)
+    return path.stem in CORRUPTION_FILES or images == NUM_SEVERITIES * labels
+
+
 def read_corruptions(
     folder: Path, files: Sequence[Path], class_names: Sequence[str], size: int
 ) -> CustomSet:
@@ -143,7 +174,7 @@ def read_corruptions(
         raw, str(labels_path), len(raw) if is_of_one else count, class_names
     )
     labels = np.tile(labels, NUM_SEVERITIES) if is_of_one else labels
-    groups = _groups(files, labels)
+    groups = _groups(files, labels, is_of_one)
     parts = len(groups) // len(files)
     divided = f", {parts} severities of {count // parts}" if parts > 1 else ""
     names = f"{len(files)} corruptions of {count} images{divided}"
@@ -154,12 +185,12 @@ def read_corruptions(
     return make_custom_set(folder, ChainSource(sources), line, everything, ids, tuple(groups))
 
 
-def _groups(files: Sequence[Path], labels: NDArray[np.int64]) -> list[Group]:
+def _groups(files: Sequence[Path], labels: NDArray[np.int64], is_of_one: bool) -> list[Group]:
     """Return the parts of arrays one behind the other: by severity where the labels repeat."""
-    parts = 1
-    if len(labels) % NUM_SEVERITIES == 0:
+    parts = NUM_SEVERITIES if is_of_one else 1
+    if len(labels) % NUM_SEVERITIES == 0 and len(np.unique(labels)) > 1:
         fifths = labels.reshape(NUM_SEVERITIES, -1)
-        parts = NUM_SEVERITIES if (fifths == fifths[0]).all() else 1
+        parts = NUM_SEVERITIES if (fifths == fifths[0]).all() else parts
     length = len(labels) // parts
     groups: list[Group] = []
     for path in files:

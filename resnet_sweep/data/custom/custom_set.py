@@ -107,6 +107,10 @@ class ArraySource:
         if layout is None:
             found = f"{array.dtype} {list(array.shape)}"
             raise UserError(f"{where}: {ALLOWED_IMAGES}; found {found}")
+        axes = array.shape
+        if axes[0] == axes[1] if array.ndim == 2 else axes == (3, *[axes[-1]] * 2):
+            problem = f"{list(axes)} may be one image or {axes[0]}: add an axis for the images"
+            raise UserError(f"{where}: {problem}")
         self.array, self.layout, self.size = array, layout, size
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from resnet_sweep.data.array_files import NPY_MAGIC
 from resnet_sweep.data.custom.array_sets import (
     IMAGE_SUFFIXES,
     LABELS_FILE,
+    is_corruption,
     read_corruptions,
     read_npy_set,
     read_npz_set,
@@ -211,12 +212,11 @@ def _read_arrays(
     images = [path for path in arrays if path.name != LABELS_FILE]
     if not images:
         raise UserError(f"{root}: holds {LABELS_FILE} and no images")
-    if len(images) == 1 and images[0].stem in ("images", "data"):
+    has_labels = (root / LABELS_FILE).is_file()
+    if len(images) == 1 and not (has_labels and is_corruption(images[0])):
         return read_npy_set(images[0], class_names, size)
-    if (root / LABELS_FILE).is_file():
+    if has_labels:
         return read_corruptions(root, images, class_names, size)
-    if len(images) == 1:
-        return read_npy_set(images[0], class_names, size)
     listed = ", ".join(path.name for path in images[:8])
     raise UserError(f"{root}: holds several arrays ({listed}) and no {LABELS_FILE}; name one")
 
