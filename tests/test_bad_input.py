@@ -71,6 +71,7 @@ BAD_INPUT = {
     "augmentation=[nothing]": "augmentation=nothing: there is no such option",
     "model.width_factor=3": "model.width_factor=3",
     "hydra.run.dir=/dev/null/run": "/dev/null/run",
+    "search_space=[init]": "search_space=[init]: a sweep needs -m",
     "data.name=nothing": "data.name=nothing",
 }
 

@@ -341,6 +341,11 @@ def test_a_report_that_cannot_be_written_is_one_line(place: Path, workers: Worke
         (["recipes=[sauce]"], "sauce"),
         (["recipes=[source,source]"], r"recipes=\[source,source\]"),
         (["recipes=[source]", "folder="], "folder="),
+        (
+            ["recipes=[source,source_tuned]", "experiment=fast_93"],
+            "source and source_tuned are one",
+        ),
+        (["recipes=[source]", "~split"], "~split: a field cannot be removed"),
         (["recipes=[source]", "train.epochs=0"], "source: train.epochs=0"),
     ],
 )

@@ -196,6 +196,18 @@ def test_a_plan_uses_what_it_has_and_no_more(trial_epochs: float) -> None:
         assert 0.9 * trial_epochs <= n_trials * epochs <= trial_epochs
 
 
+@pytest.mark.parametrize("rungs", [[], [3, 6], [10]])
+def test_the_smaller_sweep_fits_the_hours_with_its_rungs(rungs: list[int]) -> None:
+    """Of 30 trials of ten epochs, or more where a rung is as long."""
+    plan = divide_hours(2000.0, 48_000.0, FACTS, rungs=rungs)
+    images, epochs, trials = (int(each.partition("=")[2]) for each in plan.smaller)
+    evaluated = FACTS.val_images / 3
+    seconds = trials * (epochs + sum(rungs)) * (images + evaluated)
+    seconds *= 48_000.0 / (FACTS.train_images + evaluated)
+    assert epochs > max(rungs, default=0)
+    assert 0.95 * 2000 * 3600 < seconds <= 2000 * 3600
+
+
 def test_the_usual_sweep_is_the_measure() -> None:
     assert divide(3000) == (100, 30)
     assert divide(900) == (30, 30)

@@ -187,6 +187,14 @@ def test_an_argument_is_read_as_the_value_that_it_is_of(value: object) -> None:
     assert not read.is_sweep_override() and read.value() == value
 
 
+@pytest.mark.parametrize(
+    "given", ["search_space=init,regularization", "+search_space.parameters.seed=choice(1,2)"]
+)
+def test_a_space_is_no_sweep(given: str) -> None:
+    with pytest.raises(UserError, match=r"search_space.*search_space=\[architecture,init\]"):
+        SearchSpace.build(shipped("init"), [given])
+
+
 def test_a_custom_model_keeps_the_rest_of_the_space() -> None:
     space = SearchSpace.build(shipped("core"), ["model=custom", "model.target=package.Net"])
     names = space.describe()

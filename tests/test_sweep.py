@@ -163,6 +163,7 @@ BAD_INPUT = {
     "hydra.sweeper.max_failure_rate=2": "max_failure_rate=2",
     "hydra.sweeper.rungs=[5]": "train.epochs=1",
     "hydra.sweeper.rungs=[3,2]": "must rise",
+    "hydra.sweeper.rungs=[1] train.epochs=2 hydra/sweeper/pruner=patient": "need a pruner that",
     "hydra.sweeper.storage=postgresql+psycopg://me:pw@localhost:1/x": "hydra.sweeper.storage",
     "hydra.sweeper.extend_from=nowhere": "extend_from=nowhere: must be a sweep folder: nowhere/",
     "hydra.sweeper.start_from=[nowhere]": "nowhere",

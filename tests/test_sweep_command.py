@@ -114,6 +114,53 @@ def test_trials_that_were_taken_over_are_left_out_of_a_third_sweep_with_the_reas
     assert "is a trial of outputs/sweeps/a; extend from there" in printed
 
 
+def _refused(run_sweep: Callable[..., None], capsys: Any, *overrides: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(*overrides)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return str(line)
+
+
+@pytest.mark.slow
+def test_a_configuration_of_somebody_else_is_never_replaced(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine/conf").mkdir(parents=True)
+    Path("mine/conf/precious.yaml").write_text("a: 1")
+    line = _refused(run_sweep, capsys, "hydra.sweep.dir=mine")
+    assert "mine/conf: is there already and no sweep's" in line
+    assert [path.name for path in Path("mine").rglob("*")] == ["conf", "precious.yaml"]
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_renamed_says_what_its_study_is_called(
+    run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep()
+    Path("outputs/sweeps/s").rename("outputs/sweeps/t")
+    line = _refused(run_sweep, capsys, "hydra.sweeper.study_name=t")
+    words = line.partition(": give ")[2].split()
+    assert words == ["hydra.sweeper.study_name=s", "hydra.sweep.dir=outputs/sweeps/t"]
+    run_sweep(*words, "hydra.sweeper.n_trials=3")
+    assert len(read_trials(Path("outputs/sweeps/t"))) == 3
+    run_sweep("hydra.sweeper.study_name=null", words[1], "hydra.sweeper.n_trials=4")
+    assert len(read_trials(Path("outputs/sweeps/t"))) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change", ["hydra.sweeper.start_from=[source]", "hydra.sweeper.noise_repeats=1"]
+)
+def test_what_counts_at_the_start_alone_cannot_change(
+    change: str, run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep()
+    line = _refused(run_sweep, capsys, change, "hydra.sweeper.n_trials=4")
+    assert change.partition("=")[0] in line
+    assert len(read_trials(Path("outputs/sweeps/s"))) == 2
+
+
 @pytest.mark.slow
 def test_two_folders_never_share_a_study(
     run_sweep: Callable[..., None], capsys: pytest.CaptureFixture[str]

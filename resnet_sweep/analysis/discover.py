@@ -69,7 +69,7 @@ class _Walk:
 
 
 class NoRunsError(UserError):
-    """There is such a folder, and no run in it yet."""
+    """There is such a folder, and no run in it yet, or none that meets a condition."""
 
 
 def find_runs(root: Path) -> Found:
@@ -117,16 +117,20 @@ def _visit(walk: _Walk, place: str) -> None:
 
 def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> _Files:
     """Queue the folders and return the files that make their folder one of a run or sweep."""
-    files = {}
+    files, of_trackers = {}, []
     for entry in entries:
         if entry.name in NAMES:
             files[entry.name] = entry
         elif entry.is_symlink():
             walk.links.append(entry.path)
-        elif entry.name in TRACKER_FOLDERS or entry.name.startswith("."):
-            continue  # no run can be in it
+        elif entry.name.startswith("."):
+            continue
+        elif entry.name in TRACKER_FOLDERS:
+            of_trackers.append(entry)
         elif entry.is_dir():
             walk.folders.append(entry.path)
+    if files.keys().isdisjoint(RUN_FILES):  # else they are the run's, and no run is in them
+        walk.folders.extend(entry.path for entry in of_trackers if entry.is_dir())
     return files
 
 

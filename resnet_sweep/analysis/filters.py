@@ -147,7 +147,10 @@ class _Parser:
     def _equals(self, name: str, value: _Token) -> pd.Series[bool]:
         column = self._runs[name]
         if value.kind == "word" and value.text.lower() in NULLS:
-            return column.isna()
+            missing = column.isna()
+            if value.text.lower() == "null" or is_numeric_dtype(column):
+                return missing
+            return missing | _plain(column == value.text)  # the name of an option, too
         if is_bool_dtype(column):
             return _plain(column.astype("str").str.lower() == value.text.lower())
         if not is_numeric_dtype(column):

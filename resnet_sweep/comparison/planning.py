@@ -300,8 +300,11 @@ def plan_recipes(experiments: Sequence[str], composer: RecipeComposer) -> Recipe
         UserError: one of them cannot be built.
     """
     configs = [composer.compose(name, [f"experiment={name}"]) for name in experiments]
-    for name, config in zip(experiments, configs, strict=True):
+    for index, (name, config) in enumerate(zip(experiments, configs, strict=True)):
         _check_comparable(name, config, configs[0])
+        for other, earlier in zip(experiments[:index], configs, strict=False):
+            same = f"with these overrides {other} and {name} are one and the same"
+            require(outcome(config) != outcome(earlier), "recipes", list(experiments), same)
     return Recipes("-".join(experiments), list(experiments), configs, [0] * len(configs), [])
 
 

@@ -100,6 +100,11 @@ class PredictConfig:
         require(is_some, "corruptions", self.corruptions, "must name one for input=corruptions")
         require_int("seed", self.seed, 0, 2**32 - 1)
         require_int("test_subset", self.test_subset, 1, or_null=True)
+        is_own = not set(self.input).isdisjoint(OWN_INPUTS)
+        for name in ("test_subset", "data_root"):
+            value = getattr(self, name)
+            allowed = "is of no use without test or corruptions among the inputs"
+            require(value is None or is_own, name, value, allowed)
         require(bool(self.output), "output", self.output, "must be a folder to make")
         require_one_of("labels", self.labels, LABEL_STYLES)
         require_one_of("tta", self.tta, TTA_MODES)

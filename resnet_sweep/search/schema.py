@@ -183,7 +183,7 @@ class SweeperConfig:
         several = len(self.objectives) > 1 and self.pruner.name != "none"
         allowed = "Optuna cannot prune with several objectives: add hydra/sweeper/pruner=none"
         require(not several, "hydra/sweeper/pruner", self.pruner.name, allowed)
-        unused = bool(self.rungs) and self.pruner.name == "none"
+        unused = bool(self.rungs) and self.pruner.name in ("none", "patient")
         allowed = "need a pruner that compares trials at their ends"
         require(not unused, "hydra.sweeper.rungs", self.rungs, allowed)
 

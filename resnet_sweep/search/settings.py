@@ -33,6 +33,7 @@ class SweepSettings:
         workers: that share the sweep.
         last_start: no trial starts after this time, in seconds since 1970; null: any time.
         primary, environment, own_files, env_set: of the frozen configuration, as in ConfFiles.
+        at_start: options that count when the sweep begins; null: an older sweep's, not known.
     """
 
     study_name: str
@@ -54,6 +55,7 @@ class SweepSettings:
     environment: dict[str, str] = field(default_factory=dict)
     own_files: list[str] = field(default_factory=list)
     env_set: dict[str, str] = field(default_factory=dict)
+    at_start: dict[str, Any] | None = None
 
     @property
     def epochs(self) -> int:
@@ -132,6 +134,8 @@ def found_changes(old: SweepSettings, new: SweepSettings) -> list[str]:
     found = differences(before, after) + changes(old.base, new.base, limits=True)
     for name in ("objectives", "rungs", "custom_search_space"):
         found += differences(getattr(old, name), getattr(new, name), f"hydra.sweeper.{name}")
+    if old.at_start is not None:
+        found += differences(old.at_start, new.at_start, "hydra.sweeper")
     was, now = _database(old.storage), _database(new.storage)
     found += differences(was, now, "hydra.sweeper.storage")
     return describe_changes(found)

@@ -98,6 +98,13 @@ class SearchSpace:
         """
         # `+` and `++` are no part of a key; `~key` and `key=value` are two things.
         last = {o.get_key_element().lstrip("+"): o for o in map(parse_override, overrides)}
+        for override in last.values():
+            if (
+                override.key_or_group.split(".")[0] == "search_space"
+                and override.is_sweep_override()
+            ):
+                allowed = "is no sweep: several spaces are a list, search_space=[architecture,init]"
+                raise ConfigError(override.key_or_group, shown_value(override), allowed)
         given = [o for o in last.values() if o.key_or_group.split(".")[0] not in NOT_OF_A_RUN]
         entries = _read_space(space)
         swept = [entry.key for entry in entries if entry.is_sweep]

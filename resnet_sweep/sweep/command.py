@@ -44,7 +44,7 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
-from resnet_sweep.search.space_parsing import parse_override
+from resnet_sweep.search.space_parsing import parse_override, to_argument
 from resnet_sweep.sweep.checks import (
     check_any_fits,
     check_rungs,
@@ -115,6 +115,7 @@ class SweepCommand:
         with TemporaryDirectory() as copies:
             self.files = found_files(self.config, Path(copies))
             self.folder = self._find_folder()
+            self._check_folder()
             if (self.folder / SETTINGS).exists() and has_trained(self.folder):
                 self._go_on_with_frozen_files()
             with env_override(dict(self.files.env_set)):  # a network of the user's may read them
@@ -127,6 +128,25 @@ class SweepCommand:
         if on_line or self.files.own_keys(plain_overrides(self.arguments), [key]):
             return Path(self.config.hydra.sweep.dir)
         return Path(self.options.folder) / self.name
+
+    def _check_folder(self) -> None:
+        """Refuse a folder that is somebody else's, or holds a study of another name.
+
+        Raises:
+            UserError: as it says.
+        """
+        conf, settings = self.folder / CONF, self.folder / SETTINGS
+        if conf.exists() and not (settings.exists() or (self.folder / SWEEP_ID).exists()):
+            raise UserError(f"{conf}: is there already and no sweep's: take another folder")
+        if not settings.exists():
+            return
+        name = read_settings(self.folder).study_name
+        if self.options.study_name is None:
+            self.name = name
+        if name != self.name:
+            words = f"{STUDY_NAME}={to_argument(name)}", f"hydra.sweep.dir={self.folder}"
+            called = f"the study in {self.folder} is called {name}: give {' '.join(words)}"
+            raise UserError(f"{STUDY_NAME}={self.name}: {called}")
 
     def _go_on_with_frozen_files(self) -> None:
         """Read the options of the sweep and its space from what it froze, not from today's files.
@@ -322,6 +342,11 @@ class SweepCommand:
             environment=dict(self.files.environment),
             own_files=list(self.files.own),
             env_set=dict(self.files.env_set),
+            at_start={
+                "start_from": options.start_from,
+                "extend_from": options.extend_from,
+                "noise_repeats": options.noise_repeats,
+            },
         )
 
     @cached_property
@@ -361,7 +386,7 @@ class SweepCommand:
 
     def _supervise(self, supervisor: Supervisor, n_jobs: int) -> None:
         """Run the workers; an interruption or too many failures end the program."""
-        go_on = _changed_command(f"{STUDY_NAME}={self.name}")
+        go_on = _changed_command(f"{STUDY_NAME}={to_argument(self.name)}")
         try:
             supervise(supervisor, n_jobs, go_on)
         except TooManyFailures as error:

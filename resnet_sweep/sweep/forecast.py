@@ -196,7 +196,8 @@ def divide_hours(
     usual = USUAL_TRIALS * USUAL_EPOCHS * epoch_seconds / devices
     if usual > MANY_DAYS or (given_trials is None and n_trials < FEWEST_TRIALS):
         # The training images with which so many epochs, of all trials, fit the hours.
-        fewest = (given_trials or FEWEST_TRIALS) * (given_epochs or FEWEST_EPOCHS)
+        few_epochs = given_epochs or max(FEWEST_EPOCHS, max(rungs, default=0) + 1)
+        fewest = (given_trials or FEWEST_TRIALS) * (few_epochs + sum(rungs))
         val_share = EVALUATION_SHARE * facts.val_images
         seconds_per_image = epoch_seconds / (facts.train_images + val_share)
         fitting = int(devices * hours * 3600 / fewest / seconds_per_image - val_share)
@@ -207,7 +208,7 @@ def divide_hours(
         )
         smaller = (
             f"data.train_subset={images}",
-            f"train.epochs={given_epochs or FEWEST_EPOCHS}",
+            f"train.epochs={few_epochs}",
             f"hydra.sweeper.n_trials={given_trials or FEWEST_TRIALS}",
         )
     return HoursPlan(n_trials, epochs, "\n".join(lines), smaller)

@@ -27,6 +27,7 @@ OUTPUT_LOST = 1
 USAGE_ERROR = 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
 NOTHING = ("", "null")
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 MAX_SHOWN = 80  # of a path that is too long
 
 
@@ -76,6 +77,8 @@ def _one_line_mistakes() -> Iterator[None]:
             raise mistake from None
         sys.exit(fail(describe(mistake)))
     except OSError as error:
+        if error.errno in NO_ACCESS and error.filename is not None and not full:
+            sys.exit(fail(f"{error.filename}: {error.strerror}"))
         if error.errno == errno.ENAMETOOLONG and not full:  # a path that the user gave
             sys.exit(fail(f"{str(error.filename)[:MAX_SHOWN]}...: the path has too long a name"))
         if not _raised_within_hydra(error):
@@ -106,7 +109,8 @@ def refuse_sweep_without_multirun(overrides: Sequence[str]) -> None:
     Raises:
         UserError: as it says.
     """
-    options = [o for o in overrides if key_of(o).startswith(("hydra/sweeper", "hydra.sweeper"))]
+    of_sweep = ("hydra/sweeper", "hydra.sweeper", "search_space")
+    options = [o for o in overrides if key_of(o).startswith(of_sweep)]
     if options:
         raise UserError(f"{options[0]}: a sweep needs -m: python -m resnet_sweep.train -m ...")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from resnet_sweep.config.compose import Schema, conf_dir, register_schemas, to_schema
+from resnet_sweep.config.compose import Schema, conf_dir, key_of, register_schemas, to_schema
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.help import register_help
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_multirun
@@ -38,6 +39,7 @@ def read_options(name: str, schema: type[Schema]) -> Schema:
         UserError: an unknown key, a wrong type or a value that is not allowed.
     """
     refuse_multirun(name)
+    _refuse_deletions(schema)
     register_options(name, schema)
     composed: list[DictConfig] = []
     hydra.main(config_path=str(conf_dir().resolve()), config_name=name)(composed.append)()
@@ -58,6 +60,7 @@ def act_with_launcher(name: str, schema: type[Schema], act: Act[Schema]) -> None
     from hydra._internal.callbacks import Callbacks
 
     refuse_multirun(name)
+    _refuse_deletions(schema)
     register_schemas()
     register_options(name, schema)
 
@@ -75,6 +78,14 @@ def act_with_launcher(name: str, schema: type[Schema], act: Act[Schema]) -> None
 
     folder = str(conf_dir().resolve())
     hydra.main(config_path=folder, config_name=name, execution_whitelist=WHITELIST)(run)()
+
+
+def _refuse_deletions(schema: type) -> None:
+    """Refuse `~field`, after which the field would have its default."""
+    names = [field.name for field in fields(schema)]
+    for argument in sys.argv[1:]:
+        if argument.startswith("~") and key_of(argument) in names:
+            raise UserError(f"{argument}: a field cannot be removed; give it a value, such as null")
 
 
 def _several(name: str) -> UserError:

@@ -14,7 +14,7 @@ from torch import nn
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.data import DigitsConfig
-from resnet_sweep.config.errors import RunFolderError, UserError
+from resnet_sweep.config.errors import RunFolderError, UserError, require
 from resnet_sweep.data.dataset import Dataset
 from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.model.build import build_model
@@ -196,7 +196,9 @@ def read_run_data(net: TrainedNet, data_root: str | None = None) -> RunData:
         UserError: it cannot be read, or is another one: other classes, another image size.
     """
     config = net.config.data
-    if data_root is not None and not isinstance(config, DigitsConfig):
+    if data_root is not None:
+        allowed = "is of no use: the digits come with scikit-learn"
+        require(not isinstance(config, DigitsConfig), "data_root", data_root, allowed)
         config = replace(config, root=data_root)
     try:
         dataset = load_dataset(config)

@@ -36,7 +36,10 @@ const readCondition = (text, columnOf, valueOf) => {
   const json = (word) => { try { return JSON.stringify(JSON.parse(word)); } catch { return word; } };
   const equals = (column, token) => {
     const { kind, text: word } = token;
-    if (kind === "word" && NULLS.includes(word.toLowerCase())) return (run) => isMissing(valueOf(column, run));
+    if (kind === "word" && NULLS.includes(word.toLowerCase())) {
+      const isText = column.kind !== "number" && word.toLowerCase() !== "null";  // the name of an option, too
+      return (run) => isMissing(valueOf(column, run)) || (isText && valueOf(column, run) === word);
+    }
     if (column.kind === "number") {
       const number = numberOf(token);
       if (number === null) throw Error(`${column.name}: ${word} is not a number`);

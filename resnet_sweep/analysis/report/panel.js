@@ -47,7 +47,8 @@ const overridesOf = (run) => {
   for (const [name, value] of Object.entries(defaults.base)) if (!inGroup(name) && !groups.includes(name)) expected[name] = value;
   for (const name of new Set([...Object.keys(expected), ...Object.keys(settings)])) {
     if (groups.includes(name) || same(settings[name], expected[name])) continue;
-    words.push(`${name}=${hydraValue(settings[name])}`);
+    if (name === "tracker" || name.startsWith("tracker.")) continue;  // decides nothing
+    words.push(`${name.startsWith("model.kwargs.") ? "++" : ""}${name}=${hydraValue(settings[name])}`);
   }
   return words;
 };

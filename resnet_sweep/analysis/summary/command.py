@@ -46,10 +46,15 @@ def main(arguments: list[str] | None = None) -> None:
         options = _parse(arguments)
         if options.watch is not None:
             _wait_for_runs(options.root, options.watch)
-        with _progress() as on_step:
-            summary = summarize(options, on_step)
-        with page() as console:
-            _show(console, summary, options)
+        try:
+            with _progress() as on_step:
+                summary = summarize(options, on_step)
+            with page() as console:
+                _show(console, summary, options)
+        except NoRunsError as error:  # none meets --where
+            if options.watch is None:
+                raise
+            say(str(error))
         if options.watch is not None:
             _watch(options, options.watch)
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from resnet_sweep.analysis.answers import answers_by_topic, compare_two
 from resnet_sweep.analysis.archive import read_found, write_epochs
-from resnet_sweep.analysis.discover import Found
+from resnet_sweep.analysis.discover import Found, NoRunsError
 from resnet_sweep.analysis.figures import write_figures
 from resnet_sweep.analysis.filters import filter_runs
 from resnet_sweep.analysis.leaderboard import (
@@ -36,7 +36,6 @@ from resnet_sweep.analysis.summary.summarize import (
     drop_manifest,
 )
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.config.errors import UserError
 from resnet_sweep.reporting.tables import Table, to_csv, to_latex, to_markdown
 from resnet_sweep.system.atomic import write_atomically, write_text
 
@@ -53,7 +52,7 @@ def write_summary(options: Options, found: Found, on_step: Step) -> Summary:
     if options.where is not None:
         chosen = filter_runs(runs, options.where).reset_index(drop=True)
         if chosen.empty:
-            raise UserError(f"where={options.where}: holds for none of the {len(runs)} runs")
+            raise NoRunsError(f"where={options.where}: holds for none of the {len(runs)} runs")
         runs = chosen
         names = pa.array(runs["run"].tolist(), pa.string())
         epochs = epochs.filter(pc.is_in(epochs["run"].cast(pa.string()), names))
