@@ -332,7 +332,8 @@ def test_a_damaged_sweep_leaves_its_runs_readable(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", trials=8)
     (tmp_path / "s" / "trials.jsonl").write_text("[]\n")
     runs = load_runs(tmp_path)
-    assert (runs["status"] == "completed").sum() == 7 and runs["sweep"].isna().all()
+    assert (runs["status"] == "completed").sum() == 7
+    assert set(runs["sweep"]) == {"s"} and runs["trial_state"].isna().all()
     found = summary_of(tmp_path)
     assert found.answers[0].startswith("The record of sweep s is damaged")
     assert "trials.jsonl" in found.answers[0]

@@ -13,10 +13,14 @@ from resnet_sweep.records.sweep_folder import (
     PLANNED_RUNS,
     SETTINGS,
     SWEEP,
+    SWEEP_LOCK,
     TRIALS,
+    SweepTrial,
     read_sweep,
     salvage_sweep,
+    write_sweep_trials,
 )
+from resnet_sweep.system.locks import FileLock
 
 TRIALS_IN_ALL, LOST = 30, 10
 
@@ -75,6 +79,8 @@ def test_an_interrupted_trial_is_not_missed_in_the_record(sweep: Path) -> None:
     assert summary_of(sweep).problems == []
     write_run(sweep / "runs" / "98", status="diverged")
     assert "lacks 1 of" in summary_of(sweep).problems[0]
+    with FileLock(sweep / SWEEP_LOCK):  # it runs, and is about to record it
+        assert not summary_of(sweep).problems
 
 
 def test_fixed_runs_are_no_sweep_that_lost_its_record(tmp_path: Path) -> None:
@@ -82,3 +88,31 @@ def test_fixed_runs_are_no_sweep_that_lost_its_record(tmp_path: Path) -> None:
     (tmp_path / "study" / SETTINGS).write_text("{}")
     (tmp_path / "study" / PLANNED_RUNS).touch()
     assert summarize(Options(tmp_path, tmp_path / "summary")).problems == []
+
+
+@pytest.mark.slow
+def test_a_trial_under_way_belongs_to_its_sweep_and_counts_once(sweep: Path) -> None:
+    """Its record still says that it waits; a rung of it has ended."""
+    trials = [*read_sweep(sweep).trials, SweepTrial(97, "waiting"), SweepTrial(98, "waiting")]
+    write_sweep_trials(sweep, trials)
+    before = summary_of(sweep).counts
+    write_run(sweep / "runs/97", status="interrupted")
+    write_run(sweep / "runs/97/rung_2", 0.99, epochs=2)
+    runs = load_runs(sweep.parent).set_index("run")
+    own = runs.loc[["s/runs/97", "s/runs/97/rung_2"]]
+    assert own["sweep"].tolist() == ["s"] * 2 and own["trial"].tolist() == [97] * 2
+    assert own["rung"].tolist()[1] == 2
+    found = summary_of(sweep)
+    assert found.counts["waiting"] == before["waiting"] - 1 == 1
+    assert found.counts["interrupted"] == before.get("interrupted", 0) + 1
+    assert "0.99" not in "\n".join(found.answers[:1])  # a rung is not ranked
+
+
+@pytest.mark.slow
+def test_what_another_sweep_has_trained_is_no_proposal(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", trials=20)
+    own = read_sweep(tmp_path / "s").trials
+    taken = [SweepTrial(100 + n, "completed", values=[0.5]) for n in range(90)]
+    before = summarize(Options(tmp_path, tmp_path / "summary")).rejection_rate
+    write_sweep_trials(tmp_path / "s", [*own, *taken])
+    assert summarize(Options(tmp_path, tmp_path / "summary")).rejection_rate == before

@@ -27,9 +27,8 @@ from resnet_sweep.comparison import command as comparing
 from resnet_sweep.config import Config
 from resnet_sweep.records.comparison import read_comparison, read_plan
 from resnet_sweep.records.run_folder import read_config_values, read_result
-from resnet_sweep.records.sweep_folder import EndedRun
+from resnet_sweep.records.sweep_folder import SWEEP_LOCK, EndedRun
 from resnet_sweep.system.locks import FileLock
-from resnet_sweep.workers.coordination import LOCK
 from resnet_sweep.workers.planned import PlannedRun, prepare_planned
 
 FACTORS = """\
@@ -280,7 +279,7 @@ def test_a_folder_of_another_comparison_is_refused(place: Path, workers: Workers
     for words in (["factors=mine.yaml"], ["steps=steps.yaml", "split=test"], ["recipes=[source]"]):
         said = _compare(*words, "folder=out", "num_seeds=3", "train.epochs=3", cwd=place, status=2)
         assert "folder=out: " in said
-    with FileLock(place / "out" / LOCK):
+    with FileLock(place / "out" / SWEEP_LOCK):
         assert "in use" in _compare("steps=steps.yaml", "folder=out", cwd=place, status=2)
     (place / "out/plan.json").write_text("{")
     assert "plan.json: is damaged" in _compare(

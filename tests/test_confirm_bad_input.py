@@ -22,11 +22,10 @@ from resnet_sweep.confirmation import command, findings
 from resnet_sweep.confirmation.command import run_stage
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
 from resnet_sweep.records.confirmation import write_plan
-from resnet_sweep.records.sweep_folder import EndedRun, SweepTrial, write_sweep_trials
+from resnet_sweep.records.sweep_folder import SWEEP_LOCK, EndedRun, SweepTrial, write_sweep_trials
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.locks import FileLock, this_process
 from resnet_sweep.workers import planned
-from resnet_sweep.workers.coordination import LOCK
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.planned import PlannedRun
 
@@ -192,7 +191,7 @@ def test_a_baseline_that_could_not_be_trained_at_the_end_is_refused_at_once(
 def test_a_sweep_that_runs_is_refused(
     sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FileLock(sweep / LOCK) as lock:
+    with FileLock(sweep / SWEEP_LOCK) as lock:
         lock.write(this_process())
         line = _refused(capsys, monkeypatch, sweep.parent, "sweep=s")
     assert f"is in use (process {os.getpid()}" in line

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from resnet_sweep.analysis.code_digest import code_digest
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
 from resnet_sweep.config.compose import LIST_GROUPS
+from resnet_sweep.records.claim import is_locked
 from resnet_sweep.records.identity import configuration_id, split_of
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import (
@@ -27,7 +28,7 @@ from resnet_sweep.records.run_folder import (
     read_config_values,
     read_result,
 )
-from resnet_sweep.records.sweep_folder import RUNS, TRIALS, Sweep, salvage_sweep
+from resnet_sweep.records.sweep_folder import RUNS, SWEEP_LOCK, TRIALS, Sweep, salvage_sweep
 from resnet_sweep.system.atomic import write_atomically
 
 MADE_BY = b"code_digest"
@@ -140,9 +141,11 @@ def _missing_trials(name: str, sweep: Sweep, records: dict[str, dict[str, Any]])
     unfinished = (RUNNING, UNREADABLE, "interrupted")
     ended = {run for run, each in runs.items() if each["status"] not in unfinished}
     known = {f"{name}/{each.run_dir}".lstrip("/") for each in sweep.trials}
-    if ended <= known:
+    # A sweep that runs is about to record them.
+    if ended <= known or is_locked(sweep.folder / SWEEP_LOCK):
         return None
-    return f"{TRIALS} lacks {len(ended - known)} of {len(ended)} runs that have ended"
+    lacks = f"{TRIALS} lacks {len(ended - known)} of {len(ended)} runs that have ended"
+    return f"{lacks}; the command of the sweep, given again, records them"
 
 
 def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa.Table:

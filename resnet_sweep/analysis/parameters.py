@@ -107,10 +107,12 @@ def population_of_sweep(
     runs: pd.DataFrame, sweep: Sweep, label: str, objective: Objective
 ) -> Population:
     """Return a sweep's completed configurations, told apart by the parameters of its space."""
-    done = completed(runs[runs["sweep"] == label], objective)
+    by_number = {trial.number: trial for trial in sweep.trials}
+    # A run that the sweep has not recorded yet has no draws.
+    known = (runs["sweep"] == label) & runs["trial"].isin(list(by_number))
+    done = completed(runs[known], objective)
     first = done.sort_values("trial").groupby("configuration", sort=False).head(1)
     means = done.groupby("configuration")[objective.column].mean().astype("float64")
-    by_number = {trial.number: trial for trial in sweep.trials}
     trials = [by_number[int(number)] for number in first["trial"]]
     index = pd.Index(first["configuration"])
     return _population(f"sweep {label}", means[index], trials, sweep)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from resnet_sweep.analysis.archive import NUMBERS, TEXTS, Archive, read_archive, valid_text
 from resnet_sweep.analysis.objective import Objective
-from resnet_sweep.records.sweep_folder import SweepTrial, rung_of
+from resnet_sweep.records.sweep_folder import RUNS, SweepTrial, rung_of
 
 INTEGERS = frozenset({"num_params", "multiply_adds", "epochs", "peak_memory_bytes"})
 ORDER = (
@@ -121,12 +121,7 @@ def runs_table(archive: Archive) -> pd.DataFrame:
 
 def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     """Return which trial of which sweep each run was, where it was one."""
-    trials: dict[str, tuple[str, SweepTrial]] = {}
-    labels = sweep_labels(archive)
-    for name, sweep in archive.sweeps.items():
-        for trial in sweep.trials:
-            if trial.run_dir is not None:
-                trials[run_of_trial(archive, name, trial)] = (labels[name], trial)
+    trials = _trials_of_runs(archive)
     rungs = [rung_of(each.run) for each in archive.found]
     rungs = [rung if rung is not None and rung[0] in trials else None for rung in rungs]
     rows = [
@@ -139,8 +134,29 @@ def _sweep_columns(archive: Archive) -> dict[str, pd.Series[Any]]:
     }
     for name, field, kind in _TRIAL_COLUMNS:
         values = [None if trial is None else getattr(trial, field) for _, trial in rows]
+        values = [None if value == "" else value for value in values]  # it has not ended
         columns[name] = pd.Series(values, dtype=kind)
     return columns
+
+
+def _trials_of_runs(archive: Archive) -> dict[str, tuple[str, SweepTrial]]:
+    """Return sweep and trial by name of the run.
+
+    A sweep records a trial when it has ended: one under way is known by its folder.
+    """
+    trials: dict[str, tuple[str, SweepTrial]] = {}
+    labels = sweep_labels(archive)
+    for name, sweep in archive.sweeps.items():
+        for trial in sweep.trials:
+            if trial.run_dir is not None:
+                trials[run_of_trial(archive, name, trial)] = (labels[name], trial)
+    places = {run_of_trial(archive, name, SweepTrial(0, "", run_dir=RUNS)): name for name in labels}
+    for run in {(rung_of(each.run) or (each.run,))[0] for each in archive.found} - trials.keys():
+        folder, _, number = run.rpartition("/")
+        if folder in places and number.isdecimal() and number.isascii():
+            under_way = SweepTrial(int(number), "", run_dir=f"{RUNS}/{number}")
+            trials[run] = (labels[places[folder]], under_way)
+    return trials
 
 
 def sweep_labels(archive: Archive) -> dict[str, str]:
@@ -219,23 +235,28 @@ def count_statuses(archive: Archive, runs: pd.DataFrame) -> tuple[dict[str, int]
     ended_at_rung = pruned(runs)["rung"].notna().sum()
     counts = Counter(runs.loc[~finished_rung, "status"].tolist())
     trials = _trials(archive, runs)
-    rejected = sum(trial.state == "rejected" for trial in trials)
-    trained = sum(trial.is_trained for trial in trials)
+    rejected = sum(trial.state == "rejected" for _, trial in trials)
+    # What another sweep has trained was no proposal of this one.
+    is_own = ((t.run_dir is not None or t.state == "failed") for _, t in trials if t.is_trained)
+    trained = sum(is_own)
+    begun = set(zip(runs["sweep"], runs["trial"], strict=True))
     counts["pruned"] += int(ended_at_rung)
     counts["rejected"] += rejected
-    counts["waiting"] += sum(trial.state == "waiting" for trial in trials)
-    counts["failed"] += sum(t.state == "failed" and t.run_dir is None for t in trials)
+    counts["waiting"] += sum(
+        t.state == "waiting" and (label, t.number) not in begun for label, t in trials
+    )
+    counts["failed"] += sum(t.state == "failed" and t.run_dir is None for _, t in trials)
     shown = {status: counts[status] for status in ORDER if counts[status]}
     rate = rejected / (rejected + trained) if rejected + trained else None
     return shown, rate
 
 
-def _trials(archive: Archive, runs: pd.DataFrame) -> list[SweepTrial]:
-    """Return the trials of sweeps that have runs among these, or of all where all runs are."""
+def _trials(archive: Archive, runs: pd.DataFrame) -> list[tuple[str, SweepTrial]]:
+    """Return label and trial of sweeps that have runs among these, or of all where all runs are."""
     labels, chosen = sweep_labels(archive), set(runs["sweep"].dropna())
-    sweeps = [
-        sweep
+    return [
+        (labels[folder], trial)
         for folder, sweep in archive.sweeps.items()
         if labels[folder] in chosen or len(runs) == len(archive.found)
+        for trial in sweep.trials
     ]
-    return [trial for sweep in sweeps for trial in sweep.trials]

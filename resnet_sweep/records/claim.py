@@ -41,8 +41,13 @@ def claimed(run_dir: Path, config: Config) -> Iterator[None]:
 
 def is_claimed(run_dir: Path) -> bool:
     """Return whether a process holds the folder, as far as this machine can see."""
+    return is_locked(run_dir / CONFIG)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked a file, as far as this machine can see."""
     try:
-        descriptor = os.open(run_dir / CONFIG, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -29,6 +29,7 @@ SWEEP = "sweep.json"
 TRIALS = "trials.jsonl"
 PLANNED_RUNS = "planned_runs"  # stands where fixed runs were trained, which have no such record
 SETTINGS = "settings.json"  # what the workers read; see search/settings.py
+SWEEP_LOCK = "sweep.lock"  # held while the sweep runs
 SWEEP_ID = "sweep_id"  # in the study and, as a file, in the folder: they belong together
 RUNS = "runs"
 RUNG = "rung_"  # below a trial's run folder, with its epochs: a shorter training of it

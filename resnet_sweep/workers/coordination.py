@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.records.sweep_folder import SWEEP_LOCK
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.system.locks import FileLock, this_process
 
-LOCK = "sweep.lock"
 STOP = "stop"
 WORKERS = "workers"
 
@@ -100,7 +100,7 @@ def hold_or_refuse(
     Raises:
         UserError: it is in use, or something in it cannot be written or read.
     """
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / SWEEP_LOCK)
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)

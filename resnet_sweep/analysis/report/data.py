@@ -112,8 +112,10 @@ def command_data(view: View) -> dict[str, Any]:
     apart = {*OWN_FIELDS, *differing_settings(runs)}
     readable = runs.loc[runs["configuration"].notna(), "run"]
     exact = view.archive.records[readable.iloc[0]]["settings"] if len(readable) else {}
+    root = view.archive.root
+    is_run = [each.path.absolute() for each in view.archive.found] == [root.absolute()]
     return {
-        "root": str(view.archive.root),
+        "root": str(root.parent if is_run else root),
         "groups": list(GROUPS),
         "exact": {name: value for name, value in exact.items() if name not in apart},
         "defaults": _defaults(used),
