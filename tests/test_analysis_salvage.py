@@ -54,7 +54,7 @@ def test_a_damaged_line_in_the_middle_costs_that_line_alone(sweep: Path, text: b
     assert found.counts["rejected"] == sum(trial.state == "rejected" for trial in whole)
     assert len(found.problems) == 1 and f"line {LOST + 1}" in found.problems[0]
     runs = load_runs(sweep.parent).set_index("run")
-    assert runs["sweep"].isna().sum() == 1
+    assert set(runs["sweep"]) == {"s"} and runs["trial_state"].isna().sum() == 1
     assert runs.loc[f"s/runs/{LOST}", "status"] == "completed"
 
 

@@ -107,7 +107,7 @@ def test_a_network_that_prints_is_timed(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "printing_net.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    config = searched()[1].config({"model": "custom"}, None)
+    config = searched()[1].config({"model.base_width": 8}, None)
     config.model = CustomModelConfig(target="printing_net.net")
     with StepTimer(config) as timer:
         assert timer.seconds_per_image(config) > 0

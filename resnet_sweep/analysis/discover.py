@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.claim import is_claimed
+from resnet_sweep.records.claim import is_claimed, is_locked
 from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TRACKER_FOLDERS
-from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, SETTINGS, SWEEP, TRIALS
+from resnet_sweep.records.sweep_folder import (
+    PLANNED_RUNS,
+    RUNS,
+    SETTINGS,
+    SWEEP,
+    SWEEP_LOCK,
+    TRIALS,
+)
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
 SWEEP_FILES = (SWEEP, TRIALS)
@@ -145,7 +152,9 @@ def _add(walk: _Walk, place: str, files: _Files) -> None:
     if not is_sweep and SETTINGS in files:  # a sweep that has lost both; reading it says so
         is_sweep = (folder / RUNS).is_dir() and not (folder / PLANNED_RUNS).exists()
     if is_sweep:
-        walk.found.sweeps.append(FoundSweep(name, folder, _stamp(files, SWEEP_FILES)))
+        runs = "; runs" if is_locked(folder / SWEEP_LOCK) else ""
+        stamp = f"{_stamp(files, SWEEP_FILES)}{runs}"
+        walk.found.sweeps.append(FoundSweep(name, folder, stamp))
 
 
 def _follow(walk: _Walk, place: str) -> None:

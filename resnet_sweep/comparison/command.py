@@ -80,7 +80,7 @@ def _primary_config(workers: WorkerPool, primary: str) -> DictConfig:
     The command's own, compare.yaml, says nothing of hydra.searchpath and the like.
     """
     given = workers.config.hydra.overrides.hydra
-    path = [o for o in given if key_of(o) == "hydra.searchpath"]
+    path = [o.lstrip("+") for o in given if key_of(o) == "hydra.searchpath"]
     try:
         # As of several runs, each of which may choose what the primary one leaves open.
         loader = workers.context.config_loader
