@@ -42,7 +42,8 @@ class RefuseBadRuns(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
-            refuse_sweep_without_multirun(config.hydra.overrides.hydra)
+            given = config.hydra.overrides
+            refuse_sweep_without_multirun([*given.hydra, *given.task])
             run_dir = Path(config.hydra.run.dir)
             if (run_dir / CONFIG).exists():
                 raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")
