@@ -14,7 +14,7 @@ from scipy import stats
 from resnet_sweep.analysis import compare_configurations, compare_runs, figures, load_runs
 from resnet_sweep.analysis.answers import noise_answers
 from resnet_sweep.analysis.archive import read_archive
-from resnet_sweep.analysis.configurations import group_seeds
+from resnet_sweep.analysis.configurations import describe, group_seeds
 from resnet_sweep.analysis.objective import Objective, choose_objective
 from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.summary.command import main
@@ -191,6 +191,8 @@ def test_two_configurations_are_compared_by_their_ids(
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{first} against {second}: difference +0.2 points" in printed
     assert "the same in all 3 seeds, which show no noise to judge it by" in printed
+    differing = paired_t_test(np.array([0.8, 0.82, 0.81]), np.array([0.79, 0.8, 0.8]))
+    assert "(paired t test over seeds, n = 3)" in describe(differing, ACCURACY)
     with pytest.raises(SystemExit) as error:
         main([str(seeds), "--compare", first, third])
     assert error.value.code == 2

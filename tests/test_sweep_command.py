@@ -140,7 +140,7 @@ def test_a_folder_that_was_renamed_says_what_its_study_is_called(
     run_sweep()
     Path("outputs/sweeps/s").rename("outputs/sweeps/t")
     line = _refused(run_sweep, capsys, "hydra.sweeper.study_name=t")
-    words = line.partition(": give ")[2].split()
+    words = shlex.split(line.partition("; go on with: ")[2])[-2:]
     assert words == ["hydra.sweeper.study_name=s", "hydra.sweep.dir=outputs/sweeps/t"]
     run_sweep(*words, "hydra.sweeper.n_trials=3")
     assert len(read_trials(Path("outputs/sweeps/t"))) == 3

@@ -27,7 +27,9 @@ class AveragedWeights:
         self._sources = _floating_state(model)
         averaged = {value.data_ptr() for value in self._averages}
         pairs = zip(self.model.buffers(), model.buffers(), strict=True)
-        self._others = [(own, seen) for own, seen in pairs if own.data_ptr() not in averaged]
+        others = [pair for pair in pairs if pair[0].data_ptr() not in averaged]
+        self._others = [own for own, _ in others]
+        self._others_seen = [seen for _, seen in others]
         self.weight = torch.zeros((), device=self._averages[0].device)
 
     def decay(self, step: int) -> float:
@@ -44,8 +46,8 @@ class AveragedWeights:
         change = torch._foreach_sub(self._sources, self._averages)
         torch._foreach_mul_(change, self.weight)
         torch._foreach_add_(self._averages, change)
-        for own, seen in self._others:  # counts, and what a network does not save
-            own.copy_(seen)
+        if self._others:  # counts, and what a network does not save
+            torch._foreach_copy_(self._others, self._others_seen)
 
 
 def _floating_state(model: nn.Module) -> list[Tensor]:

@@ -144,8 +144,9 @@ class SweepCommand:
         if self.options.study_name is None:
             self.name = name
         if name != self.name:
-            words = f"{STUDY_NAME}={to_argument(name)}", f"hydra.sweep.dir={self.folder}"
-            called = f"the study in {self.folder} is called {name}: give {' '.join(words)}"
+            place = f"hydra.sweep.dir={to_argument(str(self.folder))}"
+            go_on = _changed_command(f"{STUDY_NAME}={to_argument(name)}", place)
+            called = f"the study in {self.folder} is called {name}; go on with: {go_on}"
             raise UserError(f"{STUDY_NAME}={self.name}: {called}")
 
     def _go_on_with_frozen_files(self) -> None:
