@@ -293,6 +293,7 @@ OVERRIDES = (
     ("model=resnet_443", "regularization=strong", "train.epochs=7", "seed=5"),
     ("data=image_folder", "data.root='with blank, and comma'", "augmentation=none"),
     ("model.blocks=[1,2,3,4]", "scheduler=one_cycle", "model.additive_widths=true"),
+    ("model.name=mine", "model.widths=[8,8,8,8]", "regularization.name='also mine'"),  # own files
 )
 
 

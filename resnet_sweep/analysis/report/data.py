@@ -126,7 +126,7 @@ def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
     """Return what the command line without overrides gives, and each option that was used.
 
     Read from the files: composing takes Hydra half a second. An option that the project does not
-    have is left out; then every field is written.
+    have, from a file of the user's own, is left out; the page then starts from the default one.
     """
     primary = _values(conf_dir() / "config.yaml")
     base = {name: primary[name] for name in TOP_FIELDS}
@@ -136,7 +136,7 @@ def _defaults(used: dict[str, list[str]]) -> dict[str, Any]:
                 base[group] = "+".join(option) if isinstance(option, list) else option
     known = {group: {path.stem for path in (conf_dir() / group).glob("*.yaml")} for group in used}
     options = {
-        group: {name: _option(group, name) for name in names if name in known[group]}
+        group: {name: _option(group, name) for name in sorted({*names, base[group]} & known[group])}
         for group, names in used.items()
     }
     return {"base": base, "options": options}

@@ -39,9 +39,12 @@ const overridesOf = (run) => {
   for (const group of groups) {
     const choice = settings[group];
     if (choice === undefined || choice === null) continue;
-    const isList = group === "augmentation", chosen = isList ? choice.split("+") : [choice];
-    if (choice !== defaults.base[group]) words.push(isList ? `${group}=[${choice === "none" ? "" : chosen.join(",")}]` : `${group}=${hydraValue(choice)}`);
-    for (const name of chosen) Object.assign(expected, defaults.options[group]?.[name] ?? {});
+    const isList = group === "augmentation", options = defaults.options[group] ?? {};
+    const option = isList || Object.hasOwn(options, choice) ? choice : defaults.base[group];  // a user's own file has another name
+    const chosen = isList ? choice.split("+") : [option];
+    if (option !== defaults.base[group]) words.push(isList ? `${group}=[${choice === "none" ? "" : chosen.join(",")}]` : `${group}=${hydraValue(option)}`);
+    if (option !== choice) words.push(`${group}.name=${hydraValue(choice)}`);
+    for (const name of chosen) Object.assign(expected, options[name] ?? {});
   }
   const inGroup = (name) => groups.includes(name.split(".")[0]) && name.includes(".");
   for (const [name, value] of Object.entries(defaults.base)) if (!inGroup(name) && !groups.includes(name)) expected[name] = value;
