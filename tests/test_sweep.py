@@ -154,6 +154,7 @@ BAD_INPUT = {
     "hydra/sweeper/sampler=magic": "hydra/sweeper/sampler=magic",
     "hydra/sweeper/pruner=magic": "asha, hyperband, median, none, patient",
     "hydra/sweeper/pruner=asha hydra.sweeper.objectives=[val_accuracy,num_params]": "pruner=none",
+    "hydra.sweeper.objectives=[num_params] hydra/sweeper/pruner=asha": "must be none: num_params",
     "hydra.sweeper.objectives=[accuracy]": "val_accuracy",
     "hydra.sweeper.objectives=[]": "at least one",
     "hydra.sweeper.direction=minimize": "maximize",

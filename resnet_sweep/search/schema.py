@@ -183,6 +183,9 @@ class SweeperConfig:
         several = len(self.objectives) > 1 and self.pruner.name != "none"
         allowed = "Optuna cannot prune with several objectives: add hydra/sweeper/pruner=none"
         require(not several, "hydra/sweeper/pruner", self.pruner.name, allowed)
+        late = not self.rungs and self.objectives[0] not in PER_EPOCH and name != "none"
+        allowed = f"must be none: {self.objectives[0]} is known only when a trial ends"
+        require(not late, "hydra/sweeper/pruner", name, allowed)
         unused = bool(self.rungs) and self.pruner.name in ("none", "patient")
         allowed = "need a pruner that compares trials at their ends"
         require(not unused, "hydra.sweeper.rungs", self.rungs, allowed)
