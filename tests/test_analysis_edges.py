@@ -21,7 +21,7 @@ from rich.console import Console
 
 from resnet_sweep.analysis import figures, load_runs
 from resnet_sweep.analysis.figures.hyperparameters import draw_effects
-from resnet_sweep.analysis.figures.runs import draw_confusion
+from resnet_sweep.analysis.figures.runs import draw_best_confusion
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.parameters import Parameter, make_parameter
 from resnet_sweep.analysis.runs import runs_table
@@ -205,7 +205,7 @@ def test_twelve_effects_with_long_names_do_not_touch(tmp_path: Path) -> None:
 def test_the_colour_bar_of_the_confusion_matrix_touches_nothing(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", trials=12)
     with figure_style():
-        figure = draw_confusion(view_of(tmp_path))
+        figure = draw_best_confusion(view_of(tmp_path))
         found = boxes(figure, figure.axes)
     assert len(found) == 3
     assert_apart([box.expanded(1.01, 1) for box in found])

@@ -14,7 +14,8 @@ from resnet_sweep.prediction.scoring import (
     find_confident_mistakes,
     score,
 )
-from resnet_sweep.reporting.statistics import count_confusion, wilson_interval
+from resnet_sweep.reporting.confusion import count_confusion
+from resnet_sweep.reporting.statistics import wilson_interval
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 5, 400)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_sweep.prediction.scoring import NUM_BINS, Accuracy, Outcome, Score
-from resnet_sweep.reporting.statistics import count_confusion
+from resnet_sweep.reporting.confusion import count_confusion
 from resnet_sweep.system.atomic import ESCAPE
 from resnet_sweep.system.environment import device_name, git_commit, versions
 

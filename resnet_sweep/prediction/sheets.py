@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from resnet_sweep.data.custom import CustomSet
 from resnet_sweep.prediction.scoring import Outcome, find_confident_mistakes
-from resnet_sweep.reporting.statistics import count_confusion
+from resnet_sweep.reporting.confusion import class_shares, count_confusion, draw_confusion
+from resnet_sweep.reporting.style import figure_style, new_figure, plain
 
 THUMBNAILS, CONTACT_SHEET = "thumbnails.png", "contact_sheet.png"
 MISTAKES, CONFUSION_FIGURE = "mistakes.png", "confusion.png"
 NUM_IMAGES = 48
 COLUMNS = 8
-MAX_LABELLED = 20
 DPI = 150
 # Okabe and Ito's blue and vermilion; the captions say the same in words.
 RIGHT, WRONG, NEUTRAL = "#0072B2", "#D55E00", "black"
@@ -32,7 +32,7 @@ def draw_sheets(folder: Path, outcome: Outcome) -> None:
     draw_thumbnails(folder / THUMBNAILS, outcome.custom, outcome.class_names)
     draw_contact_sheet(folder / CONTACT_SHEET, outcome)
     if outcome.custom.labels is not None:
-        draw_confusion(folder / CONFUSION_FIGURE, outcome)
+        draw_set_confusion(folder / CONFUSION_FIGURE, outcome)
         draw_mistakes(folder / MISTAKES, outcome)
 
 
@@ -69,29 +69,17 @@ def draw_mistakes(path: Path, outcome: Outcome) -> None:
     _draw_predicted(path, outcome, places, f"{title}; below, the true class")
 
 
-def draw_confusion(path: Path, outcome: Outcome) -> None:
+def draw_set_confusion(path: Path, outcome: Outcome) -> None:
     """Draw the share of each true class that went to each class."""
     names, labels = outcome.class_names, outcome.custom.labels
     assert labels is not None
     counts = count_confusion(labels, outcome.predictions.plain.argmax(1), len(names))
-    totals = counts.sum(1, keepdims=True)
-    shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class (fraction)", shrink=0.8)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"{len(labels)} images, each row adds up to 1", fontsize=9)
-    if len(names) <= MAX_LABELLED:
-        texts = [_short(name) for name in names]
-        axes.set_xticks(range(len(names)), texts, rotation=60, ha="right", parse_math=False)
-        axes.set_yticks(range(len(names)), texts, parse_math=False)
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                color = "black" if share > 0.5 else "white"
-                text = f"{share:.2f}"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=6)
-    _save(figure, path)
+    with figure_style():
+        figure = new_figure(5.6, 6.4)
+        axes = figure.subplots()
+        draw_confusion(figure, axes, class_shares(counts), [plain(_short(name)) for name in names])
+        axes.set_title(f"{len(labels)} images, each row adds up to 100%")
+        _save(figure, path)
 
 
 def spread(total: int, count: int) -> NDArray[np.int64]:

@@ -231,14 +231,6 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
     )
 
 
-def count_confusion(
-    labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64], num_classes: int
-) -> npt.NDArray[np.int64]:
-    """Return counts [true class, predicted class]."""
-    counts = np.bincount(labels * num_classes + guesses, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p values adjusted for many tests (Holm 1979), in the order given; scipy has none."""
     order = np.argsort(p_values)

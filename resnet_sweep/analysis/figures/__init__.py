@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from resnet_sweep.analysis.figures.hyperparameters import draw_effects, draw_importance
 from resnet_sweep.analysis.figures.runs import (
-    draw_confusion,
+    draw_best_confusion,
     draw_curves,
     draw_history,
     draw_params,
@@ -95,7 +95,7 @@ FIGURES = (
         "confusion",
         "What the best run confuses",
         "Numbers are percent of the true class; the arrow names the most frequent mistake.",
-        draw_confusion,
+        draw_best_confusion,
     ),
 )
 

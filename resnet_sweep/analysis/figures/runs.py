@@ -14,11 +14,11 @@ from resnet_sweep.analysis.objective import UNITS, Objective
 from resnet_sweep.analysis.runs import completed, pruned
 from resnet_sweep.analysis.view import View, runs_of_sweep
 from resnet_sweep.records.run_folder import Predictions, RecordError, read_predictions
-from resnet_sweep.reporting.statistics import Array, count_confusion
+from resnet_sweep.reporting.confusion import class_shares, count_confusion, draw_confusion
+from resnet_sweep.reporting.statistics import Array
 from resnet_sweep.reporting.style import (
     BLACK,
     BLUE,
-    COLORMAP,
     CYCLE,
     STATUS_COLORS,
     STATUS_MARKERS,
@@ -37,8 +37,6 @@ NUM_BEST = 5  # runs whose curves are drawn
 MAX_REJECTED = 5000
 WITHOUT_VALUE = ("failed", "diverged", "out_of_memory", "interrupted", "running")
 NUM_WORST = 10  # classes by recall
-MAX_NAMED = 20  # classes
-LEAST_SHOWN = 0.005  # share of a class whose number is written
 
 
 def draw_params(view: View) -> Figure:
@@ -212,7 +210,7 @@ def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:
     return count_confusion(predictions.labels, predictions.probabilities.argmax(1), classes)
 
 
-def draw_confusion(view: View) -> Figure:
+def draw_best_confusion(view: View) -> Figure:
     """Draw the shares of each true class, and the classes with the lowest recall.
 
     Those of the best run that stored its predictions.
@@ -227,33 +225,14 @@ def draw_confusion(view: View) -> Figure:
     else:
         raise NotDrawnError("none of the best runs has stored validation predictions")
     counts = confusion_matrix(predictions)
-    totals = counts.sum(1, keepdims=True)
-    shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
+    shares = class_shares(counts)
     names = [plain(str(name), 18) for name in predictions.class_names]
     figure = new_figure(5.2, 10.4)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1], gridspec_kw={"wspace": 0.12})
-    _draw_shares(figure, left, shares, names)
+    draw_confusion(figure, left, shares, names)
     _draw_worst(right, shares, counts, names)
     figure.suptitle(f"{plain(run)}, {len(predictions.labels)} validation images", fontsize=9)
     return figure
-
-
-def _draw_shares(figure: Figure, axes: Axes, shares: Array, names: list[str]) -> None:
-    """Draw each true class's shares in percent; a class without images stays empty."""
-    image = axes.imshow(shares, cmap=COLORMAP, vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    label = "share of the true class (fraction)"
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8, pad=0.03)
-    if len(names) > MAX_NAMED:
-        return
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= LEAST_SHOWN:
-            color = "black" if share > 0.45 else "white"
-            text = f"{100 * share:.0f}"
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
 
 
 def _draw_worst(axes: Axes, shares: Array, counts: npt.NDArray[np.int64], names: list[str]) -> None:
