@@ -82,7 +82,7 @@ class Config:
         require(small is None or not fixed, "train.start_image_size", small, allowed)
 
     def _check_plain_net(self) -> None:
-        """Refuse what would leave zeros of a block whose input nothing carries past it."""
+        """Refuse what makes a block without a shortcut give nothing but zeros."""
         if not isinstance(self.model, ResNetConfig) or self.model.shortcut != "none":
             return
         depth, zero = self.regularization.stochastic_depth, self.init.zero_init_residual

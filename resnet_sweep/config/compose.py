@@ -118,7 +118,7 @@ def convert(composed: DictConfig) -> Config:
     for group in SCHEMAS:
         node = getattr(config, group)
         if type(node) is not schema_of(group, node.name):
-            allowed = f"comes with the group: write {group}={node.name}"
+            allowed = f"comes with the option: write {group}={node.name}"
             raise ConfigError(f"{group}.name", node.name, allowed)
     return config
 

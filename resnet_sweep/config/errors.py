@@ -135,7 +135,7 @@ def list_of(field: str, value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     for item in values:
         if not isinstance(item, (str, int, float)) or isinstance(item, bool) or item == "":
-            raise ConfigError(field, value, "must be one or a list of them: [a,b]")
+            raise ConfigError(field, value, "must be one name, or a list of names: [a,b]")
     return [str(item) for item in values]
 
 

@@ -48,7 +48,7 @@ def _unknown(path: str, cause: BaseException | None) -> str:
     if path in RETIRED:
         return f"{path}: {RETIRED[path]}"
     if path.startswith("model.kwargs."):
-        return f"{path}: is new: write +{path}"
+        return f"{path}: is not in the configuration; to add it, write +{path}"
     schema = getattr(cause, "object_type", None)
     if not (isinstance(schema, type) and is_dataclass(schema)):
         return f"{path}: there is no such field"

@@ -8,7 +8,6 @@ FOLDER/
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from resnet_sweep.config.errors import UserError, one_line
+from resnet_sweep.config.errors import one_line
 from resnet_sweep.records.checking import check_record
+from resnet_sweep.records.run_folder import RecordError, read_json
 from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.system.atomic import write_json
 
@@ -135,13 +135,13 @@ def read_plan(folder: Path) -> ComparisonPlan | None:
     """Return the plan of a comparison; None: the folder has none.
 
     Raises:
-        UserError: it is damaged, or cannot be read.
+        RecordError: it is damaged, or cannot be read.
     """
     path = folder / PLAN
     if not path.exists():
         return None
+    values = _read(path)
     with _telling_damage(path):
-        values = _read(path)
         return _built(ComparisonPlan, values)
 
 
@@ -153,11 +153,11 @@ def read_comparison(folder: Path) -> Compared:
     """Return what a comparison found.
 
     Raises:
-        UserError: it has not ended, is damaged, or cannot be read.
+        RecordError: it has not ended, is damaged, or cannot be read.
     """
     path = folder / COMPARISON
+    values = _read(path)
     with _telling_damage(path):
-        values = _read(path)
         parts = [
             {**part, "rows": [_built(Row, row) for row in part["rows"]]} for part in values["parts"]
         ]
@@ -180,22 +180,15 @@ def comparison_values(compared: Compared) -> dict[str, Any]:
 def _telling_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or one_line(error)
-        raise UserError(f"{path}: cannot be read: {reason}") from error
     except DAMAGE as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
-        problem = f"is damaged: {reason}; the command that wrote it writes it anew"
-        raise UserError(f"{path}: {problem}") from error
+        problem = f"is damaged: {reason}: delete it, or take another folder"
+        raise RecordError(f"{path}: {problem}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = json.loads(path.read_bytes())
-    if not isinstance(values, dict):
-        raise TypeError(f"must be an object, not a {type(values).__name__}")
-    version = values.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version}, this version reads {SCHEMA_VERSION}")
+    values = read_json(path, SCHEMA_VERSION)
+    del values["schema_version"]
     return values
 
 

@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from resnet_sweep.records.run_folder import RecordError
+from resnet_sweep.records.run_folder import RecordError, read_json
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.system.atomic import write_text
 
@@ -103,18 +103,13 @@ def read_plan(folder: Path) -> Plan:
         RecordError: it is missing, damaged or of another version.
     """
     path = folder / PLAN
+    values = read_json(path, SCHEMA_VERSION)
     try:
-        values = json.loads(path.read_bytes())
-        version = values.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"{path}: schema_version is {version}, this version reads 1")
         values["candidates"] = [Candidate(**each) for each in values["candidates"]]
         # What came to be later has its default in an older plan.
         known = [f for f in fields(Plan) if f.name in values or f.default is MISSING]
         return Plan(**{f.name: values[f.name] for f in known})
-    except RecordError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: cannot be read: {error!r}") from error
 
 

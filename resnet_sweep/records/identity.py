@@ -89,7 +89,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "tracker.mlflow": {SHOWN: "uri experiment artifacts"},
     "tracker.wandb": {SHOWN: "project entity mode artifacts"},
 }
-# Of OUTCOME: which images are read. Where the data's fingerprint is known, it says so by itself.
+# Of OUTCOME: which images are read. The fingerprint of the data, where known, stands for them.
 DATA_SOURCE = (
     "data.name",
     "data.test_size",
@@ -99,7 +99,7 @@ DATA_SOURCE = (
 )
 # Of OUTCOME: which of the training images judge a run. Runs with others are ranked apart.
 SPLIT = ("data.val_size", "data.split_seed")
-# Of PLACE: what refuses a proposal. No matter to a run that is trained, but to a search.
+# Of PLACE: what refuses a proposal. They decide what a search trains, and change no run.
 LIMITS = ("model.max_params", "model.max_multiply_adds")
 ROLES = {
     f"{group}.{name}" if group else name: role

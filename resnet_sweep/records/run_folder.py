@@ -406,8 +406,11 @@ def check_archive(path: Path) -> None:
         raise _unreadable(path, error) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, version: int = SCHEMA_VERSION) -> dict[str, Any]:
     """Return the content of a record in JSON.
+
+    Args:
+        version: that this version of the program reads.
 
     Raises:
         RecordError: it is missing, damaged or of another schema version.
@@ -418,11 +421,9 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"{path}: schema_version is {version}, this version reads {SCHEMA_VERSION}"
-        )
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != version:
+        raise RecordError(f"{path}: schema_version is {found}, this version reads {version}")
     assert isinstance(values, dict)
     return values
 

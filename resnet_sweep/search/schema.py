@@ -177,7 +177,7 @@ class SweeperConfig:
     def _check_pruner(self) -> None:
         name = self.pruner.name
         require_one_of("hydra.sweeper.pruner.name", name, PRUNERS)
-        allowed = f"comes with the group: write hydra/sweeper/pruner={name}"
+        allowed = f"comes with the option: write hydra/sweeper/pruner={name}"
         fits = type(self.pruner) is PRUNERS[name]
         require(fits, "hydra.sweeper.pruner.name", name, allowed)
         several = len(self.objectives) > 1 and self.pruner.name != "none"

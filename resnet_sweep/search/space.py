@@ -34,6 +34,7 @@ from resnet_sweep.search.space_parsing import (
     to_text,
 )
 
+EXAMPLE = "model.base_width=range(8,17,4)"
 EPOCHS = "train.epochs"  # an axis of its own: it decides how long trials are
 
 
@@ -126,7 +127,7 @@ class SearchSpace:
         for override in given:
             _add_given(override, choices, conditions, parameters, fixed)
         if not parameters:
-            raise UserError("search_space: is empty; choose one or sweep a key: seed=range(0, 5)")
+            raise UserError(f"search_space: is empty; choose one, or sweep a field: {EXAMPLE}")
         _check_conditions(parameters, fixed)
         return cls(_ordered(parameters), tuple(fixed))
 

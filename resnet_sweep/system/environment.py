@@ -51,13 +51,13 @@ def device_name(device: torch.device) -> str:
 class PeakMemory:
     """The largest memory from now on: of the device's allocations; on a CPU, of the process.
 
-    Of the process's whole life, which is what getrusage gives, a long-lived worker's later runs
-    would have at least the earlier ones' peak.
+    getrusage is no help on a CPU: its peak is that of the whole process, so a later run of a worker
+    would show at least the peak of the earlier ones.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        gc.collect()  # what a run before has left in cycles would count, and could be missing
+        gc.collect()  # an earlier run's garbage in reference cycles would count
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return

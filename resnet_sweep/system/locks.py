@@ -40,7 +40,7 @@ class FileLock:
         self._file = None
 
     def write(self, text: str) -> None:
-        """Leave a word for whoever finds the lock held."""
+        """Write who holds the lock, for others to read."""
         assert self._file is not None
         os.truncate(self._file.fileno(), 0)
         os.write(self._file.fileno(), text.encode())
@@ -80,5 +80,5 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 
 def this_process() -> str:
-    """Return the word that a holder leaves in its lock."""
+    """Return what a holder writes into its lock."""
     return f"process {os.getpid()} on {socket.gethostname()}"

@@ -68,8 +68,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     So a second signal acts at once, or in an inner context reaches the one around it.
 
-    Contexts nest: what has asked the one around it asks an inner one too, and what has asked an
-    inner one asks the one around it when the inner one ends, unless it is withdrawn before.
+    Contexts nest: an inner one starts with the signal that the outer one has caught, and hands
+    its own to the outer one when it ends, unless it was withdrawn.
     """
     outer = _active[-1] if _active else None
     request = StopRequest(None if outer is None else outer.signal_number, outer is None)

@@ -46,7 +46,8 @@ class RefuseBadRuns(Callback):
             refuse_sweep_without_multirun([*given.hydra, *given.task])
             run_dir = Path(config.hydra.run.dir)
             if (run_dir / CONFIG).exists():
-                raise ConfigError("hydra.run.dir", run_dir, f"holds a run; resume={run_dir}?")
+                allowed = f"holds a run: to go on with it, give resume={run_dir} alone"
+                raise ConfigError("hydra.run.dir", run_dir, allowed)
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
                 check_trackers(checked.tracker)

@@ -43,10 +43,10 @@ class TooManyFailures(Exception):
 
 @dataclass
 class Slot:
-    """One worker's place: whoever has it bears its index.
+    """One worker's place: a worker that takes another's place has the same index.
 
     Args:
-        deaths, stops: in a row, without a trial finished by anyone between.
+        deaths, stops: in a row, without a trial that any worker finished between them.
     """
 
     worker: RunningWorker

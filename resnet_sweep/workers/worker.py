@@ -239,7 +239,8 @@ def load_function(path: str | None) -> Callable[[dict[str, Any], Trial], None] |
         return None
     key = "hydra.sweeper.custom_search_space"
     function = import_dotted(path, key)
-    require(callable(function), key, path, "must be a function (config, trial)")
+    allowed = "must be a function of two arguments: what was drawn, and the trial"
+    require(callable(function), key, path, allowed)
     return function  # type: ignore[no-any-return]
 
 

@@ -137,7 +137,7 @@ def _alone(output: Path) -> Iterator[bool]:
 
 
 def drop_manifest(output: Path) -> None:
-    """Vouch no longer for the files of a folder, before the first of them is replaced."""
+    """Delete the list of the files that are whole, before the first of them is replaced."""
     (output / CACHE / MANIFEST).unlink(missing_ok=True)
 
 
