@@ -14,7 +14,7 @@ import torch
 from contenders import Images, make_step, random_images
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import (
+from resnet_sweep.config.augmentation import (
     AugmentationConfig,
     CropFlipConfig,
     CutmixConfig,
@@ -22,7 +22,8 @@ from resnet_sweep.config.data import (
     RandAugmentConfig,
 )
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.train import RegularizationConfig, TrainConfig
+from resnet_sweep.config.regularization import RegularizationConfig
+from resnet_sweep.config.train import TrainConfig
 from resnet_sweep.training.step import TrainStep
 
 SMALL_NET = ResNetConfig(name="small", widths=[8, 16], blocks=[1, 1])

@@ -32,7 +32,7 @@ from roofline import Chip, Operation, count_operations, limits
 from torch.autograd import DeviceType
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import AugmentationConfig
+from resnet_sweep.config.augmentation import AugmentationConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
 from resnet_sweep.model.budget import check_budget

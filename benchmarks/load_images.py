@@ -15,7 +15,7 @@ import tempfile
 READ = """
 import sys, time
 import torch
-from resnet_sweep.config.data import ImageFolderConfig
+from resnet_sweep.config.data import (ImageFolderConfig)
 from resnet_sweep.data.registry import load_dataset
 start = time.perf_counter()
 data = load_dataset(ImageFolderConfig(root=sys.argv[1], cache_dir=sys.argv[2]))

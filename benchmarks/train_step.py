@@ -16,7 +16,7 @@ import torch
 from contenders import Run, bare, ours, random_images, usual_loop
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
+from resnet_sweep.config.augmentation import AugmentationConfig, CropFlipConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
 from resnet_sweep.training.device import choose_execution

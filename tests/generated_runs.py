@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.augmentation import CropFlipConfig, CutoutConfig
 from resnet_sweep.config.compose import SCHEMAS
-from resnet_sweep.config.data import CropFlipConfig, CutoutConfig
 from resnet_sweep.records.run_folder import (
     EpochMetrics,
     Predictions,

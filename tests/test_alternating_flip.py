@@ -9,7 +9,7 @@ from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
 from test_step import make_step
 
-from resnet_sweep.config.data import AugmentationConfig, CropFlipConfig
+from resnet_sweep.config.augmentation import AugmentationConfig, CropFlipConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.training.step import TrainStep
 

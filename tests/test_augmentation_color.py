@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import functional as TF
 
-from resnet_sweep.config.data import ColorJitterConfig
+from resnet_sweep.config.augmentation import ColorJitterConfig
 from resnet_sweep.data.augmentation import color
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import RandomErasing
 
-from resnet_sweep.config.data import CutoutConfig, RandomErasingConfig
+from resnet_sweep.config.augmentation import CutoutConfig, RandomErasingConfig
 from resnet_sweep.data.augmentation.geometry import cutout, first_fitting, random_erasing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from resnet_sweep.config.data import CropFlipConfig
+from resnet_sweep.config.augmentation import CropFlipConfig
 from resnet_sweep.data.augmentation.geometry import crop_flip, random_crop_flip, rectangles, warp
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torchvision.transforms import v2
 
-from resnet_sweep.config.data import CutmixConfig, MixupConfig
+from resnet_sweep.config.augmentation import CutmixConfig, MixupConfig
 from resnet_sweep.data.augmentation.mixing import (
     combine,
     cutmix_shares,

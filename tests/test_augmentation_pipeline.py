@@ -10,7 +10,7 @@ import torch
 from device_waits import WAITING, Recorder
 from torch import Tensor
 
-from resnet_sweep.config.data import (
+from resnet_sweep.config.augmentation import (
     AugmentationConfig,
     AutoAugmentConfig,
     ColorJitterConfig,

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import AugmentationConfig, CutmixConfig, MixupConfig, RicapConfig
+from resnet_sweep.config.augmentation import (
+    AugmentationConfig,
+    CutmixConfig,
+    MixupConfig,
+    RicapConfig,
+)
 from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.augmentation.mixing import part_sizes, patch, random_ricap
 

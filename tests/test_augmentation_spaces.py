@@ -14,7 +14,7 @@ from torchvision.transforms import (
     TrivialAugmentWide,
 )
 
-from resnet_sweep.config.data import AutoAugmentConfig, RandAugmentConfig
+from resnet_sweep.config.augmentation import AutoAugmentConfig, RandAugmentConfig
 from resnet_sweep.data.augmentation import spaces
 from resnet_sweep.data.augmentation.operations import Choice, operation_rows
 

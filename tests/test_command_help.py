@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.augmentation import AugmentationConfig, RandAugmentConfig
 from resnet_sweep.config.compose import SCHEMAS, conf_dir
-from resnet_sweep.config.data import AugmentationConfig, RandAugmentConfig
 from resnet_sweep.config.help import field_table, field_texts
 from resnet_sweep.search.schema import PRUNERS, SweeperConfig
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from contenders import random_images
 
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.step import build_loss
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.model import CustomModelConfig
-from resnet_sweep.config.optim import PlateauConfig
+from resnet_sweep.config.scheduler import PlateauConfig
 from resnet_sweep.confirmation.best import write_best
 from resnet_sweep.confirmation.planning import (
     choose_runs,

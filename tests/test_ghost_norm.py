@@ -11,7 +11,7 @@ from device_waits import WAITING, Recorder
 from test_step import make_step
 from torch import nn
 
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.layers import GhostBatchNorm2d, use_ghost_norm
 

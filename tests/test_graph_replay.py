@@ -18,7 +18,7 @@ from recorded_graph import stand_in
 from trained_runs import make_run
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import (
+from resnet_sweep.config.augmentation import (
     AugmentationConfig,
     AutoAugmentConfig,
     ColorJitterConfig,
@@ -31,8 +31,14 @@ from resnet_sweep.config.data import (
     RicapConfig,
     TrivialAugmentConfig,
 )
-from resnet_sweep.config.optim import AdamConfig, AdamWConfig, MuonConfig, RmspropConfig, SgdConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import (
+    AdamConfig,
+    AdamWConfig,
+    MuonConfig,
+    RmspropConfig,
+    SgdConfig,
+)
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.data.device import place_data
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.records.checkpoint import read_model

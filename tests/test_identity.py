@@ -10,33 +10,30 @@ import pytest
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import SCHEMAS, to_dict
-from resnet_sweep.config.data import (
-    ArraysConfig,
+from resnet_sweep.config.augmentation import (
     AugmentationConfig,
-    CifarConfig,
     ColorJitterConfig,
     CropFlipConfig,
     CutmixConfig,
-    DigitsConfig,
-    ImageFolderConfig,
     MixupConfig,
     RandomErasingConfig,
 )
-from resnet_sweep.config.model import CustomModelConfig, InitConfig, ResNetConfig
-from resnet_sweep.config.optim import (
-    AdamWConfig,
+from resnet_sweep.config.compose import SCHEMAS, to_dict
+from resnet_sweep.config.data import ArraysConfig, CifarConfig, DigitsConfig, ImageFolderConfig
+from resnet_sweep.config.init import InitConfig
+from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
+from resnet_sweep.config.optimizer import AdamWConfig, MuonConfig, SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
+from resnet_sweep.config.scheduler import (
     ConstantConfig,
     CosineConfig,
     CosineRestartsConfig,
     ExponentialConfig,
     LinearConfig,
     MultistepConfig,
-    MuonConfig,
     OneCycleConfig,
-    SgdConfig,
 )
-from resnet_sweep.config.train import RegularizationConfig, TrainConfig
+from resnet_sweep.config.train import TrainConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.records.identity import (
     FIELDS,

@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.optim import SgdConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.data.device import Part
 from resnet_sweep.optim.averages import (
     AveragedWeights,

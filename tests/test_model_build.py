@@ -12,8 +12,9 @@ from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.config.model import CustomModelConfig, InitConfig, ResNetConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.init import InitConfig
+from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.model.init import initialize
 from resnet_sweep.model.resnet import ResNet

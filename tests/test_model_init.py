@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from resnet_sweep.config.model import BLOCKS, INITS, InitConfig, ResNetConfig
+from resnet_sweep.config.init import INITS, InitConfig
+from resnet_sweep.config.model import BLOCKS, ResNetConfig
 from resnet_sweep.model.init import initialize
 from resnet_sweep.model.resnet import ResidualBlock, ResNet
 

@@ -23,7 +23,7 @@ from resnet_sweep.config.compose import conf_dir, from_dict
 from resnet_sweep.config.confirm import ConfirmConfig
 from resnet_sweep.config.data import ArraysConfig, DigitsConfig
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.confirmation.planning import (
     choose_runs,

@@ -9,7 +9,7 @@ from device_waits import WAITING, Recorder
 from test_step import make_step
 from torch import Tensor, nn
 
-from resnet_sweep.config.optim import MuonConfig
+from resnet_sweep.config.optimizer import MuonConfig
 from resnet_sweep.model.build import build_model
 from resnet_sweep.optim.muon import Muon, is_hidden, orthogonalized
 from resnet_sweep.optim.optimizer import build_optimizer, set_lr

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from resnet_sweep.config.optim import (
+from resnet_sweep.config.optimizer import (
     AdamConfig,
     AdamWConfig,
     OptimizerConfig,

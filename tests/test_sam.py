@@ -14,8 +14,8 @@ from torch import nn
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.config.optim import SgdConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.training.step import TrainStep
 
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from resnet_sweep.config.optim import (
+from resnet_sweep.config.scheduler import (
     ConstantConfig,
     CosineConfig,
     CosineRestartsConfig,

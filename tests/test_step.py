@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.optim import AdamWConfig, MuonConfig, OptimizerConfig, SgdConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import AdamWConfig, MuonConfig, OptimizerConfig, SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation
 from resnet_sweep.data.device import Part
 from resnet_sweep.model.build import build_model

@@ -19,7 +19,7 @@ from test_trial import InterruptAt, numbers
 from resnet_sweep import compose_config
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.records.run_folder import MODEL, read_config, read_metrics
 from resnet_sweep.training import teacher
 from resnet_sweep.training.device import choose_execution

@@ -17,7 +17,7 @@ import torch
 from conftest import make_tiny_config
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.data import (
+from resnet_sweep.config.augmentation import (
     AugmentationConfig,
     CropFlipConfig,
     CutmixConfig,
@@ -27,14 +27,9 @@ from resnet_sweep.config.data import (
 )
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.optim import (
-    AdamWConfig,
-    MuonConfig,
-    OneCycleConfig,
-    PlateauConfig,
-    SgdConfig,
-)
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import AdamWConfig, MuonConfig, SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
+from resnet_sweep.config.scheduler import OneCycleConfig, PlateauConfig
 from resnet_sweep.data import device
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
 from resnet_sweep.records.claim import claimed

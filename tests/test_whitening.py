@@ -13,8 +13,8 @@ from torch import Tensor
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.optim import MuonConfig
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.optimizer import MuonConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.model.init import (
     EPS,
     MAX_IMAGES,

@@ -8,19 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from resnet_sweep.config.data import AugmentationConfig, CifarConfig, DataConfig
+from resnet_sweep.config.augmentation import AugmentationConfig
+from resnet_sweep.config.data import CifarConfig, DataConfig
 from resnet_sweep.config.errors import require, require_int
-from resnet_sweep.config.model import InitConfig, ModelConfig, ResNetConfig
-from resnet_sweep.config.optim import (
+from resnet_sweep.config.init import InitConfig
+from resnet_sweep.config.model import ModelConfig, ResNetConfig
+from resnet_sweep.config.optimizer import OptimizerConfig, SgdConfig
+from resnet_sweep.config.regularization import RegularizationConfig
+from resnet_sweep.config.scheduler import (
     CosineConfig,
     OneCycleConfig,
-    OptimizerConfig,
     PlateauConfig,
     SchedulerConfig,
-    SgdConfig,
 )
 from resnet_sweep.config.trackers import TrackerConfig
-from resnet_sweep.config.train import RegularizationConfig, TrainConfig
+from resnet_sweep.config.train import TrainConfig
 
 __all__ = ["Config"]
 

@@ -14,11 +14,16 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_sweep.config import Config
-from resnet_sweep.config import data as data_schemas
-from resnet_sweep.config import model as model_schemas
-from resnet_sweep.config import optim as optim_schemas
-from resnet_sweep.config import train as train_schemas
+from resnet_sweep.config import (
+    Config,
+    data,
+    init,
+    model,
+    optimizer,
+    regularization,
+    scheduler,
+    train,
+)
 from resnet_sweep.config.errors import ConfigError, UserError, no_such_field, require
 from resnet_sweep.config.help import register_help
 
@@ -26,36 +31,36 @@ Schema = TypeVar("Schema")
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "model": {
-        "resnet": model_schemas.ResNetConfig,
-        "custom": model_schemas.CustomModelConfig,
+        "resnet": model.ResNetConfig,
+        "custom": model.CustomModelConfig,
     },
     "optimizer": {
-        "sgd": optim_schemas.SgdConfig,
-        "adam": optim_schemas.AdamConfig,
-        "adamw": optim_schemas.AdamWConfig,
-        "rmsprop": optim_schemas.RmspropConfig,
-        "muon": optim_schemas.MuonConfig,
+        "sgd": optimizer.SgdConfig,
+        "adam": optimizer.AdamConfig,
+        "adamw": optimizer.AdamWConfig,
+        "rmsprop": optimizer.RmspropConfig,
+        "muon": optimizer.MuonConfig,
     },
     "scheduler": {
-        "cosine": optim_schemas.CosineConfig,
-        "cosine_restarts": optim_schemas.CosineRestartsConfig,
-        "one_cycle": optim_schemas.OneCycleConfig,
-        "multistep": optim_schemas.MultistepConfig,
-        "step": optim_schemas.StepConfig,
-        "exponential": optim_schemas.ExponentialConfig,
-        "plateau": optim_schemas.PlateauConfig,
-        "linear": optim_schemas.LinearConfig,
-        "constant": optim_schemas.ConstantConfig,
+        "cosine": scheduler.CosineConfig,
+        "cosine_restarts": scheduler.CosineRestartsConfig,
+        "one_cycle": scheduler.OneCycleConfig,
+        "multistep": scheduler.MultistepConfig,
+        "step": scheduler.StepConfig,
+        "exponential": scheduler.ExponentialConfig,
+        "plateau": scheduler.PlateauConfig,
+        "linear": scheduler.LinearConfig,
+        "constant": scheduler.ConstantConfig,
     },
-    "regularization": {"regularization": train_schemas.RegularizationConfig},
-    "init": {"init": model_schemas.InitConfig},
+    "regularization": {"regularization": regularization.RegularizationConfig},
+    "init": {"init": init.InitConfig},
     "data": {
-        "cifar": data_schemas.CifarConfig,
-        "digits": data_schemas.DigitsConfig,
-        "image_folder": data_schemas.ImageFolderConfig,
-        "arrays": data_schemas.ArraysConfig,
+        "cifar": data.CifarConfig,
+        "digits": data.DigitsConfig,
+        "image_folder": data.ImageFolderConfig,
+        "arrays": data.ArraysConfig,
     },
-    "train": {"train": train_schemas.TrainConfig},
+    "train": {"train": train.TrainConfig},
 }
 
 # Groups whose `name` decides the schema; several names may share one.
@@ -164,11 +169,11 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 def renewed(values: dict[str, Any]) -> dict[str, Any]:
     """Return plain values, which an earlier version may have written, in today's fields."""
-    train = values.get("train")
-    if not isinstance(train, dict) or "tensorboard" not in train:
+    older = values.get("train")
+    if not isinstance(older, dict) or "tensorboard" not in older:
         return values
-    kept = {name: value for name, value in train.items() if name != "tensorboard"}
-    tracker: dict[str, Any] = {"tensorboard": {}} if train["tensorboard"] else {}
+    kept = {name: value for name, value in older.items() if name != "tensorboard"}
+    tracker: dict[str, Any] = {"tensorboard": {}} if older["tensorboard"] else {}
     return {"tracker": tracker, **values, "train": kept}
 
 

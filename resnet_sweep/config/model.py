@@ -1,4 +1,4 @@
-"""Schemas of the `model` and `init` groups."""
+"""Schemas of the `model` group."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ SHORTCUTS = ("conv", "pad", "none")
 DOWNSAMPLING = ("stride", "max_pool")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
 DEFAULT_WIDTH_FACTOR = 2.0
-INITS = (
-    "kaiming_normal",
-    "kaiming_uniform",
-    "xavier_normal",
-    "xavier_uniform",
-    "orthogonal",
-    "normal",
-    "dirac",
-)
 
 
 @dataclass
@@ -196,29 +187,6 @@ class CustomModelConfig(ModelConfig):
         for name, value in self.kwargs.items():
             is_finite = not isinstance(value, float) or math.isfinite(value)
             require(is_finite, f"model.kwargs.{name}", value, "must be a finite number")
-
-
-@dataclass
-class InitConfig:
-    """How the weights of convolutions and of the classifier start.
-
-    Args:
-        name: scheme, as in torch.nn.init. `dirac`: convolutions pass their input channels on
-            through their first filters (Zagoruyko and Komodakis 2017, arXiv:1706.00388; as a
-            partial identity, Jordan 2024, arXiv:2404.00498, section 3.2); further filters and
-            linear layers take kaiming_normal.
-        std: standard deviation; of `normal` alone.
-        zero_init_residual: start the last normalisation of each block at zero, so that each
-            block starts as its shortcut (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
-    """
-
-    name: str = "kaiming_normal"
-    std: float = 0.01
-    zero_init_residual: bool = False
-
-    def __post_init__(self) -> None:
-        require_one_of("init.name", self.name, INITS)
-        require_number("init.std", self.std, 0, open_low=True)
 
 
 def _check_odd(name: str, size: Any, value: Any) -> None:

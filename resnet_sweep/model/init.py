@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_sweep.config.model import InitConfig
+from resnet_sweep.config.init import InitConfig
 from resnet_sweep.data.device import Images
 from resnet_sweep.model.resnet import ResidualBlock, ResNet
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from resnet_sweep.config.optim import MuonConfig
+from resnet_sweep.config.optimizer import MuonConfig
 
 # The polynomial of degree five of Jordan et al. 2024, steep at zero.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_sweep.config.optim import (
+from resnet_sweep.config.optimizer import (
     AdamConfig,
     AdamWConfig,
     MuonConfig,

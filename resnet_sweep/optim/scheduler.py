@@ -7,7 +7,7 @@ import itertools
 import math
 from typing import Any
 
-from resnet_sweep.config.optim import (
+from resnet_sweep.config.scheduler import (
     ONE_CYCLE_WARMUP,
     ConstantConfig,
     CosineConfig,

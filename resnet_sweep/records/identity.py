@@ -18,12 +18,14 @@ from functools import cache, lru_cache
 from typing import Any, get_args, get_type_hints
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.augmentation import AugmentationConfig
 from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
-from resnet_sweep.config.data import NUM_SCANS, AugmentationConfig
+from resnet_sweep.config.data import NUM_SCANS
 from resnet_sweep.config.errors import RETIRED, UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
-from resnet_sweep.config.optim import LR_POWERS, ONE_CYCLE_WARMUP
-from resnet_sweep.config.train import SAM_RHO
+from resnet_sweep.config.optimizer import LR_POWERS
+from resnet_sweep.config.regularization import SAM_RHO
+from resnet_sweep.config.scheduler import ONE_CYCLE_WARMUP
 from resnet_sweep.records.run_folder import teacher_digest
 
 Values = dict[str, Any]

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, renewed, to_dict
 from resnet_sweep.config.errors import UserError, require
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.records.checking import check_plain, check_record
 from resnet_sweep.system.atomic import TEMPORARY_SUFFIX, write_atomically, write_json, write_text
 

@@ -21,7 +21,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, UserError, did_you_mean
 from resnet_sweep.config.model import ResNetConfig
-from resnet_sweep.config.optim import ONE_CYCLE_WARMUP
+from resnet_sweep.config.scheduler import ONE_CYCLE_WARMUP
 from resnet_sweep.records.identity import TEACHER, changes, with_teacher_at
 from resnet_sweep.records.run_folder import CONFIG, read_config_values
 from resnet_sweep.search.composer import Composer

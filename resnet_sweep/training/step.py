@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_sweep.config.errors import one_line
-from resnet_sweep.config.train import RegularizationConfig
+from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.data.augmentation import AlternatingFlips, Augmentation, resize
 from resnet_sweep.data.device import Part
 from resnet_sweep.optim.averages import (

@@ -20,11 +20,7 @@ from optuna.trial import Trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import RunFolderError, one_line
-from resnet_sweep.config.optim import (
-    ExponentialConfig,
-    PlateauConfig,
-    StepConfig,
-)
+from resnet_sweep.config.scheduler import ExponentialConfig, PlateauConfig, StepConfig
 from resnet_sweep.records.run_folder import (
     CheckpointError,
     EpochMetrics,

@@ -15,8 +15,8 @@ from resnet_sweep.analysis.archive import flatten
 from resnet_sweep.analysis.filters import TEST_COLUMNS
 from resnet_sweep.analysis.runs import differing_settings, setting_names, text_of
 from resnet_sweep.analysis.view import View
+from resnet_sweep.config.augmentation import AugmentationConfig
 from resnet_sweep.config.compose import SCHEMAS, conf_dir, schema_of
-from resnet_sweep.config.data import AugmentationConfig
 
 COLUMNS = (
     "run",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import ColorJitterConfig
+from resnet_sweep.config.augmentation import ColorJitterConfig
 
 LEVELS = 256
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_sweep.config.data import CropFlipConfig, CutoutConfig, RandomErasingConfig
+from resnet_sweep.config.augmentation import CropFlipConfig, CutoutConfig, RandomErasingConfig
 from resnet_sweep.config.train import TrainConfig
 
 CANDIDATES = 10  # rectangles of random erasing

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import CutmixConfig, MixupConfig, RicapConfig
+from resnet_sweep.config.augmentation import CutmixConfig, MixupConfig, RicapConfig
 from resnet_sweep.data.augmentation.geometry import rectangles
 
 # A power of two, so that scaling a draw below 1 cannot round up to the end of the table.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import AugmentationConfig
+from resnet_sweep.config.augmentation import AugmentationConfig
 from resnet_sweep.data.augmentation.color import color_jitter
 from resnet_sweep.data.augmentation.geometry import cutout, random_crop_flip, random_erasing
 from resnet_sweep.data.augmentation.mixing import mix, random_ricap

@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from resnet_sweep.config.data import AutoAugmentConfig, RandAugmentConfig
+from resnet_sweep.config.augmentation import AutoAugmentConfig, RandAugmentConfig
 from resnet_sweep.data.augmentation.operations import Choice, apply_operations, operation_rows
 
 NUM_BINS = 31
