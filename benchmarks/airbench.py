@@ -130,7 +130,7 @@ def measure_ours(
     """Time this project's step in a steady state."""
     train = TrainConfig(batch_size=batch_size, compile=mode)
     config = Config(model=net, train=train, augmentation=CROP_FLIP)
-    torch.backends.cudnn.benchmark = True  # as run_trial and their programs do
+    torch.backends.cudnn.benchmark = True  # as run_training and their programs do
     run = ours(config, images)
     run(steps)
     rates = []

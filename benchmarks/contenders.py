@@ -44,7 +44,7 @@ def random_images(count: int) -> Images:
 
 
 def make_step(config: Config, images: Images) -> TrainStep:
-    """Build this project's training step as run_trial does."""
+    """Build this project's training step as run_training does."""
     execution = choose_execution(config.train)
     device = execution.device
     part = Part(images.images.to(device), images.labels.to(device))

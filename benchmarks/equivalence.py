@@ -29,7 +29,7 @@ from measurements import Row, add_options, here, open_measurements
 from scipy import stats
 
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 MARGIN = 0.002  # as a fraction: 0.2 points
 LEVEL = 0.05
@@ -83,7 +83,7 @@ def accuracy(overrides: list[str]) -> Row:
     with initialize_config_dir(str(conf_dir().resolve())):
         config = to_config(compose("config", overrides))
     with tempfile.TemporaryDirectory() as folder:
-        result = run_trial(config, Path(folder) / "run")
+        result = run_training(config, Path(folder) / "run")
     if result.status != "completed" or result.val_accuracy is None:
         raise RuntimeError(f"{result.status}: {result.error}")
     return {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}

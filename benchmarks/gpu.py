@@ -73,7 +73,7 @@ class Benchmark:
         self.quick = sorted(set(modes) - {"inductor"})  # graph before none
         self.slow = sorted(set(modes) & {"inductor"})
         self.fast = "graph" if self.cuda else "none"
-        torch.backends.cudnn.benchmark = True  # as run_trial does
+        torch.backends.cudnn.benchmark = True  # as run_training does
         torch.compiler.config.force_disable_caches = True
         # Of the first call: the rows of one file are shares of one chip's rates.
         kept = taken.content.get("chip")

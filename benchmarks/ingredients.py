@@ -28,7 +28,7 @@ from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.run_folder import finished_result, read_predictions
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table, to_markdown
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.trained_net import load_net, read_run_data
 
 DIGITS = ["data=digits", "data.val_size=0.5", "data.train_subset=400", "train.batch_size=32"]
@@ -125,7 +125,7 @@ def _accuracy(overrides: list[str], run_dir: Path) -> float:
         register_schemas()
         with initialize_config_dir(str(conf_dir().resolve())):
             config = to_config(compose("config", overrides))
-        result = run_trial(config, run_dir)
+        result = run_training(config, run_dir)
         seconds = f"{result.train_seconds:.0f} s"
         print(f"{run_dir}: {result.val_accuracy} in {seconds}", file=sys.stderr, flush=True)
     if result.status != "completed" or result.val_accuracy is None:

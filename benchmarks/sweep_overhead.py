@@ -26,7 +26,7 @@ from pathlib import Path
 
 from packaged_sweeper import between_trials, conf_without_ours, require_joblib_launcher
 
-from resnet_sweep.records.run_folder import TrialResult, read_result
+from resnet_sweep.records.run_folder import RunResult, read_result
 from resnet_sweep.records.sweep_folder import read_sweep_trials
 
 TRIALS, WORKERS = 40, 2
@@ -106,7 +106,7 @@ def run_contender(name: str, overrides: list[str], folder: Path) -> Timing:
     return Timing(first - started, ended - first, training, _length_ratio(results))
 
 
-def _length_ratio(results: list[TrialResult]) -> float:
+def _length_ratio(results: list[RunResult]) -> float:
     epochs = [result.epochs for result in results]
     longest, shortest = (
         statistics.median(r.train_seconds for r in results if r.epochs == limit)

@@ -48,7 +48,7 @@ def train_for(seconds: float, batch_size: int, small: bool) -> None:
     net = SMALL_NET if small else ResNetConfig(name="wrn_2343")
     train = TrainConfig(batch_size=batch_size)
     images = random_images(600 if small else 50_000)
-    torch.backends.cudnn.benchmark = True  # as run_trial does
+    torch.backends.cudnn.benchmark = True  # as run_training does
     step = make_step(Config(model=net, train=train, augmentation=CROP_FLIP), images)
     count = len(images.labels) - batch_size
     order = torch.randperm(len(images.labels), device=step.execution.device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from resnet_sweep.config import Config
-    from resnet_sweep.records.run_folder import TrialResult
+    from resnet_sweep.records.run_folder import RunResult
 
 __version__ = "0.1.0"
 __all__ = ["compose_config", "load_runs", "train_run"]
@@ -47,17 +47,17 @@ def compose_config(*overrides: str) -> Config:
         raise UserError(describe(error)) from error
 
 
-def train_run(config: Config, folder: str | Path) -> TrialResult:
+def train_run(config: Config, folder: str | Path) -> RunResult:
     """Train one configuration in a run folder, or continue the run that the folder holds.
 
     Raises:
         UserError: the configuration cannot be trained, or not in this folder.
     """
-    from resnet_sweep.training.run import run_trial
+    from resnet_sweep.training.run import run_training
     from resnet_sweep.training.trackers import check_trackers
 
     check_trackers(config.tracker)
-    return run_trial(config, Path(folder))
+    return run_training(config, Path(folder))
 
 
 def load_runs(folder: str | Path) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.run_folder import STATUSES, TrialResult, finished_result
+from resnet_sweep.records.run_folder import STATUSES, RunResult, finished_result
 from resnet_sweep.records.run_state import (
     BeyondRepair,
     Stage,
@@ -58,11 +58,11 @@ def _run(composed: DictConfig) -> float | None:
 def _train(config: Config, run_dir: Path, objective: str | None = None) -> tuple[float | None, int]:
     """Train and return the objective and the exit status."""
     from resnet_sweep.training.progress import log_to_console  # these bring torch
-    from resnet_sweep.training.run import run_trial
+    from resnet_sweep.training.run import run_training
 
     log_to_console()
     try:
-        result = run_trial(config, run_dir, objective=objective)
+        result = run_training(config, run_dir, objective=objective)
     except KeyboardInterrupt:  # too late to interrupt the run, or before it began
         ended = finished_result(run_dir, STATUSES)
         if ended is not None:
@@ -71,7 +71,7 @@ def _train(config: Config, run_dir: Path, objective: str | None = None) -> tuple
     return result.objective, _report(result, run_dir)
 
 
-def _report(result: TrialResult, run_dir: Path) -> int:
+def _report(result: RunResult, run_dir: Path) -> int:
     """Print where the run folder is and what came out; return the exit status.
 
     It is 0 for a completed run, 128 + signal for an interrupted one, otherwise 1.
@@ -114,7 +114,7 @@ def _go_on(config: Config, run_dir: Path, objective: str | None) -> int:
     match state.stage:
         case Stage.BEYOND_REPAIR:
             raise BeyondRepair(state.problem)
-        case Stage.COMPLETE:  # run_trial would bring torch
+        case Stage.COMPLETE:  # run_training would bring torch
             assert state.result is not None
             say("the run is complete: nothing to do")
             send_rest(config, run_dir)

@@ -22,7 +22,7 @@ from resnet_sweep.records.sweep_folder import (
 )
 from resnet_sweep.sweep import command as sweep
 from resnet_sweep.system.atomic import write_text
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.workers import planned
 from resnet_sweep.workers.coordination import write_exit
 from resnet_sweep.workers.worker import work
@@ -97,7 +97,7 @@ class _HereLauncher:
         self._folder = folder
 
     def start(self, index: int) -> SimpleNamespace:
-        write_exit(self._folder, index, work(self._folder, index, run_trial))
+        write_exit(self._folder, index, work(self._folder, index, run_training))
         nothing = {"stop": lambda: None, "kill": lambda: None, "last_words": str}
         return SimpleNamespace(is_running=lambda: False, has_begun=lambda: True, **nothing)
 

@@ -58,7 +58,7 @@ LONG_FILES = (
     "test_confirm",
     "test_sweep_command",
     "test_sweep_benchmarks",
-    "test_trial",
+    "test_run",
     "test_export",
     "test_comparison_planning",
 )

@@ -13,7 +13,7 @@ from resnet_sweep.config.compose import SCHEMAS
 from resnet_sweep.records.run_folder import (
     EpochMetrics,
     Predictions,
-    TrialResult,
+    RunResult,
     write_config,
     write_metrics,
     write_predictions,
@@ -64,7 +64,7 @@ def write_run(
     epochs: int = 3,
     predictions: Predictions | None = None,
     **changes: Any,
-) -> TrialResult:
+) -> RunResult:
     """Write a run folder; `changes` go into result.json."""
     run_dir.mkdir(parents=True)
     config = make_config(settings)
@@ -90,7 +90,7 @@ def write_run(
         git_commit=None,
         data_fingerprint="f00d",
     )
-    result = TrialResult(**{**values, **changes})
+    result = RunResult(**{**values, **changes})
     write_result(run_dir, result)
     if predictions is not None:
         write_predictions(run_dir, predictions)
@@ -222,7 +222,7 @@ def _train(
     params: dict[str, Any],
     accuracy: float,
     generator: np.random.Generator,
-) -> TrialResult:
+) -> RunResult:
     """Write the run of a trial; what did not complete has half of the epochs and is 0.1 behind."""
     status, blocks = _status(number), params["model.blocks[0]"]
     completed = status == "completed"

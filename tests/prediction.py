@@ -13,7 +13,7 @@ from conftest import make_tiny_config
 
 from resnet_sweep.data.device import place_data
 from resnet_sweep.predict import main
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 IMAGES, LABELS = (
     part.numpy()
@@ -26,7 +26,7 @@ def make_runs(folder: Path) -> Path:
     for seed, name in enumerate("ab"):
         config = make_tiny_config()
         config.seed = seed
-        run_trial(config, folder / name)
+        run_training(config, folder / name)
     np.savez(folder / "digits.npz", images=IMAGES, labels=LABELS)
     np.save(folder / "unlabelled.npy", IMAGES[:20])
     return folder

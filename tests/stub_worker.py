@@ -16,11 +16,11 @@ from pathlib import Path
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
+from resnet_sweep.records.run_folder import EpochMetrics, RunResult, write_result
 from resnet_sweep.search.proposals import DataShape
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, write_exit
-from resnet_sweep.workers.trial import RunTrial
+from resnet_sweep.workers.trial import Training
 from resnet_sweep.workers.worker import end_with_parent, work
 
 TRAININGS = "trainings.log"
@@ -38,7 +38,7 @@ def accuracy_of(config: Config) -> float:
 
 def stub_run_trial(
     config: Config, run_dir: Path, on_epoch: Callable[[EpochMetrics], None] | None = None
-) -> TrialResult:
+) -> RunResult:
     """Count epochs in a file, as a checkpoint would, and leave a result."""
     run_dir.mkdir(parents=True, exist_ok=True)
     folder = run_dir.parent.parent
@@ -87,9 +87,9 @@ def _metrics(config: Config, epoch: int) -> EpochMetrics:
     return EpochMetrics(epoch, 0.1, 1.0, 0.5, 1.0, accuracy, 0.0)
 
 
-def result_of(config: Config, status: str) -> TrialResult:
+def result_of(config: Config, status: str) -> RunResult:
     value = accuracy_of(config) if status == "completed" else None
-    return TrialResult(
+    return RunResult(
         status=status,
         num_params=1000,
         multiply_adds=2000,
@@ -111,9 +111,9 @@ def result_of(config: Config, status: str) -> TrialResult:
     )
 
 
-def work_here(folder: Path, index: int = 0, run_trial: RunTrial = stub_run_trial) -> WorkerExit:
+def work_here(folder: Path, index: int = 0, run_training: Training = stub_run_trial) -> WorkerExit:
     """Be a worker in this process."""
-    return work(folder, index, run_trial, prepare)
+    return work(folder, index, run_training, prepare)
 
 
 def main() -> None:

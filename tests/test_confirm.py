@@ -39,7 +39,7 @@ from resnet_sweep.data import device
 from resnet_sweep.records.confirmation import STAGES, Plan, read_plan
 from resnet_sweep.records.run_folder import read_config, read_config_values, read_result
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, prepare_planned
 from resnet_sweep.workers.worker import work
 
@@ -114,7 +114,7 @@ def test_each_run_is_the_sweeps_configuration_with_a_fresh_seed_and_split(
     for run_dir in confirmed.run_dirs("over_promise"):
         assert read_config_values(run_dir)["data"] == best["data"]
     last = confirmed.run_dirs("choose")[-1]
-    alone = run_trial(read_config(last), tmp_path / "alone")
+    alone = run_training(read_config(last), tmp_path / "alone")
     assert alone.val_accuracy == read_result(last).val_accuracy
 
 
@@ -163,7 +163,7 @@ def _train(sweep: Path, place: Path, stage: str, runs: list[PlannedRun]) -> None
     """Train a stage in this process."""
     workers = WorkerPool(ConfirmConfig(sweep=str(sweep)), OmegaConf.create({}), None, "again")
     prepare_planned(place, OBJECTIVES[stage], runs, workers)
-    assert work(place, 0, run_trial).kind in ("done", "user_error")
+    assert work(place, 0, run_training).kind in ("done", "user_error")
 
 
 def test_the_numbers_follow_from_the_run_folders(confirmed: Confirmed) -> None:

@@ -24,7 +24,7 @@ from resnet_sweep.export import main
 from resnet_sweep.prediction import exporting
 from resnet_sweep.prediction.exporting import export
 from resnet_sweep.records.checkpoint import read_model, write_model
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.trained_net import load_net
 
 
@@ -291,7 +291,7 @@ def test_shipped_nets_on_real_images(name: str, tmp_path: Path) -> None:
     overrides += ["train.figures=false", "tracker=none", "evaluate_test=false"]
     with initialize_config_dir(str(conf_dir().resolve())):
         config = to_config(compose("config", overrides))
-    assert run_trial(config, tmp_path / "run").status == "completed"
+    assert run_training(config, tmp_path / "run").status == "completed"
     for exported in export(ExportConfig(run=str(tmp_path / "run"))):
         assert exported.num_images == 1000 and exported.part == "validation"
         assert max(exported.differences.values()) < 1e-4, exported.describe()

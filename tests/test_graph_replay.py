@@ -42,12 +42,12 @@ from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.data.device import place_data
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.records.checkpoint import read_model
-from resnet_sweep.records.run_folder import TrialResult
+from resnet_sweep.records.run_folder import RunResult
 from resnet_sweep.training import loop as training
 from resnet_sweep.training import run as trial
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.loop import build_step
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.step import TrainStep
 
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def run(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> TrialResult:
+def run(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunResult:
     """Train as on a GPU that records the step."""
     dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
 
@@ -113,10 +113,10 @@ def run(config: Config, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Trial
     with monkeypatch.context() as patch:
         stand_in(patch)
         patch.setattr(trial, "choose_execution", lambda *_: execution)
-        return run_trial(config, run_dir)
+        return run_training(config, run_dir)
 
 
-def what_is_left(run_dir: Path, result: TrialResult) -> tuple[list[str], dict[str, torch.Tensor]]:
+def what_is_left(run_dir: Path, result: RunResult) -> tuple[list[str], dict[str, torch.Tensor]]:
     assert result.status == "completed", result.error
     history = (run_dir / "metrics.csv").read_text().splitlines()
     return [row.rsplit(",", 1)[0] for row in history], read_model(run_dir)["state_dict"]

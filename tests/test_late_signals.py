@@ -16,7 +16,7 @@ from resnet_sweep.config.trackers import TensorBoardConfig, TrackerConfig
 from resnet_sweep.records.checkpoint import read_model
 from resnet_sweep.records.run_folder import RESULT, EpochMetrics, read_metrics, read_result
 from resnet_sweep.system.stopping import stop_on_signals
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 RUNS = "hydra.sweep.dir=runs"
 LATE = {
@@ -87,11 +87,11 @@ def test_a_signal_while_a_worker_reads_data_interrupts_the_run_before_its_first_
 ) -> None:
     _signal_in(monkeypatch, DATA, signal.SIGTERM)
     with stop_on_signals() as stop:
-        result = run_trial(tiny_config, tmp_path / "run")
+        result = run_training(tiny_config, tmp_path / "run")
     assert (result.status, result.error, result.train_seconds) == ("interrupted", "SIGTERM", 0.0)
     assert stop.signal_number == signal.SIGTERM
     monkeypatch.undo()
-    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+    assert run_training(tiny_config, tmp_path / "run").status == "completed"
 
 
 @pytest.mark.slow
@@ -149,8 +149,8 @@ def test_tensorboard_and_metrics_hold_each_epoch_once_after_a_kill(
                 raise Killed
 
         with pytest.raises(Killed):
-            run_trial(tiny_config, tmp_path / "run", kill)
-    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+            run_training(tiny_config, tmp_path / "run", kill)
+    assert run_training(tiny_config, tmp_path / "run").status == "completed"
     assert [row.epoch for row in read_metrics(tmp_path / "run")] == [1, 2, 3]
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
@@ -192,9 +192,9 @@ def test_tensorboard_chosen_on_resume_gets_the_epochs_from_before(
     tiny_config.train.epochs = 3
     tiny_config.train.checkpoint_interval_seconds = 0
     with pytest.raises(Killed):
-        run_trial(tiny_config, tmp_path / "run", kill)
+        run_training(tiny_config, tmp_path / "run", kill)
     tiny_config.tracker = TrackerConfig(tensorboard=TensorBoardConfig())
-    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+    assert run_training(tiny_config, tmp_path / "run").status == "completed"
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3]
 
@@ -207,11 +207,11 @@ def test_metrics_after_the_checkpoint_go_before_they_are_trained_again(
 
     tiny_config.train.checkpoint_interval_seconds = 1e6
     with pytest.raises(Killed):
-        run_trial(tiny_config, tmp_path / "run", kill)
+        run_training(tiny_config, tmp_path / "run", kill)
     assert len(read_metrics(tmp_path / "run")) == 1
     with pytest.MonkeyPatch.context() as patch:
         _signal_in(patch, "resnet_sweep.training.step.TrainStep.__call__", signal.SIGTERM)
-        result = run_trial(tiny_config, tmp_path / "run")
+        result = run_training(tiny_config, tmp_path / "run")
     assert (result.status, result.epochs) == ("interrupted", 0)
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
@@ -220,7 +220,7 @@ def test_metrics_after_the_checkpoint_go_before_they_are_trained_again(
 def test_a_short_run_after_a_large_one_has_its_own_peak_memory(tmp_path: Path) -> None:
     from resnet_sweep.system.environment import PeakMemory
 
-    small = run_trial(make_tiny_config(), tmp_path / "a").peak_memory_bytes
+    small = run_training(make_tiny_config(), tmp_path / "a").peak_memory_bytes
     if small is None:
         pytest.skip("this system cannot measure from a given moment on")
     import torch
@@ -229,7 +229,7 @@ def test_a_short_run_after_a_large_one_has_its_own_peak_memory(tmp_path: Path) -
     torch.ones(100_000_000)
     taken = large.bytes()
     assert taken is not None and taken >= 400_000_000
-    again = run_trial(make_tiny_config(), tmp_path / "b").peak_memory_bytes
+    again = run_training(make_tiny_config(), tmp_path / "b").peak_memory_bytes
     assert again is not None and again < small + 100_000_000
     record = read_result(tmp_path / "b")
     assert record.peak_memory_bytes == again
@@ -246,5 +246,5 @@ def test_a_peak_that_cannot_be_measured_is_not_given(
         return original(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert run_trial(tiny_config, tmp_path / "run").peak_memory_bytes is None
+    assert run_training(tiny_config, tmp_path / "run").peak_memory_bytes is None
     assert read_result(tmp_path / "run").peak_memory_bytes is None

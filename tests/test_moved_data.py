@@ -54,7 +54,7 @@ from resnet_sweep.sweep.extension import find_extension
 from resnet_sweep.sweep.first_trials import find_starts
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.training.loop import Interrupted
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.workers.launchers import BASIC_LAUNCHER
 from resnet_sweep.workers.planned import PlannedRun, WorkerPool, prepare_planned
 from resnet_sweep.workers.worker import work
@@ -80,7 +80,7 @@ def interrupt(config: Config, run_dir: Path) -> None:
     def stop(_metrics: object) -> None:
         raise Interrupted
 
-    assert run_trial(config, run_dir, stop).status == "interrupted"
+    assert run_training(config, run_dir, stop).status == "interrupted"
 
 
 def test_a_run_goes_on_where_its_data_lie_now(tmp_path: Path) -> None:
@@ -414,8 +414,10 @@ def test_each_candidate_of_a_confirmation_takes_its_own_teacher(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_teacher_is_what_its_net_is_wherever_it_lies(tmp_path: Path) -> None:
-    assert run_trial(make_tiny_config(), tmp_path / "old").status == "completed"
-    assert run_trial(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"
+    assert run_training(make_tiny_config(), tmp_path / "old").status == "completed"
+    assert (
+        run_training(replace(make_tiny_config(), seed=5), tmp_path / "other").status == "completed"
+    )
 
     def student(name: str) -> Config:
         tiny = make_tiny_config()

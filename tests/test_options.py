@@ -17,7 +17,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.data import device
 from resnet_sweep.records.run_folder import MODEL
 from resnet_sweep.system.atomic import write_text
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 
 def composed(*overrides: str, tiny: bool = True) -> Config:
@@ -42,7 +42,7 @@ def test_every_option_composes_and_trains(option: str, tmp_path: Path) -> None:
     config = composed(override, "evaluate_test=false")
     # The options of `train` bring their own length; one epoch is enough here.
     config.train.epochs = 1
-    result = run_trial(config, tmp_path / "run")
+    result = run_training(config, tmp_path / "run")
     assert result.status == "completed", result.error
 
 
@@ -59,7 +59,7 @@ def test_every_model_composes_and_trains_a_step(name: str, tmp_path: Path) -> No
         "evaluate_test=false",
         tiny=False,
     )
-    result = run_trial(config, tmp_path / "run")
+    result = run_training(config, tmp_path / "run")
     assert result.status == "completed", result.error
 
 
@@ -87,7 +87,7 @@ def test_own_images_train(name: str, write: Any, tmp_path: Path) -> None:
     options = [f"data={name}", f"data.root={tmp_path}", "data.train_subset=null", "data.val_size=6"]
     if name == "image_folder":
         options.append(f"data.cache_dir={tmp_path / 'cache'}")
-    result = run_trial(composed(*options, "train.batch_size=5"), tmp_path / "run")
+    result = run_training(composed(*options, "train.batch_size=5"), tmp_path / "run")
     assert result.status == "completed", result.error
     assert result.test_accuracy is not None
 
@@ -96,13 +96,13 @@ def test_data_that_changed_are_refused_on_resume(tmp_path: Path) -> None:
     write_arrays(tmp_path, np.random.default_rng(0))
     options = ["data=arrays", f"data.root={tmp_path}", "data.train_subset=null", "data.val_size=6"]
     config = composed(*options, "train.batch_size=5", "evaluate_test=false")
-    assert run_trial(config, tmp_path / "run").status == "completed"
+    assert run_training(config, tmp_path / "run").status == "completed"
     (tmp_path / "run" / MODEL).unlink()
     write_arrays(tmp_path, np.random.default_rng(1))
     for remembered in (device._read, device._place_train_val, device._place_test):
         remembered.cache_clear()
     with pytest.raises(UserError, match="data have changed"):
-        run_trial(config, tmp_path / "run")
+        run_training(config, tmp_path / "run")
 
 
 def test_a_custom_network_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_custom_network_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     config = composed(
         "model=custom", "model.target=mine_for_test.Net", "+model.kwargs.width=6", tiny=False
     )
-    result = run_trial(config, tmp_path / "run")
+    result = run_training(config, tmp_path / "run")
     assert result.status == "completed"
     assert result.num_params == 6 * 27 + 6 + 60 + 10
 

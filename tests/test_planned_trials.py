@@ -19,7 +19,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_dict
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.workers import WorkersConfig
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, read_config
+from resnet_sweep.records.run_folder import EpochMetrics, RunResult, read_config
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values
 from resnet_sweep.search.trial_attributes import PLANNED
@@ -32,7 +32,7 @@ from resnet_sweep.workers.planned import (
     train_planned,
 )
 from resnet_sweep.workers.study import to_record
-from resnet_sweep.workers.trial import RunTrial
+from resnet_sweep.workers.trial import Training
 from resnet_sweep.workers.worker import work
 
 
@@ -63,7 +63,7 @@ def test_workers_train_exactly_what_is_planned(tmp_path: Path) -> None:
 
 def _too_large(
     config: Config, run_dir: Path, on_epoch: Callable[[EpochMetrics], None] | None = None
-) -> TrialResult:
+) -> RunResult:
     if config.seed == 1:
         raise UserError("train.batch_size=64: must be at most the number of training images")
     return stub_run_trial(config, run_dir, on_epoch)
@@ -80,19 +80,19 @@ def test_what_cannot_be_trained_has_failed_and_no_other_takes_its_place(tmp_path
     assert records[3].error == "repeats trial 2"
 
 
-def _broken(config: Config, *_: object) -> TrialResult:
+def _broken(config: Config, *_: object) -> RunResult:
     return result_of(config, "diverged")
 
 
-@pytest.mark.parametrize(("run_trial", "fails"), [(_broken, True), (_too_large, False)])
+@pytest.mark.parametrize(("run_training", "fails"), [(_broken, True), (_too_large, False)])
 def test_a_command_of_which_no_run_completed_fails(
-    run_trial: RunTrial,
+    run_training: Training,
     fails: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(planned, "supervise", lambda *_: work(place, 0, run_trial, prepare))
+    monkeypatch.setattr(planned, "supervise", lambda *_: work(place, 0, run_training, prepare))
     place, config = tmp_path / "study", make_tiny_config()
     runs = [PlannedRun("one", replace(config, seed=seed)) for seed in (0, 1)]
     local = OmegaConf.create(

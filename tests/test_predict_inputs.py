@@ -22,7 +22,7 @@ from resnet_sweep.data.corruption import corrupt
 from resnet_sweep.data.digits import load_digit_scans
 from resnet_sweep.prediction.inputs import folder_names
 from resnet_sweep.records.run_folder import read_result
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.trained_net import load_net
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -58,7 +58,7 @@ def find(rows: list[Row], given: str, part: str, net: str) -> dict[str, float]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs on the digits, with its result.json."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    assert run_trial(make_tiny_config(), run).status == "completed"
+    assert run_training(make_tiny_config(), run).status == "completed"
     return run
 
 

@@ -13,7 +13,7 @@ from stub_worker import work_here
 from resnet_sweep.records.run_folder import LOG
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.training.progress import SAY_SECONDS, RunProgress
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 TINY = [
     "data.train_subset=200",
@@ -82,7 +82,7 @@ def test_the_log_of_a_trial_says_how_far_a_long_epoch_is(
 ) -> None:
     monkeypatch.setattr("resnet_sweep.training.progress.time", Clock(step))
     make_sweep(tmp_path, "optimizer.lr=interval(0.01,0.1)", *TINY, n_trials=1)
-    assert work_here(tmp_path, run_trial=run_trial).kind == "done"
+    assert work_here(tmp_path, run_training=run_training).kind == "done"
     text = (tmp_path / RUNS / "0" / LOG).read_text()
     assert len(re.findall(r"epoch \d/3  train loss", text)) == 3
     found = re.findall(r"epoch (\d)/3  step (\d+)/12  ([\d.,]+) images/s  .* left", text)

@@ -30,7 +30,7 @@ from resnet_sweep.records.run_folder import (
     EpochMetrics,
     Predictions,
     RecordError,
-    TrialResult,
+    RunResult,
     read_config,
     read_result,
     write_config,
@@ -44,7 +44,7 @@ ROWS = [
 ]
 
 
-def make_result(**changes: object) -> TrialResult:
+def make_result(**changes: object) -> RunResult:
     values: dict[str, object] = dict(
         status="completed",
         num_params=10,
@@ -64,7 +64,7 @@ def make_result(**changes: object) -> TrialResult:
         git_commit=None,
         data_fingerprint="00",
     )
-    return TrialResult(**{**values, **changes})  # type: ignore[arg-type]
+    return RunResult(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_config_comes_back(tmp_path: Path, tiny_config: Config) -> None:

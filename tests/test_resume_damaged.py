@@ -30,8 +30,8 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.records.run_state import COMPOSED, variables_of
 from resnet_sweep.records.sweep_folder import RUNS, SETTINGS, SWEEP_ID
-from resnet_sweep.training.loop import Interrupted, PrunedTrial, Training
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.loop import Interrupted, PrunedRun, Training
+from resnet_sweep.training.run import run_training
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
@@ -55,7 +55,7 @@ def _flipped(content: bytes) -> bytes:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     config = replace(make_tiny_config(), evaluate_test=True)
-    assert run_trial(config, run_dir, objective="val_loss").status == "completed"
+    assert run_training(config, run_dir, objective="val_loss").status == "completed"
     return run_dir
 
 
@@ -120,7 +120,7 @@ def test_without_a_checkpoint_nothing_is_touched(
     line = done.stderr.splitlines()[-1]
     assert f"run/{name}: " in line and "checkpoint" in line and "config.json" in line
     with pytest.raises(UserError) as told:
-        run_trial(read_config(run_dir), run_dir)
+        run_training(read_config(run_dir), run_dir)
     assert str(told.value).partition("; ")[2] == line.partition("; ")[2].replace(
         "run/", f"{run_dir}/"
     )
@@ -146,7 +146,7 @@ def test_a_finished_run_without_a_checkpoint_is_not_trained_again_to_be_tested(
     done = train_here("resume=run", "evaluate_test=true", cwd=run_dir.parent)
     assert done.returncode == 2 and "evaluate_test" in done.stderr
     with pytest.raises(UserError, match="no checkpoint"):
-        run_trial(read_config(run_dir), run_dir)
+        run_training(read_config(run_dir), run_dir)
     assert read_result(run_dir) == result
 
 
@@ -158,12 +158,12 @@ def test_python_leaves_a_complete_run_and_mends_another(
     before = {path: path.read_bytes() for path in run_dir.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr("resnet_sweep.training.run.prepare", None)
-        assert run_trial(config, run_dir) == result
+        assert run_training(config, run_dir) == result
     assert {path: path.read_bytes() for path in run_dir.iterdir()} == before
     with pytest.raises(UserError, match="seed"):
-        run_trial(replace(config, seed=9), run_dir)
+        run_training(replace(config, seed=9), run_dir)
     (run_dir / MODEL).unlink()
-    mended = run_trial(config, run_dir)
+    mended = run_training(config, run_dir)
     for field in ("status", "test_accuracy", "val_loss", "objective", "objective_name"):
         assert getattr(mended, field) == getattr(result, field)
     assert read_model(run_dir)
@@ -198,11 +198,11 @@ def test_a_run_that_had_not_ended_goes_on(finished: Path, tmp_path: Path) -> Non
     """Whatever became of its result: the checkpoint says that there are epochs to train."""
 
     def end(_: EpochMetrics) -> None:
-        raise PrunedTrial
+        raise PrunedRun
 
     config, run_dir = read_config(finished), tmp_path / "run"
     train = replace(config.train, checkpoint_interval_seconds=0)
-    assert run_trial(replace(config, train=train), run_dir, on_epoch=end).status == "pruned"
+    assert run_training(replace(config, train=train), run_dir, on_epoch=end).status == "pruned"
     DAMAGE["cut"](run_dir / RESULT)
     done = train_here("resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from stub_worker import prepare, result_of, stub_run_trial
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.run_folder import TrialResult
+from resnet_sweep.records.run_folder import RunResult
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.trial_attributes import EXTENDED_FROM
 from resnet_sweep.sweep import command as sweep_module
@@ -426,7 +426,7 @@ def test_a_sweep_without_a_completed_trial_fails_and_says_what_became_of_them(
 ) -> None:
     left = iter(statuses)
 
-    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         result = stub_run_trial(config, run_dir, on_epoch)
         return result_of(config, next(left)) if result.status == "completed" else result
 

@@ -25,17 +25,17 @@ from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig
 from resnet_sweep.records import claim
 from resnet_sweep.records.claim import claimed
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult, write_result
+from resnet_sweep.records.run_folder import EpochMetrics, RunResult, write_result
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values, found_changes
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.training import run as trial
-from resnet_sweep.training.loop import PrunedTrial
+from resnet_sweep.training.loop import PrunedRun
 from resnet_sweep.workers import worker
 from resnet_sweep.workers.coordination import WorkerExit
 from resnet_sweep.workers.study import to_record
-from resnet_sweep.workers.trial import RunTrial
+from resnet_sweep.workers.trial import Training
 from resnet_sweep.workers.worker import work
 
 OnEpoch = Callable[[EpochMetrics], None]
@@ -46,15 +46,15 @@ def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _work(folder: Path, run_trial: RunTrial) -> WorkerExit:
-    return work(folder, 0, run_trial, prepare)
+def _work(folder: Path, run_training: Training) -> WorkerExit:
+    return work(folder, 0, run_training, prepare)
 
 
 def test_trainings_that_cannot_begin_end_the_sweep_as_rejections_do(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3, max_rejections=4)
     calls: list[Path] = []
 
-    def refuse(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def refuse(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         calls.append(run_dir)
         assert len(calls) < 20, "no end"
         raise UserError("train.batch_size=10000: must be at most the number of training images")
@@ -74,7 +74,7 @@ def test_a_fixed_value_that_the_data_refuse_ends_the_sweep_at_once(
 ) -> None:
     make_sweep(tmp_path, drawn, "seed=range(0,9)", n_trials=3, max_rejections=4)
 
-    def refuse(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def refuse(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         raise ConfigError("train.batch_size", 10000, "must be at most the number of images")
 
     ending = _work(tmp_path, refuse)
@@ -88,7 +88,7 @@ def test_data_that_vanish_are_the_cause_and_reject_nothing(tmp_path: Path) -> No
     images = tmp_path / "images"
     config = ImageFolderConfig(root=str(images))
 
-    def vanished(given: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def vanished(given: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         trial.prepare(replace(given, data=config))
         raise AssertionError("there are no images")
 
@@ -136,7 +136,7 @@ def test_what_a_sweep_may_change_its_runs_may_change(tmp_path: Path, field: str)
             pass
 
 
-def _claim(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+def _claim(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
     with claimed(run_dir, config):
         return stub_run_trial(config, run_dir, on_epoch)
 
@@ -191,7 +191,7 @@ def test_a_result_that_cannot_be_written_leaves_its_trial_open(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         result = stub_run_trial(config, run_dir, on_epoch)
         (run_dir / "result.json").unlink()
         return trial._written(run_dir, result)
@@ -207,10 +207,10 @@ class _Killed(BaseException):
     """Stands for a kill: nothing after it is carried out."""
 
 
-def _pruned(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+def _pruned(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
     try:
         return stub_run_trial(config, run_dir, on_epoch)
-    except PrunedTrial:
+    except PrunedRun:
         result = replace(stub_run_trial(config, run_dir), status="pruned", val_accuracy=None)
         write_result(run_dir, result)
         return result
@@ -218,17 +218,17 @@ def _pruned(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> T
 
 def _killed_before_result(
     config: Config, run_dir: Path, on_epoch: OnEpoch | None = None
-) -> TrialResult:
+) -> RunResult:
     try:
         return stub_run_trial(config, run_dir, on_epoch)
-    except PrunedTrial:
+    except PrunedRun:
         (run_dir / "epoch").unlink()  # the last checkpoint is older
         raise _Killed from None
 
 
 def _killed_after_result(
     config: Config, run_dir: Path, on_epoch: OnEpoch | None = None
-) -> TrialResult:
+) -> RunResult:
     result = _pruned(config, run_dir, on_epoch)
     if result.status == "pruned":
         raise _Killed
@@ -240,7 +240,7 @@ def _killed_after_result(
     ("killed", "again"), [(_killed_before_result, True), (_killed_after_result, False)]
 )
 def test_a_pruned_trial_stays_pruned_after_a_kill(
-    tmp_path: Path, killed: RunTrial, again: bool
+    tmp_path: Path, killed: Training, again: bool
 ) -> None:
     pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
     make_sweep(tmp_path, n_trials=12, pruner=pruner)
@@ -259,7 +259,7 @@ def test_a_pruned_trial_stays_pruned_after_a_kill(
 def test_a_signal_after_the_last_step_ends_the_worker(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=3)
 
-    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         with stop_on_signals():
             result = stub_run_trial(config, run_dir, on_epoch)
             signal.raise_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ from resnet_sweep.records.run_folder import (
     MODEL,
     RESULT,
     EpochMetrics,
-    TrialResult,
+    RunResult,
     read_config,
     write_config,
     write_metrics,
@@ -33,7 +33,7 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.trial_attributes import TRIAL_OUTCOME
 from resnet_sweep.workers.coordination import request_stop, withdraw_stop
 from resnet_sweep.workers.study import StudyProgress, to_record
-from resnet_sweep.workers.trial import RunTrial
+from resnet_sweep.workers.trial import Training
 
 OnEpoch = Callable[[EpochMetrics], None]
 
@@ -43,11 +43,11 @@ def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _with_status(*statuses: str) -> RunTrial:
+def _with_status(*statuses: str) -> Training:
     """Return a training whose n-th call ends in the n-th status, later ones completed."""
     left = list(statuses)
 
-    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         status = left.pop(0) if left else "completed"
         result = stub_run_trial(config, run_dir, on_epoch)
         if status != "completed":
@@ -75,7 +75,7 @@ def test_all_trials_are_trained_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["failed", "diverged", "out_of_memory"])
 def test_failures_are_told_apart(tmp_path: Path, status: str) -> None:
     make_sweep(tmp_path, n_trials=3)
-    assert work_here(tmp_path, run_trial=_with_status(status, status)).kind == "done"
+    assert work_here(tmp_path, run_training=_with_status(status, status)).kind == "done"
     first = to_record(read_trials(tmp_path)[0])
     assert (first.state, first.reason) == ("failed", status)
     assert first.error == f"some {status}"
@@ -90,7 +90,7 @@ def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
     emptied: list[bool] = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
-    work_here(tmp_path, run_trial=_with_status("out_of_memory"))
+    work_here(tmp_path, run_training=_with_status("out_of_memory"))
     assert read_trials(tmp_path)[0].state == TrialState.COMPLETE
     assert (tmp_path / TRAININGS).read_text().split() == ["0", "0"] and emptied == [True]
 
@@ -99,13 +99,13 @@ def test_out_of_memory_is_tried_once_more_with_an_empty_cache(
 def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
 
-    def full(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def full(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         result = stub_run_trial(config, run_dir, on_epoch)
         result.status, result.error = "failed", "OSError: [Errno 28] No space left on device"
         (run_dir / "result.json").unlink()
         return result
 
-    ending = work_here(tmp_path, run_trial=full)
+    ending = work_here(tmp_path, run_training=full)
     assert ending.kind == "broken_folder" and "No space" in ending.message
     assert read_trials(tmp_path)[0].state == TrialState.RUNNING
     work_here(tmp_path)
@@ -116,14 +116,14 @@ def test_a_full_disk_ends_the_worker_and_keeps_the_trial(tmp_path: Path) -> None
 def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
     make_sweep(tmp_path, n_trials=2)
 
-    def stop(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def stop(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         request_stop(tmp_path)
         result = stub_run_trial(config, run_dir, None)
         (run_dir / "result.json").unlink()
         result.status = "interrupted"
         return result
 
-    assert work_here(tmp_path, run_trial=stop).kind == "stopped"
+    assert work_here(tmp_path, run_training=stop).kind == "stopped"
     before = read_trials(tmp_path)[0]
     assert before.state == TrialState.RUNNING
     withdraw_stop(tmp_path)
@@ -136,19 +136,19 @@ def test_a_stopped_trial_goes_on_in_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_pruned_trial_is_stored_as_such(tmp_path: Path) -> None:
-    from resnet_sweep.training.loop import PrunedTrial
+    from resnet_sweep.training.loop import PrunedRun
 
-    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         try:
             return stub_run_trial(config, run_dir, on_epoch)
-        except PrunedTrial:
+        except PrunedRun:
             result = stub_run_trial(config, run_dir, None)
             result.status = "pruned"
             return result
 
     pruner = {"name": "asha", "first_rung": 0.3, "factor": 3}
     make_sweep(tmp_path, n_trials=12, pruner=pruner, noise_repeats=2)
-    work_here(tmp_path, run_trial=run)
+    work_here(tmp_path, run_training=run)
     records = [to_record(trial) for trial in read_trials(tmp_path)]
     states = Counter(record.state for record in records)
     assert states["pruned"] > 0 and states["completed"] > 0 and sum(states.values()) == 12
@@ -189,7 +189,7 @@ def test_a_trial_over_its_time_has_failed(tmp_path: Path, monkeypatch: pytest.Mo
         kill(pid, number)
         is_told.set()
 
-    def slow(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def slow(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         result = stub_run_trial(config, run_dir, on_epoch)
         is_told.wait()
         is_told.clear()
@@ -198,14 +198,14 @@ def test_a_trial_over_its_time_has_failed(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "kill", kill_and_tell)
     make_sweep(tmp_path, n_trials=2, trial_timeout_seconds=0.2)
-    assert work_here(tmp_path, run_trial=slow).kind == "done"
+    assert work_here(tmp_path, run_training=slow).kind == "done"
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
 
 
 def test_the_time_of_a_trial_counts_over_all_its_sittings(tmp_path: Path) -> None:
     """Of 30 s, the first sitting has recorded 40: the second one ends at once."""
 
-    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def train(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         result = stub_run_trial(config, run_dir, on_epoch)
         (run_dir / RESULT).unlink()
         if (run_dir / METRICS).exists():
@@ -216,9 +216,9 @@ def test_the_time_of_a_trial_counts_over_all_its_sittings(tmp_path: Path) -> Non
         return result
 
     make_sweep(tmp_path, n_trials=1, trial_timeout_seconds=30)
-    work_here(tmp_path, run_trial=train)
+    work_here(tmp_path, run_training=train)
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {None}
-    work_here(tmp_path, run_trial=train)
+    work_here(tmp_path, run_training=train)
     assert {to_record(trial).reason for trial in read_trials(tmp_path)} == {"timeout"}
 
 
@@ -249,7 +249,7 @@ def test_a_trial_without_a_readable_checkpoint_starts_again(
     make_sweep(tmp_path, n_trials=1)
     damaged = tmp_path / RUNS / "0" / names[-1]
 
-    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> TrialResult:
+    def run(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
         if not run_dir.exists():
             run_dir.mkdir(parents=True)
             write_config(run_dir, config)
@@ -261,7 +261,7 @@ def test_a_trial_without_a_readable_checkpoint_starts_again(
         read_checkpoint(run_dir)
         return stub_run_trial(config, run_dir, on_epoch)
 
-    work_here(tmp_path, run_trial=run)
+    work_here(tmp_path, run_training=run)
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE]
     assert "trial 0 starts from its beginning" in caplog.text
     assert damaged.with_name(f"{damaged.name}.damaged").read_bytes() == b"torn"

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from conftest import make_tiny_config
 from device_waits import WAITING, Recorder
-from test_trial import InterruptAt, numbers
+from test_run import InterruptAt, numbers
 
 from resnet_sweep import compose_config
 from resnet_sweep.config import Config
@@ -24,7 +24,7 @@ from resnet_sweep.records.run_folder import MODEL, read_config, read_metrics
 from resnet_sweep.training import teacher
 from resnet_sweep.training.device import choose_execution
 from resnet_sweep.training.loop import build_step
-from resnet_sweep.training.run import prepare, run_trial
+from resnet_sweep.training.run import prepare, run_training
 from resnet_sweep.training.step import TrainStep
 from resnet_sweep.training.teacher import Teacher, distillation_loss
 from resnet_sweep.training.trained_net import TrainedNet, load_net_on
@@ -51,7 +51,7 @@ def test_at_a_high_temperature_it_matches_logits() -> None:
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("teacher") / "run"
-    assert run_trial(make_tiny_config(), run_dir).status == "completed"
+    assert run_training(make_tiny_config(), run_dir).status == "completed"
     return run_dir
 
 
@@ -133,17 +133,17 @@ def test_a_student_trains_and_its_start_is_its_seeds(taught: Path, tmp_path: Pat
     nets = [build(config).model for config in (plain, student_config(taught))]
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(a, b)
-    assert run_trial(student_config(taught), tmp_path / "run").status == "completed"
+    assert run_training(student_config(taught), tmp_path / "run").status == "completed"
 
 
 def test_an_interrupted_student_ends_as_an_uninterrupted_one(
     taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_trial(student_config(taught), tmp_path / "whole")
+    run_training(student_config(taught), tmp_path / "whole")
     with monkeypatch.context() as patch:
         InterruptAt(patch, 4)
-        assert run_trial(student_config(taught), tmp_path / "parts").status == "interrupted"
-    run_trial(student_config(taught), tmp_path / "parts")
+        assert run_training(student_config(taught), tmp_path / "parts").status == "interrupted"
+    run_training(student_config(taught), tmp_path / "parts")
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
 
 
@@ -152,17 +152,17 @@ def test_a_teacher_for_one_size_is_refused_where_images_grow(tmp_path: Path) -> 
     config = make_tiny_config()
     config.train.epochs = 1
     config.model = replace(config.model, pool_size=4)  # type: ignore[type-var]
-    assert run_trial(config, tmp_path / "run").status == "completed"
+    assert run_training(config, tmp_path / "run").status == "completed"
     student = student_config(tmp_path / "run")
     student.train.start_image_size = 16
     with pytest.raises(ConfigError, match=r"distill_from=.* side train\.start_image_size=16"):
-        run_trial(student, tmp_path / "student")
+        run_training(student, tmp_path / "student")
     assert not (tmp_path / "student").exists()
 
 
 def test_a_folder_without_a_net_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"distill_from=.*must be a folder of a completed run"):
-        run_trial(student_config(tmp_path / "nothing"), tmp_path / "run")
+        run_training(student_config(tmp_path / "nothing"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -171,7 +171,7 @@ def test_a_configuration_keeps_the_net_that_its_run_learnt_from(
 ) -> None:
     """Its digest is written to the record, read back and composed; another net is refused."""
     place = Path(shutil.copytree(taught, tmp_path / "teacher"))
-    run_trial(student_config(place), tmp_path / "run")
+    run_training(student_config(place), tmp_path / "run")
     recorded = read_config(tmp_path / "run")
     digest = hashlib.blake2b((place / MODEL).read_bytes(), digest_size=16).hexdigest()
     assert recorded.regularization.distill_from_digest == digest
@@ -183,7 +183,7 @@ def test_a_configuration_keeps_the_net_that_its_run_learnt_from(
         file.write(b"0")
     for config in (recorded, replace(recorded, seed=2)):
         with pytest.raises(ConfigError, match=f"another net.*not {digest}"):
-            run_trial(config, tmp_path / "again")
+            run_training(config, tmp_path / "again")
     assert not (tmp_path / "again").exists()
     with pytest.raises(ConfigError, match="digest=aa: needs"):
         RegularizationConfig(distill_from_digest="aa")

@@ -19,13 +19,13 @@ from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig, WandbConfig
 from resnet_sweep.records.run_folder import (
     EpochMetrics,
-    TrialResult,
+    RunResult,
     read_metrics,
     read_tracker_record,
 )
 from resnet_sweep.records.sweep_folder import SWEEP_ID, group_of
 from resnet_sweep.training import trackers
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.trackers import (
     PAUSE_FACTOR,
     RETRY_SECONDS,
@@ -64,7 +64,7 @@ class Stub(Tracker):
         there = self.server.epochs.setdefault(self.name, [])
         there += [row.epoch for row in rows if row.epoch not in there]
 
-    def end(self, result: TrialResult) -> None:
+    def end(self, result: RunResult) -> None:
         self.server.results[self.name] = result.status
 
 
@@ -106,7 +106,7 @@ def own_id(run_dir: Path) -> str:
 
 
 def test_every_epoch_and_the_result_arrive(tmp_path: Path, server: Server) -> None:
-    run_trial(tracked(), tmp_path / "run")
+    run_training(tracked(), tmp_path / "run")
     name = own_id(tmp_path / "run")
     assert server.epochs == {name: [1, 2, 3, 4]}
     assert server.results == {name: "completed"}
@@ -121,10 +121,10 @@ def test_an_outage_is_one_warning_and_the_rest_is_sent_when_it_is_over(
 
     plain = tracked()
     plain.tracker = TrackerConfig()
-    whole = run_trial(plain, tmp_path / "plain")
+    whole = run_training(plain, tmp_path / "plain")
     server.is_away = lambda epoch: epoch in (2, 3)
     with caplog.at_level(logging.INFO, logger="resnet_sweep.training.trackers"):
-        result = run_trial(tracked(), tmp_path / "run", pass_time)
+        result = run_training(tracked(), tmp_path / "run", pass_time)
     assert [r.levelname for r in caplog.records if "tracker" in r.message] == ["WARNING", "INFO"]
     assert server.epochs == {own_id(tmp_path / "run"): [1, 2, 3, 4]}
     assert (result.val_loss, result.test_loss) == (whole.val_loss, whole.test_loss)
@@ -135,7 +135,7 @@ def test_a_tracker_that_stays_away_is_asked_seldom_and_named_at_the_end(
 ) -> None:
     server.is_away = lambda epoch: True
     with caplog.at_level(logging.WARNING, logger="resnet_sweep.training.trackers"):
-        result = run_trial(tracked(), tmp_path / "run")
+        result = run_training(tracked(), tmp_path / "run")
     assert result.status == "completed"
     assert server.calls == 2  # at the start and at the end: no time has passed
     assert f"resume={tmp_path / 'run'}" in caplog.records[-1].message
@@ -159,7 +159,7 @@ def test_a_slow_tracker_takes_a_small_part_of_the_time(
         clock.now += 1.0
 
     server.is_away = answer_late
-    run_trial(tracked(epochs=45), tmp_path / "run", pass_time)
+    run_training(tracked(epochs=45), tmp_path / "run", pass_time)
     assert server.calls <= 2 + 45 / PAUSE_FACTOR + 1
     assert server.epochs == {own_id(tmp_path / "run"): list(range(1, 46))}
 
@@ -172,10 +172,10 @@ def test_a_killed_run_goes_on_as_the_same_one(tmp_path: Path, server: Server) ->
     config = tracked()
     config.train.checkpoint_interval_seconds = 0
     with pytest.raises(Killed):
-        run_trial(config, tmp_path / "run", kill)
+        run_training(config, tmp_path / "run", kill)
     name = own_id(tmp_path / "run")
     assert server.epochs == {name: [1, 2]} and not server.results
-    run_trial(config, tmp_path / "run")
+    run_training(config, tmp_path / "run")
     assert server.epochs == {name: [1, 2, 3, 4]} and server.results == {name: "completed"}
 
 
@@ -293,7 +293,7 @@ def test_a_run_belongs_to_its_sweep(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_may_have_another_tracker(tmp_path: Path, server: Server) -> None:
-    run_trial(make_tiny_config(), tmp_path / "run")
+    run_training(make_tiny_config(), tmp_path / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("resnet_sweep.train.check_trackers", lambda config: None)
         words = ["tracker.mlflow.uri=http://localhost:1", "tracker=mlflow"]
@@ -312,7 +312,7 @@ def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
     server.is_away = lambda epoch: True
     (tmp_path / SWEEP_ID).write_text("one")
     for number in range(2):
-        run_trial(tracked(epochs=1), tmp_path / f"runs/{number}")
+        run_training(tracked(epochs=1), tmp_path / f"runs/{number}")
     monkeypatch.setattr("resnet_sweep.training.trackers.check_trackers", lambda _: None)
     caplog.clear()
     capsys.readouterr()  # what the runs said
@@ -415,6 +415,6 @@ def _numbers(runs: Iterable[Path]) -> list[str]:
 
 
 def test_rows_of_the_file_are_what_is_sent(tmp_path: Path, server: Server) -> None:
-    run_trial(tracked(epochs=2), tmp_path / "run")
+    run_training(tracked(epochs=2), tmp_path / "run")
     epochs = [row.epoch for row in read_metrics(tmp_path / "run")]
     assert server.epochs == {own_id(tmp_path / "run"): epochs}

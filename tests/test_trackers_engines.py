@@ -26,7 +26,7 @@ from resnet_sweep.records.run_folder import (
     read_tracker_record,
 )
 from resnet_sweep.training import trackers
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 pytestmark = pytest.mark.engines
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "resnet_sweep/mlflow"
@@ -122,7 +122,7 @@ def test_a_server_is_stopped_and_started_during_a_run(
     plain, config = make_tiny_config(), make_tiny_config()
     plain.train.epochs = config.train.epochs = 5
     config.tracker = TrackerConfig(mlflow=MlflowConfig(uri=server.uri, artifacts=True))
-    whole = run_trial(plain, tmp_path / "plain")
+    whole = run_training(plain, tmp_path / "plain")
 
     def interfere(metrics: EpochMetrics) -> None:
         if metrics.epoch == 1:
@@ -130,7 +130,7 @@ def test_a_server_is_stopped_and_started_during_a_run(
         if metrics.epoch == 3:
             server.start()
 
-    result = run_trial(config, tmp_path / "run", interfere)
+    result = run_training(config, tmp_path / "run", interfere)
     assert (result.status, result.val_loss) == ("completed", whole.val_loss)
     (run,) = all_runs(server)
     rows = read_metrics(tmp_path / "run")
@@ -142,7 +142,7 @@ def test_a_server_is_stopped_and_started_during_a_run(
         path.read_bytes() for path in (tmp_path / "server/artifacts").rglob("model.pt")
     ]
     (tmp_path / "run/model.pt").unlink()
-    run_trial(config, tmp_path / "run")  # goes on, from its end
+    run_training(config, tmp_path / "run")  # goes on, from its end
     (again,) = all_runs(server)
     assert again.info.run_id == run.info.run_id
     assert steps(server, run.info.run_id) == {row.epoch: row.train_loss for row in rows}
@@ -321,11 +321,11 @@ def test_wandb_holds_each_epoch_once_over_two_sittings(tmp_path: Path) -> None:
     config.train.checkpoint_interval_seconds = 1e6  # the two epochs are trained again
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(trackers, "PAUSE_FACTOR", 0.0)
-        run_trial(config, tmp_path / "run", kill)
+        run_training(config, tmp_path / "run", kill)
     assert logged_epochs(tmp_path / "run") == [1, 2]
     assert wandb_ids(tmp_path / "run") == {own_id(tmp_path / "run")}
-    result = run_trial(config, tmp_path / "run")
-    assert result.val_loss == run_trial(plain, tmp_path / "plain").val_loss
+    result = run_training(config, tmp_path / "run")
+    assert result.val_loss == run_training(plain, tmp_path / "plain").val_loss
     assert logged_epochs(tmp_path / "run") == [1, 2, 3, 4]
     assert wandb_ids(tmp_path / "run") == {own_id(tmp_path / "run")}
 

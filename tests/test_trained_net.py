@@ -15,7 +15,7 @@ from resnet_sweep.data.device import place_data
 from resnet_sweep.records.checkpoint import read_model, write_model
 from resnet_sweep.records.run_folder import read_predictions
 from resnet_sweep.training.evaluation import Normalizer, evaluate
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 from resnet_sweep.training.trained_net import load_net
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    run_trial(make_tiny_config(), folder)
+    run_training(make_tiny_config(), folder)
     return folder
 
 

@@ -24,7 +24,7 @@ from resnet_sweep.model.init import (
 )
 from resnet_sweep.model.resnet import ResNet
 from resnet_sweep.records.checkpoint import read_model
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 
 def images(count: int = 60) -> Tensor:
@@ -111,11 +111,11 @@ def test_training_leaves_the_filters_and_their_average(
     config.regularization = RegularizationConfig(sam="sam", ema_half_life_epochs=0.5)
     if optimizer is not None:
         config.optimizer = optimizer
-    result = run_trial(config, tmp_path / "run")
+    result = run_training(config, tmp_path / "run")
     assert result.status == "completed", result.error
     one = tiny()
     one.optimizer.lr = 1e-6
     one.train.epochs = 1
-    run_trial(one, tmp_path / "one")
+    run_training(one, tmp_path / "one")
     weights = [read_model(tmp_path / n)["state_dict"]["stem.whiten.weight"] for n in ("run", "one")]
     assert torch.equal(*weights)

@@ -24,7 +24,7 @@ from resnet_sweep.records.run_folder import (
     CONFIG,
     RESULT,
     RecordError,
-    TrialResult,
+    RunResult,
     read_config_values,
     read_result,
 )
@@ -334,7 +334,7 @@ def shorten(error: Exception, run_dir: Path) -> str:
     return " ".join(str(valid_text(text)).split())
 
 
-def _result_values(result: TrialResult) -> dict[str, Any]:
+def _result_values(result: RunResult) -> dict[str, Any]:
     values = vars(result)
     numbers = {name: values[name] for name in ("status", *NUMBERS)}
     if values["device"] == "cpu" and values["precision"] is None:

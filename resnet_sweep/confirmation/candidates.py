@@ -16,7 +16,7 @@ from resnet_sweep.records.confirmation import Candidate
 from resnet_sweep.records.identity import configuration_id
 from resnet_sweep.records.run_folder import (
     RecordError,
-    TrialResult,
+    RunResult,
     read_config,
     read_config_values,
     read_result,
@@ -37,7 +37,7 @@ class WholeRun:
 
     trial: SweepTrial
     run_dir: Path
-    result: TrialResult
+    result: RunResult
     values: list[float]
 
 

@@ -106,7 +106,7 @@ METRIC_NAMES = tuple(f.name for f in fields(EpochMetrics))
 
 
 @dataclass
-class TrialResult:
+class RunResult:
     """The content of result.json.
 
     Args:
@@ -287,12 +287,12 @@ def read_metrics(run_dir: Path) -> list[EpochMetrics]:
         raise _unreadable(path, error) from error
 
 
-def write_result(run_dir: Path, result: TrialResult) -> None:
+def write_result(run_dir: Path, result: RunResult) -> None:
     """Replace result.json; numbers that are not finite become null, as JSON has none."""
     write_json(run_dir / RESULT, asdict(result))
 
 
-def read_result(run_dir: Path) -> TrialResult:
+def read_result(run_dir: Path) -> RunResult:
     """Return the content of result.json.
 
     Raises:
@@ -302,7 +302,7 @@ def read_result(run_dir: Path) -> TrialResult:
     path = run_dir / RESULT
     values = read_json(path)
     try:
-        result = TrialResult(**values)
+        result = RunResult(**values)
         check_record(result, LIMITS)
     except TypeError as error:
         raise _unreadable(path, error) from error
@@ -311,9 +311,7 @@ def read_result(run_dir: Path) -> TrialResult:
     return result
 
 
-def finished_result(
-    run_dir: Path, statuses: Collection[str] = ("completed",)
-) -> TrialResult | None:
+def finished_result(run_dir: Path, statuses: Collection[str] = ("completed",)) -> RunResult | None:
     """Return the result of a run that has ended in one of `statuses`; None for any other."""
     try:
         result = read_result(run_dir)

@@ -23,7 +23,7 @@ from resnet_sweep.records.run_folder import (
     RESULT,
     CheckpointError,
     RecordError,
-    TrialResult,
+    RunResult,
     check_archive,
     read_config_values,
     read_metrics,
@@ -59,12 +59,12 @@ class RunState:
     """
 
     stage: Stage
-    result: TrialResult | None = None
+    result: RunResult | None = None
     lost: tuple[str, ...] = ()
     problem: str = ""
 
     @property
-    def completed(self) -> TrialResult | None:
+    def completed(self) -> RunResult | None:
         """Return the result of a run that has completed, whatever it has lost since."""
         done = self.result is not None and self.result.status == "completed"
         return self.result if done else None
@@ -112,7 +112,7 @@ def run_state(run_dir: Path, with_test: bool = False) -> RunState:
     return RunState(Stage.LACKING if is_trained else Stage.UNDER_WAY, result, lost)
 
 
-def _lost(run_dir: Path, result: TrialResult, with_test: bool) -> Iterator[str]:
+def _lost(run_dir: Path, result: RunResult, with_test: bool) -> Iterator[str]:
     checks: list[Callable[[], object]] = [
         lambda: check_archive(run_dir / MODEL),
         lambda: _check_metrics(run_dir, result.epochs),

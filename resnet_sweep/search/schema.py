@@ -17,11 +17,11 @@ from omegaconf import MISSING
 from resnet_sweep.config.errors import require, require_int, require_number, require_one_of
 
 if TYPE_CHECKING:
-    from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+    from resnet_sweep.records.run_folder import EpochMetrics, RunResult
 
 Direction = Literal["minimize", "maximize"]
 
-# name -> direction; each is a field of TrialResult.
+# name -> direction; each is a field of RunResult.
 OBJECTIVES: dict[str, Direction] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
@@ -239,7 +239,7 @@ def register_sweeper_schemas() -> None:
         store.store(group="schema/pruner", name=name, node=pruner, replace=True)
 
 
-def objective_values(result: TrialResult, objectives: Sequence[str]) -> list[float] | None:
+def objective_values(result: RunResult, objectives: Sequence[str]) -> list[float] | None:
     """Return one value for each objective; null where one is missing or not finite."""
     values = [getattr(result, name) for name in objectives]
     if any(value is None or not math.isfinite(value) for value in values):

@@ -36,7 +36,7 @@ class Diverged(Exception):
     """The training loss is not finite."""
 
 
-class PrunedTrial(Exception):
+class PrunedRun(Exception):
     """Whoever watches the run wants no more of it; raised by `on_epoch`."""
 
 
@@ -200,7 +200,7 @@ def train(
     """Train to the last epoch.
 
     Raises:
-        Diverged, PrunedTrial, Interrupted: what ended it before.
+        Diverged, PrunedRun, Interrupted: what ended it before.
         OSError: a file could not be written; the checkpoints are as they were.
     """
     settings, position = training.config.train, training.position

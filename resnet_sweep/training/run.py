@@ -29,7 +29,7 @@ from resnet_sweep.records.checkpoint import read_checkpoint
 from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     RESULT,
-    TrialResult,
+    RunResult,
     as_recorded,
     finished_result,
     write_result,
@@ -42,7 +42,7 @@ from resnet_sweep.training.loop import (
     Diverged,
     Interrupted,
     OnEpoch,
-    PrunedTrial,
+    PrunedRun,
     start_training,
     train,
 )
@@ -104,12 +104,12 @@ def _reading() -> Iterator[None]:
         raise DataError(str(error)) from error
 
 
-def run_trial(
+def run_training(
     config: Config,
     run_dir: Path,
     on_epoch: OnEpoch | None = None,
     objective: str | None = None,
-) -> TrialResult:
+) -> RunResult:
     """Train one configuration and leave its run folder, whatever happens.
 
         look whether the folder's run is complete (then nothing is left to do)
@@ -124,7 +124,7 @@ def run_trial(
         write weights, predictions, result, figures; tell the trackers
 
     Args:
-        on_epoch: called after each epoch; raises PrunedTrial to end the run.
+        on_epoch: called after each epoch; raises PrunedRun to end the run.
         objective: field of the result by which the run is judged; null: what its result
             names, if it has one, or val_accuracy.
 
@@ -214,7 +214,7 @@ def _attempt(
     on_epoch: OnEpoch | None,
     stop: StopRequest,
     trackers: Trackers,
-) -> TrialResult:
+) -> RunResult:
     """Train and return the result; what ends a run early becomes its status."""
     execution = prepared.execution
     training, test, error = None, None, None
@@ -230,7 +230,7 @@ def _attempt(
         ending = "completed"
     except UserError:
         raise
-    except PrunedTrial as reason:
+    except PrunedRun as reason:
         ending, error = "pruned", str(reason) or None
         log.warning("%s: %s", ending, error)
     except Interrupted:
@@ -246,7 +246,7 @@ def _attempt(
         log.exception("%s: %s", ending, error)
     history = [] if training is None else training.position.history
     last = history[-1] if history else None
-    return TrialResult(
+    return RunResult(
         status=ending,
         num_params=prepared.cost.num_params,
         multiply_adds=prepared.cost.multiply_adds,
@@ -269,7 +269,7 @@ def _attempt(
     )
 
 
-def _written(run_dir: Path, result: TrialResult) -> TrialResult:
+def _written(run_dir: Path, result: RunResult) -> RunResult:
     """Write the result; a run without one has failed, whatever came before."""
     try:
         write_result(run_dir, result)

@@ -25,7 +25,7 @@ from resnet_sweep.records.run_folder import (
     CheckpointError,
     EpochMetrics,
     RecordError,
-    TrialResult,
+    RunResult,
     finished_result,
     read_metrics,
 )
@@ -38,7 +38,7 @@ from resnet_sweep.system.stopping import stop_on_signals
 from resnet_sweep.workers.study import Outcome
 
 OnEpoch = Callable[[EpochMetrics], None]
-RunTrial = Callable[[Config, Path, OnEpoch | None], TrialResult]
+Training = Callable[[Config, Path, OnEpoch | None], RunResult]
 
 # Errors that every further trial would meet as well: EIO, ENOSPC, EROFS, EDQUOT, EACCES.
 _BROKEN_FOLDER = (
@@ -70,13 +70,13 @@ class TrainingTrial:
         self,
         trial: Trial,
         settings: SweepSettings,
-        run_trial: RunTrial,
+        run_training: Training,
         should_stop: Callable[[], bool],
         give_up: Callable[[Outcome], None],
     ) -> None:
         self._trial = trial
         self._settings = settings
-        self._run_trial = run_trial
+        self._run_trial = run_training
         self._should_stop = should_stop
         self._give_up = give_up
         self._epochs = settings.epochs
@@ -120,7 +120,7 @@ class TrainingTrial:
             self._rung_seconds += result.train_seconds
         return None
 
-    def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
+    def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> RunResult:
         result = finished_result(run_dir, ("completed", "pruned"))
         result = result or self._run(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
@@ -133,7 +133,7 @@ class TrainingTrial:
             result = self._run_trial(config, run_dir, on_epoch)
         return result
 
-    def _run(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> TrialResult:
+    def _run(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> RunResult:
         """Train, from the beginning where a kill or the disk has left nothing to go on from."""
         try:
             return self._run_trial(config, run_dir, on_epoch)
@@ -144,7 +144,7 @@ class TrainingTrial:
             set_aside(run_dir)
             return self._run_trial(config, run_dir, on_epoch)
 
-    def _outcome(self, result: TrialResult) -> Outcome:
+    def _outcome(self, result: RunResult) -> Outcome:
         error = result.error or ""
         if error.startswith(_BROKEN_FOLDER):
             raise BrokenFolder(error)
@@ -178,9 +178,9 @@ class TrainingTrial:
         if value is None or self._settings.rungs:
             return
         if self._prune_after(metrics.epoch, value) and not last:
-            from resnet_sweep.training.loop import PrunedTrial
+            from resnet_sweep.training.loop import PrunedRun
 
-            raise PrunedTrial(f"after epoch {metrics.epoch}")
+            raise PrunedRun(f"after epoch {metrics.epoch}")
 
     def _prune_after(self, epoch: int, value: float) -> bool:
         if self._pruned_after is not None and epoch >= self._pruned_after:

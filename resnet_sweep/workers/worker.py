@@ -30,7 +30,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict
 from resnet_sweep.config.errors import ConfigError, DataError, UserError, one_line, require
 from resnet_sweep.records.identity import signature
-from resnet_sweep.records.run_folder import RecordError, TrialResult
+from resnet_sweep.records.run_folder import RecordError, RunResult
 from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID, check_data
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, check_budget, propose
@@ -46,7 +46,7 @@ from resnet_sweep.workers.claims import Claims
 from resnet_sweep.workers.coordination import WorkerExit, stop_is_requested, worker_lock, write_exit
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import Outcome
-from resnet_sweep.workers.trial import BrokenFolder, RunTrial, Stopped, TrainingTrial
+from resnet_sweep.workers.trial import BrokenFolder, Stopped, Training, TrainingTrial
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ def load_data(config: Config) -> DataShape:
     return DataShape(len(data.class_names), data.train.images.shape[-1], data.fingerprint)
 
 
-def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_data) -> WorkerExit:
+def work(
+    folder: Path, index: int, run_training: Training, prepare: Prepare = load_data
+) -> WorkerExit:
     """Carry out trials until the sweep is complete; return why it ended."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -76,7 +78,7 @@ def work(folder: Path, index: int, run_trial: RunTrial, prepare: Prepare = load_
             with suppress(OSError):  # a full disk shows with the first trial
                 lock.write(this_process())
             began = time.monotonic()
-            left = Worker(folder, index, run_trial, prepare, stop).loop()
+            left = Worker(folder, index, run_training, prepare, stop).loop()
             return replace(left, seconds=time.monotonic() - began)
         except UserError as error:
             return WorkerExit("user_error", str(error))
@@ -88,10 +90,10 @@ class Worker:
     """What a worker keeps from trial to trial."""
 
     def __init__(
-        self, folder: Path, index: int, run_trial: RunTrial, prepare: Prepare, stop: StopRequest
+        self, folder: Path, index: int, run_training: Training, prepare: Prepare, stop: StopRequest
     ) -> None:
         self._folder = folder
-        self._run_trial = run_trial
+        self._run_trial = run_training
         self._stop = stop
         self._settings = read_settings(folder)
         self._space = SearchSpace.from_json(self._settings.space)
@@ -271,17 +273,17 @@ def end_with_parent() -> None:
 
 def run_worker(folder: Path, index: int) -> str:
     """Work with the real training, and leave word of the end for the sweep."""
-    from resnet_sweep.training.run import run_trial
+    from resnet_sweep.training.run import run_training
 
     with suppress(RecordError):  # which the worker meets as well, and tells
-        run_trial = partial(run_trial, objective=read_settings(folder).objectives[0])
+        run_training = partial(run_training, objective=read_settings(folder).objectives[0])
 
-    def train(*arguments: Any) -> TrialResult:
+    def train(*arguments: Any) -> RunResult:
         # A run looks for garbage first, to measure its memory. What lives between two trials,
         # most of it torch's, is frozen: to look through it takes as long as a tiny trial.
         gc.collect()
         gc.freeze()
-        return run_trial(*arguments)
+        return run_training(*arguments)
 
     worker_exit = work(folder, index, train)
     write_exit(folder, index, worker_exit)

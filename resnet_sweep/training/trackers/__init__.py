@@ -30,8 +30,8 @@ from resnet_sweep.records.run_folder import (
     MODEL,
     RESULT,
     EpochMetrics,
+    RunResult,
     TrackerRecord,
-    TrialResult,
     read_config_values,
     read_metrics,
     read_result,
@@ -92,7 +92,7 @@ class Tracker(ABC):
         """Take those of a run's epochs that are not there yet."""
 
     @abstractmethod
-    def end(self, result: TrialResult) -> None:
+    def end(self, result: RunResult) -> None:
         """Take the result; the epochs are there."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go
@@ -110,7 +110,7 @@ def metrics_of(row: EpochMetrics) -> dict[str, float]:
     return numbers
 
 
-def results_of(result: TrialResult) -> dict[str, float]:
+def results_of(result: RunResult) -> dict[str, float]:
     """Return the numbers of a result."""
     numbers = {n: v for n, v in vars(result).items() if isinstance(v, (int, float))}
     for name in ("schema_version", "seed"):
@@ -267,7 +267,7 @@ class Trackers:
             link.call(lambda tracker: tracker.update(rows), rows)
         self._note()
 
-    def end(self, result: TrialResult, rows: Sequence[EpochMetrics] | None = None) -> list[str]:
+    def end(self, result: RunResult, rows: Sequence[EpochMetrics] | None = None) -> list[str]:
         """Give the result, and return the trackers that could not take the whole run.
 
         Args:

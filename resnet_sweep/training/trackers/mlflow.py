@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.trackers import MlflowConfig
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.records.run_folder import EpochMetrics, RunResult
 from resnet_sweep.records.sweep_folder import RunGroup
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.training.trackers import (
@@ -111,7 +111,7 @@ class MlflowTracker(Tracker):
             self._client.log_batch(run_id, metrics=metrics)
         self._there = there | {row.epoch for row in missing}
 
-    def end(self, result: TrialResult) -> None:
+    def end(self, result: RunResult) -> None:
         from mlflow.entities import Metric, RunTag
 
         run_id, client = self._open(), self._client

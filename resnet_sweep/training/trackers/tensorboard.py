@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch.utils.tensorboard.writer import SummaryWriter  # takes a second to import
 
-from resnet_sweep.records.run_folder import TENSORBOARD, EpochMetrics, TrialResult
+from resnet_sweep.records.run_folder import TENSORBOARD, EpochMetrics, RunResult
 from resnet_sweep.training.trackers import TrackedRun, Tracker, metrics_of
 
 
@@ -45,7 +45,7 @@ class TensorBoardTracker(Tracker):
                     self._writer.add_scalar(name, value, row.epoch)
             self._written = row.epoch
 
-    def end(self, result: TrialResult) -> None:
+    def end(self, result: RunResult) -> None:
         """Nothing more: the result is in the folder beside."""
 
     def close(self) -> None:

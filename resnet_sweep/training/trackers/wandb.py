@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.trackers import WandbConfig
-from resnet_sweep.records.run_folder import EpochMetrics, TrialResult
+from resnet_sweep.records.run_folder import EpochMetrics, RunResult
 from resnet_sweep.training.trackers import (
     TrackedRun,
     Tracker,
@@ -77,7 +77,7 @@ class WandbTracker(Tracker):
                 run.log(metrics_of(row), step=row.epoch)
                 self._given = row.epoch
 
-    def end(self, result: TrialResult) -> None:
+    def end(self, result: RunResult) -> None:
         run = self._open()
         run.summary.update({**results_of(result), "status": result.status})
         if self._settings.artifacts:

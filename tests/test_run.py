@@ -1,4 +1,4 @@
-"""run_trial in process: resuming bit for bit, pruning, every option of every group."""
+"""run_training in process: resuming bit for bit, pruning, every option of every group."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.training import run
 from resnet_sweep.training.evaluation import Evaluation
-from resnet_sweep.training.loop import Interrupted, PrunedTrial
+from resnet_sweep.training.loop import Interrupted, PrunedRun
 from resnet_sweep.training.products import to_halves
-from resnet_sweep.training.run import run_trial
+from resnet_sweep.training.run import run_training
 
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -108,7 +108,7 @@ def test_weights_that_overflow_in_the_last_step_are_no_result(
     config.data = replace(config.data, val_size=val_size, train_subset=32)
     config.optimizer = replace(config.optimizer, lr=1e38)  # type: ignore[type-var]
     config.train = replace(config.train, epochs=1, batch_size=32)
-    result = run_trial(config, tmp_path)
+    result = run_training(config, tmp_path)
     assert (result.status, result.test_accuracy) == ("diverged", None)
     assert not (tmp_path / MODEL).exists()
 
@@ -139,11 +139,11 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
 ) -> None:
     config = replace(make_tiny_config(), **RECIPES[recipe])
     config.train.epochs = 3
-    whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
+    whole = run_training(copy.deepcopy(config), tmp_path / "whole")
     with monkeypatch.context() as patch:
         InterruptAt(patch, step)
-        assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
-    resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
+        assert run_training(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
+    resumed = run_training(copy.deepcopy(config), tmp_path / "parts")
     assert resumed.status == whole.status == "completed"
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
     assert (resumed.test_loss, resumed.val_loss) == (whole.test_loss, whole.val_loss)
@@ -164,16 +164,16 @@ def test_a_run_keeps_its_precision_on_another_cpu(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     config = make_tiny_config()
     has_bf16(begun)
-    whole = run_trial(copy.deepcopy(config), tmp_path / "whole")
+    whole = run_training(copy.deepcopy(config), tmp_path / "whole")
     with monkeypatch.context() as patch:
         InterruptAt(patch, 5)
-        assert run_trial(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
+        assert run_training(copy.deepcopy(config), tmp_path / "parts").status == "interrupted"
     has_bf16(later)
-    resumed = run_trial(copy.deepcopy(config), tmp_path / "parts")
+    resumed = run_training(copy.deepcopy(config), tmp_path / "parts")
     assert whole.precision == resumed.precision == ("bf16" if begun else "fp32")
     assert read_result(tmp_path / "parts") == resumed
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
-    other = run_trial(copy.deepcopy(config), tmp_path / "other")
+    other = run_training(copy.deepcopy(config), tmp_path / "other")
     assert numbers(tmp_path / "other") != numbers(tmp_path / "whole")
     assert f"in {other.precision}" in (tmp_path / "other/train.log").read_text()
 
@@ -186,40 +186,40 @@ def test_a_checkpoint_from_before_precisions_goes_on_in_fp32(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     with monkeypatch.context() as patch:
         InterruptAt(patch, 5)
-        run_trial(copy.deepcopy(config), tmp_path / "run")
+        run_training(copy.deepcopy(config), tmp_path / "run")
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
     del state["precision"]
     torch.save(state, tmp_path / "run" / CHECKPOINT)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert run_trial(config, tmp_path / "run").precision == "fp32"
+    assert run_training(config, tmp_path / "run").precision == "fp32"
 
 
 @pytest.mark.slow
 def test_a_folder_from_before_a_field_existed_goes_on(tmp_path: Path, tiny_config: Config) -> None:
-    whole = run_trial(tiny_config, tmp_path / "run")
+    whole = run_training(tiny_config, tmp_path / "run")
     values = json.loads((tmp_path / "run" / CONFIG).read_text())
     del values["augmentation"]["crop_flip"], values["tracker"], values["train"]["figures"]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(values))
     (tmp_path / "run" / MODEL).unlink()
     tiny_config.train.figures = True  # its default
-    assert run_trial(tiny_config, tmp_path / "run").val_loss == whole.val_loss
+    assert run_training(tiny_config, tmp_path / "run").val_loss == whole.val_loss
 
 
 def test_a_damaged_checkpoint_resumes_from_the_one_before(
     tmp_path: Path, tiny_config: Config
 ) -> None:
     tiny_config.train.checkpoint_interval_seconds = 0
-    whole = run_trial(tiny_config, tmp_path / "run")
+    whole = run_training(tiny_config, tmp_path / "run")
     damaged = (tmp_path / "run" / CHECKPOINT).read_bytes()[:-500]
     (tmp_path / "run" / CHECKPOINT).write_bytes(damaged)
     (tmp_path / "run" / MODEL).unlink()  # a complete run is left as it is
-    again = run_trial(tiny_config, tmp_path / "run")
+    again = run_training(tiny_config, tmp_path / "run")
     assert (again.status, again.val_loss) == ("completed", whole.val_loss)
     assert "falling back" in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_the_record_says_by_what_a_run_was_judged(tmp_path: Path, tiny_config: Config) -> None:
-    result = run_trial(tiny_config, tmp_path / "run", objective="val_loss")
+    result = run_training(tiny_config, tmp_path / "run", objective="val_loss")
     assert (result.objective, result.objective_name) == (result.val_loss, "val_loss")
     assert result.val_loss != result.val_accuracy and read_result(tmp_path / "run") == result
 
@@ -229,9 +229,9 @@ def test_on_epoch_prunes(tmp_path: Path, tiny_config: Config) -> None:
 
     def on_epoch(metrics: EpochMetrics) -> None:
         seen.append(metrics)
-        raise PrunedTrial("below the rung")
+        raise PrunedRun("below the rung")
 
-    result = run_trial(tiny_config, tmp_path / "run", on_epoch)
+    result = run_training(tiny_config, tmp_path / "run", on_epoch)
     assert (result.status, result.epochs, result.objective) == ("pruned", 1, None)
     assert read_metrics(tmp_path / "run") == seen
 
@@ -245,7 +245,7 @@ def test_the_test_set_is_not_placed_unless_asked_for(
 
     monkeypatch.setattr(device, "_place_test", touched)
     tiny_config.evaluate_test = False
-    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+    assert run_training(tiny_config, tmp_path / "run").status == "completed"
 
 
 def test_a_full_disk_ends_the_run_with_its_reason(
@@ -257,7 +257,7 @@ def test_a_full_disk_ends_the_run_with_its_reason(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(training, "write_checkpoint", full)
-    result = run_trial(tiny_config, tmp_path / "run")
+    result = run_training(tiny_config, tmp_path / "run")
     assert result.status == "failed"
     assert read_result(tmp_path / "run").error is not None
     assert "No space left on device" in (result.error or "")
@@ -272,7 +272,7 @@ def test_running_out_of_memory_is_told(
         torch.empty(2**60, dtype=torch.uint8)
 
     monkeypatch.setattr(TrainStep, "_step", exhausted)
-    result = run_trial(tiny_config, tmp_path / "run")
+    result = run_training(tiny_config, tmp_path / "run")
     assert result.status == "out_of_memory"
 
 
@@ -293,19 +293,19 @@ def test_threads_are_those_of_the_run_alone(tmp_path: Path, tiny_config: Config)
 
     def look(_: EpochMetrics) -> None:
         seen.append(torch.get_num_threads())
-        raise PrunedTrial
+        raise PrunedRun
 
     own = torch.get_num_threads()
     for number, count in enumerate((own + 2, None)):
         config = replace(tiny_config, train=replace(tiny_config.train, num_threads=count))
-        run_trial(config, tmp_path / str(number), on_epoch=look)
+        run_training(config, tmp_path / str(number), on_epoch=look)
     assert seen == [own + 2, own] and torch.get_num_threads() == own
 
 
 def test_a_user_error_writes_nothing(tmp_path: Path, tiny_config: Config) -> None:
     tiny_config.train.batch_size = 10_000
     with pytest.raises(UserError, match="batch_size"):
-        run_trial(tiny_config, tmp_path / "run")
+        run_training(tiny_config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -313,10 +313,10 @@ def test_a_folder_takes_one_configuration_and_one_process(
     tmp_path: Path, tiny_config: Config
 ) -> None:
     with claimed(tmp_path / "run", tiny_config), pytest.raises(UserError, match="another process"):
-        run_trial(tiny_config, tmp_path / "run")
+        run_training(tiny_config, tmp_path / "run")
     other = replace(tiny_config, seed=7)
     with pytest.raises(UserError, match="seed=0, not 7"):
-        run_trial(other, tmp_path / "run")
+        run_training(other, tmp_path / "run")
 
 
 def test_a_run_that_another_process_completes_meanwhile_stays(
@@ -327,12 +327,12 @@ def test_a_run_that_another_process_completes_meanwhile_stays(
 
     def read_slowly(config: Config) -> run.Prepared:
         monkeypatch.setattr(run, "prepare", prepare)
-        run_trial(replace(config, evaluate_test=True), tmp_path / "run")
+        run_training(replace(config, evaluate_test=True), tmp_path / "run")
         return prepare(config)
 
     monkeypatch.setattr(run, "prepare", read_slowly)
     with pytest.raises(UserError, match="another process has completed this run"):
-        run_trial(replace(tiny_config, evaluate_test=False), tmp_path / "run")
+        run_training(replace(tiny_config, evaluate_test=False), tmp_path / "run")
     assert read_result(tmp_path / "run").test_accuracy is not None
 
 
@@ -345,7 +345,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(
         return Evaluation(float("inf"), 0.1, torch.zeros(1, 10))
 
     monkeypatch.setattr(training, "evaluate", infinite)
-    result = run_trial(tiny_config, tmp_path / "run")
+    result = run_training(tiny_config, tmp_path / "run")
     assert (result.status, result.objective) == ("diverged", None)
 
 
@@ -358,7 +358,7 @@ def test_a_figure_that_fails_costs_nothing_else(
 
     monkeypatch.setattr("resnet_sweep.training.products.draw_curves", broken)
     tiny_config.train.figures = True
-    assert run_trial(tiny_config, tmp_path / "run").status == "completed"
+    assert run_training(tiny_config, tmp_path / "run").status == "completed"
     assert "no font" in (tmp_path / "run" / "train.log").read_text()
 
 
@@ -369,5 +369,5 @@ def test_a_run_that_is_interrupted_outside_the_main_thread_says_so(
         raise Interrupted
 
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(run_trial, tiny_config, tmp_path / "r", interrupt).result()
+        result = pool.submit(run_training, tiny_config, tmp_path / "r", interrupt).result()
     assert result.status == "interrupted" and result.epochs == 1
