@@ -28,7 +28,7 @@ from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.summary import command
 from resnet_sweep.analysis.summary.summarize import Options, summarize
 from resnet_sweep.analysis.view import View, build_view
-from resnet_sweep.records.claim import claimed
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.reporting.style import figure_style, mark_outside
 
 
@@ -57,7 +57,7 @@ def test_nothing_but_unreadable_runs_is_said_so(tmp_path: Path) -> None:
 def test_all_figures_take_a_folder_in_which_nothing_has_ended(tmp_path: Path) -> None:
     write_run(tmp_path / "now")
     (tmp_path / "now" / "result.json").unlink()
-    with claimed(tmp_path / "now", make_config()):
+    with holding_run(tmp_path / "now", make_config()):
         found = summarize(Options(tmp_path, tmp_path / "summary"))
     assert found.counts == {"running": 1} and not found.leaderboard.rows
 

@@ -22,8 +22,8 @@ from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records import claim
-from resnet_sweep.records.claim import claimed, is_claimed
 from resnet_sweep.records.confirmation import Plan, write_plan
+from resnet_sweep.records.run_lock import holding_run, is_held
 from resnet_sweep.records.sweep_folder import (
     SweepTrial,
     read_sweep,
@@ -39,7 +39,7 @@ def training(run_dir: Path, epochs: int = 2) -> Iterator[None]:
     """Play a run of 100 epochs that a process has brought to `epochs`."""
     write_run(run_dir, epochs=epochs)
     (run_dir / "result.json").unlink()
-    with claimed(run_dir, make_config()):
+    with holding_run(run_dir, make_config()):
         yield
 
 
@@ -112,14 +112,14 @@ def test_looking_disturbs_nobody_who_wants_to_train(
             fcntl.flock(file, fcntl.LOCK_UN)
 
         monkeypatch.setattr(claim, "time", SimpleNamespace(sleep=look_no_longer))
-        with claimed(tmp_path / "run", make_config()):
+        with holding_run(tmp_path / "run", make_config()):
             assert waits == [0.05]
             monkeypatch.undo()
-            assert is_claimed(tmp_path / "run")
+            assert is_held(tmp_path / "run")
             refusal = pytest.raises(RunFolderError, match="another process is training")
-            with refusal, claimed(tmp_path / "run", make_config()):
+            with refusal, holding_run(tmp_path / "run", make_config()):
                 pass
-    assert not is_claimed(tmp_path / "run") and not is_claimed(tmp_path / "nothing")
+    assert not is_held(tmp_path / "run") and not is_held(tmp_path / "nothing")
 
 
 # ---- rungs ----

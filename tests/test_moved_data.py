@@ -33,7 +33,6 @@ from resnet_sweep.confirmation.planning import (
     runs_on_test_set,
 )
 from resnet_sweep.data.registry import load_dataset
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.identity import changes, known_teacher, signature
 from resnet_sweep.records.run_folder import (
     MODEL,
@@ -44,6 +43,7 @@ from resnet_sweep.records.run_folder import (
     write_config,
     write_result,
 )
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, base_config
@@ -245,14 +245,14 @@ def test_a_sweep_goes_on_with_the_same_teacher_elsewhere(tmp_path: Path) -> None
 
 def test_a_run_without_a_checkpoint_knows_its_teacher(tmp_path: Path) -> None:
     old, other = make_teacher(tmp_path / "old"), make_teacher(tmp_path / "other", seed=1)
-    with claimed(tmp_path / "run", taught_by(make_tiny_config(), old)):
+    with holding_run(tmp_path / "run", taught_by(make_tiny_config(), old)):
         pass
     old.rename(tmp_path / "new")
-    with claimed(tmp_path / "run", taught_by(make_tiny_config(), tmp_path / "new")):
+    with holding_run(tmp_path / "run", taught_by(make_tiny_config(), tmp_path / "new")):
         pass
     with (
         pytest.raises(UserError, match="distill_from"),
-        claimed(tmp_path / "run", taught_by(make_tiny_config(), other)),
+        holding_run(tmp_path / "run", taught_by(make_tiny_config(), other)),
     ):
         pass
 

@@ -25,7 +25,6 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, from_dict, to_dict
 from resnet_sweep.config.errors import RunFolderError, UserError
 from resnet_sweep.records import checkpoint, run_folder
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     EpochMetrics,
     Predictions,
@@ -36,6 +35,7 @@ from resnet_sweep.records.run_folder import (
     write_config,
     write_result,
 )
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.system.atomic import remove_leftovers, replacing, write_text
 
 ROWS = [
@@ -254,12 +254,12 @@ def test_a_run_folder_needs_no_hard_links(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
-    with claimed(tmp_path / "run", tiny_config):
+    with holding_run(tmp_path / "run", tiny_config):
         assert read_config(tmp_path / "run") == tiny_config
-    with claimed(tmp_path / "run", tiny_config):
+    with holding_run(tmp_path / "run", tiny_config):
         pass
     other = replace(tiny_config, seed=1)
-    with pytest.raises(RunFolderError, match="seed=0, not 1"), claimed(tmp_path / "run", other):
+    with pytest.raises(RunFolderError, match="seed=0, not 1"), holding_run(tmp_path / "run", other):
         pass
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 

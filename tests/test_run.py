@@ -32,7 +32,6 @@ from resnet_sweep.config.regularization import RegularizationConfig
 from resnet_sweep.config.scheduler import OneCycleConfig, PlateauConfig
 from resnet_sweep.data import device
 from resnet_sweep.records.checkpoint import CHECKPOINT, read_model
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     CONFIG,
     METRIC_NAMES,
@@ -41,6 +40,7 @@ from resnet_sweep.records.run_folder import (
     read_metrics,
     read_result,
 )
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.training import run
 from resnet_sweep.training.evaluation import Evaluation
 from resnet_sweep.training.loop import Interrupted, PrunedRun
@@ -312,7 +312,10 @@ def test_a_user_error_writes_nothing(tmp_path: Path, tiny_config: Config) -> Non
 def test_a_folder_takes_one_configuration_and_one_process(
     tmp_path: Path, tiny_config: Config
 ) -> None:
-    with claimed(tmp_path / "run", tiny_config), pytest.raises(UserError, match="another process"):
+    with (
+        holding_run(tmp_path / "run", tiny_config),
+        pytest.raises(UserError, match="another process"),
+    ):
         run_training(tiny_config, tmp_path / "run")
     other = replace(tiny_config, seed=7)
     with pytest.raises(UserError, match="seed=0, not 7"):

@@ -24,8 +24,8 @@ from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig
 from resnet_sweep.records import claim
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import EpochMetrics, RunResult, write_result
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.settings import base_values, found_changes
 from resnet_sweep.system.atomic import write_text
@@ -132,12 +132,12 @@ def test_what_a_sweep_may_change_its_runs_may_change(tmp_path: Path, field: str)
     assert old != new
     assert found_changes(old, new) == []
     for each in (config, changed):
-        with claimed(tmp_path / "run", each):
+        with holding_run(tmp_path / "run", each):
             pass
 
 
 def _claim(config: Config, run_dir: Path, on_epoch: OnEpoch | None = None) -> RunResult:
-    with claimed(run_dir, config):
+    with holding_run(run_dir, config):
         return stub_run_trial(config, run_dir, on_epoch)
 
 

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from resnet_sweep.analysis.code_digest import code_digest
 from resnet_sweep.analysis.discover import Found, FoundRun, FoundSweep, find_runs
 from resnet_sweep.config.compose import LIST_GROUPS
-from resnet_sweep.records.claim import is_locked
 from resnet_sweep.records.identity import configuration_id, split_of
 from resnet_sweep.records.metrics_batch import read_metrics_batch
 from resnet_sweep.records.run_folder import (
@@ -30,6 +29,7 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.records.sweep_folder import RUNS, SWEEP_LOCK, TRIALS, Sweep, salvage_sweep
 from resnet_sweep.system.atomic import write_atomically
+from resnet_sweep.system.locks import is_locked
 
 MADE_BY = b"code_digest"
 BATCH = 500
@@ -155,7 +155,7 @@ def _read_batch(batch: list[FoundRun], records: dict[str, dict[str, Any]]) -> pa
     unreadable = []
     for place, each in enumerate(batch):
         if each.reason is None:
-            record = read_record(each.path, each.is_claimed)
+            record = read_record(each.path, each.is_held)
         else:
             record = {"status": UNREADABLE, "reason": each.reason, "settings": {}, "result": {}}
         error = metrics.errors.get(place)
@@ -245,7 +245,7 @@ def write_epochs(path: Path, epochs: pa.Table) -> None:
     )
 
 
-def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
+def read_record(run_dir: Path, is_held: bool = False) -> dict[str, Any]:
     """Return a run's `status`, `reason`, `settings` (flat) and `result`; never raises.
 
     What cannot be read gives the status `unreadable` and the reason; what has no result yet
@@ -263,7 +263,7 @@ def read_record(run_dir: Path, is_claimed: bool = False) -> dict[str, Any]:
     try:
         result = _result_values(read_result(run_dir))
     except RecordError as error:
-        if is_claimed and isinstance(error.__cause__, FileNotFoundError):
+        if is_held and isinstance(error.__cause__, FileNotFoundError):
             result = {"status": RUNNING, "epochs": 0}
         else:
             reasons.append(shorten(error, run_dir))

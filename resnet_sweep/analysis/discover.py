@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_sweep.config.errors import UserError
-from resnet_sweep.records.claim import is_claimed, is_locked
 from resnet_sweep.records.run_folder import CONFIG, METRICS, PREDICTIONS, RESULT, TRACKER_FOLDERS
+from resnet_sweep.records.run_lock import is_held
 from resnet_sweep.records.sweep_folder import (
     PLANNED_RUNS,
     RUNS,
@@ -18,6 +18,7 @@ from resnet_sweep.records.sweep_folder import (
     SWEEP_LOCK,
     TRIALS,
 )
+from resnet_sweep.system.locks import is_locked
 
 RUN_FILES = (CONFIG, METRICS, RESULT)
 SWEEP_FILES = (SWEEP, TRIALS)
@@ -32,7 +33,7 @@ class FoundRun:
         run: path below the root, in valid UTF-8.
         stamp: changes whenever one of the folder's files does, or its process ends.
         reason: why it cannot be looked into.
-        is_claimed: a process trains in it.
+        is_held: a process trains in it.
         has_predictions: it holds them, readable or not.
     """
 
@@ -40,7 +41,7 @@ class FoundRun:
     path: Path
     stamp: str = ""
     reason: str | None = None
-    is_claimed: bool = False
+    is_held: bool = False
     has_predictions: bool = False
 
 
@@ -144,9 +145,9 @@ def _sort_entries(walk: _Walk, entries: list[os.DirEntry[str]]) -> _Files:
 def _add(walk: _Walk, place: str, files: _Files) -> None:
     name, folder = _name(walk, place), Path(place)
     if not files.keys().isdisjoint(RUN_FILES):
-        held = RESULT not in files and is_claimed(folder)
-        stamp = f"{_stamp(files, (*RUN_FILES, PREDICTIONS))}{'; claimed' if held else ''}"
-        found = FoundRun(name, folder, stamp, is_claimed=held, has_predictions=PREDICTIONS in files)
+        held = RESULT not in files and is_held(folder)
+        stamp = f"{_stamp(files, (*RUN_FILES, PREDICTIONS))}{'; held' if held else ''}"
+        found = FoundRun(name, folder, stamp, is_held=held, has_predictions=PREDICTIONS in files)
         walk.found.runs.append(found)
     is_sweep = not files.keys().isdisjoint(SWEEP_FILES)
     if not is_sweep and SETTINGS in files:  # a sweep that has lost both; reading it says so

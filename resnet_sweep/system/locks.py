@@ -79,6 +79,23 @@ def held_if_free(path: Path) -> Iterator[bool]:
         lock.release()
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked a file, as far as this machine can see."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # a file system without locks
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def this_process() -> str:
     """Return what a holder writes into its lock."""
     return f"process {os.getpid()} on {socket.gethostname()}"

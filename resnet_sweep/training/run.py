@@ -26,7 +26,6 @@ from resnet_sweep.data.device import DeviceData, place_data
 from resnet_sweep.data.registry import count_classes, find_image_size
 from resnet_sweep.model.budget import Cost, check_budget
 from resnet_sweep.records.checkpoint import read_checkpoint
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import (
     RESULT,
     RunResult,
@@ -34,6 +33,7 @@ from resnet_sweep.records.run_folder import (
     finished_result,
     write_result,
 )
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.records.run_state import BeyondRepair, Stage, run_state
 from resnet_sweep.system.environment import PeakMemory, device_name, git_commit, versions
 from resnet_sweep.system.stopping import StopRequest, stop_on_signals
@@ -143,13 +143,13 @@ def run_training(
         config = replace(config, evaluate_test=is_tested)
     if folder.stage is Stage.COMPLETE:
         assert before is not None
-        with claimed(run_dir, config):
+        with holding_run(run_dir, config):
             send_rest(config, run_dir)  # trackers may lack a part
         return before
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
-        with claimed(run_dir, config), log_to_file(run_dir), threads:
+        with holding_run(run_dir, config), log_to_file(run_dir), threads:
             if before is None and finished_result(run_dir) is not None:
                 problem = "another process has completed this run in the meantime"
                 raise RunFolderError(f"{run_dir}: {problem}")

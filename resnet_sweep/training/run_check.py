@@ -26,8 +26,8 @@ from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
-from resnet_sweep.records.claim import claimed
 from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
+from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
 from resnet_sweep.training.trackers import check_trackers
@@ -52,7 +52,7 @@ class RefuseBadRuns(Callback):
                 checked = to_config(config)
                 check_trackers(checked.tracker)
                 _read_ahead(checked)
-                with claimed(run_dir, checked):
+                with holding_run(run_dir, checked):
                     pass
         except UserError as error:
             raise SystemExit(USAGE_ERROR) from error  # one_line_errors prints it

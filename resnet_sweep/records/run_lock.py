@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,14 @@ from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records.identity import TEACHER, changes, known_teacher
 from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
 from resnet_sweep.system.atomic import remove_leftovers
+from resnet_sweep.system.locks import is_locked
 
 # An observer holds the lock for microseconds: whoever wants to train asks again.
 _WAITS_SECONDS = (0.05, 0.1, 0.2)
 
 
 @contextmanager
-def claimed(run_dir: Path, config: Config) -> Iterator[None]:
+def holding_run(run_dir: Path, config: Config) -> Iterator[None]:
     """Hold a run folder, made where it is missing, with the configuration in it.
 
     Raises:
@@ -39,26 +39,9 @@ def claimed(run_dir: Path, config: Config) -> Iterator[None]:
         yield
 
 
-def is_claimed(run_dir: Path) -> bool:
+def is_held(run_dir: Path) -> bool:
     """Return whether a process holds the folder, as far as this machine can see."""
     return is_locked(run_dir / CONFIG)
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a process has locked a file, as far as this machine can see."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass  # a file system without locks
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _lock(descriptor: int, run_dir: Path) -> None:
