@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from resnet_sweep.system.hardware import visible_gpus
 from resnet_sweep.workers.launchers import (
     BASIC_LAUNCHER,
     RAY_LAUNCHER,
     SLURM_LAUNCHER,
     default_n_jobs,
     describe_workers,
-    visible_gpus,
 )
 
 LISTING = "#!/bin/sh\necho 'GPU 0: NVIDIA H200'\necho 'GPU 1: NVIDIA H200'\n"

@@ -65,6 +65,7 @@ from resnet_sweep.sweep.results import (
     write_results,
 )
 from resnet_sweep.system.console import command, say
+from resnet_sweep.system.hardware import num_cores, visible_gpus
 from resnet_sweep.training.trackers import check_trackers, close_group
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
@@ -74,9 +75,7 @@ from resnet_sweep.workers.launchers import (
     describe_workers,
     is_elsewhere,
     is_local,
-    num_cores,
     threads_of_worker,
-    visible_gpus,
 )
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import torch
 
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.train import TrainConfig
+from resnet_sweep.system.hardware import ask_nvidia_smi
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -91,16 +91,8 @@ def choose_device(name: str, field: str = "train.device") -> torch.device:
 
 def _why_no_cuda() -> str | None:
     """Say why torch cannot use a GPU that nvidia-smi sees; None where it sees none."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    drivers = answer.stdout.strip().splitlines()
-    if answer.returncode != 0 or not drivers:
+    drivers = ask_nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
+    if not drivers:
         return None
     if torch.version.cuda is None:
         return f"nvidia-smi sees a GPU but torch {torch.__version__} was built for CPUs alone"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config.errors import ConfigError, one_line, require
 from resnet_sweep.search.conf_files import env_set
+from resnet_sweep.system.hardware import least_memory_gib, num_cores, visible_gpus
 from resnet_sweep.system.locks import held_if_free
 from resnet_sweep.workers.coordination import WORKERS, worker_lock, worker_log
 
@@ -252,20 +252,6 @@ def choose_launcher(
     return HydraLauncher(folder, config, context)
 
 
-def num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def visible_gpus() -> list[str]:
-    """Return the ids of the NVIDIA GPUs, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        ids = [gpu.strip() for gpu in chosen.split(",")]
-        return [gpu for gpu in ids if gpu not in ("", "-1")]
-    lines = _ask_nvidia_smi("-L")
-    return [str(i) for i, line in enumerate(lines) if line.startswith("GPU ")]
-
-
 def check_device(name: str) -> None:
     """Raise ConfigError where the workers of this machine cannot have this device; no torch."""
     allowed = "no NVIDIA GPU is listed or visible on this machine; take cpu"
@@ -299,30 +285,9 @@ def describe_workers(n_jobs: int, is_given: bool) -> str:
         return f"{start}, as asked for"
     on_each = -(-n_jobs // gpus)
     shared = f"{start}, as asked for: up to {on_each} share a GPU"
-    memory = _least_memory_gib()
+    memory = least_memory_gib()
     if memory is None:
         return shared
     return (
         f"{shared} of {memory:.0f} GiB, so that trials of over {memory / on_each:.1f} GiB may fail"
     )
-
-
-def _least_memory_gib() -> float | None:
-    """Return the memory of the smallest GPU, of this machine's or of the visible ones."""
-    query = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    lines = _ask_nvidia_smi(*query, *(["-i", chosen] if chosen else []))
-    sizes = [int(line) for line in lines if line.strip().isdigit()]
-    return min(sizes) / 1024 if sizes else None
-
-
-def _ask_nvidia_smi(*arguments: str) -> list[str]:
-    """Return the lines of its answer; none where it is missing or fails."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    try:
-        answer = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):  # as without a driver
-        return []
-    return answer.stdout.splitlines() if answer.returncode == 0 else []
