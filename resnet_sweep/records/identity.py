@@ -172,13 +172,13 @@ def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
     return flat
 
 
-def signature(config: Config | Values, fingerprint: str | None = None) -> str:
+def signature(config: Config | Values) -> str:
     """Return a digest of all that decides how a run ends, its seed and split included.
 
     A field that has its schema's default is not digested: one that comes to be later changes
     no digest.
     """
-    return f"{_VERSION}-{_digest(outcome(config, fingerprint), 16)}"
+    return f"{_VERSION}-{_digest(outcome(config), 16)}"
 
 
 def is_current(text: str) -> bool:
