@@ -56,6 +56,21 @@ def test_trains_as_torchs_default_implementation(
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("implementation", ["fused", "foreach"])
+def test_a_first_step_that_overflows_leaves_no_momentum(implementation: str) -> None:
+    net = make_net()
+    optimizer = build_optimizer(SgdConfig(implementation=implementation), net, 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=float("inf"))
+    torch.use_deterministic_algorithms(True)  # fills memory that nobody sets with NaN
+    try:
+        scaler.scale(net(torch.ones(8, 6)).square().mean()).backward()
+        scaler.step(optimizer)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    momenta = [optimizer.state[p].get("momentum_buffer") for p in net.parameters()]
+    assert all(m is None or not m.any() for m in momenta)
+
+
 def test_norms_and_biases_are_not_decayed() -> None:
     net = make_net()
     optimizer = build_optimizer(SgdConfig(lr=0.1, momentum=0.0, nesterov=False), net, 0.5)

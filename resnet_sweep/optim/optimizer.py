@@ -36,9 +36,11 @@ def build_optimizer(
         options["capturable"] = True
     match config:
         case SgdConfig():
-            return torch.optim.SGD(
+            sgd = torch.optim.SGD(
                 groups, momentum=config.momentum, nesterov=config.nesterov, **options
             )
+            _start_momentum(sgd)
+            return sgd
         case AdamConfig():
             kind = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
             first, second = config.betas
@@ -48,6 +50,18 @@ def build_optimizer(
                 groups, alpha=config.alpha, momentum=config.momentum, eps=config.eps, **options
             )
     raise AssertionError(f"no optimizer for {config}")
+
+
+def _start_momentum(sgd: torch.optim.SGD) -> None:
+    """Start the momentum at zero, which gives torch's own first step.
+
+    torch's fused kernel takes uninitialised memory and fills it in the first step; where fp16's
+    gradient scaler skips that one, what lay in the memory would be the momentum of the next.
+    """
+    for group in sgd.param_groups:
+        if group["momentum"]:
+            for parameter in group["params"]:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def parameter_groups(
