@@ -162,6 +162,22 @@ def test_degenerate_populations_say_why(case: str) -> None:
     assert not found.tests and found.reason
 
 
+def test_hyperparameters_that_mirror_each_other_are_not_told_apart() -> None:
+    x = np.arange(1.0, 31.0)
+    population = make_population(
+        {"up": x, "down": 31 - x}, np.random.default_rng(0).normal(size=30)
+    )
+    found = measure_importance(population, UNKNOWN)
+    assert not found.tests and set(found.untested) == {"up", "down"} and found.reason
+
+
+def test_equal_seeds_are_no_noise_floor() -> None:
+    population = make_population(*draw(0))
+    assert all(
+        np.isnan(test.noise_floor) for test in measure_importance(population, Noise(0, 3)).tests
+    )
+
+
 def test_what_only_repeats_others_is_not_tested() -> None:
     columns, y = draw(0)
     columns["sum"] = columns["x"] + columns["idle"]

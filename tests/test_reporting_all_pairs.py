@@ -29,6 +29,9 @@ def test_seeds_without_any_scatter_tell_nothing() -> None:
     for other in (flat, flat + 0.25):
         found = games_howell(other, flat, 3)
         assert found.difference == other[0] - 0.5 and np.isnan([found.p_value, found.low]).all()
+    first, second = np.full(3, 0.9), np.full(3, 0.8)
+    assert second.var(ddof=1) > 0  # by rounding
+    assert np.isnan(games_howell(first, second, 5).p_value)
 
 
 @pytest.mark.slow

@@ -124,6 +124,7 @@ def test_pooled_noise_finds_the_true_one() -> None:
 
 def test_no_repeats_no_noise() -> None:
     assert math.isnan(pooled_noise([[1.0]]).least_difference(1, 1))
+    assert math.isnan(pooled_noise([[0.8, 0.8]]).least_difference(1, 1))  # too few to show it
 
 
 @pytest.fixture

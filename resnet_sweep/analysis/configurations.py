@@ -111,7 +111,7 @@ def _against_best(table: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     limits = noise.least_difference(int(best["n"]), table["n"].to_numpy())
     behind = table["mean"] - best["mean"]
     within = pd.Series(behind.abs() <= limits, dtype="boolean")
-    within[0 if noise.degrees else slice(None)] = pd.NA
+    within[0 if noise.is_known else slice(None)] = pd.NA
     return table.assign(within_noise=within)
 
 

@@ -157,6 +157,10 @@ def _test(
     parameters: list[Parameter], fit: _Fit, model: str, skipped: list[str], noise: Noise
 ) -> Importance:
     known = fit.degrees > 0
+    if not known.any():
+        reason = "each of the hyperparameters follows from the others in these configurations"
+        names = (*skipped, *(each.name for each in parameters))
+        return Importance([], len(fit.y), untested=names, reason=reason)
     residual, parts = (each[..., 0] for each in fit.sums_of_squares(fit.y[:, None]))
     f_values = _f_values(fit, residual, parts)
     p_values = fdtrc(np.maximum(fit.degrees, 1), fit.residual_degrees, f_values)
@@ -203,7 +207,7 @@ def _permutation_floors(fit: _Fit) -> Array:
 
 def _noise_floor(degrees: int, residual: float, noise: Noise) -> float:
     """Return the partial eta squared of a term whose sum of squares is seed noise."""
-    if noise.degrees == 0:
+    if not noise.is_known:
         return math.nan
     by_noise = noise.sd**2 * float(chdtri(degrees, SIGNIFICANCE))
-    return by_noise / (by_noise + residual) if by_noise > 0 else 0.0
+    return by_noise / (by_noise + residual)

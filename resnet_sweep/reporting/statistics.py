@@ -51,13 +51,18 @@ class Noise:
     degrees: int
     groups: int = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether repeated seeds differ: so few that are equal do not show that all would be."""
+        return self.sd > 0
+
     def least_difference(self, n_first: Any, n_second: Any) -> Any:
         """Return the difference of two means that chance passes once in twenty (t, two-sided).
 
         Args:
             n_first, n_second: seeds of each, numbers or arrays.
         """
-        if self.degrees == 0:
+        if not self.is_known:
             return np.full(np.broadcast_shapes(np.shape(n_first), np.shape(n_second)), math.nan)[()]
         return t_quantile(self.degrees) * self.sd * np.sqrt(1 / n_first + 1 / n_second)
 
