@@ -78,7 +78,7 @@ def bare_pass(net: TrainedNet, path: Path) -> Callable[[], object]:
     images = torch.from_numpy(read_custom(path, CLASSES, 32).images.read(range(_count(path))))
     batches = [
         net.normalize(batch.to(device), memory_format)
-        for batch in images.split(default_batch_size(net.execution))
+        for batch in images.split(default_batch_size(net.execution, images.shape[-1]))
     ]
 
     @torch.no_grad()

@@ -182,6 +182,10 @@ THREE = {"blocks": [1, 1, 1], "widths": [8, 8, 8]}
         ),
         ({"stem_kernel_size": 65}, "model.stem_kernel_size=65: must be at most 63 where the stem"),
         (
+            {"stem_kernel_size": 33, "whitened_stem": True},
+            "model.stem_kernel_size=33: must be at most 32 with model.whitened_stem",
+        ),
+        (
             {"blocks": [1, 1], "widths": [16, 8], "shortcut": "pad"},
             "model.shortcut=pad: cannot drop channels, but stage 2 goes from 16 to 8 channels",
         ),

@@ -17,7 +17,7 @@ from resnet_sweep.optim.averages import AveragedWeights, EqualAverage, Lookahead
 from resnet_sweep.optim.optimizer import build_optimizer
 from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.device import Execution
-from resnet_sweep.training.evaluation import Normalizer, evaluate
+from resnet_sweep.training.evaluation import Normalizer, default_batch_size, evaluate
 from resnet_sweep.training.step import GRAPH_WARMUP_STEPS, TrainStep, build_loss
 
 EXECUTION = Execution(torch.device("cpu"), torch.float32, "none", channels_last=True)
@@ -138,3 +138,9 @@ def test_evaluation_is_a_plain_forward_pass() -> None:
     expected = (logits.argmax(1) == step.part.labels).float().mean().item()
     assert found.accuracy == pytest.approx(expected)
     torch.testing.assert_close(found.probabilities, logits.softmax(1))
+
+
+def test_larger_images_are_evaluated_in_smaller_batches() -> None:
+    whole = default_batch_size(EXECUTION, 32)
+    pixels = [default_batch_size(EXECUTION, side) * side**2 for side in (32, 64, 224)]
+    assert max(pixels) == whole * 32**2 and default_batch_size(EXECUTION, 4096) == 1

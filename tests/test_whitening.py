@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,25 @@ def test_images_from_all_over_the_set_count() -> None:
     inner = net.stem.get_submodule("whiten")(floats)[:, :, 1:-1, 1:-1]
     found = covariance(inner.detach().double()).diagonal()
     torch.testing.assert_close(found, torch.ones(27).double(), atol=0.1, rtol=0)
+
+
+def test_large_images_take_no_more_memory_than_small_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 256x256 pixels 31 images have two million patches; each is unfolded by itself."""
+    monkeypatch.setattr("resnet_sweep.model.init.CHUNK_PIXELS", 4 * 64**2)
+    monkeypatch.setattr("resnet_sweep.model.init.MAX_PIXELS", 10 * 64**2)
+    sizes: list[int] = []
+
+    def unfold(images: Tensor, size: int) -> Tensor:
+        sizes.append(len(images))
+        return F.unfold(images, size)
+
+    pixels = torch.randint(0, 256, (40, 3, 64, 64), dtype=torch.uint8)
+    net = ResNet(tiny().model, 10)  # type: ignore[arg-type]
+    monkeypatch.setattr("resnet_sweep.model.init.F", SimpleNamespace(unfold=unfold))
+    whiten_stem(net, pixels, torch.full((3,), 0.5), torch.full((3,), 0.2))
+    assert sizes == [4, 4, 2]
 
 
 @pytest.mark.slow

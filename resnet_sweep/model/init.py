@@ -14,8 +14,10 @@ from resnet_sweep.model.resnet import ResidualBlock, ResNet
 
 # Of whitened stems.
 EPS = 5e-4  # keeps the noise of directions without variance small, as airbench's
-MAX_IMAGES = 2000  # some two million patches of 32x32 images
+MAX_IMAGES = 2000
+MAX_PIXELS = 2000 * 32**2  # of larger images fewer: two million patches are enough
 CHUNK = 250
+CHUNK_PIXELS = 250 * 32**2
 
 
 def initialize(model: nn.Module, config: InitConfig) -> None:
@@ -65,13 +67,14 @@ def whiten_stem(net: nn.Module, images: Images, mean: Tensor, std: Tensor) -> No
     """Set the fixed filters of a whitened stem; any other net stays as it is.
 
     Args:
-        images: the training images, uint8 [N, 3, S, S]; up to 2,000 from all over them count.
+        images: the training images, uint8 [N, 3, S, S]; up to 2,000 from all over them count,
+            fewer of images larger than 32x32.
         mean, std: float32 [3], with which images are normalised.
     """
     layer = dict(net.stem.named_children()).get("whiten") if isinstance(net, ResNet) else None
     if not isinstance(layer, nn.Conv2d):
         return
-    count = min(len(images), MAX_IMAGES)
+    count = min(len(images), MAX_IMAGES, max(1, MAX_PIXELS // images.shape[-1] ** 2))
     chosen = images[torch.arange(count) * len(images) // count].cpu()  # the last ones as well
     shape = (1, 3, 1, 1)
     pixels = (chosen.double() / 255 - mean.cpu().view(shape)) / std.cpu().view(shape)
@@ -86,7 +89,8 @@ def patch_covariance(images: Tensor, size: int) -> Tensor:
     total = torch.zeros(features, dtype=images.dtype)
     products = torch.zeros(features, features, dtype=images.dtype)
     count = 0
-    for chunk in images.split(CHUNK):
+    chunk_size = min(CHUNK, max(1, CHUNK_PIXELS // images.shape[-1] ** 2))
+    for chunk in images.split(chunk_size):
         patches = F.unfold(chunk, size).transpose(1, 2).flatten(0, 1)
         total += patches.sum(0)
         products += patches.T @ patches

@@ -149,6 +149,9 @@ def plan_resnet(config: ResNetConfig, num_classes: int, image_size: int = 32) ->
     """
     stem_kernel = config.stem_kernel_size
     _check_kernel("stem_kernel_size", stem_kernel, stem_kernel, "the stem", image_size)
+    fits = not config.whitened_stem or stem_kernel <= image_size
+    allowed = f"must be at most {image_size} with model.whitened_stem, which needs whole patches"
+    require(fits, "model.stem_kernel_size", stem_kernel, allowed)
     stem = _plan_stem(config, image_size)
     stages = tuple(_plan_stages(config, stem[-1].out_channels, image_size))
     head = _plan_head(config, stages[-1], num_classes)

@@ -108,7 +108,7 @@ def predict(
     """
     assert views[0] == PLAIN
     execution = nets[0].execution
-    size = batch_size or default_batch_size(execution)
+    size = batch_size or default_batch_size(execution, nets[0].image_size)
     count, classes = len(images), len(nets[0].class_names)
     plain = np.empty((count, classes), np.float32)
     guesses = np.empty((len(nets), count), np.int64)

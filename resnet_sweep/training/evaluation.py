@@ -12,7 +12,7 @@ from resnet_sweep.data.device import Part
 from resnet_sweep.model.summary import evaluation_mode
 from resnet_sweep.training.device import Execution
 
-# Large enough to fill a GPU, small enough for a CPU's cache.
+# Of 32x32 images: large enough to fill a GPU, small enough for a CPU's cache.
 BATCH_SIZES = {"cuda": 2500, "mps": 1000, "cpu": 250}
 
 
@@ -51,7 +51,7 @@ def evaluate(
     model: nn.Module, part: Part, normalize: Normalizer, execution: Execution
 ) -> Evaluation:
     """Evaluate `model` on all images of `part`; training flags stay as they are."""
-    batches = part.images.split(default_batch_size(execution))
+    batches = part.images.split(default_batch_size(execution, part.images.shape[-1]))
     with evaluation_mode(model):
         logits = torch.cat([forward(model, images, normalize, execution) for images in batches])
     loss = F.cross_entropy(logits, part.labels)
@@ -61,9 +61,10 @@ def evaluate(
     return Evaluation(loss_value, num_hits / len(part.labels), logits.softmax(1))
 
 
-def default_batch_size(execution: Execution) -> int:
-    """Return how many images an evaluation takes at once."""
-    return BATCH_SIZES[execution.device.type]
+def default_batch_size(execution: Execution, image_size: int) -> int:
+    """Return how many images of this side an evaluation takes at once."""
+    whole = BATCH_SIZES[execution.device.type]
+    return whole if image_size <= 32 else max(1, whole * 32**2 // image_size**2)
 
 
 @torch.no_grad()

@@ -63,8 +63,9 @@ class TrainedNet:
         """
         whole = torch.as_tensor(images)
         rows = np.empty((len(whole), len(self.class_names)), np.float32)
+        size = batch_size or default_batch_size(self.execution, whole.shape[-1])
         start = 0
-        for batch in whole.split(batch_size or default_batch_size(self.execution)):
+        for batch in whole.split(size):
             probabilities = self.logits(batch.to(self.execution.device)).softmax(1)
             rows[start : start + len(batch)] = probabilities.cpu().numpy()
             start += len(batch)
