@@ -132,6 +132,21 @@ def test_an_exponential_average_has_the_models_other_buffers() -> None:
     assert (float(average.model.seen), int(average.model.steps)) == (1.5, 7)  # type: ignore[arg-type]
 
 
+def test_an_exponential_average_follows_a_buffer_that_is_replaced() -> None:
+    net = nn.Linear(2, 2)
+    net.register_buffer("seen", torch.zeros(1))
+    average = AveragedWeights(net, 10)
+    reference = AveragedModel(net, avg_fn=lambda mean, new, _: mean + (new - mean) / 4)
+    reference.use_buffers = True
+    reference.n_averaged.fill_(1)
+    for value in (1.0, 2.0):
+        net.seen = torch.full((1,), value)
+        average.weight.fill_(0.25)
+        average.update()
+        reference.update_parameters(net)
+    assert torch.equal(average.model.seen, reference.module.seen)  # type: ignore[arg-type]
+
+
 def test_recomputing_draws_nothing_and_drops_nothing() -> None:
     net = nn.Sequential(nn.Dropout(0.5), *make_net())
     plain = copy.deepcopy(net[1:])

@@ -16,6 +16,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import ConfigError
 from resnet_sweep.config.optimizer import SgdConfig
 from resnet_sweep.config.regularization import RegularizationConfig
+from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.training.step import TrainStep
 
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])
@@ -100,6 +101,17 @@ def test_running_statistics_are_those_of_the_first_pass() -> None:
     for a, b in zip(plain.model.buffers(), sharp.model.buffers(), strict=True):
         assert torch.equal(a, b)
     assert plain.take_sums(64) == sharp.take_sums(64)
+
+
+def test_a_buffer_that_a_network_replaces_is_that_of_the_first_pass() -> None:
+    net = nn.Linear(2, 2)
+    net.register_buffer("seen", torch.zeros(1))
+    net(torch.ones(1, 2)).sum().backward()
+    sharp = SharpnessAware(net, 0.5, adaptive=False)
+    net.seen = torch.ones(1)
+    with sharp.perturbed():
+        net.seen = torch.full((1,), 2.0)
+    assert float(net.seen) == 1
 
 
 def test_an_overflow_skips_the_step_and_leaves_the_weights() -> None:

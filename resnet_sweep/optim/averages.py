@@ -23,13 +23,18 @@ class AveragedWeights:
     def __init__(self, model: nn.Module, half_life_steps: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.target_decay: float = 0.5 ** (1 / half_life_steps)
-        self._averages = _floating_state(self.model)
-        self._sources = _floating_state(model)
-        averaged = {value.data_ptr() for value in self._averages}
-        pairs = zip(self.model.buffers(), model.buffers(), strict=True)
-        others = [pair for pair in pairs if pair[0].data_ptr() not in averaged]
-        self._others = [own for own, _ in others]
-        self._others_seen = [seen for _, seen in others]
+        self._source = model
+        saved = {value.data_ptr() for value in self.model.state_dict().values()}
+        parameters, buffers = list(self.model.parameters()), dict(self.model.named_buffers())
+        # Counts, and what a network does not save, have no mean.
+        self._averaged = [
+            name
+            for name, value in buffers.items()
+            if value.is_floating_point() and value.data_ptr() in saved
+        ]
+        self._copied = [name for name in buffers if name not in self._averaged]
+        self._averages: list[Tensor] = [*parameters, *(buffers[name] for name in self._averaged)]
+        self._copies = [buffers[name] for name in self._copied]
         self.weight = torch.zeros((), device=self._averages[0].device)
 
     def decay(self, step: int) -> float:
@@ -42,18 +47,14 @@ class AveragedWeights:
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the model's present weights."""
+        buffers = dict(self._source.named_buffers())  # a network may have replaced one
+        sources = [*self._source.parameters(), *(buffers[name] for name in self._averaged)]
         # Not _foreach_lerp_: it would read the weight back from the device.
-        change = torch._foreach_sub(self._sources, self._averages)
+        change = torch._foreach_sub(sources, self._averages)
         torch._foreach_mul_(change, self.weight)
         torch._foreach_add_(self._averages, change)
-        if self._others:  # counts, and what a network does not save
-            torch._foreach_copy_(self._others, self._others_seen)
-
-
-def _floating_state(model: nn.Module) -> list[Tensor]:
-    # A tensor that several layers share stands in the state once for each.
-    unique = {value.data_ptr(): value for value in model.state_dict().values()}
-    return [value for value in unique.values() if value.is_floating_point()]
+        if self._copied:
+            torch._foreach_copy_(self._copies, [buffers[name] for name in self._copied])
 
 
 class Lookahead:

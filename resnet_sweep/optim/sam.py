@@ -51,7 +51,7 @@ class SharpnessAware:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._parameters = [(p, name.endswith("bias")) for name, p in named]
         # What a forward pass changes, above all the statistics of normalisation layers.
-        self._buffers = list(model.buffers())
+        self._buffers = model.buffers
 
     @contextmanager
     def perturbed(self) -> Iterator[None]:
@@ -69,7 +69,7 @@ class SharpnessAware:
             else:
                 changes = sam_perturbation(gradients, self.rho)
             before = [w.clone() for w in weights]
-            buffers = [b.clone() for b in self._buffers]
+            buffers = [b.clone() for b in self._buffers()]
             torch._foreach_add_(weights, changes)
         for weight in weights:
             weight.grad = None
@@ -77,7 +77,7 @@ class SharpnessAware:
         with torch.no_grad():
             torch._foreach_copy_(weights, before)
             if buffers:
-                torch._foreach_copy_(self._buffers, buffers)
+                torch._foreach_copy_(list(self._buffers()), buffers)
 
 
 def _times(tensors: list[Tensor], factors: Tensor | list[Tensor]) -> list[Tensor]:
