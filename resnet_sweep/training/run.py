@@ -146,6 +146,7 @@ def run_training(
         with holding_run(run_dir, config):
             send_rest(config, run_dir)  # trackers may lack a part
         return before
+    _set_switches(config.train.deterministic)
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
@@ -159,7 +160,6 @@ def run_training(
             log.info("trains on %s in %s", device_name(execution.device), execution.precision)
             if before is None:
                 (run_dir / RESULT).unlink(missing_ok=True)  # missing: a run that is under way
-            _set_switches(config.train.deterministic)
             trackers = Trackers(config, run_dir)
             try:
                 result = _attempt(config, run_dir, prepared, state, on_epoch, stop, trackers)
