@@ -54,7 +54,7 @@ def train_run(config: Config, folder: str | Path) -> RunResult:
         UserError: the configuration cannot be trained, or not in this folder.
     """
     from resnet_sweep.training.run import run_training
-    from resnet_sweep.training.trackers import check_trackers
+    from resnet_sweep.training.trackers.sending import check_trackers
 
     check_trackers(config.tracker)
     return run_training(config, Path(folder))

@@ -30,7 +30,7 @@ from resnet_sweep.records.sweep_folder import SETTINGS, group_of
 from resnet_sweep.system.cli import explaining_options_without_sweep, one_line_errors
 from resnet_sweep.system.console import say
 from resnet_sweep.training.resume import discard_empty, is_resume, resume_command, resumed_config
-from resnet_sweep.training.trackers import check_trackers, send_rest
+from resnet_sweep.training.trackers.sending import check_trackers, send_rest
 
 
 @hydra.main(

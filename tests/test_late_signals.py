@@ -164,8 +164,8 @@ def test_tensorboard_reads_sittings_within_a_second_in_their_order(
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.summary.writer import event_file_writer
 
-    from resnet_sweep.training.trackers import TrackedRun
     from resnet_sweep.training.trackers.tensorboard import TensorBoardTracker
+    from resnet_sweep.training.trackers.tracker import TrackedRun
 
     # Names end with a number that is written without zeros: 10 sorts before 9.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))

@@ -24,17 +24,16 @@ from resnet_sweep.records.run_folder import (
     read_tracker_record,
 )
 from resnet_sweep.records.sweep_folder import SWEEP_ID, group_of
-from resnet_sweep.training import trackers
 from resnet_sweep.training.run import run_training
-from resnet_sweep.training.trackers import (
+from resnet_sweep.training.trackers import sending
+from resnet_sweep.training.trackers.sending import (
     PAUSE_FACTOR,
     RETRY_SECONDS,
-    TrackedRun,
-    Tracker,
     check_trackers,
     close_group,
     send_rest,
 )
+from resnet_sweep.training.trackers.tracker import TrackedRun, Tracker
 
 UNREACHED = "tracker.mlflow.uri=http://127.0.0.1:1"
 
@@ -81,14 +80,14 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(trackers, "time", clock)
+    monkeypatch.setattr(sending, "time", clock)
     return clock
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Server:
     server = Server()
-    monkeypatch.setattr(trackers, "_load", server.load)
+    monkeypatch.setattr(sending, "_load", server.load)
     return server
 
 
@@ -313,7 +312,7 @@ def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
     (tmp_path / SWEEP_ID).write_text("one")
     for number in range(2):
         run_training(tracked(epochs=1), tmp_path / f"runs/{number}")
-    monkeypatch.setattr("resnet_sweep.training.trackers.check_trackers", lambda _: None)
+    monkeypatch.setattr("resnet_sweep.training.trackers.sending.check_trackers", lambda _: None)
     caplog.clear()
     capsys.readouterr()  # what the runs said
     close_group(tracked().tracker, tmp_path, is_over=True)
@@ -388,7 +387,7 @@ def test_confirm_and_compare_group_their_runs_and_a_kill_doubles_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ended: list[str] = []
-    monkeypatch.setattr(trackers, "_load", lambda _, run: Remembering(server, run))
+    monkeypatch.setattr(sending, "_load", lambda _, run: Remembering(server, run))
     monkeypatch.setattr("resnet_sweep.workers.planned.check_trackers", lambda _: None)
     end_group = "resnet_sweep.training.trackers.mlflow.end_group"
     monkeypatch.setattr(end_group, lambda _, group: ended.append(group.name))

@@ -25,8 +25,8 @@ from resnet_sweep.records.run_folder import (
     read_result,
     read_tracker_record,
 )
-from resnet_sweep.training import trackers
 from resnet_sweep.training.run import run_training
+from resnet_sweep.training.trackers import sending
 
 pytestmark = pytest.mark.engines
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "resnet_sweep/mlflow"
@@ -117,8 +117,8 @@ def all_runs(server: MlflowServer) -> list[Any]:
 def test_a_server_is_stopped_and_started_during_a_run(
     server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trackers, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(trackers, "PAUSE_FACTOR", 0.0)
+    monkeypatch.setattr(sending, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "PAUSE_FACTOR", 0.0)
     plain, config = make_tiny_config(), make_tiny_config()
     plain.train.epochs = config.train.epochs = 5
     config.tracker = TrackerConfig(mlflow=MlflowConfig(uri=server.uri, artifacts=True))
@@ -320,7 +320,7 @@ def test_wandb_holds_each_epoch_once_over_two_sittings(tmp_path: Path) -> None:
     config.tracker = TrackerConfig(wandb=WandbConfig(mode="offline"))
     config.train.checkpoint_interval_seconds = 1e6  # the two epochs are trained again
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(trackers, "PAUSE_FACTOR", 0.0)
+        patch.setattr(sending, "PAUSE_FACTOR", 0.0)
         run_training(config, tmp_path / "run", kill)
     assert logged_epochs(tmp_path / "run") == [1, 2]
     assert wandb_ids(tmp_path / "run") == {own_id(tmp_path / "run")}

@@ -66,7 +66,7 @@ from resnet_sweep.sweep.results import (
 )
 from resnet_sweep.system.console import command, say
 from resnet_sweep.system.hardware import num_cores, visible_gpus
-from resnet_sweep.training.trackers import check_trackers, close_group
+from resnet_sweep.training.trackers.sending import check_trackers, close_group
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.launchers import (
     check_device,

@@ -29,7 +29,7 @@ from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
 from resnet_sweep.training.progress import RunProgress
 from resnet_sweep.training.step import TrainStep, build_loss
 from resnet_sweep.training.teacher import Teacher
-from resnet_sweep.training.trackers import Trackers
+from resnet_sweep.training.trackers.sending import Trackers
 
 
 class Diverged(Exception):

@@ -49,7 +49,7 @@ from resnet_sweep.training.loop import (
 from resnet_sweep.training.products import write_products
 from resnet_sweep.training.progress import log_to_file
 from resnet_sweep.training.teacher import Teacher, load_teacher
-from resnet_sweep.training.trackers import Trackers, send_rest
+from resnet_sweep.training.trackers.sending import Trackers, send_rest
 
 log = logging.getLogger(__name__)
 

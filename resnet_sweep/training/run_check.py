@@ -30,7 +30,7 @@ from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
 from resnet_sweep.system.console import say
-from resnet_sweep.training.trackers import check_trackers
+from resnet_sweep.training.trackers.sending import check_trackers
 
 
 class RefuseBadRuns(Callback):

@@ -33,7 +33,7 @@ from resnet_sweep.search.settings import (
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import PLANNED
 from resnet_sweep.system.console import say
-from resnet_sweep.training.trackers import check_trackers, close_group
+from resnet_sweep.training.trackers.sending import check_trackers, close_group
 from resnet_sweep.workers.launchers import check_device, choose_launcher, default_n_jobs, is_local
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import JOURNAL

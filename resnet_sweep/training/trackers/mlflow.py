@@ -17,7 +17,7 @@ from resnet_sweep.config.trackers import MlflowConfig
 from resnet_sweep.records.run_folder import EpochMetrics, RunResult
 from resnet_sweep.records.sweep_folder import RunGroup
 from resnet_sweep.system.locks import FileLock
-from resnet_sweep.training.trackers import (
+from resnet_sweep.training.trackers.tracker import (
     TrackedRun,
     Tracker,
     cause_of,

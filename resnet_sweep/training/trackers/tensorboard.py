@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch.utils.tensorboard.writer import SummaryWriter  # takes a second to import
 
 from resnet_sweep.records.run_folder import TENSORBOARD, EpochMetrics, RunResult
-from resnet_sweep.training.trackers import TrackedRun, Tracker, metrics_of
+from resnet_sweep.training.trackers.tracker import TrackedRun, Tracker, metrics_of
 
 
 class TensorBoardTracker(Tracker):

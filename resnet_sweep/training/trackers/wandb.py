@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from resnet_sweep.config.errors import ConfigError, require
 from resnet_sweep.config.trackers import WandbConfig
 from resnet_sweep.records.run_folder import EpochMetrics, RunResult
-from resnet_sweep.training.trackers import (
+from resnet_sweep.training.trackers.tracker import (
     TrackedRun,
     Tracker,
     metrics_of,
