@@ -43,7 +43,7 @@ from scipy.stats import spearmanr
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.records.run_folder import read_metrics
 from resnet_sweep.records.sweep_folder import read_sweep
-from resnet_sweep.search.samplers import build_pruner, read_pruner
+from resnet_sweep.search.pruners import build_pruner, read_pruner
 from resnet_sweep.search.schema import PRUNERS
 
 STORED = Path(__file__).parent / "results" / "digits_curves.csv"

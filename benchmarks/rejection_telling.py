@@ -37,7 +37,7 @@ from optuna.trial import Trial, TrialState
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.plan import plan_resnet
-from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.workers.claims import tell_rejection
 
 BUDGET = 5_000_000
@@ -155,7 +155,7 @@ def build_sampler(strategy: str, seed: int) -> BaseSampler:
 def sweep(objective: str, strategy: str, seed: int, trials: int) -> tuple[float, int]:
     """Return the true accuracy of the net that looks best, and the number of rejections."""
     size_cost, overrides = OBJECTIVES[objective]
-    space = SearchSpace.build(SPACE, overrides)
+    space = build_space(SPACE, overrides)
     study = optuna.create_study(direction="maximize", sampler=build_sampler(strategy, seed))
     noise = np.random.default_rng(seed)
     outcomes: list[tuple[float, float]] = []  # seen, true

@@ -29,6 +29,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Proposal, propose
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import StudyProgress
@@ -39,7 +40,7 @@ def core_space() -> tuple[SearchSpace, Composer]:
 
     node = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search_space" / "core.yaml"))
     assert isinstance(node, dict)
-    space = SearchSpace.build(node, [])  # type: ignore[arg-type] # its keys are text
+    space = build_space(node, [])  # type: ignore[arg-type] # its keys are text
     return space, Composer(conf_dir(), space.fixed_overrides)
 
 

@@ -27,7 +27,7 @@ from resnet_sweep.search.settings import (
     read_settings,
     write_settings,
 )
-from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.workers.launchers import LocalLauncher
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
@@ -41,7 +41,7 @@ RANDOM = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
 
 
 def make_settings(*overrides: str, **changes: Any) -> SweepSettings:
-    space = SearchSpace.build({}, [*FIXED, *(overrides or SPACE)])
+    space = build_space({}, [*FIXED, *(overrides or SPACE)])
     base = base_config(space, Composer(conf_dir(), space.fixed_overrides))
     settings = SweepSettings(
         study_name="stub",

@@ -22,7 +22,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, check_budget
-from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 
 
 def composed_by_hydra(overrides: list[str]) -> Config:
@@ -38,7 +38,7 @@ def composer() -> Composer:
 
 @pytest.mark.slow
 def test_proposals_are_what_hydra_composes() -> None:
-    space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
+    space = build_space(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     study = optuna.create_study(sampler=RandomSampler(seed=2))
     for seed in range(8):
@@ -156,7 +156,7 @@ def test_hydra_at_work_stays_at_work() -> None:
 
 @pytest.mark.slow
 def test_a_proposal_is_checked_in_a_fraction_of_what_hydra_takes_to_compose_it() -> None:
-    space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
+    space = build_space(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     study = optuna.create_study(sampler=RandomSampler(seed=3))
     ours, hydras = [], []

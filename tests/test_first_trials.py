@@ -23,6 +23,7 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.settings import frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.sweep.extension import extend_from, find_extension
 from resnet_sweep.sweep.first_trials import OutsideSpace, find_params, find_starts
 
@@ -30,7 +31,7 @@ Searched = tuple[SearchSpace, Composer]
 
 
 def searched(name: str, *overrides: str) -> Searched:
-    space = SearchSpace.build(shipped(name), overrides)
+    space = build_space(shipped(name), overrides)
     return space, Composer(conf_dir(), space.fixed_overrides)
 
 
@@ -107,7 +108,7 @@ def test_a_source_outside_the_space_is_refused(full: Searched) -> None:
     ],
 )
 def test_a_source_without_what_the_space_draws_lies_outside(overrides: list[str]) -> None:
-    space = SearchSpace.build({}, ["train.epochs=30", *overrides])
+    space = build_space({}, ["train.epochs=30", *overrides])
     with pytest.raises(OutsideSpace, match="start_from=source: "):
         find_starts(space, Composer(conf_dir(), space.fixed_overrides), ["source"], print)
 

@@ -16,6 +16,7 @@ from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import CustomModelConfig
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.sweep import forecast, step_timing
 from resnet_sweep.sweep.forecast import (
     FEWEST_EPOCHS,
@@ -43,7 +44,7 @@ FIXED = [
 
 
 def searched(*overrides: str) -> tuple[SearchSpace, Composer]:
-    space = SearchSpace.build(SPACE, [*FIXED, *overrides])
+    space = build_space(SPACE, [*FIXED, *overrides])
     return space, Composer(conf_dir(), space.fixed_overrides)
 
 

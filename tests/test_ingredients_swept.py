@@ -15,6 +15,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.search.space_parsing import target
 
 INGREDIENTS = {
@@ -53,7 +54,7 @@ def _drawn(space: SearchSpace, count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", INGREDIENTS)
 def test_an_ingredient_is_in_the_space(name: str) -> None:
     key, value = INGREDIENTS[name]
-    space = SearchSpace.build(shipped("full"), [])
+    space = build_space(shipped("full"), [])
     found = [p for p in space.parameters if p.key == key]
     assert len(found) == 1 and value in possible_values(found[0].distribution)
 
@@ -61,7 +62,7 @@ def test_an_ingredient_is_in_the_space(name: str) -> None:
 @pytest.mark.slow
 def test_proposals_differ_in_every_ingredient_and_are_valid() -> None:
     """What a proposal of random values violates is the budget alone, never a rule of the fields."""
-    space = SearchSpace.build(shipped("full"), ["train.epochs=30"])
+    space = build_space(shipped("full"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     configs: list[Config] = [composer.config(drawn, 0) for drawn in _drawn(space, 80)]
     assert {c.regularization.swa_start is None for c in configs} == {True, False}
@@ -73,7 +74,7 @@ def test_proposals_differ_in_every_ingredient_and_are_valid() -> None:
 
 
 def test_every_field_of_a_net_is_drawn_or_has_a_reason() -> None:
-    space = SearchSpace.build(shipped("full"), [])
+    space = build_space(shipped("full"), [])
     drawn = {target(p.key).removeprefix("model.").partition("[")[0] for p in space.parameters}
     assert {field.name for field in fields(ResNetConfig)} - drawn == NOT_DRAWN
 
@@ -90,7 +91,7 @@ def test_every_field_of_a_net_is_drawn_or_has_a_reason() -> None:
 )
 def test_what_no_space_ships_can_be_given(word: str) -> None:
     """A teacher is a folder, and epochs decide what a trial costs: both are the user's to name."""
-    space = SearchSpace.build(shipped("[architecture,optimization]"), [word])
+    space = build_space(shipped("[architecture,optimization]"), [word])
     composer = Composer(conf_dir(), ["train.epochs=30", *space.fixed_overrides])
     key = word.partition("=")[0]
     seen = {str(drawn[key]) for drawn in _drawn(space, 20) if composer.config(drawn, 0)}

@@ -31,7 +31,7 @@ from resnet_sweep.search.proposals import (
     check_budget,
     propose,
 )
-from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.system.atomic import write_text
 from resnet_sweep.workers.claims import TOLD_AS_CONSTRAINT, tell_rejection
 
@@ -48,7 +48,7 @@ def composer() -> Composer:
 
 
 def _drawn(name: str, count: int, seed: int) -> tuple[Composer, list[dict[str, Any]]]:
-    space = SearchSpace.build(shipped(name), ["train.epochs=30"])
+    space = build_space(shipped(name), ["train.epochs=30"])
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
     composer = Composer(conf_dir(), space.fixed_overrides)
     return composer, [space.suggest(study.ask()) for _ in range(count)]
@@ -132,7 +132,7 @@ def own_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_the_arguments_of_a_custom_net_are_swept_and_counted(own_net: list[str], plus: str) -> None:
     sweep = f"{plus}model.kwargs.width=choice(16,32,200000)"
-    space = SearchSpace.build({}, [*own_net, sweep])
+    space = build_space({}, [*own_net, sweep])
     composer = Composer(conf_dir(), space.fixed_overrides)
     assert [parameter.name for parameter in space.parameters] == ["model.kwargs.width"]
     for width, reason in ((16, None), (32, None), (200_000, "over_budget")):
@@ -190,7 +190,7 @@ def test_a_net_over_budget_is_turned_away_before_its_configuration_is_composed()
 
 
 def test_the_base_of_a_sweep_of_lengths_has_the_longest() -> None:
-    space = SearchSpace.build({}, ["train.epochs=choice(2,30,7)"])
+    space = build_space({}, ["train.epochs=choice(2,30,7)"])
     assert base_config(space, Composer(conf_dir(), space.fixed_overrides)).train.epochs == 30
 
 

@@ -17,6 +17,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace, possible_values
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.search.space_parsing import to_argument, to_value
 from resnet_sweep.sweep.checks import check_space
 
@@ -38,7 +39,7 @@ def draws(space: SearchSpace, count: int = 60) -> list[dict[str, Any]]:
 
 
 def test_conditional_parameters_come_in_their_branch_alone() -> None:
-    space = SearchSpace.build(OPTIMIZERS, [])
+    space = build_space(OPTIMIZERS, [])
     drawn = draws(space)
     assert {d["optimizer"] for d in drawn} == {"sgd", "adamw"}
     for each in drawn:
@@ -48,7 +49,7 @@ def test_conditional_parameters_come_in_their_branch_alone() -> None:
 
 
 def test_names_show_the_choice_only_where_ranges_differ() -> None:
-    space = SearchSpace.build(OPTIMIZERS, [])
+    space = build_space(OPTIMIZERS, [])
     names = [parameter.name for parameter in space.parameters]
     assert names == [
         "optimizer",
@@ -59,7 +60,7 @@ def test_names_show_the_choice_only_where_ranges_differ() -> None:
 
 
 def test_an_override_replaces_the_ranges_of_all_choices() -> None:
-    space = SearchSpace.build(OPTIMIZERS, ["optimizer.lr=interval(1e-3, 1)"])
+    space = build_space(OPTIMIZERS, ["optimizer.lr=interval(1e-3, 1)"])
     by_name = {parameter.name: parameter for parameter in space.parameters}
     assert by_name["optimizer.lr"].distribution == FloatDistribution(1e-3, 1.0)
     assert not any(name.startswith("optimizer.lr@") for name in by_name)
@@ -67,21 +68,21 @@ def test_an_override_replaces_the_ranges_of_all_choices() -> None:
 
 
 def test_an_override_with_a_choice_replaces_that_range_alone() -> None:
-    space = SearchSpace.build(OPTIMIZERS, ["optimizer.lr@sgd=interval(0.1, 0.2)"])
+    space = build_space(OPTIMIZERS, ["optimizer.lr@sgd=interval(0.1, 0.2)"])
     by_name = {parameter.name: parameter.distribution for parameter in space.parameters}
     assert by_name["optimizer.lr@sgd"] == FloatDistribution(0.1, 0.2)
     assert by_name["optimizer.lr@adamw"] == FloatDistribution(3e-4, 1e-2)
 
 
 def test_a_fixed_choice_leaves_its_branch() -> None:
-    space = SearchSpace.build(OPTIMIZERS, ["optimizer=adamw"])
+    space = build_space(OPTIMIZERS, ["optimizer=adamw"])
     assert space.fixed_overrides == ["optimizer=adamw"]
     assert list(space.describe()) == ["optimizer.lr@adamw"]
     assert all(list(each) == ["optimizer.lr"] for each in draws(space, 5))
 
 
 def test_a_fixed_value_replaces_what_derives_it_and_stays_in_its_branch() -> None:
-    space = SearchSpace.build(OPTIMIZERS, ["optimizer.momentum=0.8"])
+    space = build_space(OPTIMIZERS, ["optimizer.momentum=0.8"])
     assert space.fixed_overrides == []  # adamw has no momentum
     for each in draws(space):
         assert ("optimizer.momentum" in each) == (each["optimizer"] == "sgd")
@@ -106,7 +107,7 @@ def test_a_fixed_value_replaces_what_derives_it_and_stays_in_its_branch() -> Non
 def test_an_override_stays_where_a_value_decides_about_its_key(
     override: str, key: str, decides: tuple[Any, ...]
 ) -> None:
-    space = SearchSpace.build(shipped("full"), [override])
+    space = build_space(shipped("full"), [override])
     decider = {
         "regularization.sam_rho": "regularization.sam",
         "regularization.ema_half_life_epochs": "regularization.swa_start",
@@ -126,7 +127,7 @@ def test_an_override_stays_where_a_value_decides_about_its_key(
 
 def test_an_override_that_a_fixed_value_rules_out_is_refused() -> None:
     given = ["regularization.sam=null", "regularization.sam_rho=0.1"]
-    space = SearchSpace.build(shipped("full"), given)
+    space = build_space(shipped("full"), given)
     composer = Composer(conf_dir(), ["train.epochs=30", *space.fixed_overrides])
     with pytest.raises(UserError, match=r"needs regularization\.sam=sam"):
         composer.config({}, 0)
@@ -145,8 +146,8 @@ def test_an_override_that_a_fixed_value_rules_out_is_refused() -> None:
 )
 def test_the_command_line_wins(override: str, gone: list[str]) -> None:
     full = shipped("full")
-    before = SearchSpace.build(full, []).describe()
-    space = SearchSpace.build(full, [override])
+    before = build_space(full, []).describe()
+    space = build_space(full, [override])
     assert set(before) - set(space.describe()) >= set(gone)
     assert override in space.fixed_overrides
     keys = [line.partition("=")[0] for line in space.fixed_overrides]
@@ -154,7 +155,7 @@ def test_the_command_line_wins(override: str, gone: list[str]) -> None:
 
 
 def test_the_last_override_of_a_key_counts() -> None:
-    space = SearchSpace.build({}, ["seed=range(0, 5)", "search_space=core", "seed=range(0, 3)"])
+    space = build_space({}, ["seed=range(0, 5)", "search_space=core", "seed=range(0, 3)"])
     assert [p.distribution for p in space.parameters] == [IntDistribution(0, 2)]
     assert space.fixed_overrides == []
 
@@ -162,8 +163,8 @@ def test_the_last_override_of_a_key_counts() -> None:
 @pytest.mark.parametrize("prefix", ["", "++"])
 def test_the_last_override_counts_also_with_the_signs_of_a_new_key(prefix: str) -> None:
     given = [f"{prefix}optimizer.lr=0.5", "optimizer.lr=interval(0.1, 0.2)", "seed=range(0, 3)"]
-    assert [p.key for p in SearchSpace.build({}, given).parameters] == ["optimizer.lr", "seed"]
-    space = SearchSpace.build({}, [given[1], given[0], given[2]])
+    assert [p.key for p in build_space({}, given).parameters] == ["optimizer.lr", "seed"]
+    space = build_space({}, [given[1], given[0], given[2]])
     assert [p.key for p in space.parameters] == ["seed"]
     assert space.fixed_overrides == [f"{prefix}optimizer.lr=0.5"]
 
@@ -171,7 +172,7 @@ def test_the_last_override_counts_also_with_the_signs_of_a_new_key(prefix: str) 
 def test_quoted_text_among_choices_stays_text() -> None:
     given = ["model=custom", "model.target=a.Net", "+model.kwargs.mode='1','true',x,2"]
     given += ["regularization.distill_from=choice('runs/a (1)', runs/b)", "optimizer='sgd','adam'"]
-    space = SearchSpace.build({}, given)
+    space = build_space({}, given)
     choices = {p.key: getattr(p.distribution, "choices") for p in space.parameters}  # noqa: B009
     assert list(map(to_value, choices["model.kwargs.mode"])) == ["1", "true", "x", 2]
     assert choices["optimizer"] == ("sgd", "adam")
@@ -192,11 +193,11 @@ def test_an_argument_is_read_as_the_value_that_it_is_of(value: object) -> None:
 )
 def test_a_space_is_no_sweep(given: str) -> None:
     with pytest.raises(UserError, match=r"search_space.*search_space=\[architecture,init\]"):
-        SearchSpace.build(shipped("init"), [given])
+        build_space(shipped("init"), [given])
 
 
 def test_a_custom_model_keeps_the_rest_of_the_space() -> None:
-    space = SearchSpace.build(shipped("core"), ["model=custom", "model.target=package.Net"])
+    space = build_space(shipped("core"), ["model=custom", "model.target=package.Net"])
     names = space.describe()
     assert "optimizer" in names
     assert not any(name.startswith("model.") for name in names)
@@ -204,14 +205,14 @@ def test_a_custom_model_keeps_the_rest_of_the_space() -> None:
 
 
 def test_a_space_survives_json() -> None:
-    space = SearchSpace.build(shipped("full"), ["optimizer.momentum=0.8"])
+    space = build_space(shipped("full"), ["optimizer.momentum=0.8"])
     copy = SearchSpace.from_json(space.to_json())
     assert copy == space
     assert draws(copy, 5) == draws(space, 5)
 
 
 def test_study_parameters_and_assignments_agree() -> None:
-    space = SearchSpace.build(shipped("core"), [])
+    space = build_space(shipped("core"), [])
     study = optuna.create_study(sampler=RandomSampler(seed=1))
     for _ in range(20):
         trial = study.ask()
@@ -223,20 +224,20 @@ def test_study_parameters_and_assignments_agree() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["core", "full"])
 def test_shipped_spaces_leave_epochs_alone_and_pass_the_check(name: str) -> None:
-    space = SearchSpace.build(shipped(name), ["train.epochs=30"])
+    space = build_space(shipped(name), ["train.epochs=30"])
     assert not any(parameter.key == "train.epochs" for parameter in space.parameters)
     check_space(space, Composer(conf_dir(), space.fixed_overrides))
 
 
 def test_full_is_the_sum_of_its_parts() -> None:
     parts = "architecture,optimization,augmentation,regularization,init"
-    whole = SearchSpace.build(shipped("full"), [])
-    assert SearchSpace.build(shipped(f"[{parts}]"), []).describe() == whole.describe()
-    assert len(SearchSpace.build(shipped("core"), []).describe()) < len(whole.describe())
+    whole = build_space(shipped("full"), [])
+    assert build_space(shipped(f"[{parts}]"), []).describe() == whole.describe()
+    assert len(build_space(shipped("core"), []).describe()) < len(whole.describe())
 
 
 def test_logarithmic_draws_are_even_in_the_logarithm() -> None:
-    space = SearchSpace.build({}, ["optimizer.lr=tag(log, interval(0.01, 1.0))"])
+    space = build_space({}, ["optimizer.lr=tag(log, interval(0.01, 1.0))"])
     values = [math.log10(each["optimizer.lr"]) for each in draws(space, 400)]
     assert sum(value < -1 for value in values) == pytest.approx(200, abs=40)
 
@@ -271,7 +272,7 @@ def test_a_bad_space_is_refused_in_one_line(
     space: dict[str, Any], override: str, message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        SearchSpace.build(space, [override])
+        build_space(space, [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -292,7 +293,7 @@ def test_a_bad_space_is_refused_in_one_line(
     ],
 )
 def test_what_does_not_fit_the_configuration_is_refused(override: str, message: str) -> None:
-    space = SearchSpace.build({}, [override])
+    space = build_space({}, [override])
     with pytest.raises(UserError) as caught:
         check_space(space, Composer(conf_dir(), space.fixed_overrides))
     assert message in str(caught.value)
@@ -301,7 +302,7 @@ def test_what_does_not_fit_the_configuration_is_refused(override: str, message: 
 
 def test_a_value_that_needs_others_than_the_first_passes_the_check() -> None:
     overrides = ["optimizer.nesterov=choice(true, false)", "optimizer.momentum=choice(0.0, 0.9)"]
-    space = SearchSpace.build({}, overrides)
+    space = build_space({}, overrides)
     check_space(space, Composer(conf_dir(), []))
 
 
@@ -315,18 +316,18 @@ def test_a_long_range_is_not_written_out() -> None:
     ["data=choice(digits,cifar10)", "data.val_size=range(50,100)", "data.split_seed=range(0,3)"],
 )
 def test_trials_that_different_images_would_judge_are_refused(override: str) -> None:
-    space = SearchSpace.build({}, ["data=digits", override])
+    space = build_space({}, ["data=digits", override])
     with pytest.raises(UserError, match="by which images a trial is judged"):
         check_space(space, Composer(conf_dir(), space.fixed_overrides))
 
 
 def test_whole_numbers_can_be_drawn_for_any_number() -> None:
     overrides = ["data=digits", "data.train_subset=range(100,200)", "optimizer.lr=range(1,3)"]
-    space = SearchSpace.build({}, overrides)
+    space = build_space({}, overrides)
     check_space(space, Composer(conf_dir(), space.fixed_overrides))
 
 
 def test_a_field_of_an_option_that_is_not_chosen_is_refused() -> None:
     overrides = ["augmentation=none", "augmentation.mixup.alpha=interval(0.1,1)"]
     with pytest.raises(UserError, match=r"augmentation\.mixup\.alpha.*none"):
-        SearchSpace.build({}, overrides)
+        build_space({}, overrides)

@@ -23,7 +23,7 @@ from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.schema import OBJECTIVES, PRUNERS
-from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.search.trial_attributes import REJECTED
 from resnet_sweep.sweep import command as sweep_module
 from resnet_sweep.sweep.checks import check_space
@@ -37,7 +37,7 @@ from resnet_sweep.workers.study import StudyProgress
 
 @pytest.mark.slow
 def test_the_default_first_trial_is_the_origin() -> None:
-    space = SearchSpace.build(shipped("core"), ["train.epochs=30"])
+    space = build_space(shipped("core"), ["train.epochs=30"])
     composer = Composer(conf_dir(), space.fixed_overrides)
     (start,) = find_starts(space, composer, None, print)
     assert start.source == "source" and start.params["model.base_width"] == 64
@@ -75,7 +75,7 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_experiments_with_data_of_their_own_are_no_choice_unless_the_data_are_fixed() -> None:
     def check(*fixed: str) -> None:
-        space = SearchSpace.build({}, ["experiment=choice(source,quickstart)", *fixed])
+        space = build_space({}, ["experiment=choice(source,quickstart)", *fixed])
         check_space(space, Composer(conf_dir(), space.fixed_overrides))
 
     with pytest.raises(UserError, match=r"=quickstart: data\.name would be cifar10 and"):

@@ -24,6 +24,7 @@ from resnet_sweep.records.run_folder import read_config, read_result
 from resnet_sweep.records.sweep_folder import RUNS, SweepRecord
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.sweep.results import best_trials, describe_best, retrain_command, write_results
 from resnet_sweep.workers.status import Status
 from resnet_sweep.workers.storage import open_storage
@@ -64,7 +65,7 @@ def test_a_command_keeps_the_tracker_that_was_asked_for(chosen: list[str]) -> No
             create_trial(
                 value=0.5, params={"seed": 1}, distributions={"seed": IntDistribution(0, 4)}
             ),
-            SearchSpace.build({}, ["seed=range(0, 5)", *chosen]),
+            build_space({}, ["seed=range(0, 5)", *chosen]),
             composer,
         )
     )

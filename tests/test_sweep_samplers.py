@@ -20,6 +20,7 @@ from stub_worker import prepare, stub_run_trial
 from resnet_sweep.search.proposals import Rejection
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.sweep.command import SweepCommand
 from resnet_sweep.system.locks import FileLock
 from resnet_sweep.train import main
@@ -189,7 +190,7 @@ def _branches(momentum: str, zero_init: str) -> str:
     parameters = {"optimizer": "choice(sgd,adamw)", "init.zero_init_residual": zero_init}
     when = {"optimizer=sgd": {"optimizer.momentum": momentum}}
     when["optimizer=adamw"] = {"optimizer.eps": "choice(1e-8)"}
-    return SearchSpace.build({"parameters": parameters, "when": when}, FIXED).to_json()
+    return build_space({"parameters": parameters, "when": when}, FIXED).to_json()
 
 
 def test_a_grid_draws_a_point_of_an_unused_branch_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from stub_worker import prepare, stub_run_trial
 
 from resnet_sweep.config.compose import conf_dir
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.samplers import build_pruner
+from resnet_sweep.search.pruners import build_pruner
 from resnet_sweep.search.schema import AshaConfig, HyperbandConfig, PatientConfig, PrunerConfig
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.trial_attributes import (

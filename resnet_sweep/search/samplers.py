@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners from their configuration groups.
+"""Optuna's samplers from their configuration group.
 
 Optuna's own walks through one set of points (a grid, a quasi-random sequence) keep the order of the
 points in each process, so that workers with seeds of their own skip and repeat points. Here a
@@ -8,7 +8,6 @@ get one point, and a trial that a kill broke off keeps its own.
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 import re
@@ -20,27 +19,11 @@ import numpy as np
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    PatientPruner,
-    SuccessiveHalvingPruner,
-)
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, QMCSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from resnet_sweep.config.errors import ConfigError, require, require_int, why
-from resnet_sweep.search.schema import (
-    PRUNERS,
-    AshaConfig,
-    HyperbandConfig,
-    MedianConfig,
-    PatientConfig,
-    PrunerConfig,
-)
 from resnet_sweep.search.space import SearchSpace, describe_distribution, every_value
 from resnet_sweep.search.trial_attributes import ACCEPTED, EXTENDED_FROM, REJECTED
 
@@ -222,73 +205,3 @@ class SharedQmc(QMCSampler):
 
     def _find_sample_id(self, *_: Any) -> int:
         return self._place
-
-
-def read_pruner(node: dict[str, Any]) -> PrunerConfig:
-    """Return the checked configuration of a pruner."""
-    return PRUNERS[node["name"]](**node)
-
-
-def build_pruner(config: PrunerConfig, epochs: int, rungs: list[int]) -> BasePruner:
-    """Return the pruner for trials that report after epochs 1, 2, ..., or at rungs.
-
-    Args:
-        rungs: epochs of the shorter trainings; empty: one training, compared on its way.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls some of them experimental
-        match config:
-            case PatientConfig(patience=patience):
-                return PatientPruner(_halving(config, epochs, rungs), patience)
-            case HyperbandConfig(factor=factor) if rungs:
-                return _RungHyperband(rungs, factor)
-            case HyperbandConfig():
-                return HyperbandPruner(_first_rung(config, epochs), epochs, config.factor)
-            case AshaConfig():
-                return _halving(config, epochs, rungs)
-            case MedianConfig(startup_trials=startup_trials, warmup=warmup):
-                return MedianPruner(startup_trials, 0 if rungs else round(warmup * epochs))
-    return NopPruner()
-
-
-class _RungHalving(SuccessiveHalvingPruner):
-    """Compares at each rung, also where one is not `factor` times as long as the one before."""
-
-    def __init__(self, rungs: list[int], factor: int) -> None:
-        super().__init__(min_resource=1, reduction_factor=factor)
-        self._rungs, self._factor = rungs, factor
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return super().prune(study, _at_powers(trial, self._rungs, self._factor))
-
-
-class _RungHyperband(HyperbandPruner):
-    """Hyperband that compares as _RungHalving does."""
-
-    def __init__(self, rungs: list[int], factor: int) -> None:
-        # One more than the whole training's power: a rounded logarithm loses no bracket.
-        super().__init__(1, factor ** len(rungs) + 1, factor)
-        self._rungs, self._factor = rungs, factor
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return super().prune(study, _at_powers(trial, self._rungs, self._factor))
-
-
-def _at_powers(trial: FrozenTrial, rungs: list[int], factor: int) -> FrozenTrial:
-    """Return the trial as if it had reported after 1, factor, factor**2, ... epochs."""
-    moved = copy.copy(trial)
-    values = trial.intermediate_values
-    reported = [(i, values[rung]) for i, rung in enumerate(rungs) if rung in values]
-    moved.intermediate_values = {factor**i: value for i, value in reported}
-    return moved
-
-
-def _halving(config: AshaConfig, epochs: int, rungs: list[int]) -> SuccessiveHalvingPruner:
-    if rungs:
-        return _RungHalving(rungs, config.factor)
-    first = _first_rung(config, epochs)
-    return SuccessiveHalvingPruner(min_resource=first, reduction_factor=config.factor)
-
-
-def _first_rung(config: AshaConfig, epochs: int) -> int:
-    return max(1, round(config.first_rung * epochs))

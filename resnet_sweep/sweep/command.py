@@ -44,6 +44,7 @@ from resnet_sweep.search.settings import (
     write_settings,
 )
 from resnet_sweep.search.space import SearchSpace
+from resnet_sweep.search.space_building import build_space
 from resnet_sweep.search.space_parsing import parse_override, to_argument
 from resnet_sweep.sweep.checks import (
     check_any_fits,
@@ -233,7 +234,7 @@ class SweepCommand:
             for key in self.files.own_keys(plain_overrides(self.arguments), weak):
                 params.pop(key, None)
         overrides = [f"{key}={value}" for key, value in params.items()]
-        return SearchSpace.build(space, [*overrides, *self.arguments, *more])
+        return build_space(space, [*overrides, *self.arguments, *more])
 
     def _plan(self, composer: Composer, base: Config, hours: float) -> None:
         """Fit what is not fixed into the hours; a sweep that goes on keeps its own plan."""

@@ -34,7 +34,8 @@ from resnet_sweep.records.run_folder import RecordError, RunResult
 from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID, check_data
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, check_budget, propose
-from resnet_sweep.search.samplers import build_pruner, build_sampler, read_pruner
+from resnet_sweep.search.pruners import build_pruner, read_pruner
+from resnet_sweep.search.samplers import build_sampler
 from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings
 from resnet_sweep.search.space import SearchSpace
 from resnet_sweep.search.space_parsing import target
