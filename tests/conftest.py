@@ -98,6 +98,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw only the first figure, where a test is not about figures."""
+    from resnet_sweep.analysis import figures  # brings matplotlib
+
+    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
+
+
+@pytest.fixture
 def tiny_config() -> Config:
     return make_tiny_config()
 

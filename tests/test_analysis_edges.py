@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from resnet_sweep.analysis import figures, load_runs
+from resnet_sweep.analysis import load_runs
 from resnet_sweep.analysis.figures.hyperparameters import draw_effects
 from resnet_sweep.analysis.figures.runs import draw_best_confusion
 from resnet_sweep.analysis.objective import Objective
@@ -30,11 +30,6 @@ from resnet_sweep.analysis.summary.summarize import Options, summarize
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.reporting.style import figure_style, mark_outside
-
-
-@pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
 
 
 @pytest.mark.usefixtures("one_figure")

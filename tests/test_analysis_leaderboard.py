@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from generated_runs import write_run, write_sweep
 
-from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.reporting.numbers import bounds
+
+pytestmark = pytest.mark.usefixtures("one_figure")
 
 SWEPT = {"data": "digits", "optimizer": "sgd", "train.epochs": 3}
 PLAIN = {
@@ -25,11 +26,6 @@ PLAIN = {
     "train.batch_size": 64,
     "regularization.label_smoothing": 0.1,
 }
-
-
-@pytest.fixture(autouse=True)
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
 
 
 @pytest.fixture

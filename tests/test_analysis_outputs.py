@@ -16,18 +16,12 @@ from conftest import ROOT
 from generated_runs import LABELS, make_predictions, write_run
 from processes import meanwhile, wait_for
 
-from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.summary import writing
 from resnet_sweep.analysis.summary.summarize import CACHE, LOCK, Options, Summary, summarize
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.system.locks import FileLock
 
 pytestmark = pytest.mark.usefixtures("one_figure")
-
-
-@pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
 
 
 @pytest.fixture

@@ -47,11 +47,6 @@ def summary_of(root: Path, **options: str) -> Summary:
     return summarize(Options(root=root, output=root / "summary", **options))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
-
-
 # ---- being written ----
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from generated_runs import write_run, write_sweep
 
-from resnet_sweep.analysis import figures, load_runs
+from resnet_sweep.analysis import load_runs
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.records.sweep_folder import (
     PLANNED_RUNS,
@@ -22,12 +22,9 @@ from resnet_sweep.records.sweep_folder import (
 )
 from resnet_sweep.system.locks import FileLock
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 TRIALS_IN_ALL, LOST = 30, 10
-
-
-@pytest.fixture(autouse=True)
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "FIGURES", figures.FIGURES[:1])
 
 
 @pytest.fixture

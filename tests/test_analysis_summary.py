@@ -19,7 +19,6 @@ import pytest
 from conftest import ROOT
 from generated_runs import write_run, write_sweep
 
-from resnet_sweep.analysis import figures
 from resnet_sweep.analysis.figures import FIGURES
 from resnet_sweep.analysis.summary import command
 from resnet_sweep.analysis.summary.command import main
@@ -44,12 +43,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary(root: Path) -> Summary:
     return summarize(Options(root=root, output=root / "summary"))
-
-
-@pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw only the first figure, where a test is not about figures."""
-    monkeypatch.setattr(figures, "FIGURES", FIGURES[:1])
 
 
 def raw_results(root: Path) -> dict[str, dict[str, Any]]:
