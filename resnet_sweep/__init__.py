@@ -37,12 +37,15 @@ def compose_config(*overrides: str) -> Config:
 
     from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
     from resnet_sweep.config.errors import UserError
+    from resnet_sweep.config.experiments import refuse_choices_beside_experiments
     from resnet_sweep.config.mistakes import describe
 
     register_schemas()
     try:
         with initialize_config_dir(str(conf_dir().resolve())):
-            return to_config(compose("config", list(overrides)))
+            config = to_config(compose("config", list(overrides)))
+            refuse_choices_beside_experiments(overrides)
+            return config
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe(error)) from error
 

@@ -73,6 +73,17 @@ BAD_INPUT = {
     "hydra.run.dir=/dev/null/run": "/dev/null/run",
     "search_space=[init]": "search_space=[init]: a sweep needs -m",
     "data.name=nothing": "data.name=nothing",
+    "hydra.run.dir=": "hydra.run.dir='': must be the name of a folder",
+    "-m seed=1,2 hydra.sweep.dir=": "hydra.sweep.dir='': must be the name of a folder",
+    "-m seed=1,2 hydra.sweep.dir=/dev/null": "hydra.sweep.dir=/dev/null: cannot be made",
+    "-m seed=1,2 search_space=[init]": "search_space=[init]: only a sweep searches it",
+    "hydra.job.chdir=true": "hydra.job.chdir=True: must be false",
+    "hydra.run.dir='caf\udce9'": "must be a path in UTF-8",
+    "data=image_folder data.root=": "data.root='': must be the name of a folder",
+    "resume=a resume=b": "resume=a resume=b: goes on with one run",
+    "experiment=fast_93 model=resnet20": "experiment=fast_93 sets model.name, model.stem_width",
+    "experiment=best_10_minutes optimizer=muon": "best_10_minutes sets optimizer.lr,",
+    "-m experiment=source_tuned augmentation=none,cutout": "augmentation=none: leave out one",
 }
 
 

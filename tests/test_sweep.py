@@ -213,6 +213,9 @@ BAD_INPUT = {
     "hydra.sweeper.folder=''": "hydra.sweeper.folder=''",
     "search_space=null": "error: search_space=null: ",
     "~optimizer": "error: ~optimizer: ",
+    "experiment=source_tuned train.epochs=9 augmentation=choice(none,cutout)": (
+        "augmentation=none: leave out one"
+    ),
 }
 
 

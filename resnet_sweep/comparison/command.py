@@ -29,6 +29,7 @@ from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.records.comparison import (
+    PLAN,
     STUDY,
     SURVIVORS,
     Compared,
@@ -37,6 +38,7 @@ from resnet_sweep.records.comparison import (
     read_plan,
     write_plan,
 )
+from resnet_sweep.records.folder_kind import refuse_other_kinds
 from resnet_sweep.records.sweep_folder import EndedRun
 from resnet_sweep.reporting.report import print_report, write_report
 from resnet_sweep.reporting.style import figure_style, save_figure
@@ -102,6 +104,7 @@ class Comparing:
         self.options, self.workers, self.recipes, self.given = options, workers, recipes, given
         suffix = "_test" if options.split == "test" else ""
         self.folder = Path(options.folder or f"outputs/comparisons/{recipes.name}{suffix}")
+        refuse_other_kinds(self.folder, PLAN, "folder")
 
     def run(self) -> None:
         """Train what is not trained yet, and report; see compare."""

@@ -15,6 +15,7 @@ from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 from resnet_sweep.comparison.factorial import Levels, check_size, fractional_factorial
 from resnet_sweep.config import Config
 from resnet_sweep.config.compare import CompareConfig
+from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import UserError, did_you_mean, no_such_field, one_line, require
 from resnet_sweep.config.workers import MOST_SEEDS
 from resnet_sweep.records.identity import changes, outcome
@@ -23,6 +24,12 @@ from resnet_sweep.search.conf_files import ConfFiles
 from resnet_sweep.workers.planned import PlannedRun, quiet
 
 Overrides = list[str]
+OF_THE_COMMAND = {
+    "experiment": "recipes=, steps= or factors= say what is trained",
+    "evaluate_test": "split=test reads the test set",
+    "search_space": "a comparison draws nothing",
+    "resume": "the same command goes on with a comparison",
+}
 START = "start"  # the recipe that steps and survivors change
 TOGETHER = "all together"  # every survivor at once
 
@@ -269,6 +276,7 @@ class RecipeComposer:
         try:
             words = (*everything, *overrides, *self.given)
             if words not in self._composed:  # rows of a design are its factors alone as well
+                self.files.refuse_choices_beside_experiments(words)
                 self._composed[words] = quiet(Composer(self.files, words).config({}, None))
             config = deepcopy(self._composed[words])
         except UserError as error:
@@ -285,6 +293,10 @@ def plan(options: CompareConfig, files: ConfFiles, given: Sequence[str]) -> Reci
     Raises:
         UserError: a file is no such file, or one of them cannot be built.
     """
+    for override in given:
+        key = key_of(override)
+        if key in OF_THE_COMMAND:
+            raise UserError(f"{override}: has no place here: {OF_THE_COMMAND[key]}")
     composer = RecipeComposer(files, options.split, given)
     if options.steps is not None:
         return plan_steps(read_steps(options.steps, files.folder), composer)

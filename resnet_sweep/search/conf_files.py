@@ -29,6 +29,7 @@ from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
 from resnet_sweep.config.compose import conf_dir, key_of, register_schemas
 from resnet_sweep.config.errors import RETIRED, UserError, one_line
+from resnet_sweep.config.experiments import refuse_choices_beside_experiments
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.system.console import command, quoted
 
@@ -77,6 +78,11 @@ class ConfFiles:
             with env_override(env_set(composed) | dict(self.env_set)):
                 _pin(composed)
             return composed
+
+    def refuse_choices_beside_experiments(self, overrides: Iterable[str]) -> None:
+        """Do so with the experiments of these files; see config/experiments.py."""
+        with self._hydra():
+            refuse_choices_beside_experiments(self._for_these_files(overrides))
 
     def own_keys(self, overrides: Sequence[str], keys: Iterable[str]) -> list[str]:
         """Return those of the keys that one of the user's own files sets.
@@ -149,6 +155,8 @@ class ConfFiles:
                 initialize_config_dir(folder, job_name="train"),
             ):
                 yield hydra
+        except UserError:
+            raise
         except (HydraException, OmegaConfBaseException) as error:
             message = describe(error, self.folder).replace(f"{folder}/", "")
             raise UserError(message) from error

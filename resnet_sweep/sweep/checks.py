@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import RandomSampler
 
 from resnet_sweep.config import Config
@@ -16,6 +17,7 @@ from resnet_sweep.config.compose import key_of, reject_unknown_keys
 from resnet_sweep.config.errors import UserError, did_you_mean, require
 from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
+from resnet_sweep.search.conf_files import ConfFiles
 from resnet_sweep.search.proposals import (
     DataShape,
     Proposal,
@@ -34,7 +36,7 @@ from resnet_sweep.search.space import (
     extremes,
     possible_values,
 )
-from resnet_sweep.search.space_parsing import members, to_text
+from resnet_sweep.search.space_parsing import members, target, to_text
 from resnet_sweep.sweep.extension import old_settings
 from resnet_sweep.workers.storage import connect
 from resnet_sweep.workers.worker import load_function
@@ -101,6 +103,22 @@ def check_sweep(
     if options.extend_from is not None:
         old_settings(Path(options.extend_from))
     check_space(space, composer)
+
+
+def check_choices(space: SearchSpace, files: ConfFiles) -> None:
+    """Refuse options beside an experiment whose fields a trial would keep; drawn ones it does not.
+
+    Raises:
+        ConfigError: it names the fields.
+    """
+    keys = [*(each.key for each in space.parameters), *(each.key for each in space.fixed)]
+    drawn = [f"{target(key)}=" for key in keys if "." in key]
+    files.refuse_choices_beside_experiments([*drawn, *space.fixed_overrides])
+    for parameter in space.parameters:
+        if "." not in parameter.key and isinstance(parameter.distribution, CategoricalDistribution):
+            for choice in parameter.distribution.choices:
+                chosen = f"{parameter.key}={to_text(choice)}"
+                files.refuse_choices_beside_experiments([*drawn, *space.fixed_overrides, chosen])
 
 
 def check_rungs(rungs: list[int], epochs: int) -> None:

@@ -20,6 +20,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
+from resnet_sweep.records.folder_kind import refuse_other_kinds
 from resnet_sweep.records.sweep_folder import SETTINGS, SWEEP_ID, SweepRecord, write_sweep_record
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import CONF, SWEEPER, found_files, freeze_conf
@@ -38,6 +39,7 @@ from resnet_sweep.search.space_building import build_space
 from resnet_sweep.search.space_parsing import parse_override, to_argument
 from resnet_sweep.sweep.checks import (
     check_any_fits,
+    check_choices,
     check_rungs,
     check_space,
     check_sweep,
@@ -125,6 +127,7 @@ class SweepCommand:
             UserError: as it says.
         """
         conf, settings = self.folder / CONF, self.folder / SETTINGS
+        refuse_other_kinds(self.folder, SETTINGS, "hydra.sweep.dir")
         if conf.exists() and not (settings.exists() or (self.folder / SWEEP_ID).exists()):
             raise UserError(f"{conf}: is there already and no sweep's: take another folder")
         if not settings.exists():
@@ -170,6 +173,7 @@ class SweepCommand:
         composer = Composer(self.files, self.space.fixed_overrides)
         base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
+        check_choices(self.space, self.files)
         check_ahead(base.data)
         if is_local(self.config):
             check_device(base.train.device)

@@ -41,6 +41,7 @@ def one_line_errors() -> Iterator[None]:
     """
     # It announces its font cache, once a machine, and that it has no place for one.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    logging.raiseExceptions = False  # Hydra's lines; that output is lost is said at the end
     if sys.stdout is None:  # closed from the start
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the program ends
     try:
@@ -58,6 +59,7 @@ def one_line_errors() -> Iterator[None]:
 def _one_line_mistakes() -> Iterator[None]:
     full = os.environ.get(FULL_ERROR) == "1"
     try:
+        _check_current_folder()
         with signals_as_interrupt(), env_override({FULL_ERROR: "1"}):  # else Hydra exits by itself
             yield
     except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -89,6 +91,13 @@ def _one_line_mistakes() -> Iterator[None]:
         sys.exit(interrupted_status(interrupt))
 
 
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder has been deleted: go to another one") from error
+
+
 def refuse_multirun(command: str) -> None:
     """Refuse -m where there is one thing to do.
 
@@ -113,6 +122,17 @@ def refuse_sweep_without_multirun(overrides: Sequence[str]) -> None:
     options = [o for o in overrides if key_of(o).startswith(of_sweep)]
     if options:
         raise UserError(f"{options[0]}: a sweep needs -m: python -m resnet_sweep.train -m ...")
+
+
+def refuse_spaces_without_sampler(overrides: Sequence[str]) -> None:
+    """Refuse a search space where Hydra's own sweeper would quietly run without it.
+
+    Raises:
+        UserError: as it says.
+    """
+    options = [o for o in overrides if key_of(o).partition(".")[0] == "search_space"]
+    if options:
+        raise UserError(f"{options[0]}: only a sweep searches it: add hydra/sweeper=optuna")
 
 
 @contextmanager

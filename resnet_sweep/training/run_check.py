@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,13 +23,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import to_config
-from resnet_sweep.config.errors import ConfigError, UserError
+from resnet_sweep.config.errors import ConfigError, UserError, require
+from resnet_sweep.config.experiments import refuse_choices_beside_experiments
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
+from resnet_sweep.records.folder_kind import refuse_other_kinds
 from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
 from resnet_sweep.records.run_lock import holding_run
-from resnet_sweep.system.cli import USAGE_ERROR, refuse_sweep_without_multirun
+from resnet_sweep.system.cli import (
+    USAGE_ERROR,
+    refuse_spaces_without_sampler,
+    refuse_sweep_without_multirun,
+)
 from resnet_sweep.system.console import say
 from resnet_sweep.training.trackers.sending import check_trackers
 
@@ -44,7 +51,10 @@ class RefuseBadRuns(Callback):
         try:
             given = config.hydra.overrides
             refuse_sweep_without_multirun([*given.hydra, *given.task])
+            refuse_choices_beside_experiments(given.task)
+            _check_folder(config, "hydra.run.dir", config.hydra.run.dir)
             run_dir = Path(config.hydra.run.dir)
+            refuse_other_kinds(run_dir, CONFIG, "hydra.run.dir")
             if (run_dir / CONFIG).exists():
                 allowed = f"holds a run: to go on with it, give resume={run_dir} alone"
                 raise ConfigError("hydra.run.dir", run_dir, allowed)
@@ -59,9 +69,12 @@ class RefuseBadRuns(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every run of a plain multirun; a sweep checks its own."""
-        self._before = _results(config)
+        self._before: dict[Path, int] = {}
         try:
+            _check_folder(config, "hydra.sweep.dir", config.hydra.sweep.dir)
+            self._before = _results(config)
             if _is_plain(config):
+                refuse_spaces_without_sampler(config.hydra.overrides.task)
                 _check_runs(config)
             else:
                 check_trackers(OmegaConf.to_object(config.tracker))  # type: ignore[arg-type]
@@ -84,6 +97,18 @@ class RefuseBadRuns(Callback):
             total = f"{failed.total()} of {len(results)} runs did not complete"
             say(f"error: {total} ({counts}): {config.hydra.sweep.dir}", sys.stderr)
             raise SystemExit(1)
+
+
+def _check_folder(config: DictConfig, field: str, folder: str) -> None:
+    """Refuse a folder, or a current one, with which Hydra cannot work or would mislead."""
+    require(folder != "", field, "''", "must be the name of a folder")
+    allowed = "must be false: paths on the command line are those of the current folder"
+    require(not config.hydra.job.chdir, "hydra.job.chdir", config.hydra.job.chdir, allowed)
+    for path in (folder, os.getcwd()):
+        is_text = max(path, default="") < "\udc80" or path.isascii()
+        require(is_text, field, ascii(path), "must be a path in UTF-8, as Hydra needs it")
+    at = next(p for p in (Path(folder), *Path(folder).parents) if os.path.lexists(p))
+    require(at.is_dir(), field, folder, f"cannot be made: {at} is no folder")
 
 
 def _is_plain(config: DictConfig) -> bool:
@@ -109,6 +134,7 @@ def _check_runs(config: DictConfig) -> None:
     trains_here = config.hydra.launcher._target_.endswith(".BasicLauncher")
     for number, words in enumerate(runs):
         composed = loader.load_sweep_config(config, words)
+        refuse_choices_beside_experiments(words)
         with open_dict(composed):
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         with _as_job(composed, config):
