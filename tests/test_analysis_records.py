@@ -21,7 +21,7 @@ from resnet_sweep.analysis import figures, load_epochs, load_runs
 from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.config.errors import RunFolderError
-from resnet_sweep.records import claim
+from resnet_sweep.records import run_lock
 from resnet_sweep.records.confirmation import Plan, write_plan
 from resnet_sweep.records.run_lock import holding_run, is_held
 from resnet_sweep.records.sweep_folder import (
@@ -106,7 +106,7 @@ def test_looking_disturbs_nobody_who_wants_to_train(
             waits.append(seconds)
             fcntl.flock(file, fcntl.LOCK_UN)
 
-        monkeypatch.setattr(claim, "time", SimpleNamespace(sleep=look_no_longer))
+        monkeypatch.setattr(run_lock, "time", SimpleNamespace(sleep=look_no_longer))
         with holding_run(tmp_path / "run", make_config()):
             assert waits == [0.05]
             monkeypatch.undo()

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -23,16 +24,19 @@ import torch
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, from_dict, to_dict
-from resnet_sweep.config.errors import RunFolderError, UserError
+from resnet_sweep.config.errors import ConfigError, RunFolderError, UserError
 from resnet_sweep.records import checkpoint, run_folder
+from resnet_sweep.records.folder_kind import KINDS, refuse_other_kinds
 from resnet_sweep.records.run_folder import (
     EpochMetrics,
     Predictions,
     RecordError,
     RunResult,
     read_config,
+    read_predictions,
     read_result,
     write_config,
+    write_predictions,
     write_result,
 )
 from resnet_sweep.records.run_lock import holding_run
@@ -262,6 +266,51 @@ def test_a_run_folder_needs_no_hard_links(
     with pytest.raises(RunFolderError, match="seed=0, not 1"), holding_run(tmp_path / "run", other):
         pass
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("name", ["result.json", "checkpoint.pt", "model.pt", "metrics.csv"])
+def test_a_run_that_lost_its_configuration_is_nobody_elses(
+    tmp_path: Path, tiny_config: Config, name: str
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with (
+        pytest.raises(RunFolderError, match=r"config\.json is lost"),
+        holding_run(tmp_path, tiny_config),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("own", KINDS)
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path, own: str) -> None:
+    (tmp_path / own).write_text("{}")
+    for name in KINDS:
+        refused = pytest.raises(ConfigError, match=KINDS[own]) if name != own else nullcontext()
+        with refused:
+            refuse_other_kinds(tmp_path, name, "folder")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.array([0, 1, 7])},
+        {"labels": np.array([0.0, 1.0, 1.0])},
+        {"labels": np.array([0, 1])},
+        {"probabilities": np.zeros(3, np.float16)},
+        {"probabilities": np.zeros((3, 3), np.float16)},
+        {"class_names": np.array("a")},
+    ],
+)
+def test_predictions_that_do_not_fit_are_damaged(
+    tmp_path: Path, change: dict[str, np.ndarray]
+) -> None:
+    whole = {"indices": np.arange(3), "labels": np.array([0, 1, 1])}
+    whole |= {"probabilities": np.zeros((3, 2), np.float16), "class_names": np.array(["a", "b"])}
+    write_predictions(tmp_path, Predictions(**whole))
+    assert read_predictions(tmp_path).labels.tolist() == [0, 1, 1]
+    write_predictions(tmp_path, Predictions(**{**whole, **change}))
+    with pytest.raises(RecordError, match=r"val_predictions\.npz"):
+        read_predictions(tmp_path)
 
 
 @pytest.mark.parametrize("has_links", [True, False])

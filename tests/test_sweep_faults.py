@@ -23,7 +23,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.data import ImageFolderConfig
 from resnet_sweep.config.errors import ConfigError, UserError
 from resnet_sweep.config.trackers import MlflowConfig, TrackerConfig
-from resnet_sweep.records import claim
+from resnet_sweep.records import run_lock
 from resnet_sweep.records.run_folder import EpochMetrics, RunResult, write_result
 from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.records.sweep_folder import RUNS
@@ -150,12 +150,23 @@ def test_a_disk_that_is_full_before_a_training_rejects_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(claim, "write_config", full)
+        patch.setattr(run_lock, "write_config", full)
         ending = _work(tmp_path, _claim)
     assert ending.kind == "broken_folder" and "No space left" in ending.message
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.RUNNING]
     assert _work(tmp_path, _claim).kind == "done"
     assert [trial.state for trial in read_trials(tmp_path)] == [TrialState.COMPLETE] * 2
+
+
+def test_a_finished_run_of_another_configuration_is_not_taken_for_a_trial(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=1)
+    foreign = replace(make_tiny_config(), seed=77)
+    with holding_run(tmp_path / RUNS / "0", foreign):
+        stub_run_trial(foreign, tmp_path / RUNS / "0", None)
+    _work(tmp_path, _claim)
+    [trial] = read_trials(tmp_path)
+    assert trial.state == TrialState.FAIL
+    assert "holds another run" in (to_record(trial).error or "")
 
 
 def test_a_folder_in_use_is_a_failure_of_its_trial(tmp_path: Path) -> None:

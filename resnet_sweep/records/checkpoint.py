@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from resnet_sweep.records.run_folder import (
+    CHECKPOINT,
     MODEL,
     RESULT,
     SCHEMA_VERSION,
@@ -20,7 +21,6 @@ from resnet_sweep.records.run_folder import (
 )
 from resnet_sweep.system.atomic import write_atomically
 
-CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 NEW_CHECKPOINT = "checkpoint.new.pt"
 

@@ -35,6 +35,7 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 PREDICTIONS = "val_predictions.npz"
 MODEL = "model.pt"
+CHECKPOINT = "checkpoint.pt"
 TRACKER = "tracker.json"
 LOG = "train.log"
 ACCURACIES, LOSSES = "accuracies.png", "losses.png"
@@ -336,6 +337,23 @@ class Predictions:
     probabilities: npt.NDArray[np.float16]
     class_names: npt.NDArray[np.str_]
 
+    def check(self) -> None:
+        """Refuse arrays that do not fit each other.
+
+        Raises:
+            ValueError: it names one.
+        """
+        n, classes = len(self.labels), len(self.class_names)
+        shapes = {"indices": (n,), "labels": (n,), "probabilities": (n, classes)}
+        shapes["class_names"] = (classes,)
+        for name, shape in shapes.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ValueError(f"{name} has the shape {found}, must have {shape}")
+        is_whole = self.labels.dtype.kind in "iu"
+        if not is_whole or not ((self.labels >= 0) & (self.labels < classes)).all():
+            raise ValueError(f"labels must be integers from 0 to {classes - 1}")
+
 
 def write_predictions(run_dir: Path, predictions: Predictions) -> None:
     write_atomically(
@@ -353,7 +371,9 @@ def read_predictions(run_dir: Path) -> Predictions:
     try:
         # A file of our own: of a damaged one NumPy's stays open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Predictions(**{name: arrays[name] for name in arrays.files})
+            found = Predictions(**{name: arrays[name] for name in arrays.files})
+        found.check()
+        return found
     except Exception as error:  # a damaged archive raises almost anything
         raise _unreadable(path, error) from error
 
@@ -419,10 +439,12 @@ def read_json(path: Path, version: int = SCHEMA_VERSION) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
-    found = values.get("schema_version") if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        allowed = f"must be an object, not a {type(values).__name__}"
+        raise RecordError(f"{path}: cannot be read: {allowed}")
+    found = values.get("schema_version")
     if found != version:
         raise RecordError(f"{path}: schema_version is {found}, this version reads {version}")
-    assert isinstance(values, dict)
     return values
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records.identity import TEACHER, changes, known_teacher
-from resnet_sweep.records.run_folder import CONFIG, read_config_values, write_config
+from resnet_sweep.records.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    METRICS,
+    MODEL,
+    RESULT,
+    read_config_values,
+    write_config,
+)
 from resnet_sweep.system.atomic import remove_leftovers
 from resnet_sweep.system.locks import is_locked
 
@@ -28,13 +36,14 @@ def holding_run(run_dir: Path, config: Config) -> Iterator[None]:
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
+        _refuse_files_of_nobody(run_dir)
         write_config(run_dir, config)
         file = open(run_dir / CONFIG, "rb")  # noqa: SIM115 - held for the whole block
     except OSError as error:
         raise RunFolderError(f"{run_dir}: cannot be a run folder: {error}") from error
     with file:
         _lock(file.fileno(), run_dir)
-        _check_same_run(run_dir, config)
+        check_same_run(run_dir, config)
         remove_leftovers(run_dir)
         yield
 
@@ -58,7 +67,22 @@ def _lock(descriptor: int, run_dir: Path) -> None:
             return  # a file system without locks
 
 
-def _check_same_run(run_dir: Path, config: Config) -> None:
+def _refuse_files_of_nobody(run_dir: Path) -> None:
+    """Refuse what a run has left without its configuration: it may be of any other."""
+    left = [name for name in (RESULT, CHECKPOINT, MODEL, METRICS) if (run_dir / name).exists()]
+    config = run_dir / CONFIG
+    if left and not (config.exists() and (config.stat().st_size or not config.is_file())):
+        problem = f"has {left[0]} of a run whose {CONFIG} is lost; take another folder"
+        raise RunFolderError(f"{run_dir}: {problem}")
+
+
+def check_same_run(run_dir: Path, config: Config) -> None:
+    """Refuse a folder that holds another run.
+
+    Raises:
+        RunFolderError: it names a field in which they differ.
+        RecordError: its configuration cannot be read.
+    """
     values = read_config_values(run_dir)
     for field, stored, asked in changes(values, config):
         if field == TEACHER and known_teacher(values) is None:

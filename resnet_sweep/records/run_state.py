@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 
@@ -137,6 +137,9 @@ def _check_metrics(run_dir: Path, epochs: int) -> None:
 def variables_of(run_dir: Path) -> dict[str, str]:
     """Return what hydra.job.env_set was for a run of its own; empty where that is not known."""
     found = None
-    with suppress(OSError, YAMLError, OmegaConfBaseException):
+    with suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):
         found = OmegaConf.select(OmegaConf.load(run_dir / COMPOSED), "hydra.job.env_set")
-    return {str(name): str(value) for name, value in (found or {}).items()}
+    if not isinstance(found, DictConfig):
+        return {}
+    pairs = [(str(name), str(value)) for name, value in found.items()]
+    return {name: value for name, value in pairs if "\0" not in name + value and name}

@@ -29,6 +29,7 @@ from resnet_sweep.records.run_folder import (
     finished_result,
     read_metrics,
 )
+from resnet_sweep.records.run_lock import check_same_run
 from resnet_sweep.records.run_state import BeyondRepair
 from resnet_sweep.records.sweep_folder import RUNG
 from resnet_sweep.search.schema import epoch_value, objective_values
@@ -122,6 +123,8 @@ class TrainingTrial:
 
     def _result(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> RunResult:
         result = finished_result(run_dir, ("completed", "pruned"))
+        if result is not None:
+            check_same_run(run_dir, config)
         result = result or self._run(config, run_dir, on_epoch)
         if result.status == "out_of_memory":
             log.warning("trial %d is out of memory; trying once more", self._trial.number)
