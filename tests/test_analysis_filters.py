@@ -86,6 +86,7 @@ MISTAKES = [
     ("num_params!=many", "'many' is not a number"),
     ("num_params<many", "'many' is not a number"),
     ("note='x", "cannot read"),
+    ("model.squeeze_excitation!=yes", "must be true or false"),
     ("optimizer in sgd", "expected '('"),
     ("test_accuracy>0.5", "the test set is only reported"),
     ("__import__('os').system('true')=1", "there is no column"),

@@ -90,6 +90,8 @@ BAD_INPUT = {
     "device=tpu": "device=tpu: must be one of",
     "batch_size=0": "batch_size=0: must be an integer, at least 1",
     "batch_size=many": "batch_size",
+    "corruptions=[contrast]": "corruptions=['contrast']: is of no use without corruptions",
+    "each=true": "each=True: is of no use with one run",
     "test_subset=3": "test_subset=3: is of no use without test or corruptions",
     "data_root=nowhere": "data_root=nowhere: is of no use without test or corruptions",
     "~figures": "~figures: a field cannot be removed",

@@ -152,6 +152,8 @@ class _Parser:
                 return missing
             return missing | _plain(column == value.text)  # the name of an option, too
         if is_bool_dtype(column):
+            if value.text.lower() not in ("true", "false"):
+                raise self._error(f"{name}={value.text}: must be true or false")
             return _plain(column.astype("str").str.lower() == value.text.lower())
         if not is_numeric_dtype(column):
             return _plain(column == _text(value))

@@ -31,6 +31,7 @@ class DataConfig:
     train_subset: Optional[int] = None
 
     def __post_init__(self) -> None:
+        require(self.root != "", "data.root", "''", "must be the name of a folder")
         require_number("data.val_size", self.val_size, 0)
         whole = self.val_size < 1 or self.val_size == int(self.val_size)
         require(whole, "data.val_size", self.val_size, "must be a fraction below 1 or a count")
@@ -84,6 +85,7 @@ class ImageFolderConfig(DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.cache_dir != "", "data.cache_dir", "''", "must be the name of a folder")
         require_int("data.image_size", self.image_size, 4, 512)
         require_one_of("data.background", self.background, BACKGROUNDS)
 

@@ -106,7 +106,8 @@ def _several(override: str) -> str:
     field, _, value = override.partition("=")
     if re.fullmatch(r"\d+,\d+", value):
         return f"{override}: must be one number, with a point: {field}={value.replace(',', '.')}"
-    return f"{override}: several values: write {field}=[{value}] for a list, or -m to try each"
+    listed = f"write {field}=[{value}] for a list"
+    return f"{override}: several values: {listed}; train tries each with -m"
 
 
 def _one_line(message: str) -> str:

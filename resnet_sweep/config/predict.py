@@ -105,6 +105,14 @@ class PredictConfig:
             value = getattr(self, name)
             allowed = "is of no use without test or corruptions among the inputs"
             require(value is None or is_own, name, value, allowed)
+        is_default = self.corruptions == list(CORRUPTIONS)
+        allowed = "is of no use without corruptions among the inputs"
+        require(is_default or CORRUPTED in self.input, "corruptions", self.corruptions, allowed)
+        allowed = "is of no use without a file or folder of images among the inputs"
+        has_files = not set(self.input) <= set(OWN_INPUTS)
+        require(self.background is None or has_files, "background", self.background, allowed)
+        allowed = "is of no use with one run"
+        require(not self.each or len(self.run) > 1, "each", self.each, allowed)
         require(bool(self.output), "output", self.output, "must be a folder to make")
         require_one_of("labels", self.labels, LABEL_STYLES)
         require_one_of("tta", self.tta, TTA_MODES)

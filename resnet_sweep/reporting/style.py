@@ -99,7 +99,11 @@ def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
 
 
 def plain(text: str, length: int = 40) -> str:
-    """Return text of a config as a label: no formulas, no hidden legend entry, not too long."""
+    """Return text of a config as a label: no formulas, no hidden legend entry, not too long.
+
+    What cannot be printed, as bytes of a file name that are no UTF-8, becomes a question mark.
+    """
+    text = "".join(c if c.isprintable() else "?" for c in text)
     if len(text) > length:
         text = f"{text[: length // 2 - 1]}…{text[-(length // 2) :]}"
     text = text.replace("\\", "/").replace("$", r"\$")

@@ -46,7 +46,12 @@ def resumed_config(arguments: list[str]) -> tuple[Config, Path]:
     for override in overrides:
         if override.is_sweep_override() or override.is_delete():
             raise UserError(f"{override.input_line}: resume takes plain values alone")
-    text = next(o for o in reversed(overrides) if o.key_or_group == "resume")
+    named = [o for o in overrides if o.key_or_group == "resume"]
+    several = " ".join(str(o.input_line) for o in named)
+    if len(named) > 1:
+        raise UserError(f"{several}: goes on with one run")
+    (text,) = named
+    require(text.value() != "", "resume", "''", "must be a run folder")
     run_dir = Path(str(text.value() or ""))
     allowed = "must be a run folder, one with a config.json in it"
     require((run_dir / CONFIG).is_file(), "resume", text.value(), allowed)

@@ -239,10 +239,12 @@ def _ended(
         raise UserError(f"{place}: run {number} is not trained; the same command goes on")
     accuracy = None
     if record.state == "completed":
+        run_dir = place / RUNS / str(number)
         try:
-            accuracy = getattr(read_result(place / RUNS / str(number)), objective)
+            accuracy = getattr(read_result(run_dir), objective)
         except UserError as error:
-            raise UserError(f"{error}; take another folder, or delete this one") from error
+            mended = f"resume={run_dir} mends what a checkpoint can; else delete {place}"
+            raise UserError(f"{error}; {mended}") from error
     return EndedRun(
         configuration=run.configuration,
         seed=run.config.seed,

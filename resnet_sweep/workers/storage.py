@@ -65,7 +65,10 @@ def connect(url: str) -> BaseStorage:
     except ConfigError:
         raise
     except ImportError as error:
-        allowed = f"its driver is missing ({why(error)}): pip install 'resnet_sweep[postgres]'"
+        mended = "pip install 'resnet_sweep[postgres]'"
+        if not url.startswith("postgresql"):
+            mended = "install it"
+        allowed = f"its driver is missing ({why(error)}): {mended}"
         raise ConfigError(KEY, shown(url), allowed) from error
     except Exception as error:  # SQLAlchemy, its drivers and gRPC each have their own
         raise ConfigError(KEY, shown(url), f"cannot be reached: {why(error)}") from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -97,7 +98,8 @@ def _parse(arguments: list[str] | None) -> Options:
     add = parser.add_argument
     add("root", metavar="folder", type=_folder, help="folder with runs, at any depth")
     add("--output", type=_folder, help="where to write (default: FOLDER/summary)")
-    add("--where", metavar="CONDITION", help="only runs for which it holds; see below")
+    where = "only runs for which it holds; see below"
+    add("--where", metavar="CONDITION", action=_Once, help=where)
     add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
     add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
     add("--top", type=_positive, default=10, help="rows of the leaderboard (default: 10)")
@@ -109,6 +111,15 @@ def _parse(arguments: list[str] | None) -> Options:
     given.output = given.output or given.root / "summary"
     given.compare = given.compare and tuple(given.compare)
     return Options(**vars(given))  # each argument is a field of its name
+
+
+class _Once(argparse.Action):
+    """Stores an option, and refuses a second one, which argparse would let win."""
+
+    def __call__(self, parser: Any, given: Any, value: Any, option: str | None = None) -> None:
+        if getattr(given, self.dest) is not None:
+            parser.error(f"{option} {value}: is given twice: join conditions by `and`")
+        setattr(given, self.dest, value)
 
 
 def _folder(text: str) -> Path:
