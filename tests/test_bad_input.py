@@ -81,9 +81,9 @@ BAD_INPUT = {
     "hydra.run.dir='caf\udce9'": "must be a path in UTF-8",
     "data=image_folder data.root=": "data.root='': must be the name of a folder",
     "resume=a resume=b": "resume=a resume=b: goes on with one run",
-    "experiment=fast_93 model=resnet20": "experiment=fast_93 sets model.name, model.stem_width",
-    "experiment=best_10_minutes optimizer=muon": "best_10_minutes sets optimizer.lr,",
-    "-m experiment=source_tuned augmentation=none,cutout": "augmentation=none: leave out one",
+    "experiment=fast_93 model=resnet20": "model=resnet20: the experiment sets model.name, model.",
+    "experiment=best_10_minutes optimizer=muon": "optimizer=muon: the experiment sets optimizer.lr",
+    "-m experiment=source_tuned augmentation=none,cutout": "augmentation=none: the experiment sets",
 }
 
 
@@ -100,6 +100,35 @@ def test_a_mistake_in_a_file_names_the_file(line: str, message: str, tmp_path: P
     (tmp_path / "experiment/mine.yaml").write_text(text)
     done = train_here("--config-dir", ".", "experiment=mine", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"error: experiment/{message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["experiment=mine", "model=resnet20"], 2),
+        (["experiment=top", "model=resnet20"], 2),
+        (["experiment=chosen"], 0),
+        (["experiment=mine", "model=resnet20", "model.activation=silu"], 0),
+    ],
+)
+@pytest.mark.parametrize("how", [["--config-dir", "own"], ["hydra.searchpath=[file://own]"]])
+def test_options_beside_an_experiment_of_ones_own(
+    how: list[str], words: list[str], status: int, tmp_path: Path
+) -> None:
+    files = {
+        "mine": "model:\n  activation: gelu\n",
+        "deep/base": "model:\n  activation: gelu\n",
+        "top": "defaults:\n  - /experiment/deep/base\n  - _self_\n",
+        "chosen": "defaults:\n  - override /data: digits\ndata:\n  name: digits\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / f"own/experiment/{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# @package _global_\n{text}")
+    given = [*how, *words, *TINY_OVERRIDES, "hydra.run.dir=run"]
+    done = train_here(*given, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert ("the experiment sets" in done.stderr) == bool(status)
 
 
 @pytest.mark.slow

@@ -345,7 +345,7 @@ def test_a_report_that_cannot_be_written_is_one_line(place: Path, workers: Worke
             "experiment=fast_93: has no place here: recipes=",
         ),
         (["recipes=[source]", "evaluate_test=false"], "evaluate_test=false: has no place here"),
-        (["recipes=[source_tuned]", "augmentation=none"], "augmentation=none: leave out one"),
+        (["recipes=[source_tuned]", "augmentation=none"], "augmentation=none: the experiment"),
         (["recipes=[source]", "~split"], "~split: a field cannot be removed"),
         (["recipes=[source]", "train.epochs=0"], "source: train.epochs=0"),
     ],

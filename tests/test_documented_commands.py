@@ -68,6 +68,7 @@ PLACEHOLDERS = {
     "=N": "=3",
     "factors=FILE": "factors=ingredients",
     "steps=FILE": "steps=source_to_best",
+    "each=true": "'run=[outputs/runs/A,outputs/runs/B]' each=true",
 }
 NET = """
 from torch import nn
@@ -76,6 +77,10 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, num_classes, width=32):
         super().__init__()
+
+
+def draw(draws, trial):
+    pass
 """
 
 

@@ -214,7 +214,7 @@ BAD_INPUT = {
     "search_space=null": "error: search_space=null: ",
     "~optimizer": "error: ~optimizer: ",
     "experiment=source_tuned train.epochs=9 augmentation=choice(none,cutout)": (
-        "augmentation=none: leave out one"
+        "augmentation=none: the experiment sets augmentation.crop_flip"
     ),
 }
 

@@ -294,7 +294,7 @@ def plan(options: CompareConfig, files: ConfFiles, given: Sequence[str]) -> Reci
         UserError: a file is no such file, or one of them cannot be built.
     """
     for override in given:
-        key = key_of(override)
+        key = key_of(override).partition(".")[0]
         if key in OF_THE_COMMAND:
             raise UserError(f"{override}: has no place here: {OF_THE_COMMAND[key]}")
     composer = RecipeComposer(files, options.split, given)

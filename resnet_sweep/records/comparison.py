@@ -141,6 +141,8 @@ def read_plan(folder: Path) -> ComparisonPlan | None:
     if not path.exists():
         return None
     values = _read(path)
+    if "questions" in values:
+        raise RecordError(f"{path}: is a confirmation's: take another folder")
     with _telling_damage(path):
         return _built(ComparisonPlan, values)
 
@@ -182,7 +184,7 @@ def _telling_damage(path: Path) -> Iterator[None]:
         yield
     except DAMAGE as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
-        problem = f"is damaged: {reason}: delete it, or take another folder"
+        problem = f"is damaged: {reason}: take another folder"
         raise RecordError(f"{path}: {problem}") from error
 
 

@@ -204,7 +204,7 @@ def write_config(run_dir: Path, config: Config) -> None:
         OSError: the disk is full or the folder not writable.
     """
     path = run_dir / CONFIG
-    if _is_begun(path):
+    if is_begun(path):
         return
     draft = run_dir / f"{CONFIG}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}"
     write_json(draft, {"schema_version": SCHEMA_VERSION, **recorded_values(config)})
@@ -216,7 +216,7 @@ def write_config(run_dir: Path, config: Config) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _is_begun(path: Path) -> bool:
+def is_begun(path: Path) -> bool:
     """Return whether there is a file, and not one that a kill left empty."""
     return path.exists() and (not path.is_file() or path.stat().st_size > 0)
 
@@ -231,7 +231,7 @@ def _write_first(path: Path, content: bytes) -> None:
     except FileExistsError:
         pass
     for _ in range(_FIRST_WRITE_TRIES):  # the first one writes within milliseconds
-        if _is_begun(path):
+        if is_begun(path):
             return
         time.sleep(0.05)
     write_atomically(path, lambda file: file.write(content))  # it was killed in between

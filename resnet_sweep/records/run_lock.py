@@ -17,6 +17,7 @@ from resnet_sweep.records.run_folder import (
     METRICS,
     MODEL,
     RESULT,
+    is_begun,
     read_config_values,
     write_config,
 )
@@ -70,8 +71,7 @@ def _lock(descriptor: int, run_dir: Path) -> None:
 def _refuse_files_of_nobody(run_dir: Path) -> None:
     """Refuse what a run has left without its configuration: it may be of any other."""
     left = [name for name in (RESULT, CHECKPOINT, MODEL, METRICS) if (run_dir / name).exists()]
-    config = run_dir / CONFIG
-    if left and not (config.exists() and (config.stat().st_size or not config.is_file())):
+    if left and not is_begun(run_dir / CONFIG):
         problem = f"has {left[0]} of a run whose {CONFIG} is lost; take another folder"
         raise RunFolderError(f"{run_dir}: {problem}")
 

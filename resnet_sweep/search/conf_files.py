@@ -82,7 +82,7 @@ class ConfFiles:
     def refuse_choices_beside_experiments(self, overrides: Iterable[str]) -> None:
         """Do so with the experiments of these files; see config/experiments.py."""
         with self._hydra():
-            refuse_choices_beside_experiments(self._for_these_files(overrides))
+            refuse_choices_beside_experiments(self._for_these_files(overrides), self.primary)
 
     def own_keys(self, overrides: Sequence[str], keys: Iterable[str]) -> list[str]:
         """Return those of the keys that one of the user's own files sets.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.samplers import RandomSampler
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import key_of, reject_unknown_keys
 from resnet_sweep.config.errors import UserError, did_you_mean, require
+from resnet_sweep.config.experiments import EXPERIMENT
 from resnet_sweep.records.identity import OUTCOME, differences, role_of
 from resnet_sweep.search.composer import Composer
 from resnet_sweep.search.conf_files import ConfFiles
@@ -111,14 +112,28 @@ def check_choices(space: SearchSpace, files: ConfFiles) -> None:
     Raises:
         ConfigError: it names the fields.
     """
-    keys = [*(each.key for each in space.parameters), *(each.key for each in space.fixed)]
-    drawn = [f"{target(key)}=" for key in keys if "." in key]
-    files.refuse_choices_beside_experiments([*drawn, *space.fixed_overrides])
-    for parameter in space.parameters:
-        if "." not in parameter.key and isinstance(parameter.distribution, CategoricalDistribution):
-            for choice in parameter.distribution.choices:
-                chosen = f"{parameter.key}={to_text(choice)}"
-                files.refuse_choices_beside_experiments([*drawn, *space.fixed_overrides, chosen])
+    drawn = {
+        p.key: [to_text(choice) for choice in p.distribution.choices]
+        for p in space.parameters
+        if "." not in p.key and isinstance(p.distribution, CategoricalDistribution)
+    }
+    experiments = [[f"{EXPERIMENT}={name}"] for name in drawn.pop(EXPERIMENT, [])] or [[]]
+    options = [(key, choice) for key, choices in drawn.items() for choice in choices]
+    for experiment, (key, choice) in product(experiments, [("", ""), *options]):
+        words = [*_set_fields(space, key, choice), *space.fixed_overrides, *experiment]
+        files.refuse_choices_beside_experiments([*words, f"{key}={choice}"] if key else words)
+
+
+def _set_fields(space: SearchSpace, group: str, choice: str) -> list[str]:
+    """Return as overrides without a value the fields that every trial with an option sets."""
+    conditions = [(each.key, each.condition) for each in space.parameters]
+    conditions += [(each.key, each.condition) for each in space.fixed]
+    return [
+        f"{target(key)}="
+        for key, condition in conditions
+        if "." in key
+        and (condition is None or (condition.key == group and condition.allows(choice)))
+    ]
 
 
 def check_rungs(rungs: list[int], epochs: int) -> None:

@@ -127,7 +127,9 @@ class SweepCommand:
             UserError: as it says.
         """
         conf, settings = self.folder / CONF, self.folder / SETTINGS
-        refuse_other_kinds(self.folder, SETTINGS, "hydra.sweep.dir")
+        is_named = self.folder == Path(self.options.folder) / self.name
+        field = STUDY_NAME if is_named else "hydra.sweep.dir"
+        refuse_other_kinds(self.folder, SETTINGS, field)
         if conf.exists() and not (settings.exists() or (self.folder / SWEEP_ID).exists()):
             raise UserError(f"{conf}: is there already and no sweep's: take another folder")
         if not settings.exists():
@@ -173,7 +175,8 @@ class SweepCommand:
         composer = Composer(self.files, self.space.fixed_overrides)
         base = base_config(self.space, composer)
         check_sweep(self.options, self.space, base, composer)
-        check_choices(self.space, self.files)
+        if not has_trained(self.folder):
+            check_choices(self.space, self.files)
         check_ahead(base.data)
         if is_local(self.config):
             check_device(base.train.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +22,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import to_config
+from resnet_sweep.config.compose import key_of, to_config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.config.experiments import refuse_choices_beside_experiments
 from resnet_sweep.config.mistakes import describe
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
 from resnet_sweep.records.folder_kind import refuse_other_kinds
-from resnet_sweep.records.run_folder import CONFIG, RESULT, read_result
+from resnet_sweep.records.run_folder import CONFIG, RESULT, is_begun, read_result
 from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.system.cli import (
     USAGE_ERROR,
@@ -37,6 +37,7 @@ from resnet_sweep.system.cli import (
     refuse_sweep_without_multirun,
 )
 from resnet_sweep.system.console import say
+from resnet_sweep.training.resume import resume_command
 from resnet_sweep.training.trackers.sending import check_trackers
 
 
@@ -51,12 +52,12 @@ class RefuseBadRuns(Callback):
         try:
             given = config.hydra.overrides
             refuse_sweep_without_multirun([*given.hydra, *given.task])
-            refuse_choices_beside_experiments(given.task)
+            refuse_choices_beside_experiments(*_words(config, given.task))
             _check_folder(config, "hydra.run.dir", config.hydra.run.dir)
             run_dir = Path(config.hydra.run.dir)
             refuse_other_kinds(run_dir, CONFIG, "hydra.run.dir")
-            if (run_dir / CONFIG).exists():
-                allowed = f"holds a run: to go on with it, give resume={run_dir} alone"
+            if is_begun(run_dir / CONFIG):
+                allowed = f"holds a run: go on with it by {resume_command(run_dir)}"
                 raise ConfigError("hydra.run.dir", run_dir, allowed)
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
@@ -99,13 +100,19 @@ class RefuseBadRuns(Callback):
             raise SystemExit(1)
 
 
+def _words(config: DictConfig, overrides: Iterable[str]) -> tuple[list[str], str]:
+    """Return the overrides of a run with those of its search path, and its primary file."""
+    path = [o for o in config.hydra.overrides.hydra if key_of(o) == "hydra.searchpath"]
+    return [*path, *overrides], str(config.hydra.job.config_name).removesuffix(".yaml")
+
+
 def _check_folder(config: DictConfig, field: str, folder: str) -> None:
     """Refuse a folder, or a current one, with which Hydra cannot work or would mislead."""
     require(folder != "", field, "''", "must be the name of a folder")
     allowed = "must be false: paths on the command line are those of the current folder"
     require(not config.hydra.job.chdir, "hydra.job.chdir", config.hydra.job.chdir, allowed)
     for path in (folder, os.getcwd()):
-        is_text = max(path, default="") < "\udc80" or path.isascii()
+        is_text = not any("\ud800" <= letter <= "\udfff" for letter in path)
         require(is_text, field, ascii(path), "must be a path in UTF-8, as Hydra needs it")
     at = next(p for p in (Path(folder), *Path(folder).parents) if os.path.lexists(p))
     require(at.is_dir(), field, folder, f"cannot be made: {at} is no folder")
@@ -134,7 +141,7 @@ def _check_runs(config: DictConfig) -> None:
     trains_here = config.hydra.launcher._target_.endswith(".BasicLauncher")
     for number, words in enumerate(runs):
         composed = loader.load_sweep_config(config, words)
-        refuse_choices_beside_experiments(words)
+        refuse_choices_beside_experiments(*_words(config, words))
         with open_dict(composed):
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         with _as_job(composed, config):
