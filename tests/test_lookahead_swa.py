@@ -147,6 +147,16 @@ def test_an_exponential_average_follows_a_buffer_that_is_replaced() -> None:
     assert torch.equal(average.model.seen, reference.module.seen)  # type: ignore[arg-type]
 
 
+def test_an_exponential_average_takes_what_has_no_mean() -> None:
+    net = nn.Linear(2, 2)
+    net.steps = nn.Parameter(torch.zeros((), dtype=torch.int64), requires_grad=False)
+    net.register_buffer("seen", torch.ones(1))
+    average = AveragedWeights(net, 10)
+    net.seen = None  # type: ignore[assignment]
+    average.update()
+    assert float(average.model.seen) == 1  # type: ignore[arg-type]
+
+
 def test_recomputing_draws_nothing_and_drops_nothing() -> None:
     net = nn.Sequential(nn.Dropout(0.5), *make_net())
     plain = copy.deepcopy(net[1:])

@@ -56,10 +56,9 @@ def test_trains_as_torchs_default_implementation(
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("implementation", ["fused", "foreach"])
-def test_a_first_step_that_overflows_leaves_no_momentum(implementation: str) -> None:
+def test_a_first_step_that_overflows_leaves_no_momentum() -> None:
     net = make_net()
-    optimizer = build_optimizer(SgdConfig(implementation=implementation), net, 0.1)
+    optimizer = build_optimizer(SgdConfig(implementation="fused"), net, 0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=float("inf"))
     torch.use_deterministic_algorithms(True)  # fills memory that nobody sets with NaN
     try:

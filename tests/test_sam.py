@@ -111,6 +111,7 @@ def test_a_buffer_that_a_network_replaces_is_that_of_the_first_pass() -> None:
     net.seen = torch.ones(1)
     with sharp.perturbed():
         net.seen = torch.full((1,), 2.0)
+        net.register_buffer("more", torch.ones(1))
     assert float(net.seen) == 1
 
 

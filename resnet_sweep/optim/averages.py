@@ -25,7 +25,7 @@ class AveragedWeights:
         self.target_decay: float = 0.5 ** (1 / half_life_steps)
         self._source = model
         saved = {value.data_ptr() for value in self.model.state_dict().values()}
-        parameters, buffers = list(self.model.parameters()), dict(self.model.named_buffers())
+        parameters, buffers = _averaged(self.model), dict(self.model.named_buffers())
         # Counts, and what a network does not save, have no mean.
         self._averaged = [
             name
@@ -35,6 +35,7 @@ class AveragedWeights:
         self._copied = [name for name in buffers if name not in self._averaged]
         self._averages: list[Tensor] = [*parameters, *(buffers[name] for name in self._averaged)]
         self._copies = [buffers[name] for name in self._copied]
+        self._own_buffers = buffers
         self.weight = torch.zeros((), device=self._averages[0].device)
 
     def decay(self, step: int) -> float:
@@ -47,14 +48,19 @@ class AveragedWeights:
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the model's present weights."""
-        buffers = dict(self._source.named_buffers())  # a network may have replaced one
-        sources = [*self._source.parameters(), *(buffers[name] for name in self._averaged)]
+        # A network may have replaced a buffer; one that it has removed stays as it was.
+        buffers = self._own_buffers | dict(self._source.named_buffers())
+        sources = [*_averaged(self._source), *(buffers[name] for name in self._averaged)]
         # Not _foreach_lerp_: it would read the weight back from the device.
         change = torch._foreach_sub(sources, self._averages)
         torch._foreach_mul_(change, self.weight)
         torch._foreach_add_(self._averages, change)
         if self._copied:
             torch._foreach_copy_(self._copies, [buffers[name] for name in self._copied])
+
+
+def _averaged(model: nn.Module) -> list[Tensor]:
+    return [p for p in model.parameters() if p.is_floating_point() or p.is_complex()]
 
 
 class Lookahead:

@@ -51,7 +51,7 @@ class SharpnessAware:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._parameters = [(p, name.endswith("bias")) for name, p in named]
         # What a forward pass changes, above all the statistics of normalisation layers.
-        self._buffers = model.buffers
+        self._buffers = model.named_buffers
 
     @contextmanager
     def perturbed(self) -> Iterator[None]:
@@ -69,15 +69,16 @@ class SharpnessAware:
             else:
                 changes = sam_perturbation(gradients, self.rho)
             before = [w.clone() for w in weights]
-            buffers = [b.clone() for b in self._buffers()]
+            buffers = {name: b.clone() for name, b in self._buffers()}
             torch._foreach_add_(weights, changes)
         for weight in weights:
             weight.grad = None
         yield
         with torch.no_grad():
             torch._foreach_copy_(weights, before)
-            if buffers:
-                torch._foreach_copy_(list(self._buffers()), buffers)
+            changed = {name: b for name, b in self._buffers() if name in buffers}
+            if changed:
+                torch._foreach_copy_(list(changed.values()), [buffers[name] for name in changed])
 
 
 def _times(tensors: list[Tensor], factors: Tensor | list[Tensor]) -> list[Tensor]:

@@ -114,7 +114,7 @@ def run_training(
 
         look whether the folder's run is complete (then nothing is left to do)
         prepare budget, device and data          (a user's mistake ends here)
-        claim the run folder
+        hold the run folder
         build net, optimizer, schedule, averaged weights
         go on from the folder's newest checkpoint, if it has one
         for each epoch:

@@ -77,7 +77,7 @@ class TrainingTrial:
     ) -> None:
         self._trial = trial
         self._settings = settings
-        self._run_trial = run_training
+        self._run_training = run_training
         self._should_stop = should_stop
         self._give_up = give_up
         self._epochs = settings.epochs
@@ -133,19 +133,19 @@ class TrainingTrial:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            result = self._run_trial(config, run_dir, on_epoch)
+            result = self._run_training(config, run_dir, on_epoch)
         return result
 
     def _run(self, config: Config, run_dir: Path, on_epoch: OnEpoch) -> RunResult:
         """Train, from the beginning where a kill or the disk has left nothing to go on from."""
         try:
-            return self._run_trial(config, run_dir, on_epoch)
+            return self._run_training(config, run_dir, on_epoch)
         except (CheckpointError, BeyondRepair) as error:
             log.warning("trial %d starts from its beginning: %s", self._trial.number, error)
             from resnet_sweep.records.checkpoint import set_aside
 
             set_aside(run_dir)
-            return self._run_trial(config, run_dir, on_epoch)
+            return self._run_training(config, run_dir, on_epoch)
 
     def _outcome(self, result: RunResult) -> Outcome:
         error = result.error or ""

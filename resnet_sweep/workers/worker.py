@@ -94,7 +94,7 @@ class Worker:
         self, folder: Path, index: int, run_training: Training, prepare: Prepare, stop: StopRequest
     ) -> None:
         self._folder = folder
-        self._run_trial = run_training
+        self._run_training = run_training
         self._stop = stop
         self._settings = read_settings(folder)
         self._space = SearchSpace.from_json(self._settings.space)
@@ -211,7 +211,9 @@ class Worker:
             seeds = list(range(first, first + self._settings.noise_repeats))
             self._claims.enqueue_repeats(trial, seeds)
         run_dir = self._folder / RUNS / str(trial.number)
-        training = TrainingTrial(trial, self._settings, self._run_trial, self._should_stop, give_up)
+        training = TrainingTrial(
+            trial, self._settings, self._run_training, self._should_stop, give_up
+        )
         try:
             outcome = training.train(config, run_dir)
         except DataError:
