@@ -229,7 +229,8 @@ def mean_over_promise(found: list[OverPromise]) -> MeanOverPromise:
     mean = float(np.mean([each.difference for each in measured]))
     noise = pooled_noise([each.seeds.values for each in measured])
     share = math.sqrt(sum(1 / len(each.seeds.values) for each in measured)) / len(measured)
-    half = float(t_quantile(noise.degrees)) * noise.sd * share  # NaN without degrees of freedom
+    quantile = float(t_quantile(noise.degrees)) if noise.is_known else math.nan
+    half = quantile * noise.sd * share
     return MeanOverPromise(mean, noise.sd, len(measured), mean - half, mean + half)
 
 

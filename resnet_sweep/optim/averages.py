@@ -25,7 +25,7 @@ class AveragedWeights:
         self.target_decay: float = 0.5 ** (1 / half_life_steps)
         self._source = model
         saved = {value.data_ptr() for value in self.model.state_dict().values()}
-        parameters, buffers = _averaged(self.model), dict(self.model.named_buffers())
+        parameters, buffers = _with_mean(self.model), dict(self.model.named_buffers())
         # Counts, and what a network does not save, have no mean.
         self._averaged = [
             name
@@ -50,7 +50,7 @@ class AveragedWeights:
         """Move the average towards the model's present weights."""
         # A network may have replaced a buffer; one that it has removed stays as it was.
         buffers = self._own_buffers | dict(self._source.named_buffers())
-        sources = [*_averaged(self._source), *(buffers[name] for name in self._averaged)]
+        sources = [*_with_mean(self._source), *(buffers[name] for name in self._averaged)]
         # Not _foreach_lerp_: it would read the weight back from the device.
         change = torch._foreach_sub(sources, self._averages)
         torch._foreach_mul_(change, self.weight)
@@ -59,7 +59,7 @@ class AveragedWeights:
             torch._foreach_copy_(self._copies, [buffers[name] for name in self._copied])
 
 
-def _averaged(model: nn.Module) -> list[Tensor]:
+def _with_mean(model: nn.Module) -> list[Tensor]:
     return [p for p in model.parameters() if p.is_floating_point() or p.is_complex()]
 
 

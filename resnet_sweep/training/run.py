@@ -76,6 +76,7 @@ def prepare(config: Config) -> Prepared:
     with _reading():
         num_classes, image_size = count_classes(config.data), find_image_size(config.data)
     cost = check_budget(config, num_classes, image_size)
+    _set_switches(config.train.deterministic)  # before a teacher's first pass
     execution = choose_execution(config.train)
     try:
         with _reading():
@@ -146,7 +147,6 @@ def run_training(
         with holding_run(run_dir, config):
             send_rest(config, run_dir)  # trackers may lack a part
         return before
-    _set_switches(config.train.deterministic)
     prepared = prepare(config)  # a signal ends it at once: nothing is lost
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)

@@ -18,7 +18,7 @@ figure("importance", "figure-importance-bars", async (host) => {
   const known = bars.some(({ noise }) => noise !== null);
   byId("read-importance").textContent =
     `Blue bars pass both floors and the F-test: these hyperparameters matter; of a grey one nothing can be told. Dark mark: what the luckiest reaches in 1 of 20 of ${shuffles} shuffles. ` +
-    (known ? "Orange mark: what seed noise alone reaches." : "The noise between seeds is not known: train one configuration with two seeds.");
+    (known ? "Orange mark: what seed noise alone reaches." : "The noise between seeds is not known: train one configuration with several seeds, until they differ.");
   rowsOf(host, bars.length);
   const top = Math.min(1, Math.max(...bars.flatMap(({ effect, chance, noise }) => [effect, chance ?? 0, noise ?? 0])) * 1.05) || 1;
   const plot = makePlot({ x_range: ranges(0, top), y_range: ranges(bars.length - 0.4, -0.6), x_axis_label: "partial eta squared (fraction)" });
