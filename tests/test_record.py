@@ -209,6 +209,23 @@ def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:
     assert "93.7%" not in text  # what is wanted stands in the full record alone
 
 
+def test_each_stage_names_the_commit_of_its_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    _tested(folder, {"source": [0.80, 0.82]})
+    for number, commit in enumerate(["a" * 40, "b" * 40]):
+        write_run(folder / f"factors/survivors/runs/{number}", git_commit=commit)
+    ended = [
+        EndedRun("on", seed, "completed", None, None, 0.8, 1.0, f"survivors/runs/{seed}")
+        for seed in range(2)
+    ]
+    failed = EndedRun("on", 2, "failed", "killed", "signal 9", None, None, "survivors/runs/2")
+    compared = _compared("factors", ["on"], [], survivor_runs=[*ended, failed])
+    write_json(folder / "factors" / COMPARISON, comparison_values(compared))
+    text = _page(folder)
+    for commit, stage in (("unknown", "test set"), ("a" * 8, "factors"), ("b" * 8, "factors")):
+        assert f"Runs of commit {commit} with torch 2: {stage}.\n" in text
+
+
 def test_the_page_has_a_place_for_each_size() -> None:
     page = (ROOT / "RESULTS.md").read_text()
     for size in re.findall(r"ifeq \(\$\(SIZE\),(\w+)\)", (ROOT / "Makefile").read_text()):
@@ -396,7 +413,7 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
     assert "What it has and `source` has not: optimizer adamw (not sgd)" in line
     commands = text.partition("### Commands")[2]
     assert "    python -m resnet_sweep.confirm x\n" in commands
-    assert "Runs of commit unknown with torch 2.\n" in commands
+    assert "Runs of commit unknown with torch 2: test set.\n" in commands
     own = [0.83, 0.84, 0.83, 0.82]  # the confirmation's own baseline goes before the comparison's
     for number, accuracy in enumerate(own):
         place = f"test/runs/{number + 4}"

@@ -18,7 +18,7 @@ from benchmarks.record.comparisons import (
 from benchmarks.record.conclusions import conclusions
 from benchmarks.record.reading import read_values
 from benchmarks.record.swept import sweep_lines
-from benchmarks.record.tested import CONFIRM, SWEEP, Tested, tested_recipes
+from benchmarks.record.tested import CONFIRM, SWEEP, Tested, tested_recipes, version_of
 from benchmarks.record.wanted import wanted_table
 from resnet_sweep.comparison.report import attained_table
 from resnet_sweep.config.errors import UserError, require, why
@@ -169,5 +169,20 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     yield from (f"    {command}\n" for command in commands)
     if path.exists():
         yield f"The chosen net again:\n\n    {read_values(path)['command']}\n"
-    versions = sorted(set().union(*(recipe.versions for recipe in recipes)))
-    yield from (f"Runs of commit {commit[:8]} with torch {torch}.\n" for commit, torch in versions)
+    versions: dict[tuple[str, str], list[str]] = {}  # a record may go on after an update
+    for stage, made_by in _versions(folder, recipes):
+        for version in sorted(made_by):
+            versions.setdefault(version, []).append(stage)
+    for (commit, torch), stages in versions.items():
+        yield f"Runs of commit {commit[:8]} with torch {torch}: {', '.join(stages)}.\n"
+
+
+def _versions(folder: Path, recipes: list[Tested]) -> Iterator[tuple[str, set[tuple[str, str]]]]:
+    """Yield commit and torch of the runs of each stage."""
+    yield "test set", set().union(*(recipe.versions for recipe in recipes))
+    for stage in (FACTORS, STEPS):
+        compared = find_comparison(folder, stage)
+        if compared is not None:
+            runs = [*compared.runs, *compared.survivor_runs]
+            done = [folder / stage / run.run_dir for run in runs if run.accuracy is not None]
+            yield stage, {version_of(read_result(run_dir)) for run_dir in done}

@@ -16,7 +16,7 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.confirmation import FINDINGS
-from resnet_sweep.records.run_folder import read_config, read_result
+from resnet_sweep.records.run_folder import RunResult, read_config, read_result
 from resnet_sweep.reporting.statistics import Comparison, mean_interval, paired_t_test, welch_test
 
 SWEEP, CONFIRM = "sweep", "confirm"
@@ -87,7 +87,7 @@ def _recipes(runs: list[tuple[str, Path]], start: str | None) -> Iterator[Tested
             if result.test_accuracy is None:
                 raise UserError(f"{run_dir}: did not read the test set")
             by_seed[config.seed] = result.test_accuracy
-            versions.add((result.git_commit or "unknown", result.versions.get("torch", "unknown")))
+            versions.add(version_of(result))
         mean = mean_interval(list(by_seed.values()))
         row = Row(
             _label(name, of_sweep, configs[0]),
@@ -100,6 +100,11 @@ def _recipes(runs: list[tuple[str, Path]], start: str | None) -> Iterator[Tested
             **costs(run_dirs),
         )
         yield Tested(name, of_sweep, name == start, configs[0], by_seed, versions, row)
+
+
+def version_of(result: RunResult) -> tuple[str, str]:
+    """Return the commit and the torch version that a run was trained with."""
+    return result.git_commit or "unknown", result.versions.get("torch", "unknown")
 
 
 def _label(name: str, of_sweep: bool, config: Config) -> str:
