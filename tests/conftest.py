@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -22,6 +23,9 @@ from resnet_sweep.config import Config
 from resnet_sweep.config.data import DigitsConfig
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.config.train import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
 
 pytest_plugins = ["checked_summary"]
 
@@ -74,6 +78,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG_FILES)
 
 
+class Killed(BaseException):
+    """As a kill: nothing of the program may react to it."""
+
+
+class MakesFolder:
+    """A pickle of it makes a folder when it is loaded: code that must not run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    import torch  # slow to import, and few tests need it
+
+    return torch.Generator().manual_seed(seed)
+
+
 def make_tiny_config() -> Config:
     """Return a run of two epochs of three steps that takes a fraction of a second."""
     return Config(
@@ -89,6 +113,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from prediction import make_runs  # brings torch
 
     return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def quiet_optuna() -> None:
+    """No line for each trial."""
+    import optuna  # slow to import, and few tests need it
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.fixture

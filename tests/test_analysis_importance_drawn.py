@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 import raw_numbers as raw
 from matplotlib.axes import Axes
@@ -24,6 +23,8 @@ from resnet_sweep.analysis.objective import Objective
 from resnet_sweep.analysis.runs import runs_table
 from resnet_sweep.analysis.view import View, build_view
 from resnet_sweep.reporting.style import BLACK, VERMILION, figure_style
+
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,3 @@ def test_the_mean_over_each_share_of_a_number(view: View, raw_chosen: Chosen) ->
     np.testing.assert_allclose(places, [x[inside == share].mean() for share in range(6)])
     np.testing.assert_allclose(means, [mean for mean, _, _ in wanted])
     np.testing.assert_allclose(halves, [high - mean for mean, _, high in wanted])
-
-
-@pytest.fixture(autouse=True)
-def _quiet_optuna() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Killed
 from generated_runs import LABELS, make_predictions, write_run
 from processes import meanwhile, wait_for
 
@@ -37,10 +37,6 @@ def summary_of(root: Path, **options: str) -> Summary:
 
 def num_rows(root: Path) -> int:
     return len(pd.read_csv(root / "summary" / "runs.csv"))
-
-
-class Killed(BaseException):
-    pass
 
 
 @pytest.mark.slow

@@ -6,16 +6,13 @@ import math
 
 import pytest
 import torch
+from conftest import seeded
 from scipy import stats
 from torch import Tensor
 from torchvision.transforms import RandomErasing
 
 from resnet_sweep.config.augmentation import CutoutConfig, RandomErasingConfig
 from resnet_sweep.data.augmentation.geometry import cutout, first_fitting, random_erasing
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def erased(images: Tensor) -> Tensor:

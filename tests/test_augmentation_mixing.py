@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import seeded
 from scipy import stats
 from torchvision.transforms import v2
 
@@ -20,10 +21,6 @@ from resnet_sweep.data.augmentation.mixing import (
 )
 
 CPU = torch.device("cpu")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 2.0, 50.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import seeded
 from torch import Tensor
 
 from resnet_sweep.config.augmentation import (
@@ -16,10 +17,6 @@ from resnet_sweep.data.augmentation import Augmentation
 from resnet_sweep.data.augmentation.mixing import part_sizes, patch, random_ricap
 
 SIZE = 7
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def pasted(

@@ -217,7 +217,7 @@ def _checked_but_the_design(check: Callable[..., None]) -> Callable[..., None]:
     """Let the design be: of its configurations too, the largest is over the budget."""
 
     def checked(runs: list[PlannedRun], config: Any) -> None:
-        names = ("start", "zero_init", "lr", "all together")
+        names = ("start", "zero_init", "lr")
         check([run for run in runs if run.configuration in names], config)
 
     return checked

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from resnet_sweep.comparison.report import tables
 from resnet_sweep.comparison.trained import compare_recipes
+from resnet_sweep.records.comparison import Part, Row
 
 NAMES = ["start", "good", "nothing", "bad"]
 ABOVE, START = [0, 0, 1, 2], [0, 0, 0, 0]
@@ -61,3 +63,11 @@ def test_a_recipe_whose_every_run_failed_has_no_verdict() -> None:
     assert rows[2].n == 0 and math.isnan(rows[2].gain) and math.isnan(rows[3].gain)
     assert rows[3].over_start == pytest.approx((values[3] - values[0]).mean())
     assert [row.verdict for row in rows[1:]] == ["better", "all failed", ""]
+
+
+def test_effects_are_listed_largest_first_and_unknown_ones_last() -> None:
+    gains = {"small": 0.001, "unknown": math.nan, "worse": -0.10, "middle": 0.04}
+    rows = [Row(name, 8, "", gain=gain) for name, gain in gains.items()]
+    ((_, table),) = tables(Part("effects", "Main effects", rows))
+    assert table is not None
+    assert [row[-1] for row in table.rows] == ["worse", "middle", "small", "unknown"]

@@ -202,7 +202,12 @@ def test_bad_steps_are_refused(tmp_path: Path, text: str, said: str) -> None:
         ("{runs: 12, factors: {a: [optimizer.lr=1], b: [init=dirac]}}", "power of two"),
         ("{runs: many, factors: {a: [optimizer.lr=1]}}", "must be an integer"),
         ("factors: {a: [optimizer.lr=1]}", "two factors or more"),
-        ("factors: {a: [init=dirac], b: [init=orthogonal]}", "two factors set the same field"),
+        ("factors: {a: [init=dirac], b: [init=orthogonal]}", "a has no effect beside b: both set"),
+        (
+            "{runs: 8, factors: {slow: [optimizer.lr=0.05], b: [init=dirac], fast: "
+            "[optimizer.lr=0.2], d: [train.batch_size=32]}}",
+            "slow has no effect beside fast: both set optimizer.lr",
+        ),
         ("factors: {a: [data.val_size=0.3], b: [init=dirac]}", "a: changes data.val_size"),
         ("factors: {a: [seed=3], b: [init=dirac]}", "a: changes seed"),
         ('factors: {"a\\e[2J": [init=dirac]}', "must be a name of printable characters"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakesFolder
 from numpy.typing import NDArray
 
 from resnet_sweep.config.data import ArraysConfig
@@ -131,16 +131,8 @@ def test_other_sizes_in_test_are_refused(tmp_path: Path) -> None:
         load_dataset(_config(tmp_path))
 
 
-class _Touch:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 def test_objects_are_refused_and_not_run(tmp_path: Path) -> None:
-    _save_npz(tmp_path, "train", np.array([_Touch(tmp_path / "ran")], dtype=object))
+    _save_npz(tmp_path, "train", np.array([MakesFolder(tmp_path / "ran")], dtype=object))
     _save_npz(tmp_path, "test")
     with pytest.raises(UserError, match=r"train.npz: images: .*of Python objects"):
         load_dataset(_config(tmp_path))

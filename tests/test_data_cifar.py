@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import MakesFolder
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from resnet_sweep.config.data import CifarConfig
@@ -174,16 +175,8 @@ def test_a_damaged_batch_is_unpacked_again_or_named(tmp_path: Path, archive: Pat
         load_dataset(config)
 
 
-class _Touch:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 def test_code_in_a_batch_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evil = _Touch(tmp_path / "ran")
+    evil = MakesFolder(tmp_path / "ran")
     archive = _publish(tmp_path / "published", CIFAR10, "labels", monkeypatch, evil)
     with pytest.raises(UserError, match=r"data_batch_1: refused"):
         load_dataset(_put(archive, tmp_path / "root"))

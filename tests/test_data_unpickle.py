@@ -3,7 +3,6 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
-import os
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MakesFolder
 
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.data import unpickle
@@ -65,17 +65,9 @@ def test_a_python_2_batch_with_bytes_as_text_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded["data"], np.array([255, 0, 128], np.uint8))
 
 
-class _Touch:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_code_is_refused_and_not_run(tmp_path: Path, protocol: int) -> None:
-    path = _dump(tmp_path / "evil", {"data": [_Touch(tmp_path / "ran")]}, protocol)
+    path = _dump(tmp_path / "evil", {"data": [MakesFolder(tmp_path / "ran")]}, protocol)
     with pytest.raises(UserError, match=r"evil: refused, it asks for posix\.mkdir") as raised:
         load_pickle(path)
     assert "\n" not in str(raised.value)

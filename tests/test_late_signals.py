@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY_OVERRIDES, make_tiny_config, train_here
+from conftest import TINY_OVERRIDES, Killed, make_tiny_config, train_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.trackers import TensorBoardConfig, TrackerConfig
@@ -123,10 +123,6 @@ def test_a_multirun_counts_runs_that_raised(
 def test_a_multirun_without_failures_ends_with_0(tmp_path: Path) -> None:
     done = train_here(*TINY_OVERRIDES, "train.epochs=1", "-m", "seed=1,2", RUNS, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-class Killed(BaseException):
-    """As a kill: nothing of the run may react to it."""
 
 
 @pytest.mark.slow

@@ -157,6 +157,18 @@ def test_an_exponential_average_takes_what_has_no_mean() -> None:
     assert float(average.model.seen) == 1  # type: ignore[arg-type]
 
 
+def test_an_equal_average_takes_what_has_no_mean() -> None:
+    net = nn.Linear(2, 2)
+    net.steps = nn.Parameter(torch.zeros((), dtype=torch.int64), requires_grad=False)
+    average = EqualAverage(net)
+    net.register_buffer("later", torch.ones(1))
+    before = net.weight.detach().clone()
+    average.update()
+    net.weight.data.add_(1.0)
+    average.update()
+    torch.testing.assert_close(average.model.weight, before + 0.5)
+
+
 def test_recomputing_draws_nothing_and_drops_nothing() -> None:
     net = nn.Sequential(nn.Dropout(0.5), *make_net())
     plain = copy.deepcopy(net[1:])

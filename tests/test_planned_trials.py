@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
-import optuna
 import pytest
 from conftest import make_tiny_config
 from omegaconf import OmegaConf
@@ -35,10 +34,7 @@ from resnet_sweep.workers.study import to_record
 from resnet_sweep.workers.trial import Training
 from resnet_sweep.workers.worker import work
 
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: pytest.WarningsRecorder) -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def _plan(folder: Path, configs: list[Config]) -> None:

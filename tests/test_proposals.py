@@ -28,8 +28,8 @@ from resnet_sweep.search.proposals import (
     Proposal,
     Rejection,
     base_config,
-    check_budget,
     propose,
+    propose_config,
 )
 from resnet_sweep.search.space_building import build_space
 from resnet_sweep.system.atomic import write_text
@@ -210,16 +210,16 @@ def with_model(**values: Any) -> Config:
 )
 def test_counts_are_those_of_the_real_net(values: dict[str, Any]) -> None:
     config = with_model(**values, max_params=10**9)
-    proposal = check_budget(config, SHAPE)
+    proposal = propose_config(config, SHAPE)
     real = sum(p.numel() for p in build_model(config, 10, 32).parameters())
     assert isinstance(proposal, Proposal) and proposal.num_params == real
 
 
 def test_the_budget_is_the_last_count_that_is_accepted() -> None:
-    count = check_budget(with_model(), SHAPE).num_params
+    count = propose_config(with_model(), SHAPE).num_params
     assert count == 4_604_634
-    assert isinstance(check_budget(with_model(max_params=count), SHAPE), Proposal)
-    rejection = check_budget(with_model(max_params=count - 1), SHAPE)
+    assert isinstance(propose_config(with_model(max_params=count), SHAPE), Proposal)
+    rejection = propose_config(with_model(max_params=count - 1), SHAPE)
     assert reason_of(rejection) == "over_budget"
     assert (rejection.num_params, rejection.multiply_adds) == (
         count,
@@ -228,21 +228,21 @@ def test_the_budget_is_the_last_count_that_is_accepted() -> None:
 
 
 def test_a_cap_on_multiply_adds_is_a_reason_of_its_own() -> None:
-    rejection = check_budget(with_model(max_multiply_adds=100_000_000), SHAPE)
+    rejection = propose_config(with_model(max_multiply_adds=100_000_000), SHAPE)
     assert reason_of(rejection) == "over_multiply_adds"
 
 
 def test_what_cannot_be_built_is_no_error() -> None:
     model = CustomModelConfig(target="no_such_package.Net")
     for config in (with_model(pool_size=16), Config(model=model)):
-        rejection = check_budget(config, SHAPE)
+        rejection = propose_config(config, SHAPE)
         assert isinstance(rejection, Rejection) and rejection.error
         assert rejection == Rejection("unbuildable", rejection.error)
 
 
 def test_a_custom_net_is_counted() -> None:
     target = "torchvision.models.squeezenet1_1"
-    proposal = check_budget(Config(model=CustomModelConfig(target=target)), DataShape(10, 64))
+    proposal = propose_config(Config(model=CustomModelConfig(target=target)), DataShape(10, 64))
     assert proposal.num_params == 727_626  # published: 1,235,496 with 1,000 classes
 
 

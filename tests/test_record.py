@@ -212,7 +212,8 @@ def test_the_test_set_comes_first_and_commands_last(tmp_path: Path) -> None:
 def test_each_stage_names_the_commit_of_its_runs(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     _tested(folder, {"source": [0.80, 0.82]})
-    for number, commit in enumerate(["a" * 40, "b" * 40]):
+    both = f"{'b' * 8}+, {'c' * 8}"
+    for number, commit in enumerate(["a" * 40, f"{'b' * 40}+, {'c' * 40}"]):
         write_run(folder / f"factors/survivors/runs/{number}", git_commit=commit)
     ended = [
         EndedRun("on", seed, "completed", None, None, 0.8, 1.0, f"survivors/runs/{seed}")
@@ -222,7 +223,7 @@ def test_each_stage_names_the_commit_of_its_runs(tmp_path: Path) -> None:
     compared = _compared("factors", ["on"], [], survivor_runs=[*ended, failed])
     write_json(folder / "factors" / COMPARISON, comparison_values(compared))
     text = _page(folder)
-    for commit, stage in (("unknown", "test set"), ("a" * 8, "factors"), ("b" * 8, "factors")):
+    for commit, stage in (("unknown", "test set"), ("a" * 8, "factors"), (both, "factors")):
         assert f"Runs of commit {commit} with torch 2: {stage}.\n" in text
 
 
@@ -288,10 +289,33 @@ def test_recipes_on_other_images_are_not_compared(tmp_path: Path) -> None:
         own = {"model.name": "mine", "seed": number - 2, "data": "arrays"}
         settings = own | {"data.root": "somewhere/mine"}
         shutil.rmtree(path.parent / f"study/runs/{number}")
-        write_run(path.parent / f"study/runs/{number}", settings=settings, test_accuracy=0.8)
+        other = {"test_accuracy": 0.8, "data_fingerprint": "beef"}
+        write_run(path.parent / f"study/runs/{number}", settings=settings, **other)
     text = _page(tmp_path / "small")
     assert "mine: these numbers are compared with each other only." in text
     assert "against it `b` cannot be compared" in text
+
+
+def test_the_same_images_in_another_folder_are_compared(tmp_path: Path) -> None:
+    path = _tested(tmp_path / "small", {"a": [0.80, 0.82], "b": [0.84, 0.85]}, data="arrays")
+    for number in (2, 3):
+        config = path.parent / f"study/runs/{number}/config.json"
+        config.write_text(config.read_text().replace('"root": null', '"root": "moved"'))
+    assert "against it `b` +3.50 points" in _page(tmp_path / "small")
+
+
+def test_the_verdicts_of_several_recipes_hold_together(tmp_path: Path) -> None:
+    """As those of compare: by intervals that are wider, the more recipes there are."""
+    draw = np.random.default_rng(7)
+    accuracies = {name: draw.normal(0.8, 0.01, 5).tolist() for name in ("source", "a", "b", "c")}
+    _tested(tmp_path / "small", accuracies)
+    text = _page(tmp_path / "small")
+    for name in ("a", "b", "c"):
+        found = stats.ttest_rel(accuracies[name], accuracies["source"])
+        ends = found.confidence_interval(0.95 ** (1 / 3))
+        bounds = f"{100 * ends.low:+.2f} to {100 * ends.high:+.2f}"
+        gain = 100 * (np.mean(accuracies[name]) - np.mean(accuracies["source"]))
+        assert f"`{name}` {gain:+.2f} points ({bounds}, n = 5: undecided)" in text
 
 
 @pytest.mark.slow
@@ -406,14 +430,13 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
     assert f"the best of the sweep (trial 5): {words}" in line
     bounds = f"{100 * ends.low:+.2f} to {100 * ends.high:+.2f}"
     assert "90.00% as the sweep saw it, 88.00% with 5 fresh seeds" in text
-    assert (
-        "Of 3 configurations confirmed on a fresh split, not told apart: trial 5, trial 7" in text
-    )
+    line = "3 configurations were trained on a fresh split; the test cannot tell apart: trial 5, "
+    assert f"{line}trial 7" in text
     assert f"`source` (1,000 parameters) {100 * gain:+.2f} points ({bounds}, n = 3: better)" in line
     assert "What it has and `source` has not: optimizer adamw (not sgd)" in line
     commands = text.partition("### Commands")[2]
     assert "    python -m resnet_sweep.confirm x\n" in commands
-    assert "Runs of commit unknown with torch 2: test set.\n" in commands
+    assert "Runs of commit unknown with torch 2: sweep, confirmation, test set.\n" in commands
     own = [0.83, 0.84, 0.83, 0.82]  # the confirmation's own baseline goes before the comparison's
     for number, accuracy in enumerate(own):
         place = f"test/runs/{number + 4}"

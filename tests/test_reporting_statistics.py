@@ -42,9 +42,12 @@ def test_the_interval_is_students() -> None:
     assert (interval.n, interval.sd) == (7, values.std(ddof=1))
 
 
-def test_one_value_has_no_interval() -> None:
+def test_without_scatter_there_is_no_interval() -> None:
     interval = mean_interval([0.5])
     assert interval.mean == 0.5 and math.isnan(interval.sd) and math.isnan(interval.low)
+    interval = mean_interval([0.9917] * 6)
+    assert interval.mean == pytest.approx(0.9917) and interval.sd == 0
+    assert math.isnan(interval.low) and math.isnan(interval.high)
 
 
 def test_paired_t() -> None:

@@ -96,6 +96,17 @@ def test_a_lost_file_is_written_again(finished: Path, run_dir: Path, name: str, 
     assert done.returncode == 0 and "complete" in done.stdout
 
 
+def test_a_repair_reads_no_test_image_again(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = replace(read_result(run_dir), test_accuracy=0.125, test_loss=9.0)
+    write_result(run_dir, before)
+    (run_dir / MODEL).unlink()
+    monkeypatch.setattr(Training, "evaluate_test", lambda self: self.data.test and 1 / 0)
+    after = run_training(read_config(run_dir), run_dir)
+    assert (after.test_accuracy, after.test_loss) == (0.125, 9.0)
+    assert read_result(run_dir) == after and (run_dir / MODEL).exists()
+    assert read_model(run_dir)["config"]["evaluate_test"] is True
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "checkpoint"),

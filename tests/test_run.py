@@ -151,6 +151,23 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_commits_of_all_sittings_are_kept(
+    tmp_path: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each as it was when the sitting began, whatever the checkout became meanwhile."""
+    commits = iter(["a" * 40, "b" * 40 + "+", "c" * 40])
+    monkeypatch.setattr("resnet_sweep.training.loop.git_commit", lambda: next(commits))
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 5)
+        first = run_training(copy.deepcopy(tiny_config), tmp_path / "run")
+    assert first.status == "interrupted" and first.git_commit == "a" * 40
+    both = f"{'a' * 40}, {'b' * 40}+"
+    assert run_training(copy.deepcopy(tiny_config), tmp_path / "run").git_commit == both
+    (tmp_path / "run" / MODEL).unlink()
+    mended = run_training(copy.deepcopy(tiny_config), tmp_path / "run")
+    assert mended.git_commit == both and next(commits, None) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("begun", "later"), [(True, False), (False, True)])
 def test_a_run_keeps_its_precision_on_another_cpu(

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import yaml
 from conftest import TINY_OVERRIDES
@@ -34,6 +33,8 @@ from resnet_sweep.workers.launchers import is_elsewhere
 from resnet_sweep.workers.trial import OnEpoch
 from resnet_sweep.workers.worker import work
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 SWEEP = [
     "-m",
     "hydra/sweeper=optuna",
@@ -46,11 +47,6 @@ SWEEP = [
     "hydra/sweeper/pruner=none",
     "hydra.sweeper.start_from=[]",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _work(folder: Path) -> WorkerExit:

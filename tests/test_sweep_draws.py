@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 from stub_sweep import RANDOM, make_sweep, read_trials, trained_numbers
@@ -18,10 +17,7 @@ from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.workers.study import state_of, to_record
 from resnet_sweep.workers.worker import load_function
 
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: pytest.WarningsRecorder) -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def test_rejections_do_not_count_and_keep_their_size(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import optuna
 import pytest
 from conftest import make_tiny_config
 from optuna.trial import TrialState
@@ -38,12 +37,9 @@ from resnet_sweep.workers.study import to_record
 from resnet_sweep.workers.trial import Training
 from resnet_sweep.workers.worker import work
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 OnEpoch = Callable[[EpochMetrics], None]
-
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: pytest.WarningsRecorder) -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _work(folder: Path, run_training: Training) -> WorkerExit:

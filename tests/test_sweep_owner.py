@@ -15,10 +15,7 @@ from resnet_sweep.workers import study as study_module
 from resnet_sweep.workers.storage import connect
 from resnet_sweep.workers.study import open_own_study
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 class _SlowAttributes:

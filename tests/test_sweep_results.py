@@ -31,10 +31,7 @@ from resnet_sweep.workers.storage import open_storage
 from resnet_sweep.workers.study import StudyProgress
 from resnet_sweep.workers.worker import work
 
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: pytest.WarningsRecorder) -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def _commands(folder: Path) -> list[str]:

@@ -45,12 +45,9 @@ from resnet_sweep.workers.study import StudyProgress, state_of
 from resnet_sweep.workers.supervisor import EXHAUSTED, MAX_DEATHS, MAX_STOPS, Slot
 from resnet_sweep.workers.worker import work
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _work(folder: Path) -> WorkerExit:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from stub_sweep import make_sweep, open_stub_study, read_trials
@@ -35,12 +34,9 @@ from resnet_sweep.workers.coordination import request_stop, withdraw_stop
 from resnet_sweep.workers.study import StudyProgress, to_record
 from resnet_sweep.workers.trial import Training
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 OnEpoch = Callable[[EpochMetrics], None]
-
-
-@pytest.fixture(autouse=True)
-def _quiet(recwarn: pytest.WarningsRecorder) -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _with_status(*statuses: str) -> Training:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from confirmable import run_with_workers_here, write_untrained_sweep
-from conftest import TINY_OVERRIDES, make_tiny_config, run_here, train_here
+from conftest import TINY_OVERRIDES, Killed, make_tiny_config, run_here, train_here
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import from_dict, to_dict
@@ -319,10 +319,6 @@ def test_what_a_sweep_could_not_send_is_one_line_at_its_end(
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "lack the end of 2 runs" in out
     assert not [record for record in caplog.records if "tracker" in record.name]
-
-
-class Killed(BaseException):
-    """As a kill."""
 
 
 class Remembering(Stub):

@@ -13,6 +13,7 @@ from resnet_sweep.reporting.tables import escape_markdown, to_markdown
 DOCS = "docs"
 SHOWN = 3  # strings of interactions where none is told apart from noise
 FACTORS, STEPS, TEST = "factors", "steps", "test"  # folders of a record
+CURVES = "curves"  # a run with a validation part
 Figures = dict[str, bytes]  # by the name that each is to have in docs/
 
 ALL_ROWS = (

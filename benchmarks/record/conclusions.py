@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.record.comparisons import FACTORS, STEPS, find_comparison
 from benchmarks.record.recipes import changes
-from benchmarks.record.tested import SWEEP, Tested, find_start, gain
+from benchmarks.record.tested import SWEEP, Tested, find_start, gain, gains
 from resnet_sweep.comparison.factorial import verdict
 from resnet_sweep.comparison.planning import START, TOGETHER
 from resnet_sweep.records.comparison import Compared, Row
@@ -32,8 +32,8 @@ def _experiments(recipes: list[Tested]) -> Iterator[str]:
     others = [each for each in recipes if not each.of_sweep and each is not start]
     if start is None or not others:
         return
-    row = start.row
-    found = "; ".join(f"`{each.name}` {_gain(gain(each, start))}" for each in others)
+    row, rows = start.row, gains(recipes)
+    found = "; ".join(f"`{each.name}` {_row_gain(rows.get(each.name))}" for each in others)
     own = f"`{start.name}` has {points(row.mean, '.2f')}% (n = {row.n})"
     yield f"**Test set**: {own}, and against it {found}."
 
@@ -41,7 +41,6 @@ def _experiments(recipes: list[Tested]) -> Iterator[str]:
 def _best(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     """Say what the sweep has found that the recipe written by hand does not have."""
     best = next((each for each in recipes if each.is_best), None)
-    # The confirmation's own baseline has the same seeds.
     beside = (each for each in recipes if each.of_sweep and not each.is_best)
     start = next(beside, None) or find_start(recipes)
     if best is None:
@@ -63,6 +62,13 @@ def _gain(found: Comparison | None) -> str:
         return "cannot be compared"
     bounds = f"{point_bounds(found.low, found.high)}, n = {found.n}"
     return f"{points(found.difference)} points ({bounds}: {verdict(found.low, found.high)})"
+
+
+def _row_gain(row: Row | None) -> str:
+    if row is None:
+        return "cannot be compared"
+    bounds = point_bounds(row.all_low, row.all_high)
+    return f"{points(row.gain)} points ({bounds}, n = {row.n}: {row.verdict})"
 
 
 def _effects(compared: Compared) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.record.comparisons import (
+    CURVES,
     DOCS,
     FACTORS,
     STEPS,
@@ -18,7 +19,8 @@ from benchmarks.record.comparisons import (
 from benchmarks.record.conclusions import conclusions
 from benchmarks.record.reading import read_values
 from benchmarks.record.swept import sweep_lines
-from benchmarks.record.tested import CONFIRM, SWEEP, Tested, tested_recipes, version_of
+from benchmarks.record.tested import CONFIRM, SWEEP, Tested, tested_recipes
+from benchmarks.record.versions import made_with, version_of
 from benchmarks.record.wanted import wanted_table
 from resnet_sweep.comparison.report import attained_table
 from resnet_sweep.config.errors import UserError, require, why
@@ -33,7 +35,6 @@ from resnet_sweep.system.console import say
 
 FULL = "full"  # the record whose numbers are wanted
 FAST = "fast"  # one recipe: the test set, and a run with a validation part
-CURVES = "curves"  # that run's folder
 TESTED, SWEPT, SEEN = "Recipes on the test set", "Sweep", "Curves"
 PARTS = {  # title: stage and part
     "Factors": (FACTORS, "effects"),
@@ -112,7 +113,7 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     for title, lines in sections.items():
         yield f"### {title}\n"
         yield from lines
-    yield from _commands(folder, recipes)
+    yield from _commands(folder)
 
 
 def _missing(folder: Path) -> list[str]:
@@ -149,14 +150,14 @@ def _curves(folder: Path, figures: Figures) -> Iterator[str]:
         f"Seed {config.seed} of {config.model.name}, trained without the validation images "
         f"(data.val_size={config.data.val_size:g}): "
         f"{points(result.val_accuracy, '.2f')}% of them right (n = 1, commit "
-        f"{(result.git_commit or 'unknown')[:8]}). The training images are augmented ones.\n"
+        f"{version_of(result)[0]}). The training images are augmented ones.\n"
     )
     for name in (ACCURACIES, LOSSES):
         stem = Path(name).stem
         yield f"![{stem} over the epochs]({take_figure(folder, run / name, stem, figures)})\n"
 
 
-def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
+def _commands(folder: Path) -> Iterator[str]:
     found = [find_comparison(folder, stage) for stage in (FACTORS, STEPS, TEST)]
     commands = [compared.command for compared in found if compared is not None]
     path = folder / SWEEP / CONFIRM / FINDINGS
@@ -169,20 +170,4 @@ def _commands(folder: Path, recipes: list[Tested]) -> Iterator[str]:
     yield from (f"    {command}\n" for command in commands)
     if path.exists():
         yield f"The chosen net again:\n\n    {read_values(path)['command']}\n"
-    versions: dict[tuple[str, str], list[str]] = {}  # a record may go on after an update
-    for stage, made_by in _versions(folder, recipes):
-        for version in sorted(made_by):
-            versions.setdefault(version, []).append(stage)
-    for (commit, torch), stages in versions.items():
-        yield f"Runs of commit {commit[:8]} with torch {torch}: {', '.join(stages)}.\n"
-
-
-def _versions(folder: Path, recipes: list[Tested]) -> Iterator[tuple[str, set[tuple[str, str]]]]:
-    """Yield commit and torch of the runs of each stage."""
-    yield "test set", set().union(*(recipe.versions for recipe in recipes))
-    for stage in (FACTORS, STEPS):
-        compared = find_comparison(folder, stage)
-        if compared is not None:
-            runs = [*compared.runs, *compared.survivor_runs]
-            done = [folder / stage / run.run_dir for run in runs if run.accuracy is not None]
-            yield stage, {version_of(read_result(run_dir)) for run_dir in done}
+    yield from made_with(folder)

@@ -72,15 +72,18 @@ def _confirmed(path: Path) -> Iterator[str]:
             yield f"{_promise(row)}.\n"
     tied = ", ".join(f"trial {number}" for number in values["tied"])
     count = len(values["choose"]["configurations"])
-    yield f"Of {count} configurations confirmed on a fresh split, not told apart: {tied}.\n"
+    what = "the best of them is" if len(values["tied"]) == 1 else "the test cannot tell apart"
+    yield f"{count} configurations were trained on a fresh split; {what}: {tied}.\n"
 
 
 def _promise(row: dict[str, Any]) -> str:
-    bounds = point_bounds(row["over_promise_low"], row["over_promise_high"])
+    low, high = (row[f"over_promise_{end}"] for end in ("low", "high"))
+    bounds = "unknown" if low is None else point_bounds(low, high)  # one seed, or all equal
     return (
         f"Validation accuracy of trial {row['trial']}: {points(row['promised'], '.2f')}% as the "
         f"sweep saw it, {points(row['mean'], '.2f')}% with {row['n']} fresh seeds on the same "
-        f"images: promised too much by {points(row['over_promise'])} points ({bounds})"
+        f"images: sweep minus fresh seeds {points(row['over_promise'])} points (95% interval "
+        f"{bounds})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 from benchmarks.record.comparisons import TEST, find_comparison
 from benchmarks.record.reading import naming, read_values
 from benchmarks.record.recipes import describe_recipe
-from resnet_sweep.comparison.trained import costs
+from resnet_sweep.comparison.trained import compare_recipes, costs
 from resnet_sweep.config import Config
 from resnet_sweep.config.errors import UserError
 from resnet_sweep.records.comparison import Row
 from resnet_sweep.records.confirmation import FINDINGS
-from resnet_sweep.records.run_folder import RunResult, read_config, read_result
+from resnet_sweep.records.run_folder import read_config, read_result
 from resnet_sweep.reporting.statistics import Comparison, mean_interval, paired_t_test, welch_test
 
 SWEEP, CONFIRM = "sweep", "confirm"
@@ -31,7 +32,7 @@ class Tested:
         of_sweep: it was trained by the confirmation of the sweep.
         is_start: it is the recipe that the others are compared with, the comparison's first.
         accuracies: by seed.
-        versions: commit and torch of the runs.
+        images: fingerprint of the data set, and how many of it train; null: all.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Tested:
     is_start: bool
     config: Config
     accuracies: dict[int, float]
-    versions: set[tuple[str, str]]
+    images: tuple[str, int | None]
     row: Row
 
     @property
@@ -81,13 +82,13 @@ def _recipes(runs: list[tuple[str, Path]], start: str | None) -> Iterator[Tested
     for name, run_dirs in groups.items():
         configs = list(map(read_config, run_dirs))
         by_seed: dict[int, float] = {}
-        versions = set()
+        fingerprint = ""
         for config, run_dir in zip(configs, run_dirs, strict=True):
             result = read_result(run_dir)
             if result.test_accuracy is None:
                 raise UserError(f"{run_dir}: did not read the test set")
             by_seed[config.seed] = result.test_accuracy
-            versions.add(version_of(result))
+            fingerprint = result.data_fingerprint  # of all: `costs` looks
         mean = mean_interval(list(by_seed.values()))
         row = Row(
             _label(name, of_sweep, configs[0]),
@@ -99,12 +100,8 @@ def _recipes(runs: list[tuple[str, Path]], start: str | None) -> Iterator[Tested
             high=mean.high,
             **costs(run_dirs),
         )
-        yield Tested(name, of_sweep, name == start, configs[0], by_seed, versions, row)
-
-
-def version_of(result: RunResult) -> tuple[str, str]:
-    """Return the commit and the torch version that a run was trained with."""
-    return result.git_commit or "unknown", result.versions.get("torch", "unknown")
+        images = (fingerprint, configs[0].data.train_subset)
+        yield Tested(name, of_sweep, name == start, configs[0], by_seed, images, row)
 
 
 def _label(name: str, of_sweep: bool, config: Config) -> str:
@@ -120,13 +117,30 @@ def find_start(recipes: list[Tested]) -> Tested | None:
     return next((each for each in recipes if each.is_start), None)
 
 
+def gains(recipes: list[Tested]) -> dict[str, Row]:
+    """Return what each recipe of the comparison gains over its first, as compare finds it.
+
+    Left out: recipes that saw other images; all, where no run of the first was completed.
+    """
+    start = find_start(recipes)
+    if start is None:
+        return {}
+    others = [each for each in recipes if not each.of_sweep and each is not start]
+    alike = [start, *(each for each in others if each.images == start.images)]
+    seeds = sorted(set().union(*(each.accuracies for each in alike)))
+    values = [[each.accuracies.get(seed, np.nan) for seed in seeds] for each in alike]
+    names = [each.name for each in alike]
+    rows = compare_recipes(names, np.array(values), [0] * len(names))
+    return {row.name: row for row in rows[1:] if not math.isnan(row.gain)}
+
+
 def gain(recipe: Tested, start: Tested) -> Comparison | None:
     """Return a recipe minus the start: by pairs where the seeds are the same.
 
     Null: they saw other images, or one of them has a single run.
     """
     one, two = recipe.accuracies, start.accuracies
-    if recipe.row.data != start.row.data or min(len(one), len(two)) < 2:
+    if recipe.images != start.images or min(len(one), len(two)) < 2:
         return None
     if one.keys() == two.keys():
         seeds = sorted(one)

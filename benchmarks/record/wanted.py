@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.record.tested import Tested, find_start, gain
+from benchmarks.record.tested import Tested, gains
 from resnet_sweep.reporting.numbers import point_bounds, points
 from resnet_sweep.reporting.tables import Table
 
@@ -44,19 +44,19 @@ def wanted_table(recipes: list[Tested]) -> Table:
 def _row(wanted: Wanted, recipes: list[Tested]) -> list[str]:
     start = [wanted.experiment, wanted.target, wanted.stretch]
     found = (each for each in recipes if not each.of_sweep and each.name == wanted.experiment)
-    recipe, source = next(found, None), find_start(recipes)
+    recipe = next(found, None)
     if recipe is None:
         return [*start, NOT_MEASURED, "-"]
     if wanted.least is None:
         return [*start, _measured(recipe), "see the row's data and device"]
-    gained = None if source is None else gain(recipe, source)
-    if gained is None:
+    row = gains(recipes).get(recipe.name)
+    if row is None:
         return [*start, _measured(recipe), "no source to compare with"]
-    is_there = gained.low >= wanted.least
-    is_behind = gained.high < wanted.least
+    is_there = row.all_low >= wanted.least
+    is_behind = row.all_high < wanted.least
     verdict = "yes" if is_there else "no" if is_behind else "cannot tell"
-    bounds = point_bounds(gained.low, gained.high)
-    return [*start, f"{points(gained.difference)} ({bounds}, n = {gained.n})", verdict]
+    bounds = point_bounds(row.all_low, row.all_high)
+    return [*start, f"{points(row.gain)} ({bounds}, n = {row.n})", verdict]
 
 
 def _measured(recipe: Tested) -> str:

@@ -28,6 +28,7 @@ from resnet_sweep.config.compare import CompareConfig
 from resnet_sweep.config.compose import key_of
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.config.mistakes import describe
+from resnet_sweep.model.budget import check_net
 from resnet_sweep.records.comparison import (
     PLAN,
     STUDY,
@@ -113,8 +114,9 @@ class Comparing:
         if isinstance(self.recipes, Factorial) and self.options.survivor_seeds:
             runs += self.recipes.runs_alone()
         check_runs(runs, self.workers.config)
-        kept = self._kept_plan()
+        self._kept_plan()  # refuses before the folder is touched
         with hold_or_refuse(self.folder, "folder", self._in_use):
+            kept = self._kept_plan()  # another call may have chosen survivors meanwhile
             say(f"comparison: {self.folder}; {', '.join(self.recipes.shown_names)}")
             refuse_others(self.folder / STUDY, planned)  # whose plan must stay
             write_plan(self.folder, kept)
@@ -212,7 +214,8 @@ class Comparing:
             return kept, report.no_survivors(effects), []
         try:
             recipes = factorial.survivors(chosen)
-            check_runs(recipes.runs(1), self.workers.config)
+            # Nothing that may be away now and back later: the next call must decide alike.
+            check_net(recipes.configs[-1])
         except UserError as error:  # each alone was checked before
             recipes = factorial.survivors(chosen, without_together=str(error))
         write_plan(self.folder, kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,7 @@ def plan_factors(file: FactorFile, composer: RecipeComposer) -> Factorial:
             alone[factor.name] = config
     allowed = "must have two factors or more that change something beside the command line"
     require(len(factors) > 1, "factors", file.name, allowed)
+    _check_none_undone(factors, alone, file, composer)
     check_size(file.runs, len(factors))
     # Where all combinations are fewer than the runs, each is made once: seeds repeat them.
     levels = fractional_factorial(min(file.runs, 2 ** len(factors)), len(factors))
@@ -387,23 +389,39 @@ def plan_factors(file: FactorFile, composer: RecipeComposer) -> Factorial:
         composer.compose(f"configuration {row}", file.overrides(high))
         for row, high in enumerate(chosen)
     ]
-    _check_all_differ(factors, configs)
+    if len({repr(outcome(config)) for config in configs}) < len(configs):
+        shown = ", ".join(factor.name for factor in factors)
+        problem = "makes two rows of the design one recipe: one has no effect beside others"
+        raise UserError(f"factors={shown}: {problem}")
     others = [0] * len(names)
     return Factorial(
         file.name, names, configs, others, left_out, factors, levels, alone, composer, file
     )
 
 
-def _check_all_differ(factors: list[Factor], configs: list[Config]) -> None:
-    """Refuse factors of which one undoes another.
+def _check_none_undone(
+    factors: list[Factor], alone: dict[str, Config], file: FactorFile, composer: RecipeComposer
+) -> None:
+    """Refuse factors of which one undoes another: no design could judge it.
+
+    Args:
+        alone: what each factor is on top of the start.
 
     Raises:
-        UserError: two rows of the design are one recipe.
+        UserError: it names the two, and a field that both set.
     """
-    if len({repr(outcome(config)) for config in configs}) < len(configs):
-        names = ", ".join(factor.name for factor in factors)
-        problem = "makes two rows of the design one recipe: two factors set the same field"
-        raise UserError(f"factors={names}: {problem}, or one has no effect beside another")
+    fields = {
+        factor.name: {path for path, _, _ in changes(alone[START], alone[factor.name])}
+        for factor in factors
+    }
+    for one, other in permutations(fields, 2):
+        shared = sorted(fields[one] & fields[other])
+        if not shared:
+            continue
+        both = composer.compose(f"{one} and {other}", file.overrides([one, other]))
+        if outcome(both) == outcome(alone[other]):
+            problem = f"has no effect beside {other}: both set {shared[0]}"
+            raise UserError(f"factors={file.name}: {one} {problem}")
 
 
 def _check_comparable(name: str, config: Config, first: Config) -> None:

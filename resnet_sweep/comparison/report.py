@@ -23,7 +23,7 @@ from resnet_sweep.records.comparison import (
     comparison_values,
 )
 from resnet_sweep.records.sweep_folder import EndedRun
-from resnet_sweep.reporting.numbers import UNKNOWN, point_bounds, points
+from resnet_sweep.reporting.numbers import UNKNOWN, number, point_bounds, points
 from resnet_sweep.reporting.report import Report, Section
 from resnet_sweep.reporting.style import (
     BLUE,
@@ -172,7 +172,7 @@ def tables(part: Part) -> list[tuple[str, Table | None]]:
     if not part.rows:
         return [(part.title, None)]
     if part.kind in (EFFECTS, INTERACTIONS):
-        ordered = sorted(part.rows, key=lambda row: -abs(row.gain))
+        ordered = sorted(part.rows, key=_largest_first)
         what = "change" if part.kind == EFFECTS else "sum of pairs"
         return [(part.title, _table(EFFECT_COLUMNS, what, ordered))]
     extra = {"steps": OVER_START, SURVIVORS: IN_DESIGN}.get(part.kind, [])
@@ -183,6 +183,11 @@ def tables(part: Part) -> list[tuple[str, Table | None]]:
         return [(part.title, gains)]
     attained = ("Accuracy of the last epoch", attained_table(part.rows))
     return [attained, (part.title, gains)] if len(part.rows) > 1 else [attained]
+
+
+def _largest_first(row: Row) -> float:
+    """Return what rows are ordered by; those of unknown gain come last."""
+    return math.inf if math.isnan(row.gain) else -abs(row.gain)
 
 
 def attained_table(rows: Sequence[Row]) -> Table:
@@ -233,7 +238,7 @@ ATTAINED: list[Column] = [
     ("mean %", lambda row: points(row.mean, ".2f")),
     ("sd", lambda row: points(row.sd, ".2f")),
     ("95% interval", lambda row: point_bounds(row.low, row.high, ".2f")),
-    ("seconds a run", lambda row: points(row.train_seconds / 100, ".0f")),
+    ("seconds a run", lambda row: number(row.train_seconds, ".0f")),
     ("device", lambda row: row.device),
     ("data", lambda row: row.data),
 ]
@@ -264,7 +269,7 @@ def draw_effects(main: Part, interactions: Part | None, title: str) -> Figure:
         panels = figure.subplots(len(groups), 1, sharex=True, height_ratios=ratios, squeeze=False)
         titles = (title, "strings of two-factor interactions: each stands for a sum of pairs")
         for axes, group, said in zip(panels[:, 0], groups, titles, strict=False):
-            _draw_rows(axes, sorted(group, key=lambda row: -abs(row.gain)), said)
+            _draw_rows(axes, sorted(group, key=_largest_first), said)
         panels[-1, 0].set_xlabel("effect on validation accuracy, points; 95% intervals of all rows")
         return figure
 

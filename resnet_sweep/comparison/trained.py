@@ -28,8 +28,6 @@ from resnet_sweep.reporting.statistics import (
     t_quantile,
 )
 
-KNOWN_DATA = {"cifar10": "CIFAR-10, original images", "cifar10-jpeg": "CIFAR-10, JPEG copy"}
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -146,7 +144,7 @@ def costs(run_dirs: Sequence[Path]) -> dict[str, Any]:
         "num_params": first.num_params,
         "epochs": first.epochs,
         "train_seconds": median(r.train_seconds for r in results),
-        "device": ", ".join(sorted({r.device for r in results})),
+        "device": ", ".join(sorted({f"{r.device} {r.precision or ''}".rstrip() for r in results})),
         "data": describe_data(read_config(run_dirs[0]).data),
     }
 
@@ -154,6 +152,5 @@ def costs(run_dirs: Sequence[Path]) -> dict[str, Any]:
 def describe_data(data: DataConfig) -> str:
     """Return which images these are: two copies of one set are two sets."""
     has_folder = data.name in ("image_folder", "arrays")
-    stem = Path(data.root).name if has_folder and data.root is not None else data.name
-    name = KNOWN_DATA.get(stem, stem)
+    name = Path(data.root).name if has_folder and data.root is not None else data.name
     return name if data.train_subset is None else f"{name}, {data.train_subset:,} for training"

@@ -33,7 +33,7 @@ from resnet_sweep.records.identity import (
 from resnet_sweep.records.run_folder import check_teacher, recorded_values
 from resnet_sweep.records.sweep_folder import read_sweep
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.proposals import DataShape, Rejection, check_budget
+from resnet_sweep.search.proposals import DataShape, Rejection, propose_config
 from resnet_sweep.search.settings import frozen_files, read_settings
 from resnet_sweep.workers.planned import PlannedRun, quiet
 from resnet_sweep.workers.trial import compressed
@@ -153,7 +153,9 @@ def _baseline(
         baseline = quiet(replace(recipe, train=train, data=whole, tracker=like.tracker))
     except UserError as error:
         raise ConfigError("baseline", name, f"{error}; baseline=null leaves it out") from error
-    checked = check_budget(baseline, DataShape(len(data.class_names), data.train_images.shape[-1]))
+    checked = propose_config(
+        baseline, DataShape(len(data.class_names), data.train_images.shape[-1])
+    )
     splits = [_split(data, whole_data(each.data, options.all_data)) for each in configs]
     images = min(len(split.train_indices) for split in splits)
     problem = checked.reason if isinstance(checked, Rejection) else None

@@ -115,12 +115,14 @@ class EqualAverage:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
-        averages: list[Tensor] = list(self.model.parameters())
-        change = list(torch._foreach_sub(list(self._source.parameters()), averages))
+        averages = _with_mean(self.model)
+        change = list(torch._foreach_sub(_with_mean(self._source), averages))
         torch._foreach_div_(change, self.count + 1.0)
         torch._foreach_add_(averages, change)
-        for kept, seen in zip(self.model.buffers(), self._source.buffers(), strict=True):
-            kept.copy_(seen)
+        # A network may have replaced a buffer; one that it has removed stays as it was.
+        buffers = dict(self._source.named_buffers())
+        for name, kept in self.model.named_buffers():
+            kept.copy_(buffers.get(name, kept))
         self.count += 1
 
 

@@ -24,7 +24,10 @@ Array = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with Student's t interval (two-sided, 95%); NaN where n is too small for one.
+    """A mean with Student's t interval (two-sided, 95%).
+
+    The ends are NaN where n is too small for one, or all values are equal: so few seeds without
+    any scatter do not show that others would have none.
 
     Args:
         sd: sample standard deviation, with n - 1.
@@ -101,7 +104,7 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     if n < 2:
         return Interval(mean, math.nan, n, math.nan, math.nan)
     sd = math.sqrt(_squares(data) / (n - 1))
-    half = float(t_quantile(n - 1)) * sd / math.sqrt(n)
+    half = float(t_quantile(n - 1)) * sd / math.sqrt(n) if sd > 0 else math.nan
     return Interval(mean, sd, n, mean - half, mean + half)
 
 
@@ -206,8 +209,8 @@ def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
     """Compare which of the same images two nets get right (McNemar's exact test).
 
     The interval is Clopper and Pearson's of the share of the first among the images that they
-    judge differently, times these; so it holds zero where the test is not significant. Without
-    any such image it is what as many images would have shown in 39 of 40 cases.
+    judge differently, times these; so it holds zero where the test is not significant. Where
+    they agree on all n images, the ends are 1 - 0.025^(1/n) and minus that.
 
     Args:
         first, second: [N], true where the net is right.

@@ -91,10 +91,10 @@ def propose(
         config = composer.config(assignments, seed)
     except UserError as error:
         return Rejection("unbuildable", str(error))
-    return check_budget(config, shape)
+    return propose_config(config, shape)
 
 
-def check_budget(config: Config, shape: DataShape) -> Proposal | Rejection:
+def propose_config(config: Config, shape: DataShape) -> Proposal | Rejection:
     """Count a network and compare it with its budget; one that cannot be built is no error."""
     try:
         cost = measure_cost(config, shape.num_classes, shape.image_size)

@@ -23,6 +23,7 @@ from resnet_sweep.optim.sam import SharpnessAware
 from resnet_sweep.optim.scheduler import Schedule
 from resnet_sweep.records.checkpoint import write_checkpoint
 from resnet_sweep.records.run_folder import METRICS, EpochMetrics, write_metrics
+from resnet_sweep.system.environment import git_commit
 from resnet_sweep.system.stopping import StopRequest
 from resnet_sweep.training.device import Execution
 from resnet_sweep.training.evaluation import Evaluation, Normalizer, evaluate
@@ -58,6 +59,7 @@ class Position:
         train_seconds: over all sittings.
         step_seconds: of them, in training steps.
         epoch_seconds: of them, in the epoch that is under way.
+        commits: of the code that trained so far: several where a run went on with other code.
     """
 
     epoch: int = 0
@@ -66,6 +68,7 @@ class Position:
     train_seconds: float = 0.0
     step_seconds: float = 0.0
     epoch_seconds: float = 0.0
+    commits: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -182,6 +185,10 @@ def start_training(
         schedule.load_state_dict(state["schedule"])
         history = [EpochMetrics(**row) for row in state["position"]["history"]]
         position = Position(**{**state["position"], "history": history})
+    commit = git_commit()  # now: the checkout may move on while this trains
+    has_work = position.epoch < config.train.epochs
+    if commit is not None and has_work and commit not in position.commits:
+        position.commits.append(commit)
     if position.history:
         write_metrics(run_dir, position.history)  # what was trained after the checkpoint goes
     else:

@@ -137,17 +137,19 @@ def run_training(
     folder = run_state(run_dir, config.evaluate_test)
     if folder.stage is Stage.BEYOND_REPAIR:
         raise BeyondRepair(folder.problem)
-    config, before = as_recorded(config), folder.completed
+    config, before, is_read = as_recorded(config), folder.completed, False
     if before is not None:
         objective = objective or before.objective_name
-        is_tested = config.evaluate_test or before.test_accuracy is not None
-        config = replace(config, evaluate_test=is_tested)
+        is_read = before.test_accuracy is not None
+        config = replace(config, evaluate_test=config.evaluate_test or is_read)
     if folder.stage is Stage.COMPLETE:
         assert before is not None
         with holding_run(run_dir, config):
             send_rest(config, run_dir)  # trackers may lack a part
         return before
-    prepared = prepare(config)  # a signal ends it at once: nothing is lost
+    reads_test = config.evaluate_test and not is_read  # once is enough
+    # A signal ends this at once: nothing is lost.
+    prepared = prepare(replace(config, evaluate_test=reads_test))
     with stop_on_signals() as stop:
         threads = _threads(config.train.num_threads)
         with holding_run(run_dir, config), log_to_file(run_dir), threads:
@@ -166,6 +168,8 @@ def run_training(
             except BaseException:
                 trackers.close()
                 raise
+            if before is not None:
+                result = _repaired(result, before)
             result = replace(result, objective_name=objective or "val_accuracy")
             if result.status == "completed":
                 result.objective = getattr(result, result.objective_name)
@@ -246,6 +250,7 @@ def _attempt(
         log.exception("%s: %s", ending, error)
     history = [] if training is None else training.position.history
     last = history[-1] if history else None
+    commits = [git_commit() or ""] if training is None else training.position.commits
     return RunResult(
         status=ending,
         num_params=prepared.cost.num_params,
@@ -263,10 +268,18 @@ def _attempt(
         device=device_name(execution.device),
         precision=execution.precision,
         versions=versions(),
-        git_commit=git_commit(),
+        git_commit=", ".join(commits) or None,
         data_fingerprint=prepared.data.fingerprint,
         error=error,
     )
+
+
+def _repaired(result: RunResult, before: RunResult) -> RunResult:
+    """Return the result of a run that had completed with what stays of its first one."""
+    result = replace(result, git_commit=result.git_commit or before.git_commit)
+    if before.test_accuracy is None:
+        return result
+    return replace(result, test_accuracy=before.test_accuracy, test_loss=before.test_loss)
 
 
 def _written(run_dir: Path, result: RunResult) -> RunResult:

@@ -33,7 +33,7 @@ from resnet_sweep.records.identity import signature
 from resnet_sweep.records.run_folder import RecordError, RunResult
 from resnet_sweep.records.sweep_folder import RUNS, SWEEP_ID, check_data
 from resnet_sweep.search.composer import Composer
-from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, check_budget, propose
+from resnet_sweep.search.proposals import DataShape, Proposal, Rejection, propose, propose_config
 from resnet_sweep.search.pruners import build_pruner, read_pruner
 from resnet_sweep.search.samplers import build_sampler
 from resnet_sweep.search.settings import SweepSettings, frozen_composer, read_settings
@@ -162,7 +162,7 @@ class Worker:
 
     def _proposal(self, trial: Trial) -> Proposal | Rejection:
         if PLANNED in trial.user_attrs:
-            return check_budget(from_dict(trial.user_attrs[PLANNED]), self._shape)
+            return propose_config(from_dict(trial.user_attrs[PLANNED]), self._shape)
         assignments = self._space.suggest(trial)
         try:
             if self._extend_space is not None:
