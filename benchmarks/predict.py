@@ -7,7 +7,7 @@
 
 wrn_2343 with random weights. The contenders take turns in one process, so that a noisy machine is
 noisy for all of them; compare the ratios. The bare pass gets its batches normalised and on the
-device. Peak memory is that of processes of their own. Figures: README.md, "Measured", and
+device. Peak memory is that of processes of their own. Figures:
 benchmarks/RESULTS.md.
 """
 
