@@ -247,8 +247,9 @@ def test_logarithmic_draws_are_even_in_the_logarithm() -> None:
     [
         ({}, "optimizer.lr=0.1", "search_space: is empty"),
         ({"parametres": {}}, "seed=1,2", "search_space.parametres: did you mean parameters?"),
-        ({}, "optimizer.lr=interval(1, 0.1)", "bounds the wrong way round"),
-        ({}, "seed=range(5, 1)", "bounds the wrong way round"),
+        ({}, "optimizer.lr=interval(1, 0.1)", "the lower bound first"),
+        ({}, "seed=range(5, 1)", "the lower bound first"),
+        ({}, "seed=range(1, 5, -1)", "the upper bound first"),
         ({}, "optimizer.lr=tag(log, interval(0, 1))", "lower bound above 0"),
         ({}, "optimizer.lr=chioce(1, 2)", "Unknown function"),
         ({}, "optimizer=interval(1, 2)", "must be a choice"),

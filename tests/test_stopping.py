@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from resnet_sweep.system import stopping
 from resnet_sweep.system.stopping import (
     SIGNALS,
     StopRequest,
@@ -28,7 +29,16 @@ def test_a_signal_is_a_wish_and_then_an_exception(number: signal.Signals) -> Non
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
-def test_the_second_signal_acts_at_once() -> None:
+def test_signals_at_once_are_one_wish() -> None:
+    """As of a batch system that sends SIGINT and SIGTERM: the step ends, with its checkpoint."""
+    with signals_as_interrupt(), stop_on_signals(), stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal_number == signal.SIGINT
+
+
+def test_a_later_signal_acts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "SAME_WISH_SECONDS", 0.0)
     with signals_as_interrupt(), pytest.raises(KeyboardInterrupt), stop_on_signals():
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from io import StringIO
@@ -172,6 +173,20 @@ def test_status_lines_come_with_changes_or_once_a_minute(
     status.end(progress, progress.refresh())
     last = output.getvalue().splitlines()[-1]
     assert "unfinished 1" in last and "running" not in last and "time left" not in last
+
+
+def test_the_time_left_ends_with_the_sweep_s_hours(tmp_path: Path) -> None:
+    make_sweep(tmp_path, n_trials=900)
+    study, output = open_stub_study(tmp_path), StringIO()
+    until = time.time() + 30
+    status = Status(study, ["val_accuracy"], 900, 0.0, Console(file=output), last_start=until)
+    progress = StudyProgress(study)
+    status.update(progress, [])
+    time.sleep(0.2)
+    study.add_trial(optuna.trial.create_trial(value=0.5))  # 900 such take three minutes
+    status.update(progress, progress.refresh())
+    found = re.search(r"time left (\S+) s", output.getvalue())
+    assert found is not None and float(found[1]) <= 30
 
 
 def test_a_worker_that_dies_or_is_stopped_again_and_again_ends_the_sweep(tmp_path: Path) -> None:

@@ -147,10 +147,11 @@ def _power(rows: Sequence[Row]) -> list[str]:
     if not widths:
         return ["no gain can be judged: fewer than two pairs of runs completed"]
     seeds = max(row.n for row in rows)
-    smallest, largest = points(min(widths), ".2f"), points(max(widths), ".2f")
+    least, most = points(min(widths), ".2f"), points(max(widths), ".2f")
+    size = least if least == most else f"{least} to {most}"
     return [
-        f"{seeds} seeds: a gain shows where it is larger than half its interval, here {smallest} "
-        f"to {largest} points; a smaller one is undecided, which does not mean that there is none",
+        f"{seeds} seeds: a gain shows where it is larger than half its interval, here {size} "
+        f"points; a smaller one is undecided, which does not mean that there is none",
         "paired t intervals over seeds; the verdict is by those that hold for all rows together",
     ]
 

@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from resnet_sweep.config import Config
 from resnet_sweep.config.compose import SCHEMAS, conf_names
-from resnet_sweep.config.errors import RETIRED, no_such_field
+from resnet_sweep.config.errors import RETIRED, did_you_mean, no_such_field
 
 KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 OTHER_WORDS = {"learning_rate": "lr", "num_epochs": "epochs"}
@@ -97,6 +97,9 @@ def _unread(found: re.Match[str], message: str) -> str:
     if not override.isascii():
         quoted = f"\"{field}='{value}'\""
         return f"{override}: letters beyond a to z need quotes within quotes: {quoted}"
+    if function := re.search(r"Unknown function '(\w+)'\s+Available: (\S+)", message):
+        name, known = function[1], function[2].split(",")
+        return f"{override}: there is no function {name}; {did_you_mean(name, known)}"
     told = message.rpartition("Error parsing override")[2].partition("See http")[0]
     quoted = f"'{override}'"
     return f"{override}: {_one_line(told.replace(quoted, ''))}"

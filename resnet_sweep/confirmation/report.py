@@ -84,7 +84,8 @@ def _about_choice(findings: Findings) -> list[str]:
     )
     if num_means == 1:
         return [said]
-    names = ", ".join(rival.candidate.label for rival in choice.tied)
+    tied = [r.candidate.label for r in choice.tied if r is not choice.chosen]
+    names = ", ".join(tied) or "none of the others"
     small = choice.smallest
     behind = ""  # seeds that scatter widely tie with anything
     if small.comparison is not None:

@@ -93,10 +93,11 @@ def _check_sweep(override: Override, text: str) -> None:
     low, high = float(value.start), float(end)
     if not math.isfinite(high - low):
         raise ConfigError(override.key_or_group, text, "must have finite bounds")
-    if isinstance(value, RangeSweep) and value.step < 0:
-        low, high = high, low
-    if low > high:
-        raise ConfigError(override.key_or_group, text, "has its bounds the wrong way round")
+    is_falling = isinstance(value, RangeSweep) and value.step < 0
+    if low < high if is_falling else low > high:
+        first = "upper bound first: its step is negative" if is_falling else "lower bound first"
+        raise ConfigError(override.key_or_group, text, f"must have the {first}")
+    low = min(low, high)
     if "log" in value.tags and low <= 0:
         raise ConfigError(override.key_or_group, text, "needs a lower bound above 0: it is log")
 

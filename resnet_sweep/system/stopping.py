@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +19,8 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
+# Batch systems and shells send several signals for one end; who presses Ctrl-C again waits longer.
+SAME_WISH_SECONDS = 1.0
 _active: list[StopRequest] = []  # of the main thread, the innermost last
 
 
@@ -43,11 +46,15 @@ class StopRequest:
     Args:
         signal_number: null while nothing has asked.
         is_outermost: whether no other context waits for the signal.
+        asked_at: when it came, on the clock of time.monotonic.
     """
 
-    def __init__(self, signal_number: int | None = None, is_outermost: bool = True) -> None:
+    def __init__(
+        self, signal_number: int | None = None, is_outermost: bool = True, asked_at: float = 0.0
+    ) -> None:
         self.signal_number = signal_number
         self.is_outermost = is_outermost
+        self.asked_at = asked_at
 
     def withdraw(self) -> None:
         self.signal_number = None
@@ -64,22 +71,29 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Catch the first of SIGNALS; after it the handlers around the context are back.
+    """Catch the first of SIGNALS, and what comes within SAME_WISH_SECONDS of it.
 
-    So a second signal acts at once, or in an inner context reaches the one around it.
+    A later one finds the handlers around the context back: it acts at once, or in an inner
+    context reaches the one around it.
 
     Contexts nest: an inner one starts with the signal that the outer one has caught, and hands
     its own to the outer one when it ends, unless it was withdrawn.
     """
     outer = _active[-1] if _active else None
-    request = StopRequest(None if outer is None else outer.signal_number, outer is None)
+    request = StopRequest()
+    if outer is not None:
+        request = StopRequest(outer.signal_number, False, outer.asked_at)
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
         return
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        request.signal_number = number
-        restore()
+        now = time.monotonic()
+        if request.signal_number is None:
+            request.signal_number, request.asked_at = number, now
+        elif now - request.asked_at >= SAME_WISH_SECONDS:
+            restore()
+            signal.raise_signal(number)
 
     with _handled_by(ask, SIGNALS) as restore:
         _active.append(request)
@@ -89,6 +103,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
             _active.pop()
             if outer is not None and request.signal_number is not None:
                 outer.signal_number = request.signal_number
+                outer.asked_at = request.asked_at
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def read_run_data(net: TrainedNet, data_root: str | None = None) -> RunData:
     """
     config = net.config.data
     if data_root is not None:
-        allowed = "is of no use: the digits come with scikit-learn"
+        allowed = "must be left out: the digits come with scikit-learn"
         require(not isinstance(config, DigitsConfig), "data_root", data_root, allowed)
         config = replace(config, root=data_root)
     try:

@@ -33,6 +33,7 @@ class Status:
     Args:
         every_seconds: at least, between two lines where there is no terminal; one that says
             nothing new but the time left comes after MINUTE.
+        last_start: no trial starts after this time, in seconds since 1970; null: any time.
         names: of trials that were planned, by number; null: the trials are searched for, so that
             what was turned away and the best are shown as well.
     """
@@ -45,8 +46,10 @@ class Status:
         every_seconds: float,
         console: Console | None = None,
         names: Sequence[str] | None = None,
+        last_start: float | None = None,
     ) -> None:
         self._names = names
+        self._last_start = last_start
         self._directions = study.directions
         self._objectives = objectives
         self._n_trials = n_trials
@@ -144,6 +147,8 @@ class Status:
             return []
         elapsed = time.monotonic() - self._started
         left = elapsed / done * max(0, self._n_trials - progress.trained)
+        if self._last_start is not None:
+            left = min(left, max(0.0, self._last_start - time.time()))
         return [("time left", duration(left))]
 
     def _value(self, trial: FrozenTrial) -> str:
