@@ -152,6 +152,21 @@ def test_a_lucky_seed_does_not_stand_for_its_configuration(tmp_path: Path) -> No
     assert worse in said  # p = 0.03: six images, all of them right in one run alone
 
 
+@pytest.mark.usefixtures("one_figure")
+def test_trainings_of_different_lengths_are_not_ranked_together_in_silence(tmp_path: Path) -> None:
+    write_run(tmp_path / "short", 0.80, settings={"optimizer.lr": 0.2}, epochs=2)
+    options = Options(tmp_path, tmp_path / "summary")
+    assert "ranked together" not in "\n".join(summarize(options).answers)
+    write_run(tmp_path / "long", 0.90, epochs=7)
+    assert any(
+        said.startswith("Runs of 2 to 7 epochs are ranked together")
+        and said.endswith("--where epochs=7 ranks those of one length.")
+        for said in summarize(options).answers
+    )
+    one = summarize(Options(tmp_path, tmp_path / "summary", where="epochs=7"))
+    assert len(one.leaderboard.rows) == 1 and "ranked together" not in "\n".join(one.answers)
+
+
 # ---- figures ----
 
 

@@ -34,7 +34,12 @@ def answers_by_topic(view: View) -> dict[str, list[str]]:
     So each can stand beside its picture.
     """
     return {
-        "runs": [*_damaged_sweeps(view), *_data_sets(view), *_which_sweep(view)],
+        "runs": [
+            *_damaged_sweeps(view),
+            *_data_sets(view),
+            *_which_sweep(view),
+            *_lengths(view),
+        ],
         "best": list(_best(view)),
         "beside the best": [*_fresh_seeds(view), *_runner_up(view), *_gap(view)],
         "noise": list(noise_answers(view)),
@@ -116,6 +121,17 @@ def _which_sweep(view: View) -> Iterator[str]:
         f"configuration of a sweep. The others ({others}) are shown by "
         f"--where \"sweep='{view.other_sweeps[0]}'\", best with an --output of its own."
     )
+
+
+def _lengths(view: View) -> Iterator[str]:
+    """Say where trainings of different lengths stand in one ranking."""
+    epochs = view.configurations.table["epochs"].dropna().unique()
+    if len(epochs) > 1:
+        yield (
+            f"Runs of {min(epochs):.0f} to {max(epochs):.0f} epochs are ranked together: a longer "
+            f"training alone may explain a lead. --where epochs={epochs[0]:.0f} ranks those of "
+            "one length."
+        )
 
 
 def _best(view: View) -> Iterator[str]:
