@@ -204,6 +204,9 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--top", "x"], "must be an integer"),
     (["--watch", "0.5"], "--watch: '0.5': must be seconds, 1 to 86400"),
     (["--watch", "soon"], "must be seconds"),
+    (["--top", "3", "--top", "5"], "--top 5: is given twice"),
+    (["--sort", "num_params", "--sort", "epochs"], "--sort epochs: is given twice"),
+    (["--compare", "a", "b", "--compare", "a", "c"], "--compare a c: is given twice"),
     (["--compare", "a"], "--compare: expected 2 arguments"),
     (["--wher", "x"], "unrecognized arguments: --wher x"),
 ]

@@ -25,6 +25,7 @@ from signals_sent import signal_at
 
 from resnet_sweep.comparison import command as comparing
 from resnet_sweep.config import Config
+from resnet_sweep.data.registry import load_dataset
 from resnet_sweep.records.comparison import read_comparison, read_plan
 from resnet_sweep.records.run_folder import read_config_values, read_result
 from resnet_sweep.records.sweep_folder import SWEEP_LOCK, EndedRun
@@ -82,7 +83,9 @@ class Workers:
             run_dir, accuracy = place / f"runs/{number}", self.accuracy(run.config)
             if not run_dir.exists():
                 self.trained.append((place.name, run.configuration, run.config.seed))
-                write_run(run_dir, accuracy or 0.1, {"model.name": "mine", "seed": run.config.seed})
+                settings = {"model.name": "mine", "seed": run.config.seed}
+                read = load_dataset(run.config.data).fingerprint
+                write_run(run_dir, accuracy or 0.1, settings, data_fingerprint=read)
             state = "failed" if accuracy is None else "completed"
             error = "no loss" if accuracy is None else None
             seed = run.config.seed
@@ -307,6 +310,31 @@ def test_a_refused_command_leaves_the_plan(place: Path, monkeypatch: pytest.Monk
     assert "out/study: holds runs of another command" in said
     assert (place / "out/plan.json").read_bytes() == kept
     assert "6 of 6 runs completed" in _compare(*words, "num_seeds=2", cwd=place)
+
+
+@pytest.mark.slow
+def test_other_data_than_before_leave_the_plan(place: Path, workers: Workers) -> None:
+    words = ["steps=steps.yaml", "folder=out"]
+    _compare(*words, "num_seeds=2", cwd=place)
+    kept, result = (place / "out/plan.json").read_bytes(), place / "out/study/runs/0/result.json"
+    text = result.read_text()
+    result.write_text(json.dumps(json.loads(text) | {"data_fingerprint": "other"}))
+    for seeds in (2, 3):
+        said = _compare(*words, f"num_seeds={seeds}", cwd=place, status=2)
+        assert "data=digits: holds other data than out/study/runs/0 read" in said
+    assert (place / "out/plan.json").read_bytes() == kept
+    result.write_text(text)
+    assert "6 of 6 runs completed" in _compare(*words, "num_seeds=2", cwd=place)
+
+
+@pytest.mark.slow
+def test_a_survivor_that_is_no_factor_is_damage(place: Path, workers: Workers) -> None:
+    words = ["factors=mine.yaml", "folder=out", "num_seeds=2", "survivor_seeds=2"]
+    _compare(*words, cwd=place)
+    plan = place / "out/plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"survivors": ["nope"]}))
+    said = _compare(*words, cwd=place, status=2)
+    assert "out/plan.json: is damaged: survivors has nope, which is no factor" in said
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pandas as pd
@@ -18,10 +19,11 @@ from stub_sweep import stubs_importable
 
 from resnet_sweep import confirm
 from resnet_sweep.config.confirm import ConfirmConfig
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.confirmation import command, findings
 from resnet_sweep.confirmation.command import run_stage
 from resnet_sweep.confirmation.planning import choose_runs, make_plan
-from resnet_sweep.records.confirmation import write_plan
+from resnet_sweep.records.confirmation import read_plan, write_plan
 from resnet_sweep.records.sweep_folder import SWEEP_LOCK, EndedRun, SweepTrial, write_sweep_trials
 from resnet_sweep.search.settings import read_settings
 from resnet_sweep.system.locks import FileLock, this_process
@@ -149,6 +151,34 @@ def _other_plan(sweep: Path) -> None:
 def _damaged_plan(sweep: Path) -> None:
     (sweep / "confirm").mkdir()
     (sweep / "confirm/plan.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (["candidates"], [], "candidates is empty"),
+        (["candidates", 0, "val_accuracies"], [], "val_accuracies is empty"),
+        (["candidates", 0, "val_accuracies"], [7.0], "val_accuracies is \\[7.0\\], must be from"),
+        (["candidates", 0, "config"], {}, "the configuration lacks"),
+        (["num_val"], None, "num_val is null, must be an integer"),
+        (["test_seeds"], [-1, 2], "test_seeds is \\[-1, 2\\], must be from 0 to"),
+        (["choose_seeds"], "abc", "choose_seeds is abc, must be"),
+        (["choose_seeds"], [], "choose_seeds must be a list for each"),
+    ],
+)
+def test_a_damaged_plan_is_told_before_anything_is_trained(
+    place: list[Any], value: Any, said: str, sweep: Path
+) -> None:
+    _other_plan(sweep)
+    path = sweep / "confirm/plan.json"
+    values = json.loads(path.read_text())
+    node = values
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=f"plan.json: is damaged: .*{said}"):
+        read_plan(sweep / "confirm")
 
 
 @pytest.mark.slow

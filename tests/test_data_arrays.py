@@ -162,7 +162,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.npz: must be an .npz with `images`"):
         load_dataset(_config(tmp_path))
     np.save(tmp_path / "train_labels.npy", LABELS)
-    (tmp_path / "train.npz").write_bytes((tmp_path / "train_labels.npy").read_bytes())
+    with pytest.raises(UserError, match=r"train.npz: train_labels.npy lies beside it: leave one"):
+        load_dataset(_config(tmp_path))
+    (tmp_path / "train_labels.npy").rename(tmp_path / "train.npz")
     with pytest.raises(UserError, match=r"train.npz: damaged .npz \(File is not a zip file\)"):
         count_classes(_config(tmp_path))
     np.savez(tmp_path / "train.npz", images=CHW)

@@ -164,6 +164,46 @@ def test_a_target_without_a_hash_is_counted(
     assert check_budget(Config(model=made), 10) == check_budget(Config(model=plain), 10)
 
 
+LATE = """
+import torch
+from torch import nn
+
+class Late(nn.Module):
+    def __init__(self, num_classes, kind):
+        super().__init__()
+        self.kind, self.head, self.seen = kind, nn.LazyLinear(num_classes), 0
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        if self.training and self.kind == "parameter":
+            self.gain = nn.Parameter(torch.ones(1))
+            x = x * self.gain
+        if self.kind == "buffer":
+            self.seen += 1
+            self.register_buffer(f"seen_{self.seen}", torch.ones(1))
+        return self.head(self.norm(x).flatten(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("parameter", "gain"), ("buffer", "seen_2"), ("lazy", None)]
+)
+def test_weights_that_come_while_it_trains_are_refused(
+    kind: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No optimizer would have them, and the trained net could not be loaded."""
+    name = f"late_{kind}_{abs(hash(tmp_path)):x}"
+    (tmp_path / f"{name}.py").write_text(LATE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    config = Config(model=CustomModelConfig(target=f"{name}.Late", kwargs={"kind": kind}))
+    if said is None:
+        assert check_budget(config, 10).num_params == 3 * 32 * 32 * 10 + 10 + 6
+        return
+    with pytest.raises(ConfigError, match=f"must have all its weights before it trains; .*{said}"):
+        check_budget(config, 10)
+
+
 def test_a_custom_network_over_budget_is_never_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

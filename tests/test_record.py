@@ -145,6 +145,15 @@ def test_runs_of_two_recipes_are_no_row(tmp_path: Path) -> None:
         _page(tmp_path / "small")
 
 
+def test_a_page_with_two_places_is_refused(tmp_path: Path) -> None:
+    _tested(tmp_path / "small", {"a": [0.8, 0.9]})
+    page = tmp_path / "RESULTS.md"
+    page.write_text(PAGE + PAGE)
+    with pytest.raises(UserError, match=r"has the lines .* more than once"):
+        write_record(tmp_path / "small", page)
+    assert page.read_text() == PAGE + PAGE
+
+
 def test_a_page_without_the_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     page = tmp_path / "RESULTS.md"
@@ -430,8 +439,8 @@ def test_the_best_of_a_sweep_is_named_by_what_it_is_and_what_is_new_in_it(tmp_pa
     assert f"the best of the sweep (trial 5): {words}" in line
     bounds = f"{100 * ends.low:+.2f} to {100 * ends.high:+.2f}"
     assert "90.00% as the sweep saw it, 88.00% with 5 fresh seeds" in text
-    line = "3 configurations were trained on a fresh split; the test cannot tell apart: trial 5, "
-    assert f"{line}trial 7" in text
+    tied = "3 configurations were trained on a fresh split; the test cannot tell apart: trial 5, "
+    assert f"{tied}trial 7" in text
     assert f"`source` (1,000 parameters) {100 * gain:+.2f} points ({bounds}, n = 3: better)" in line
     assert "What it has and `source` has not: optimizer adamw (not sgd)" in line
     commands = text.partition("### Commands")[2]

@@ -56,10 +56,13 @@ def write_record(folder: Path, page: Path) -> None:
     require(folder.is_dir(), "folder", folder, "must be a folder of make record")
     require(page.is_file(), "page", page, "must be a Markdown file")
     begin, end = (f"<!-- {folder.name}: {word} -->" for word in ("begin", "end"))
-    before, found, rest = _read(page).partition(begin)
+    text = _read(page)
+    before, _, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
-    if not (found and closed):
+    if not closed:
         raise UserError(f"page={page}: has no place for this: the lines {begin} and {end}")
+    if text.count(begin) + text.count(end) > 2:
+        raise UserError(f"page={page}: has the lines {begin} and {end} more than once")
     figures: Figures = {}
     said = "\n".join(_parts(folder, figures)).strip()
     _write(page.resolve(), f"{before}{begin}\n\n{said}\n\n{end}{after}", figures)

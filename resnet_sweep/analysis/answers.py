@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from resnet_sweep.analysis.archive import NO_SPLIT
+from resnet_sweep.analysis.archive import NO_SPLIT, UNREADABLE
 from resnet_sweep.analysis.configurations import (
     compare_configurations,
     compare_runs,
@@ -34,14 +34,9 @@ def answers_by_topic(view: View) -> dict[str, list[str]]:
     So each can stand beside its picture.
     """
     return {
-        "runs": [
-            *_damaged_sweeps(view),
-            *_data_sets(view),
-            *_which_sweep(view),
-            *_lengths(view),
-        ],
+        "runs": [*_damaged_sweeps(view), *_data_sets(view), *_which_sweep(view)],
         "best": list(_best(view)),
-        "beside the best": [*_fresh_seeds(view), *_runner_up(view), *_gap(view)],
+        "beside the best": [*_fresh_seeds(view), *_runner_up(view), *_gap(view), *_lengths(view)],
         "noise": list(noise_answers(view)),
         "importance": [*_importance(view), *_coverage(view)],
         "time": list(_time(view)),
@@ -67,12 +62,20 @@ def compare_two(view: View, first: str, second: str) -> str:
             f"compare: {first} is a {kinds[0]}, {second} a {kinds[1]}: name two of one kind"
         )
     if kinds[0] == "run":
+        for name in (first, second):
+            _refuse_unreadable(view, name)
         found = compare_runs(paths[first], paths[second])
         text = describe(found, view.objective, view.configurations.noise)
     else:
         found = compare_configurations(view.ranked, first, second, view.objective)
         text = describe(found, view.objective)
     return f"{first} against {second}: {text}."
+
+
+def _refuse_unreadable(view: View, name: str) -> None:
+    run = view.runs[view.runs["run"] == name].iloc[0]
+    if run["status"] == UNREADABLE:
+        raise UserError(f"compare: {name} cannot be read: {run['reason']}")
 
 
 def _kind(name: str, paths: Mapping[str, Path], configurations: set[str]) -> str:

@@ -40,13 +40,15 @@ from resnet_sweep.records.comparison import (
     write_plan,
 )
 from resnet_sweep.records.folder_kind import refuse_other_kinds
-from resnet_sweep.records.sweep_folder import EndedRun
+from resnet_sweep.records.run_folder import RESULT
+from resnet_sweep.records.sweep_folder import RUNS, EndedRun, check_data
 from resnet_sweep.reporting.report import print_report, write_report
 from resnet_sweep.reporting.style import figure_style, save_figure
 from resnet_sweep.search.conf_files import env_set, found_files, with_env_set
 from resnet_sweep.system.console import say
 from resnet_sweep.workers.coordination import hold_or_refuse
 from resnet_sweep.workers.planned import (
+    PlannedRun,
     WorkerPool,
     check_runs,
     exit_if_all_failed,
@@ -105,6 +107,8 @@ class Comparing:
         self.options, self.workers, self.recipes, self.given = options, workers, recipes, given
         suffix = "_test" if options.split == "test" else ""
         self.folder = Path(options.folder or f"outputs/comparisons/{recipes.name}{suffix}")
+        is_folder = self.folder.is_dir() or not self.folder.exists()
+        require(is_folder, "folder", self.folder, "must be a folder")
         refuse_other_kinds(self.folder, PLAN, "folder")
 
     def run(self) -> None:
@@ -115,6 +119,7 @@ class Comparing:
             runs += self.recipes.runs_alone()
         check_runs(runs, self.workers.config)
         self._kept_plan()  # refuses before the folder is touched
+        self._check_data(planned)
         with hold_or_refuse(self.folder, "folder", self._in_use):
             kept = self._kept_plan()  # another call may have chosen survivors meanwhile
             say(f"comparison: {self.folder}; {', '.join(self.recipes.shown_names)}")
@@ -125,6 +130,14 @@ class Comparing:
             for ended in (compared.runs, compared.survivor_runs):
                 if ended:
                     exit_if_all_failed(ended)
+
+    def _check_data(self, planned: Sequence[PlannedRun]) -> None:
+        """Refuse other data than those of the runs that there are; all runs read the same."""
+        if any((self.folder / STUDY / RUNS).glob(f"*/{RESULT}")):
+            from resnet_sweep.data.registry import load_dataset  # brings torch
+
+            data = planned[0].config.data
+            check_data(self.folder / STUDY, data, load_dataset(data).fingerprint)
 
     def _in_use(self, holder: str) -> ConfigError:
         return ConfigError("folder", self.folder, f"is in use ({holder})")
@@ -153,6 +166,10 @@ class Comparing:
             shown = f"{what} {was}" if isinstance(was, str) else f"other {what}"
             allowed = f"holds a comparison with {shown}: take another folder, or delete this one"
             require(was == wanted, "folder", self.folder, allowed)
+        unknown = [name for name in kept.survivors or [] if name not in recipes.shown_names]
+        if unknown:
+            problem = f"is damaged: survivors has {unknown[0]}, which is no factor"
+            raise UserError(f"{self.folder / PLAN}: {problem}; take another folder")
         least = {"num_seeds": kept.num_seeds}
         least |= {"survivor_seeds": kept.survivor_seeds} if kept.survivors else {}
         for what, seeds in least.items():

@@ -165,6 +165,13 @@ def _overrides(path: Path, name: str, value: Any) -> Overrides:
     allowed = "must be a list of overrides, such as [optimizer.lr=0.1]"
     is_list = isinstance(value, list) and all(isinstance(v, str) and "=" in v for v in value)
     require(is_list, f"{path}: {name}", value, allowed)
+    for override in value:
+        key = key_of(override).partition(".")[0]
+        why = OF_THE_COMMAND.get(key) if key != "experiment" else None
+        if key == "hydra" or key.startswith("hydra/"):
+            why = "it decides nothing of a recipe; write it on the command line"
+        if why is not None:
+            raise UserError(f"{path}: {name}: {override}: has no place here: {why}")
     return list(value)
 
 
@@ -375,6 +382,7 @@ def plan_factors(file: FactorFile, composer: RecipeComposer) -> Factorial:
             factors.append(factor)
             alone[factor.name] = config
     allowed = "must have two factors or more that change something beside the command line"
+    allowed += f"; these change nothing: {', '.join(left_out)}" if left_out else ""
     require(len(factors) > 1, "factors", file.name, allowed)
     _check_none_undone(factors, alone, file, composer)
     check_size(file.runs, len(factors))

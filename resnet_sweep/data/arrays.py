@@ -140,6 +140,10 @@ def _find(root: Path, part: str, field: str) -> Path:
         raise UserError(f"{path}: is a broken symbolic link")
     if not path.exists():
         raise UserError(f"{path}: no such file, nor {part}.npz")
+    if path == npz:
+        for name in (f"{part}_images.npy", f"{part}_labels.npy"):
+            if os.path.lexists(root / name):
+                raise UserError(f"{npz}: {name} lies beside it: leave one of the two there")
     return path
 
 

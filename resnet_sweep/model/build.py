@@ -84,14 +84,20 @@ def check_trains(config: CustomModelConfig, net: nn.Module, labels: Tensor, size
     """Try a custom network's training pass; its weights and statistics are spoilt.
 
     Raises:
-        ConfigError: the pass forward or backward fails.
+        ConfigError: the pass forward or backward fails, or makes weights that no optimizer has.
     """
     images = torch.zeros(len(labels), 3, size, size)
     net.train()
+    before, names = dict(net.named_parameters()), set(net.state_dict())
     try:
         nn.functional.cross_entropy(net(images), labels).backward()
     except (Exception, SystemExit) as error:
         _refuse(config, "its training pass failed", error)
+    after = dict(net.named_parameters())
+    made = [name for name, parameter in after.items() if parameter is not before.get(name)]
+    made += sorted((set(net.state_dict()) ^ names) - set(made))
+    if made:
+        _refuse(config, f"must have all its weights before it trains; its pass changes {made[0]}")
 
 
 def _refuse(

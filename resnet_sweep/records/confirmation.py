@@ -10,6 +10,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
+from resnet_sweep.config.compose import from_dict
+from resnet_sweep.records.checking import check_record
 from resnet_sweep.records.run_folder import RecordError, read_json
 from resnet_sweep.records.sweep_folder import RUNS
 from resnet_sweep.system.atomic import write_text
@@ -20,6 +22,15 @@ STEM = "confirmation"
 FINDINGS = f"{STEM}.json"
 TEST = "test"
 STAGES = ("choose", "over_promise", TEST)
+_SEEDS = (0, 2**32 - 1)
+_LIMITS = {
+    "choose_seeds": _SEEDS,
+    "over_promise_seeds": _SEEDS,
+    "test_seeds": _SEEDS,
+    "baseline_seeds": _SEEDS,
+    "split_seed": _SEEDS,
+    "shared_val": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +119,32 @@ def read_plan(folder: Path) -> Plan:
         values["candidates"] = [Candidate(**each) for each in values["candidates"]]
         # What came to be later has its default in an older plan.
         known = [f for f in fields(Plan) if f.name in values or f.default is MISSING]
-        return Plan(**{f.name: values[f.name] for f in known})
+        plan = Plan(**{f.name: values[f.name] for f in known})
+        _check_plan(plan)
+        return plan
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error!r}") from error
+        problem = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise RecordError(f"{path}: is damaged: {problem}") from error
+
+
+def _check_plan(plan: Plan) -> None:
+    """Refuse what would fail only once runs have been trained.
+
+    Raises:
+        TypeError, ConfigError: it says which value.
+    """
+    check_record(plan, _LIMITS)
+    if not plan.candidates:
+        raise TypeError("candidates is empty")
+    for candidate in plan.candidates:
+        check_record(candidate, {"val_accuracies": (0.0, 1.0)})
+        if not candidate.val_accuracies:
+            raise TypeError(f"{candidate.label}: val_accuracies is empty")
+        from_dict(candidate.config)
+    if plan.baseline is not None:
+        from_dict(plan.baseline)
+    if not len(plan.over_promise_seeds) <= len(plan.choose_seeds) == len(plan.candidates):
+        raise TypeError("choose_seeds must be a list for each of the candidates")
 
 
 def is_test_of_chosen(run_dir: Path) -> bool:

@@ -16,7 +16,7 @@ def refuse_other_kinds(folder: Path, own: str, field: str) -> None:
     """Refuse a folder that holds something else.
 
     Args:
-        own: the file by which the command knows what is its own: one of KINDS.
+        own: the file by which the command knows what is its own: one of KINDS; empty: none.
         field: that names the folder.
 
     Raises:

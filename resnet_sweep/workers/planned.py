@@ -22,7 +22,7 @@ from resnet_sweep.config.workers import WorkersConfig
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
 from resnet_sweep.records.identity import changes
-from resnet_sweep.records.run_folder import read_result, recorded_values
+from resnet_sweep.records.run_folder import RESULT, read_result, recorded_values
 from resnet_sweep.records.sweep_folder import PLANNED_RUNS, RUNS, EndedRun
 from resnet_sweep.search.settings import (
     SweepSettings,
@@ -245,6 +245,9 @@ def _ended(
         except UserError as error:
             mended = f"resume={run_dir} mends what a checkpoint can; else delete {place}"
             raise UserError(f"{error}; {mended}") from error
+        if accuracy is None:
+            problem = f"is damaged: a completed run has its {objective}"
+            raise UserError(f"{run_dir / RESULT}: {problem}; delete {place} to train it again")
     return EndedRun(
         configuration=run.configuration,
         seed=run.config.seed,

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from resnet_sweep.analysis.discover import NoRunsError, find_runs
 from resnet_sweep.analysis.summary.summarize import Options, Step, Summary, summarize
 from resnet_sweep.config.errors import UserError
+from resnet_sweep.records.folder_kind import refuse_other_kinds
 from resnet_sweep.reporting.tables import printable, terminal_table
 from resnet_sweep.system.cli import Parser, one_line_errors
 from resnet_sweep.system.console import page, say
@@ -97,18 +98,29 @@ def _parse(arguments: list[str] | None) -> Options:
     parser = Parser("summarize.py", DESCRIPTION, EPILOG)
     add = parser.add_argument
     add("root", metavar="folder", type=_folder, help="folder with runs, at any depth")
-    add("--output", type=_folder, help="where to write (default: FOLDER/summary)")
+    add("--output", type=_folder, action=_Once, help="where to write (default: FOLDER/summary)")
     where = "only runs for which it holds; see below"
     add("--where", metavar="CONDITION", action=_Once, help=where)
-    add("--objective", help="column to order by (default: the sweep's, or val_accuracy)")
-    add("--sort", help="another column for the leaderboard: num_params, train_seconds, ...")
-    add("--top", type=_positive, default=10, help="rows of the leaderboard (default: 10)")
-    add("--compare", nargs=2, metavar=("A", "B"), help="test two runs or two configurations (id)")
     add(
-        "--watch", type=_seconds, metavar="SECONDS", help="write it anew at intervals, until Ctrl-C"
+        "--objective",
+        action=_Once,
+        help="column to order by (default: the sweep's, or val_accuracy)",
     )
+    add(
+        "--sort",
+        action=_Once,
+        help="another column for the leaderboard: num_params, train_seconds, ...",
+    )
+    top = f"rows of the leaderboard (default: {Options.top})"
+    add("--top", type=_positive, action=_Once, help=top)
+    two = "test two runs or two configurations (id)"
+    add("--compare", nargs=2, action=_Once, metavar=("A", "B"), help=two)
+    watch = "write it anew at intervals, until Ctrl-C"
+    add("--watch", type=_seconds, action=_Once, metavar="SECONDS", help=watch)
     given = parser.parse_args(arguments)
+    given.top = given.top or Options.top
     given.output = given.output or given.root / "summary"
+    refuse_other_kinds(given.output, "", "--output")
     given.compare = given.compare and tuple(given.compare)
     return Options(**vars(given))  # each argument is a field of its name
 
@@ -118,7 +130,9 @@ class _Once(argparse.Action):
 
     def __call__(self, parser: Any, given: Any, value: Any, option: str | None = None) -> None:
         if getattr(given, self.dest) is not None:
-            parser.error(f"{option} {value}: is given twice: join conditions by `and`")
+            advice = ": join conditions by `and`" if option == "--where" else ""
+            shown = " ".join(map(str, value)) if isinstance(value, list) else value
+            parser.error(f"{option} {shown}: is given twice{advice}")
         setattr(given, self.dest, value)
 
 
