@@ -53,6 +53,7 @@ STEPS := num_seeds=5
 else ifeq ($(SIZE),fast)
 CURVES := experiment=fast_93 evaluate_test=false train.device=cpu
 TEST := 'recipes=[fast_93]' num_seeds=5 train.device=cpu n_jobs=1
+TTA := flip flip_shift
 else
 $(error SIZE=$(SIZE): must be full, small or fast)
 endif
@@ -68,6 +69,12 @@ ifneq ($(CURVES),)
 	else $(BIN)/python -m resnet_sweep.train $(DATA) $(CURVES) hydra.run.dir=$(RECORD)/curves; fi
 endif
 	$(BIN)/python -m resnet_sweep.compare split=test folder=$(RECORD)/test $(DATA) $(TEST)
+ifneq ($(TTA),)
+	nets=$$(ls -d $(RECORD)/test/study/runs/* | paste -sd,); for tta in $(TTA); do \
+		test -e $(RECORD)/tta_$$tta || $(BIN)/python -m resnet_sweep.predict "run=[$$nets]" input=test each=true \
+			tta=$$tta output=$(RECORD)/tta_$$tta || exit; \
+	done
+endif
 ifneq ($(FACTORS),)
 	$(BIN)/python -m resnet_sweep.compare factors=ingredients folder=$(RECORD)/factors $(DATA) $(FACTORS)
 endif

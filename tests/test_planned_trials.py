@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -100,3 +101,21 @@ def test_a_command_of_which_no_run_completed_fails(
     if ended is not None:
         assert ended.value.code == 1
         assert "none of 2 runs completed (2 diverged)" in capsys.readouterr().err
+
+
+def test_a_completed_run_without_its_accuracy_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "study"
+    monkeypatch.setattr(planned, "supervise", lambda *_: work(place, 0, stub_run_trial, prepare))
+    local = OmegaConf.create(
+        {"hydra": {"launcher": {"_target_": BASIC_LAUNCHER}, "job": {"env_set": {}}}}
+    )
+    workers = WorkerPool(WorkersConfig(), local, Mock(), "again")
+    runs = [PlannedRun("one", make_tiny_config())]
+    (ended,) = train_planned(place, "val_accuracy", runs, workers, "title")
+    assert ended.accuracy is not None
+    path = place / "runs/0/result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"val_accuracy": None}))
+    with pytest.raises(UserError, match=r"runs/0/result\.json: is damaged: .* val_accuracy"):
+        train_planned(place, "val_accuracy", runs, workers, "title")

@@ -269,6 +269,27 @@ def test_a_run_with_a_validation_part_shows_its_curves(tmp_path: Path) -> None:
         _page(tmp_path / "fast")
 
 
+def test_nets_with_test_time_augmentation_are_a_table(tmp_path: Path) -> None:
+    """Of each net by itself: neither the plain rows nor the ensemble's count."""
+    _tested(tmp_path / "fast", {"fast_93": [0.92, 0.93, 0.94]})
+    runs = [f"outputs/runs/{number}" for number in range(3)]
+    accuracies = dict(zip(runs, [0.931, 0.938, 0.944], strict=True))
+    rows = [{"net": f"{run}, tta=flip", "accuracy": value} for run, value in accuracies.items()]
+    rows += [{"net": run, "accuracy": 0.5} for run in [*runs, "ensemble of 3, tta=flip"]]
+    values = {"accuracies": [{"input": "test", **row} for row in rows]}
+    values["nets"] = [{"run": run} for run in runs]
+    (tmp_path / "fast/tta_flip").mkdir()
+    write_json(tmp_path / "fast/tta_flip/accuracy.json", {"schema_version": 1, **values})
+    found = np.array(list(accuracies.values()))
+    low, high = 100 * np.array(stats.t.interval(0.95, 2, found.mean(), stats.sem(found)))
+    text = _page(tmp_path / "fast")
+    assert f"| 2 | 3 | 93.77 | 0.65 | {low:.2f} to {high:.2f} | flip |" in text
+    del values["nets"]
+    write_json(tmp_path / "fast/tta_flip/accuracy.json", {"schema_version": 1, **values})
+    with pytest.raises(UserError, match=r"accuracy\.json: is damaged: it has no 'nets'"):
+        _page(tmp_path / "fast")
+
+
 def test_an_empty_record_in_full_says_what_was_wanted(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     text = _page(tmp_path / "full")

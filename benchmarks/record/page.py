@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.record.augmented import augmented_lines
 from benchmarks.record.comparisons import (
     CURVES,
     DOCS,
@@ -104,6 +105,9 @@ def _parts(folder: Path, figures: Figures) -> Iterator[str]:
     if folder.name == FULL:
         yield to_markdown(wanted_table(recipes))
     sections: dict[str, Iterator[str]] = {}
+    augmented = list(augmented_lines(folder))
+    if augmented:
+        sections["Test-time augmentation"] = iter(augmented)
     for title, (stage, kind) in PARTS.items():
         compared = find_comparison(folder, stage)
         part = None if compared is None else compared.part(kind)
