@@ -22,8 +22,8 @@ SMALL_SWEEP := data=digits 'search_space=[]' 'model.blocks=[1,1,1,1]' 'model.str
 	hydra/sweeper/pruner=none 'hydra.sweeper.start_from=[]'
 
 # The whole record: sweep, confirmation, the test set, factors and their survivors, steps; then RESULTS.md.
-# Stopped anywhere, the same command goes on. SIZE=small: nets of at most 100,000 parameters, some hours of
-# two CPU cores. SIZE=fast: fast_93 alone, its curves and the test set, 4 hours of two CPU cores.
+# Stopped anywhere, the same command goes on. SIZE=small: nets of at most 100,000 parameters, seven hours
+# of two CPU cores. SIZE=fast: fast_93 alone, its curves and the test set, 4 hours of two CPU cores.
 # DATA: other images, as DATA='data=arrays data.root=data/cifar10-original'.
 SIZE ?= full
 RECORD := outputs/record/$(SIZE)

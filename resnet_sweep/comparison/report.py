@@ -100,7 +100,8 @@ def survivor_part(plan: ComparisonPlan, trained: Trained, effects: Effects) -> P
     others = [f"by all seeds that there are now: {', '.join(now) or 'none'}"]
     notes = [
         *_selection(chosen, effects),
-        f"chosen once, with {plan.chosen_by} seeds of each configuration",
+        f"chosen once, with {plan.chosen_by} seed{'' if plan.chosen_by == 1 else 's'} of each "
+        "configuration",
         *([] if now == chosen else others),
         *trained.notes(),
         *_power(rows),
