@@ -277,13 +277,13 @@ def test_nets_with_test_time_augmentation_are_a_table(tmp_path: Path) -> None:
     rows = [{"net": f"{run}, tta=flip", "accuracy": value} for run, value in accuracies.items()]
     rows += [{"net": run, "accuracy": 0.5} for run in [*runs, "ensemble of 3, tta=flip"]]
     values = {"accuracies": [{"input": "test", **row} for row in rows]}
-    values["nets"] = [{"run": run} for run in runs]
+    values |= {"nets": [{"run": run} for run in runs], "git_commit": "e" * 40}  # type: ignore[dict-item]
     (tmp_path / "fast/tta_flip").mkdir()
     write_json(tmp_path / "fast/tta_flip/accuracy.json", {"schema_version": 1, **values})
     found = np.array(list(accuracies.values()))
     low, high = 100 * np.array(stats.t.interval(0.95, 2, found.mean(), stats.sem(found)))
     text = _page(tmp_path / "fast")
-    assert f"| 2 | 3 | 93.77 | 0.65 | {low:.2f} to {high:.2f} | flip |" in text
+    assert f"| 2 | 3 | 93.77 | 0.65 | {low:.2f} to {high:.2f} | flip | eeeeeeee |" in text
     del values["nets"]
     write_json(tmp_path / "fast/tta_flip/accuracy.json", {"schema_version": 1, **values})
     with pytest.raises(UserError, match=r"accuracy\.json: is damaged: it has no 'nets'"):

@@ -24,13 +24,14 @@ def made_with(folder: Path) -> Iterator[str]:
 
 
 def version_of(result: RunResult) -> tuple[str, str]:
-    """Return the commits, shortened, and the torch version that a run was trained with.
+    """Return the commits, shortened, and the torch version that a run was trained with."""
+    return short_commits(result.git_commit), result.versions.get("torch", "unknown")
 
-    A commit with changes on top keeps its `+`.
-    """
-    commits = (result.git_commit or "unknown").split(", ")
-    short = ", ".join(each.removesuffix("+")[:8] + "+" * each.endswith("+") for each in commits)
-    return short, result.versions.get("torch", "unknown")
+
+def short_commits(commits: str | None) -> str:
+    """Shorten what a record names; a commit with changes on top keeps its `+`."""
+    names = (commits or "unknown").split(", ")
+    return ", ".join(name.removesuffix("+")[:8] + "+" * name.endswith("+") for name in names)
 
 
 def _run_dirs(folder: Path) -> Iterator[tuple[str, list[Path]]]:
