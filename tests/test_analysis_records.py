@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,8 @@ from resnet_sweep.analysis.archive import read_archive
 from resnet_sweep.analysis.summary.summarize import Options, Summary, summarize
 from resnet_sweep.config.errors import RunFolderError
 from resnet_sweep.records import run_lock
-from resnet_sweep.records.confirmation import Plan, write_plan
+from resnet_sweep.records.confirmation import Candidate, Plan, write_plan
+from resnet_sweep.records.run_folder import read_config_values
 from resnet_sweep.records.run_lock import holding_run, is_held
 from resnet_sweep.records.sweep_folder import (
     SweepTrial,
@@ -189,9 +190,20 @@ def confirmed(tmp_path: Path) -> Path:
         write_again(best, folder / "own" / str(seed), seed, {})
         write_again(best, folder / "fresh" / str(seed), seed, {"val_size": 100.0, "split_seed": 7})
         write_again(best, folder / "test/runs" / str(seed - 11), seed, {"val_size": 0.0})
-    nothing: dict[str, Any] = {f.name: None for f in fields(Plan) if f.default is MISSING}
-    write_plan(folder, Plan(**nothing | {"candidates": [], "test_seeds": [11, 12, 13]}))
+    write_plan(folder, make_plan(read_config_values(best), range(11, 14)))
     return tmp_path
+
+
+def make_plan(config: dict[str, Any], seeds: Iterable[int]) -> Plan:
+    """Return the plan of a confirmation of one candidate, with these seeds at each stage."""
+    each = list(seeds)
+    return Plan(
+        questions={}, study_name="s", num_trained=30,
+        candidates=[Candidate(0, [0], [0.8], 100, 100, 1.0, config)],
+        split_seed=7, shared_val=0.1, choose_seeds=[each], over_promise_seeds=[each],
+        test_seeds=each, baseline_seeds=[], baseline=None, data_fingerprint="f00d",
+        num_val=100, num_test=100, notes=[],
+    )  # fmt: skip
 
 
 def write_again(run: Path, target: Path, seed: int, data: dict[str, float]) -> None:

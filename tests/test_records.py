@@ -85,6 +85,24 @@ def test_every_variant_comes_back(group: str, tiny_config: Config) -> None:
         assert from_dict(to_dict(tiny_config)) == tiny_config
 
 
+def test_what_python_makes_comes_back() -> None:
+    assert from_dict(to_dict(Config())) == Config()
+
+
+@pytest.mark.parametrize(
+    "change", [{"bogus": 1}, {"model": 3}, {"model": {}}, {"model": {"name": "custom", "depth": 3}}]
+)
+def test_a_damaged_config_is_told_in_one_line(
+    change: dict[str, object], tmp_path: Path, tiny_config: Config
+) -> None:
+    run_folder.write_config(tmp_path, tiny_config)
+    path = tmp_path / run_folder.CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RecordError) as caught:
+        run_folder.read_config(tmp_path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
 def test_metrics_come_back(tmp_path: Path) -> None:
     run_folder.write_metrics(tmp_path, ROWS)
     header = (tmp_path / "metrics.csv").read_text().splitlines()[0]

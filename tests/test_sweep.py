@@ -173,7 +173,7 @@ BAD_INPUT = {
     "hydra.sweeper.n_trails=3": "did you mean n_trials?",
     "optimizer.lrr=interval(0,1)": "did you mean lr?",
     "optimizer=choice(sgd,magic)": "magic",
-    "optimizer.lr=interval(1,0.1)": "wrong way round",
+    "optimizer.lr=interval(1,0.1)": "must have the lower bound first",
     "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
     "init.zero_init_residual=choice(null,1)": (

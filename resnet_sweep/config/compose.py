@@ -123,7 +123,9 @@ def convert(composed: DictConfig) -> Config:
     for group in SCHEMAS:
         node = getattr(config, group)
         if type(node) is not schema_of(group, node.name):
+            schema = next(key for key, each in SCHEMAS[group].items() if each is type(node))
             allowed = f"comes with the option: write {group}={node.name}"
+            allowed += f"; in an option of your own, name: {schema}"
             raise ConfigError(f"{group}.name", node.name, allowed)
     return config
 
@@ -161,10 +163,12 @@ def from_dict(values: dict[str, Any]) -> Config:
         for group in SCHEMAS:
             base[group] = OmegaConf.structured(schema_of(group, values[group]["name"]))
         return to_config(OmegaConf.merge(base, values))  # type: ignore[arg-type]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"the configuration lacks {error}") from error
-    except OmegaConfBaseException as error:
+    except OmegaConfBaseException as error:  # some of these are KeyErrors as well
         raise user_error(error) from error
+    except KeyError as error:
+        raise UserError(f"the configuration lacks {error}") from error
+    except TypeError as error:
+        raise UserError(f"the configuration is damaged: {error}") from error
 
 
 def renewed(values: dict[str, Any]) -> dict[str, Any]:

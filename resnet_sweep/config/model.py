@@ -79,6 +79,7 @@ class ResNetConfig(ModelConfig):
         activation: `relu`, `silu` or another of ACTIVATIONS.
     """
 
+    name: str = "resnet"
     widths: Optional[list[int]] = field(default_factory=lambda: [16, 64, 128, 256])
     base_width: Optional[int] = None
     width_factor: float = DEFAULT_WIDTH_FACTOR
