@@ -11,7 +11,9 @@ of the last epoch on 10,000 images. Overrides at the end change the recipe of bo
 (Schuirmann 1987, doi:10.1007/BF01068419) with Welch's degrees of freedom and a margin of 0.2
 points: equivalent at the level of 5% where the 90% interval of the difference lies within the
 margin. Three runs each prove nothing, which is said where the interval is too wide to decide.
-Figures: RESULTS.md.
+`--paired` tests the differences of equal seeds instead, with a paired t test: a seed gives both the
+same weights, images and order, so that far fewer seeds decide where these matter more than the
+rounding. Which test and how many seeds is to be settled before the first run. Figures: RESULTS.md.
 """
 
 from __future__ import annotations
@@ -59,15 +61,18 @@ class Equivalence:
     verdict: str
 
 
-def compare_means(first: list[float], second: list[float], margin: float) -> Equivalence:
-    """Test by Welch's two one-sided t tests that the means differ by less than `margin`."""
-    above = stats.ttest_ind(
-        [value + margin for value in first], second, equal_var=False, alternative="greater"
-    )
-    below = stats.ttest_ind(
-        [value - margin for value in first], second, equal_var=False, alternative="less"
-    )
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(1 - 2 * LEVEL)
+def compare_means(
+    first: list[float], second: list[float], margin: float, paired: bool = False
+) -> Equivalence:
+    """Test by two one-sided t tests that the means differ by less than `margin`.
+
+    Args:
+        paired: values at the same place belong together; otherwise by Welch's t test.
+    """
+    test = stats.ttest_rel if paired else partial(stats.ttest_ind, equal_var=False)
+    above = test([value + margin for value in first], second, alternative="greater")
+    below = test([value - margin for value in first], second, alternative="less")
+    interval = test(first, second).confidence_interval(1 - 2 * LEVEL)
     low, high = float(interval.low), float(interval.high)
     p = float(max(above.pvalue, below.pvalue))
     verdict = "equivalent" if p < LEVEL else "undecided"
@@ -97,6 +102,7 @@ def main() -> int:
     parser.add_argument("--data", help="image folder; else the configuration's own data set")
     parser.add_argument("--mode", default="graph", choices=["none", "graph", "inductor"])
     parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--paired", action="store_true", help="test the differences of equal seeds")
     parser.add_argument("overrides", nargs="*", metavar="GROUP.FIELD=VALUE", help="for both")
     options = parser.parse_intermixed_args()
     if not options.small and options.mode == "graph" and here().type != "cuda":
@@ -105,22 +111,28 @@ def main() -> int:
     data = ["data=image_folder", f"data.root={options.data}"] if options.data else []
     base = [*QUIET, *(SMALL if options.small else [*RECIPE, *data]), *options.overrides]
     taken = open_measurements(options)
+    if taken.content.setdefault("recipe", base) != base:
+        parser.error(f"--output={options.output}: holds another recipe; name another file")
     mode = "none" if options.small else options.mode  # a CPU has no graphs
     fast = f"bf16, {mode}"
     arms = {"fp32, none": REFERENCE, fast: ["train.precision=bf16", f"train.compile={mode}"]}
-    accuracies: dict[str, list[float]] = {name: [] for name in arms}
+    pairs: list[list[float]] = []
     # Seed by seed, so that what there is can be compared at any time.
     for seed in range(2 if options.small else options.seeds):
-        for name, arm in arms.items():
-            row = taken.take(f"{name}/{seed}", partial(accuracy, [*base, *arm, f"seed={seed}"]))
-            if row is not None:
-                accuracies[name].append(row["val_accuracy"])
-    if min(map(len, accuracies.values())) < 2:
+        rows = [
+            taken.take(f"{name}/{seed}", partial(accuracy, [*base, *arm, f"seed={seed}"]))
+            for name, arm in arms.items()
+        ]
+        values = [row["val_accuracy"] for row in rows if row is not None]
+        if len(values) == len(arms):
+            pairs.append(values)
+    if len(pairs) < 2:
         return taken.finish({})
-    found = compare_means(accuracies[fast], accuracies["fp32, none"], MARGIN)
-    counts = {name: len(values) for name, values in accuracies.items()}
+    reference, accuracies = ([*values] for values in zip(*pairs, strict=True))
+    found = compare_means(accuracies, reference, MARGIN, options.paired)
     print(f"{fast} minus fp32, none")
-    return taken.finish({**asdict(found), "margin": MARGIN, "n": counts})
+    test = "paired" if options.paired else "Welch"
+    return taken.finish({**asdict(found), "margin": MARGIN, "n": len(pairs), "test": test})
 
 
 if __name__ == "__main__":

@@ -51,6 +51,21 @@ def test_the_p_value_is_that_of_welchs_formulas(shift: float, spread: float, n: 
     assert (found.p < 0.05) == (found.low > -MARGIN and found.high < MARGIN)
 
 
+def test_the_paired_p_value_is_that_of_students_formula() -> None:
+    """Seeds differ by 1 point, equal seeds by 0.1: the pairs alone decide."""
+    generator = np.random.default_rng(4)
+    b = 0.9 + 0.01 * generator.standard_normal(12)
+    differences = 0.001 * generator.standard_normal(12)
+    a, error = b + differences, statistics.stdev(differences.tolist()) / math.sqrt(12)
+    found = compare_means(a.tolist(), b.tolist(), MARGIN, paired=True)
+    tails = [t_tail((MARGIN + sign * differences.mean()) / error, 11) for sign in (1, -1)]
+    assert found.p == pytest.approx(max(tails), rel=1e-5)
+    assert found.verdict == "equivalent"
+    assert found.difference == pytest.approx(differences.mean())
+    assert found.low < found.difference < found.high
+    assert compare_means(a.tolist(), b.tolist(), MARGIN).verdict == "undecided"
+
+
 def test_the_verdicts() -> None:
     noise = [0.001 * x for x in (-1.5, -0.5, 0.0, 0.5, 1.5)] * 3
     base = [0.9 + x for x in noise]
@@ -81,10 +96,13 @@ def test_the_small_form_trains_both(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     content = json.loads(output.read_text())
     assert len(content["rows"]) == 4
-    assert content["derived"]["n"] == {"fp32, none": 2, "bf16, none": 2}
+    assert content["derived"]["n"] == 2 and content["derived"]["test"] == "Welch"
     difference = statistics.mean(
         content["rows"][f"bf16, none/{i}"]["val_accuracy"]
         - content["rows"][f"fp32, none/{i}"]["val_accuracy"]
         for i in range(2)
     )
     assert content["derived"]["difference"] == pytest.approx(difference)
+    other = subprocess.run([*command, "optimizer.lr=0.2"], capture_output=True, text=True)
+    assert other.returncode == 2 and "holds another recipe" in other.stderr
+    assert json.loads(output.read_text()) == content
