@@ -89,6 +89,8 @@ def accuracy(overrides: list[str]) -> Row:
         config = to_config(compose("config", overrides))
     with tempfile.TemporaryDirectory() as folder:
         result = run_training(config, Path(folder) / "run")
+    if result.status == "interrupted":
+        raise SystemExit(f"ended by {result.error}")
     if result.status != "completed" or result.val_accuracy is None:
         raise RuntimeError(f"{result.status}: {result.error}")
     return {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}

@@ -35,7 +35,12 @@ def compose_config(*overrides: str) -> Config:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from resnet_sweep.config.compose import conf_dir, register_schemas, to_config
+    from resnet_sweep.config.compose import (
+        conf_dir,
+        refuse_hidden_widths,
+        register_schemas,
+        to_config,
+    )
     from resnet_sweep.config.errors import UserError
     from resnet_sweep.config.experiments import refuse_choices_beside_experiments
     from resnet_sweep.config.mistakes import describe
@@ -45,6 +50,7 @@ def compose_config(*overrides: str) -> Config:
         with initialize_config_dir(str(conf_dir().resolve())):
             config = to_config(compose("config", list(overrides)))
             refuse_choices_beside_experiments(overrides)
+            refuse_hidden_widths(config, overrides)
             return config
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe(error)) from error

@@ -84,6 +84,8 @@ BAD_INPUT = {
     "experiment=fast_93 model=resnet20": "model=resnet20: the experiment sets model.name, model.",
     "experiment=best_10_minutes optimizer=muon": "optimizer=muon: the experiment sets optimizer.lr",
     "-m experiment=source_tuned augmentation=none,cutout": "augmentation=none: the experiment sets",
+    "model.widths=[4,8] model.base_width=4": "model.widths=[4,8]: does not count beside",
+    "-m model.widths=[4,8],[8,8] model.base_width=4": "model.widths=[4,8]: does not count beside",
 }
 
 

@@ -20,8 +20,11 @@ def test_compose_train_load(tmp_path: Path) -> None:
     assert runs["optimizer"].item() == "adamw" and float(runs["optimizer.lr"].item()) == 0.002
 
 
-@pytest.mark.parametrize("mistake", ["optimizer.lr=abc", "optimiser=sgd", "train.epochs=0"])
+@pytest.mark.parametrize(
+    "mistake",
+    ["optimizer.lr=abc", "optimiser=sgd", "train.epochs=0", "model.widths=[8] model.base_width=8"],
+)
 def test_a_mistake_is_a_user_error_of_one_line(mistake: str) -> None:
     with pytest.raises(UserError, match=mistake.partition("=")[0]) as raised:
-        compose_config(mistake)
+        compose_config(*mistake.split())
     assert "\n" not in str(raised.value)

@@ -5,6 +5,7 @@ The only place that knows which dataclass a group's option has.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -128,6 +129,20 @@ def convert(composed: DictConfig) -> Config:
             allowed += f"; in an option of your own, name: {schema}"
             raise ConfigError(f"{group}.name", node.name, allowed)
     return config
+
+
+def refuse_hidden_widths(config: Config, overrides: Iterable[str]) -> None:
+    """Refuse widths that were given beside a base width, since they would not count.
+
+    Raises:
+        ConfigError: it names both.
+    """
+    base = config.model.base_width if isinstance(config.model, model.ResNetConfig) else None
+    given = [
+        o.partition("=")[2] for o in overrides if key_of(o).partition("[")[0] == "model.widths"
+    ]
+    allowed = f"does not count beside model.base_width={base}: leave it out, or set that to null"
+    require(base is None or not given, "model.widths", "".join(given[-1:]), allowed)
 
 
 def to_schema(composed: DictConfig, schema: type[Schema]) -> Schema:

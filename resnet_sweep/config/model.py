@@ -45,7 +45,7 @@ class ResNetConfig(ModelConfig):
     """A residual network; stage i has blocks[i] blocks of widths[i] channels.
 
     Args:
-        widths: C_i, channels of each stage; ignored when base_width is set.
+        widths: C_i, channels of each stage; base_width, where it is set, takes their place.
         base_width: channels of the first stage (of the second, where first_width is set);
             the later ones grow by width_factor and are rounded to a multiple of 8.
         width_factor: growth of the width from stage to stage, beside base_width.

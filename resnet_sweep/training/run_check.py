@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import key_of, to_config
+from resnet_sweep.config.compose import key_of, refuse_hidden_widths, to_config
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.config.experiments import refuse_choices_beside_experiments
 from resnet_sweep.config.mistakes import describe
@@ -61,6 +61,7 @@ class RefuseBadRuns(Callback):
                 raise ConfigError("hydra.run.dir", run_dir, allowed)
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
+                refuse_hidden_widths(checked, given.task)
                 check_trackers(checked.tracker)
                 _read_ahead(checked)
                 with holding_run(run_dir, checked):
@@ -146,6 +147,7 @@ def _check_runs(config: DictConfig) -> None:
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         with _as_job(composed, config):
             checked = to_config(composed)
+            refuse_hidden_widths(checked, words)
             if (tracker := repr(checked.tracker)) not in seen:  # a server is asked once
                 seen.add(tracker)
                 check_trackers(checked.tracker)
