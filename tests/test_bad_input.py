@@ -89,6 +89,13 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.slow
+def test_what_has_no_effect_is_told_once(tmp_path: Path) -> None:
+    done = train_here(*TINY_OVERRIDES, "-m", "init.std=0.1,0.2", "train.epochs=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("note: init.std changes nothing in this configuration\n") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

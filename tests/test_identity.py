@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from conftest import make_tiny_config
 
+from resnet_sweep import compose_config
 from resnet_sweep.config import Config
 from resnet_sweep.config.augmentation import (
     AugmentationConfig,
@@ -18,7 +19,7 @@ from resnet_sweep.config.augmentation import (
     MixupConfig,
     RandomErasingConfig,
 )
-from resnet_sweep.config.compose import SCHEMAS, to_dict
+from resnet_sweep.config.compose import SCHEMAS, key_of, to_dict
 from resnet_sweep.config.data import ArraysConfig, CifarConfig, DigitsConfig, ImageFolderConfig
 from resnet_sweep.config.init import InitConfig
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
@@ -48,6 +49,7 @@ from resnet_sweep.records.identity import (
     role_of,
     signature,
     tells_apart,
+    without_effect,
 )
 
 
@@ -358,6 +360,29 @@ def test_limits_are_changes_to_a_search_alone() -> None:
     other = with_model(max_params=100)
     assert changes(Config(), other) == []
     assert changes(Config(), other, limits=True) == [("model.max_params", 5_000_000, 100)]
+
+
+OWN_NET = "model=custom model.target=package.module.Net"
+IDLE = {
+    "init.std=0.1": ["init.std"],
+    "init=normal init.std=0.1": [],
+    "model.squeeze_ratio=4": ["model.squeeze_ratio"],
+    "model.squeeze_excitation=true model.squeeze_ratio=4": [],
+    "train.full_size_from=0.5": ["train.full_size_from"],
+    "optimizer.lookahead_alpha=0.3": ["optimizer.lookahead_alpha"],
+    "optimizer.lr_scaling=linear train.batch_size=256": ["optimizer.lr_scaling"],
+    "optimizer.lr_scaling=linear train.batch_size=64": [],
+    "model.shortcut=pad model.shortcut_kernel_size=3": ["model.shortcut_kernel_size"],
+    "model.base_width=8 model.width_factor=1.5": [],
+    "regularization.sam=null regularization=strong seed=3 train.device=cpu": [],
+    f"{OWN_NET} init=orthogonal regularization.dropout=0.1": ["init", "regularization.dropout"],
+}
+
+
+@pytest.mark.parametrize("words", IDLE)
+def test_what_nothing_uses_is_known(words: str) -> None:
+    given = words.split()
+    assert without_effect(compose_config(*given), map(key_of, given)) == IDLE[words]
 
 
 def test_a_run_may_go_on_elsewhere_but_not_otherwise() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache, lru_cache
@@ -170,6 +170,28 @@ def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
         _drop(flat, *DATA_SOURCE)
         flat["data"] = fingerprint
     return flat
+
+
+def without_effect(config: Config, given: Iterable[str]) -> list[str]:
+    """Return those of the given fields and groups that nothing in a configuration uses.
+
+    A field that has its default is none of them: it may switch off what would use it.
+    """
+    values, found = to_dict(config), outcome(config)
+    idle = []
+    for field in given:
+        path = f"{field}.name" if field in SCHEMAS else field
+        group, _, name = path.rpartition(".")
+        if path in found or ROLES.get(path) != OUTCOME or group not in SCHEMAS:
+            continue
+        schema = _schema_of(group, values[group])
+        assert schema is not None  # as a checked configuration has them
+        default = _defaults(schema).get(name, ...)
+        other = {**values, group: {**values[group], name: default}}
+        is_default = field == path and values[group][name] == default
+        if not is_default and outcome(other) == found:
+            idle.append(field)
+    return idle
 
 
 def signature(config: Config | Values) -> str:

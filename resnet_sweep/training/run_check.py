@@ -29,6 +29,7 @@ from resnet_sweep.config.mistakes import describe
 from resnet_sweep.data.registry import check_ahead
 from resnet_sweep.model.budget import check_net
 from resnet_sweep.records.folder_kind import refuse_other_kinds
+from resnet_sweep.records.identity import without_effect
 from resnet_sweep.records.run_folder import CONFIG, RESULT, is_begun, read_result
 from resnet_sweep.records.run_lock import holding_run
 from resnet_sweep.system.cli import (
@@ -62,6 +63,7 @@ class RefuseBadRuns(Callback):
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
                 refuse_hidden_widths(checked, given.task)
+                _note_idle_fields(checked, given.task, set())
                 check_trackers(checked.tracker)
                 _read_ahead(checked)
                 with holding_run(run_dir, checked):
@@ -99,6 +101,14 @@ class RefuseBadRuns(Callback):
             total = f"{failed.total()} of {len(results)} runs did not complete"
             say(f"error: {total} ({counts}): {config.hydra.sweep.dir}", sys.stderr)
             raise SystemExit(1)
+
+
+def _note_idle_fields(config: Config, overrides: Iterable[str], seen: set[str]) -> None:
+    """Say once which of the overrides have no effect, such as a dropout for a net of one's own."""
+    for field in without_effect(config, map(key_of, overrides)):
+        if field not in seen:
+            seen.add(field)
+            say(f"note: {field} changes nothing in this configuration")
 
 
 def _words(config: DictConfig, overrides: Iterable[str]) -> tuple[list[str], str]:
@@ -148,6 +158,7 @@ def _check_runs(config: DictConfig) -> None:
         with _as_job(composed, config):
             checked = to_config(composed)
             refuse_hidden_widths(checked, words)
+            _note_idle_fields(checked, words, seen)
             if (tracker := repr(checked.tracker)) not in seen:  # a server is asked once
                 seen.add(tracker)
                 check_trackers(checked.tracker)
