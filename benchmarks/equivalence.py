@@ -49,15 +49,15 @@ class Equivalence:
 
     Args:
         difference: mean of the first minus mean of the second.
-        low, high: its 90% interval.
-        p: the larger of the two one-sided tests' p values.
+        low, high: its 90% interval; null where the values do not differ among themselves.
+        p: the larger of the two one-sided tests' p values, likewise.
         verdict: equivalent; different, where the interval lies outside the margin; or undecided.
     """
 
     difference: float
-    low: float
-    high: float
-    p: float
+    low: float | None
+    high: float | None
+    p: float | None
     verdict: str
 
 
@@ -69,6 +69,10 @@ def compare_means(
     Args:
         paired: values at the same place belong together; otherwise by Welch's t test.
     """
+    difference = statistics.mean(first) - statistics.mean(second)
+    samples = [[a - b for a, b in zip(first, second, strict=True)]] if paired else [first, second]
+    if all(statistics.pstdev(sample) < 1e-9 for sample in samples):  # equal but for rounding
+        return Equivalence(difference, None, None, None, "undecided")
     test = stats.ttest_rel if paired else partial(stats.ttest_ind, equal_var=False)
     above = test([value + margin for value in first], second, alternative="greater")
     below = test([value - margin for value in first], second, alternative="less")
@@ -78,7 +82,6 @@ def compare_means(
     verdict = "equivalent" if p < LEVEL else "undecided"
     if low > margin or high < -margin:
         verdict = "different"
-    difference = statistics.mean(first) - statistics.mean(second)
     return Equivalence(difference, low, high, p, verdict)
 
 
@@ -111,11 +114,14 @@ def main() -> int:
         parser.error("--mode=graph: needs a CUDA device; take inductor or none, or --small")
     torch.backends.cudnn.allow_tf32 = False  # the reference is float32 to the end
     data = ["data=image_folder", f"data.root={options.data}"] if options.data else []
+    test = "paired" if options.paired else "Welch"
     base = [*QUIET, *(SMALL if options.small else [*RECIPE, *data]), *options.overrides]
     taken = open_measurements(options)
-    if taken.content.setdefault("recipe", base) != base:
-        parser.error(f"--output={options.output}: holds another recipe; name another file")
     mode = "none" if options.small else options.mode  # a CPU has no graphs
+    asked = {"recipe": base, "mode": mode, "test": test}
+    if taken.rows and any(taken.content.get(name) != asked[name] for name in asked):
+        parser.error(f"--output={options.output}: is of another recipe, mode or test")
+    taken.content |= asked
     fast = f"bf16, {mode}"
     arms = {"fp32, none": REFERENCE, fast: ["train.precision=bf16", f"train.compile={mode}"]}
     pairs: list[list[float]] = []
@@ -133,8 +139,7 @@ def main() -> int:
     reference, accuracies = ([*values] for values in zip(*pairs, strict=True))
     found = compare_means(accuracies, reference, MARGIN, options.paired)
     print(f"{fast} minus fp32, none")
-    test = "paired" if options.paired else "Welch"
-    return taken.finish({**asdict(found), "margin": MARGIN, "n": len(pairs), "test": test})
+    return taken.finish({**asdict(found), "margin": MARGIN, "n": len(pairs)})
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Measurements:
         self.left: list[str] = []
         self.failed: list[str] = []
         if path is not None and path.exists():
-            self._go_on(json.loads(path.read_text()))
+            self._go_on(_read(path))
 
     def _go_on(self, earlier: Row) -> None:
         now = self.content
@@ -127,6 +127,19 @@ class Measurements:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self._path, json.dumps(self.content, indent=1) + "\n")
+
+
+def _read(path: Path) -> Row:
+    """Return what a file of measurements holds; one that is none ends the program."""
+    try:
+        content = json.loads(path.read_text())
+        if all(isinstance(content[name], dict) for name in ("machine", "rows")):
+            return dict(content)
+        problem = "it has no rows"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = one_line(error)
+    print(f"error: --output={path}: must be a file of measurements: {problem}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def add_options(parser: argparse.ArgumentParser, minutes: float = 8) -> None:

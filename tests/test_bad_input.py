@@ -93,7 +93,16 @@ BAD_INPUT = {
 def test_what_has_no_effect_is_told_once(tmp_path: Path) -> None:
     done = train_here(*TINY_OVERRIDES, "-m", "init.std=0.1,0.2", "train.epochs=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("note: init.std changes nothing in this configuration\n") == 1
+    assert done.stdout.count("note: init.std changes nothing here\n") == 1
+
+
+@pytest.mark.slow
+def test_what_has_an_effect_in_one_of_several_runs_is_not_told(tmp_path: Path) -> None:
+    words = ["-m", "init=normal,orthogonal", "init.std=0.1", "train.epochs=1"]
+    words += ["model.widths=null", "model.base_width=4"]  # which is not refused
+    done = train_here(*TINY_OVERRIDES, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "note: " not in done.stdout
 
 
 @pytest.mark.parametrize(

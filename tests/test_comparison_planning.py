@@ -94,6 +94,15 @@ def test_the_command_line_wins_and_a_change_without_effect_is_left_out() -> None
     assert {tuple(c.model.stage_widths()) for c in plan.configs} == {(4, 8, 8)}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
+def test_given_widths_count_or_are_refused() -> None:
+    wide, grown = "model.widths=[8,16,32,64]", "model.base_width=8"
+    config = _composer([grown]).compose("a", ["experiment=source", wide])
+    assert config.model.stage_widths() == [8, 16, 32, 64]  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"a: model.widths=.* does not count beside"):
+        _composer([wide]).compose("a", ["experiment=source", grown])
+
+
 @pytest.mark.engines
 def test_the_shipped_factors_are_each_in_half_of_the_runs() -> None:
     plan = _factors("ingredients", [*SMALL, "regularization.sam=null"])

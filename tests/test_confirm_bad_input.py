@@ -164,6 +164,9 @@ def _damaged_plan(sweep: Path) -> None:
         (["test_seeds"], [-1, 2], "test_seeds is \\[-1, 2\\], must be from 0 to"),
         (["choose_seeds"], "abc", "choose_seeds is abc, must be"),
         (["choose_seeds"], [], "choose_seeds must be a list for each"),
+        (["choose_seeds", 0], [], "choose_seeds has no seed"),
+        (["over_promise_seeds"], [], "over_promise_seeds has no seed"),
+        (["test_seeds"], [], "test_seeds has no seed"),
     ],
 )
 def test_a_damaged_plan_is_told_before_anything_is_trained(

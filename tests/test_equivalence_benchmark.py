@@ -7,12 +7,14 @@ import math
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
 from equivalence import MARGIN, compare_means
+from measurements import Measurements
 
 pytestmark = pytest.mark.engines  # a benchmark, whole
 
@@ -77,6 +79,18 @@ def test_the_verdicts() -> None:
     assert compare_means([v - MARGIN for v in base], base, MARGIN).verdict == "undecided"
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_values_without_spread_decide_nothing(paired: bool) -> None:
+    found = compare_means([0.905] * 3, [0.9] * 3, MARGIN, paired)
+    assert (found.low, found.high, found.p, found.verdict) == (None, None, None, "undecided")
+    assert found.difference == pytest.approx(0.005)
+
+
+def test_equal_differences_of_pairs_decide_nothing() -> None:
+    first, second = [0.905, 0.915, 0.925], [0.9, 0.91, 0.92]
+    assert compare_means(first, second, MARGIN, paired=True).verdict == "undecided"
+
+
 def test_two_that_differ_by_the_margin_pass_in_one_of_twenty() -> None:
     """The level is held where it is hardest: 600 pairs of samples at the margin."""
     generator = np.random.default_rng(0)
@@ -88,6 +102,23 @@ def test_two_that_differ_by_the_margin_pass_in_one_of_twenty() -> None:
     assert 0.025 < passed / 600 < 0.08
 
 
+def test_a_signal_ends_it_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    output = tmp_path / "equivalence.json"
+    script = ROOT / "benchmarks" / "equivalence.py"
+    command = [sys.executable, str(script), "--small", "--paired", "--output", str(output)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not output.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+    assert process.returncode != 0
+    rows = json.loads(output.read_text())["rows"]
+    assert 1 <= len(rows) < 4 and all("val_accuracy" in row for row in rows.values())
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    after = json.loads(output.read_text())["rows"]
+    assert len(after) == 4 and rows.items() <= after.items()
+
+
 def test_the_small_form_trains_both(tmp_path: Path) -> None:
     output = tmp_path / "equivalence.json"
     script = ROOT / "benchmarks" / "equivalence.py"
@@ -96,13 +127,27 @@ def test_the_small_form_trains_both(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     content = json.loads(output.read_text())
     assert len(content["rows"]) == 4
-    assert content["derived"]["n"] == 2 and content["derived"]["test"] == "Welch"
+    assert content["derived"]["n"] == 2 and content["test"] == "Welch"
     difference = statistics.mean(
         content["rows"][f"bf16, none/{i}"]["val_accuracy"]
         - content["rows"][f"fp32, none/{i}"]["val_accuracy"]
         for i in range(2)
     )
     assert content["derived"]["difference"] == pytest.approx(difference)
-    other = subprocess.run([*command, "optimizer.lr=0.2"], capture_output=True, text=True)
-    assert other.returncode == 2 and "holds another recipe" in other.stderr
+    for words in (["optimizer.lr=0.2"], ["--paired"]):
+        other = subprocess.run([*command, *words], capture_output=True, text=True)
+        assert other.returncode == 2 and "is of another recipe, mode or test" in other.stderr
     assert json.loads(output.read_text()) == content
+
+
+@pytest.mark.parametrize("text", ["", '{"machine"', "{}", '{"machine": {}, "rows": []}', "[]"])
+def test_a_damaged_file_of_measurements_is_told(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        Measurements(path, 1, "small")
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and str(path) in lines[0]
+    assert path.read_text() == text

@@ -374,6 +374,7 @@ IDLE = {
     "optimizer.lr_scaling=linear train.batch_size=64": [],
     "model.shortcut=pad model.shortcut_kernel_size=3": ["model.shortcut_kernel_size"],
     "model.base_width=8 model.width_factor=1.5": [],
+    "model=resnet20 model.base_width=16": [],
     "regularization.sam=null regularization=strong seed=3 train.device=cpu": [],
     f"{OWN_NET} init=orthogonal regularization.dropout=0.1": ["init", "regularization.dropout"],
 }

@@ -22,7 +22,7 @@ def test_compose_train_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "mistake",
-    ["optimizer.lr=abc", "optimiser=sgd", "train.epochs=0", "model.widths=[8] model.base_width=8"],
+    ["optimizer.lr=abc", "optimiser=sgd", "train.epochs=0", "model.widths.0=8 model.base_width=8"],
 )
 def test_a_mistake_is_a_user_error_of_one_line(mistake: str) -> None:
     with pytest.raises(UserError, match=mistake.partition("=")[0]) as raised:

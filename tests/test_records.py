@@ -89,8 +89,20 @@ def test_what_python_makes_comes_back() -> None:
     assert from_dict(to_dict(Config())) == Config()
 
 
+def test_a_net_that_python_made_before_is_read() -> None:
+    values = to_dict(Config())
+    assert from_dict({**values, "model": {**values["model"], "name": "custom"}}) == Config()
+
+
 @pytest.mark.parametrize(
-    "change", [{"bogus": 1}, {"model": 3}, {"model": {}}, {"model": {"name": "custom", "depth": 3}}]
+    "change",
+    [
+        {"bogus": 1},
+        {"seed": "???"},
+        {"model": 3},
+        {"model": {}},
+        {"model": {"name": "custom", "depth": 3}},
+    ],
 )
 def test_a_damaged_config_is_told_in_one_line(
     change: dict[str, object], tmp_path: Path, tiny_config: Config

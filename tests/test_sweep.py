@@ -177,6 +177,7 @@ BAD_INPUT = {
     "model.max_params=10": "none of 20 random nets fits its budget; the smallest had",
     "model.widths=choice([4,8],[4,8,16])": "model.widths=[4, 8, 16]: must have 2 entries",
     "model.widths=choice([4,8],[8,16]) model.base_width=4": "does not count beside",
+    "model.widths=[4,8] model.base_width=choice(4,8)": "beside model.base_width=choice(4,8)",
     "init.zero_init_residual=choice(null,1)": (
         "error: init.zero_init_residual=choice(null,1): TypeError while evaluating"
     ),

@@ -16,7 +16,7 @@ from yaml import YAMLError  # type: ignore[import-untyped] # ships no types
 from resnet_sweep.comparison.factorial import Levels, check_size, fractional_factorial
 from resnet_sweep.config import Config
 from resnet_sweep.config.compare import CompareConfig
-from resnet_sweep.config.compose import key_of
+from resnet_sweep.config.compose import key_of, refuse_hidden_widths
 from resnet_sweep.config.errors import UserError, did_you_mean, no_such_field, one_line, require
 from resnet_sweep.config.workers import MOST_SEEDS
 from resnet_sweep.records.identity import changes, outcome
@@ -287,6 +287,7 @@ class RecipeComposer:
                 self.files.refuse_choices_beside_experiments(words)
                 self._composed[words] = quiet(Composer(self.files, words).config({}, None))
             config = deepcopy(self._composed[words])
+            refuse_hidden_widths(config, self.given)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         allowed = "must leave validation images, by which the runs are compared"

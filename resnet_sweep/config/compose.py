@@ -5,6 +5,7 @@ The only place that knows which dataclass a group's option has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
@@ -134,15 +135,20 @@ def convert(composed: DictConfig) -> Config:
 def refuse_hidden_widths(config: Config, overrides: Iterable[str]) -> None:
     """Refuse widths that were given beside a base width, since they would not count.
 
+    Args:
+        overrides: of the command line; a base width that a sweep draws is known from them alone.
+
     Raises:
         ConfigError: it names both.
     """
-    base = config.model.base_width if isinstance(config.model, model.ResNetConfig) else None
-    given = [
-        o.partition("=")[2] for o in overrides if key_of(o).partition("[")[0] == "model.widths"
-    ]
-    allowed = f"does not count beside model.base_width={base}: leave it out, or set that to null"
-    require(base is None or not given, "model.widths", "".join(given[-1:]), allowed)
+    given = {key_of(o): o.partition("=")[2] for o in overrides}
+    base = given.get("model.base_width", getattr(config.model, "base_width", None))
+    if base is None or "null" in str(base):  # a sweep may draw null among others
+        return
+    for key, value in given.items():
+        if re.fullmatch(r"model\.widths([.\[].*)?", key) and value != "null":
+            counts = f"does not count beside model.base_width={base}"
+            raise ConfigError(key, value, f"{counts}: leave it out, or set that to null")
 
 
 def to_schema(composed: DictConfig, schema: type[Schema]) -> Schema:
@@ -177,6 +183,8 @@ def from_dict(values: dict[str, Any]) -> Config:
         base = OmegaConf.structured(Config)
         for group in SCHEMAS:
             base[group] = OmegaConf.structured(schema_of(group, values[group]["name"]))
+        if missing := OmegaConf.missing_keys(values):  # '???', for which merge takes a default
+            raise UserError(f"{min(missing)}: has no value")
         return to_config(OmegaConf.merge(base, values))  # type: ignore[arg-type]
     except OmegaConfBaseException as error:  # some of these are KeyErrors as well
         raise user_error(error) from error
@@ -188,6 +196,9 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 def renewed(values: dict[str, Any]) -> dict[str, Any]:
     """Return plain values, which an earlier version may have written, in today's fields."""
+    net = values.get("model")
+    if isinstance(net, dict) and net.get("name") == "custom" and "blocks" in net:
+        values = {**values, "model": {**net, "name": "resnet"}}  # ResNetConfig's name by default
     older = values.get("train")
     if not isinstance(older, dict) or "tensorboard" not in older:
         return values

@@ -145,6 +145,13 @@ def _check_plan(plan: Plan) -> None:
         from_dict(plan.baseline)
     if not len(plan.over_promise_seeds) <= len(plan.choose_seeds) == len(plan.candidates):
         raise TypeError("choose_seeds must be a list for each of the candidates")
+    lists = {"choose_seeds": plan.choose_seeds, "over_promise_seeds": plan.over_promise_seeds}
+    lists |= {"test_seeds": [plan.test_seeds]}
+    if plan.baseline is not None:
+        lists["baseline_seeds"] = [plan.baseline_seeds]
+    for name, seeds in lists.items():
+        if not seeds or not all(seeds):
+            raise TypeError(f"{name} has no seed")
 
 
 def is_test_of_chosen(run_dir: Path) -> bool:

@@ -112,6 +112,7 @@ ROLES = {
 _UNTRAINABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, UserError)
 _VERSION = "2"  # of what is digested; the version before had no such mark
 _NAMED = tuple(group for group in SCHEMAS if group != "model")
+_SPELLED_AS_WIDTHS = ("model.base_width", "model.width_factor", "model.first_width")
 _NUM_CIFAR_IMAGES = 50_000
 
 
@@ -173,16 +174,18 @@ def outcome(config: Config | Values, fingerprint: str | None = None) -> Values:
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
-    """Return those of the given fields and groups that nothing in a configuration uses.
+    """Return those of the given fields and groups that do not count in a configuration.
 
-    A field that has its default is none of them: it may switch off what would use it.
+    With their defaults the run would be the same. A field that has its default is none of them:
+    it may switch off what would use it.
     """
     values, found = to_dict(config), outcome(config)
     idle = []
     for field in given:
         path = f"{field}.name" if field in SCHEMAS else field
         group, _, name = path.rpartition(".")
-        if path in found or ROLES.get(path) != OUTCOME or group not in SCHEMAS:
+        is_spelled = path in found or path in _SPELLED_AS_WIDTHS
+        if is_spelled or ROLES.get(path) != OUTCOME or group not in SCHEMAS:
             continue
         schema = _schema_of(group, values[group])
         assert schema is not None  # as a checked configuration has them
@@ -422,7 +425,7 @@ def _spell_net(values: Values) -> None:
         for stride, width, before in zip(strides, widths, befores, strict=False)
     ]
     kernels = zip(net.stage_shortcut_kernel_sizes(), changing, strict=True)
-    _drop(model, "base_width", "width_factor", "first_width")
+    _drop(model, *(path.removeprefix("model.") for path in _SPELLED_AS_WIDTHS))
     model |= {"widths": widths, "strides": strides}
     if net.stem_width == widths[0]:
         model["stem_width"] = None

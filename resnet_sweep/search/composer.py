@@ -16,7 +16,7 @@ from omegaconf import DictConfig, FloatNode, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import convert, refuse_hidden_widths, user_error
+from resnet_sweep.config.compose import convert, user_error
 from resnet_sweep.config.errors import ConfigError, did_you_mean, no_such_field
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.search.conf_files import ConfFiles
@@ -67,10 +67,7 @@ class Composer:
         Raises:
             UserError: it cannot be built.
         """
-        config = convert(self._apply(assignments, seed)[0])
-        drawn = [f"{key}={value}" for key, value in assignments.items()]
-        refuse_hidden_widths(config, [*self.fixed_overrides, *drawn])
-        return config
+        return convert(self._apply(assignments, seed)[0])
 
     def resnet(self, assignments: Mapping[str, Any]) -> ResNetConfig | None:
         """Return the net of a proposal alone, in a small part of the time of `config`.

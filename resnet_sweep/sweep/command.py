@@ -17,7 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_sweep.config import Config
-from resnet_sweep.config.compose import key_of
+from resnet_sweep.config.compose import key_of, refuse_hidden_widths
 from resnet_sweep.config.errors import ConfigError, UserError, require
 from resnet_sweep.data.registry import check_ahead, count_classes, find_image_size
 from resnet_sweep.records.folder_kind import refuse_other_kinds
@@ -177,6 +177,7 @@ class SweepCommand:
         check_sweep(self.options, self.space, base, composer)
         if not has_trained(self.folder):
             check_choices(self.space, self.files)
+            refuse_hidden_widths(base, self.arguments)
         check_ahead(base.data)
         if is_local(self.config):
             check_device(base.train.device)

@@ -63,7 +63,7 @@ class RefuseBadRuns(Callback):
             with env_override(dict(config.hydra.job.env_set)):  # Hydra sets them for the run alone
                 checked = to_config(config)
                 refuse_hidden_widths(checked, given.task)
-                _note_idle_fields(checked, given.task, set())
+                _note_idle(without_effect(checked, map(key_of, given.task)))
                 check_trackers(checked.tracker)
                 _read_ahead(checked)
                 with holding_run(run_dir, checked):
@@ -103,12 +103,10 @@ class RefuseBadRuns(Callback):
             raise SystemExit(1)
 
 
-def _note_idle_fields(config: Config, overrides: Iterable[str], seen: set[str]) -> None:
-    """Say once which of the overrides have no effect, such as a dropout for a net of one's own."""
-    for field in without_effect(config, map(key_of, overrides)):
-        if field not in seen:
-            seen.add(field)
-            say(f"note: {field} changes nothing in this configuration")
+def _note_idle(fields: Iterable[str]) -> None:
+    """Say which of the overrides have no effect, such as a dropout for a net of one's own."""
+    for field in fields:
+        say(f"note: {field} changes nothing here")
 
 
 def _words(config: DictConfig, overrides: Iterable[str]) -> tuple[list[str], str]:
@@ -150,6 +148,7 @@ def _check_runs(config: DictConfig) -> None:
             raise UserError(f"{override.input_line}: {needs}")
     (runs,) = BasicSweeper.split_arguments(overrides, None)
     trains_here = config.hydra.launcher._target_.endswith(".BasicLauncher")
+    idle: list[str] = []  # in every run
     for number, words in enumerate(runs):
         composed = loader.load_sweep_config(config, words)
         refuse_choices_beside_experiments(*_words(config, words))
@@ -158,7 +157,8 @@ def _check_runs(config: DictConfig) -> None:
         with _as_job(composed, config):
             checked = to_config(composed)
             refuse_hidden_widths(checked, words)
-            _note_idle_fields(checked, words, seen)
+            here = without_effect(checked, map(key_of, words))
+            idle = here if number == 0 else [field for field in idle if field in here]
             if (tracker := repr(checked.tracker)) not in seen:  # a server is asked once
                 seen.add(tracker)
                 check_trackers(checked.tracker)
@@ -170,6 +170,7 @@ def _check_runs(config: DictConfig) -> None:
             else:
                 check_ahead(checked.data)
                 check_net(checked)
+    _note_idle(idle)
 
 
 @contextmanager
