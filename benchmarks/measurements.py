@@ -1,7 +1,8 @@
 """Measurements that a call of limited length adds to a JSON file, so that the next one goes on.
 
-The file holds `machine` (date, device, versions) and `rows`, each by its name; derived figures
-are computed anew from all rows. What was measured on another device is never mixed in.
+The file holds `machine` (date, device, versions of the first call, commits of all) and `rows`, each
+by its name; derived figures are computed anew from all rows. What was measured on another device is
+never mixed in.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Measurements:
     def __init__(self, path: Path | None, minutes: float, form: str) -> None:
         self._path = path
         self._end = time.monotonic() + 60 * minutes
-        self.content: Row = {"machine": describe_machine(), "form": form, "rows": {}}
+        machine = describe_machine()
+        self._commit = machine["commit"]
+        self.content: Row = {"machine": machine, "form": form, "rows": {}}
         self.left: list[str] = []
         self.failed: list[str] = []
         if path is not None and path.exists():
@@ -68,7 +71,7 @@ class Measurements:
             raise SystemExit(f"{self._path}: was measured as {same[0]}, this is {same[1]}")
         now.update({k: value for k, value in earlier.items() if k not in now})
         now["rows"] = {k: row for k, row in earlier["rows"].items() if "error" not in row}
-        now["machine"]["date"] = earlier["machine"]["date"]
+        now["machine"] = earlier["machine"]
 
     @property
     def rows(self) -> dict[str, Row]:
@@ -121,6 +124,10 @@ class Measurements:
 
     def _keep(self, name: str, row: Row) -> None:
         self.rows[name] = row
+        machine = self.content["machine"]
+        commits = (machine.get("commit") or "").split(", ")
+        if self._commit and self._commit not in commits:
+            machine["commit"] = ", ".join(filter(None, [*commits, self._commit]))
         self._write()
 
     def _write(self) -> None:

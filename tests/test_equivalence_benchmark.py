@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import measurements
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -151,3 +152,15 @@ def test_a_damaged_file_of_measurements_is_told(
     lines = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2 and len(lines) == 1 and str(path) in lines[0]
     assert path.read_text() == text
+
+
+def test_a_file_names_the_commits_of_all_rows_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for commit, rows in [("a", 1), ("b", 1), ("b", 2), ("c", 2)]:  # the second adds nothing
+        monkeypatch.setattr(measurements, "git_commit", lambda commit=commit: commit)
+        taken = Measurements(tmp_path / "x.json", 1, "small")
+        for number in range(rows):
+            taken.take(f"row {number}", dict)
+        taken.finish({})
+    assert json.loads((tmp_path / "x.json").read_text())["machine"]["commit"] == "a, b"

@@ -375,6 +375,8 @@ IDLE = {
     "model.shortcut=pad model.shortcut_kernel_size=3": ["model.shortcut_kernel_size"],
     "model.base_width=8 model.width_factor=1.5": [],
     "model=resnet20 model.base_width=16": [],
+    "data=digits data.root=images": ["data.root"],
+    "data=arrays data.root=images": [],
     "regularization.sam=null regularization=strong seed=3 train.device=cpu": [],
     f"{OWN_NET} init=orthogonal regularization.dropout=0.1": ["init", "regularization.dropout"],
 }

@@ -122,7 +122,9 @@ def _what_to_do(choice: Choice) -> list[str]:
     n = next((n for n in (10, 20) if n > choice.chosen.seeds.interval.n), None)
     which = "All of them" if len(choice.tied) == len(choice.rivals) else "These"
     more = "more seeds" if n is None else f"more seeds: num_seeds={n} name=confirm_{n}"
-    return [f"{which} may be equally good: take the smallest, or confirm again with {more}."]
+    sizes = {rival.candidate.num_params for rival in choice.tied}
+    take = "take the smallest" if len(sizes) > 1 else "take any of them, as their sizes are equal"
+    return [f"{which} may be equally good: {take}, or confirm again with {more}."]
 
 
 def _power(what: str, noise: Noise, n_first: int, n_second: int, num_groups: int = 2) -> str:

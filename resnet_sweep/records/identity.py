@@ -20,7 +20,7 @@ from typing import Any, get_args, get_type_hints
 from resnet_sweep.config import Config
 from resnet_sweep.config.augmentation import AugmentationConfig
 from resnet_sweep.config.compose import SCHEMAS, schema_of, to_dict
-from resnet_sweep.config.data import NUM_SCANS
+from resnet_sweep.config.data import NUM_SCANS, DigitsConfig
 from resnet_sweep.config.errors import RETIRED, UserError
 from resnet_sweep.config.model import CustomModelConfig, ResNetConfig
 from resnet_sweep.config.optimizer import LR_POWERS
@@ -184,6 +184,8 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
     for field in given:
         path = f"{field}.name" if field in SCHEMAS else field
         group, _, name = path.rpartition(".")
+        if path == "data.root" and isinstance(config.data, DigitsConfig) and config.data.root:
+            idle.append(field)  # decides no outcome of other data either
         is_spelled = path in found or path in _SPELLED_AS_WIDTHS
         if is_spelled or ROLES.get(path) != OUTCOME or group not in SCHEMAS:
             continue

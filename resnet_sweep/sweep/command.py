@@ -50,7 +50,7 @@ from resnet_sweep.sweep.checks import (
 from resnet_sweep.sweep.continuing import STUDY_NAME, check_study, continue_frozen, has_trained
 from resnet_sweep.sweep.extension import Extension, extend_study, find_extension
 from resnet_sweep.sweep.first_trials import enqueue_starts, find_starts
-from resnet_sweep.sweep.forecast import dry_run, plan_hours
+from resnet_sweep.sweep.forecast import TIMED_NETS, dry_run, plan_hours
 from resnet_sweep.sweep.results import (
     RESULTS,
     best_trials,
@@ -193,6 +193,7 @@ class SweepCommand:
             if is_elsewhere(self.config):
                 say(f"timed on this machine; the trials run elsewhere ({self._launcher})")
             n_trials, rungs = self.options.n_trials, self.options.rungs
+            say(f"draws proposals and times an epoch of {TIMED_NETS} nets")
             report = dry_run(
                 self.space, composer, n_trials, rungs=rungs, at_once=at_once, threads=threads
             )
