@@ -140,7 +140,8 @@ def _read(path: Path) -> Row:
     """Return what a file of measurements holds; one that is none ends the program."""
     try:
         content = json.loads(path.read_text())
-        if all(isinstance(content[name], dict) for name in ("machine", "rows")):
+        machine, rows, _ = content["machine"]["device"], content["rows"], content["form"]
+        if isinstance(machine, str) and isinstance(rows, dict):
             return dict(content)
         problem = "it has no rows"
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -141,7 +141,7 @@ def test_the_small_form_trains_both(tmp_path: Path) -> None:
     assert json.loads(output.read_text()) == content
 
 
-@pytest.mark.parametrize("text", ["", '{"machine"', "{}", '{"machine": {}, "rows": []}', "[]"])
+@pytest.mark.parametrize("text", ["", '{"machine"', "{}", '{"machine": {}, "rows": {}}', "[]"])
 def test_a_damaged_file_of_measurements_is_told(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,8 +126,10 @@ def convert(composed: DictConfig) -> Config:
         node = getattr(config, group)
         if type(node) is not schema_of(group, node.name):
             schema = next(key for key, each in SCHEMAS[group].items() if each is type(node))
+            shared = [name for name, key in SHARED_SCHEMAS.get(group, {}).items() if key == schema]
+            names = " or ".join(filter(None, shared)) or schema
             allowed = f"comes with the option: write {group}={node.name}"
-            allowed += f"; in an option of your own, name: {schema}"
+            allowed += f"; in an option of your own, name: {names}"
             raise ConfigError(f"{group}.name", node.name, allowed)
     return config
 

@@ -185,7 +185,7 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
         path = f"{field}.name" if field in SCHEMAS else field
         group, _, name = path.rpartition(".")
         if path == "data.root" and isinstance(config.data, DigitsConfig) and config.data.root:
-            idle.append(field)  # decides no outcome of other data either
+            idle.append(field)  # a place, which what follows leaves out
         is_spelled = path in found or path in _SPELLED_AS_WIDTHS
         if is_spelled or ROLES.get(path) != OUTCOME or group not in SCHEMAS:
             continue

@@ -234,15 +234,8 @@ def _attempt(
         ending = "completed"
     except UserError:
         raise
-    except PrunedRun as reason:
-        ending, error = "pruned", str(reason) or None
-        log.warning("%s: %s", ending, error)
-    except Interrupted:
-        number = stop.signal_number  # none outside the main thread
-        ending, error = "interrupted", signal.Signals(number).name if number else None
-        log.warning("%s: %s", ending, error)
-    except Diverged as reason:
-        ending, error = "diverged", str(reason)
+    except (PrunedRun, Interrupted, Diverged) as reason:
+        ending, error = _early_ending(reason, stop)
         log.warning("%s: %s", ending, error)
     except Exception as reason:
         ending = "out_of_memory" if _is_out_of_memory(reason) else "failed"
@@ -272,6 +265,14 @@ def _attempt(
         data_fingerprint=prepared.data.fingerprint,
         error=error,
     )
+
+
+def _early_ending(reason: Exception, stop: StopRequest) -> tuple[str, str | None]:
+    """Return the status and the error of a run that did not complete."""
+    if isinstance(reason, Interrupted):
+        number = stop.signal_number  # none outside the main thread
+        return "interrupted", signal.Signals(number).name if number else None
+    return ("pruned" if isinstance(reason, PrunedRun) else "diverged"), str(reason) or None
 
 
 def _repaired(result: RunResult, before: RunResult) -> RunResult:
