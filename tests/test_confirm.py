@@ -208,7 +208,8 @@ def test_the_report_says_what_it_is_worth(confirmed: Confirmed) -> None:
     text = (confirmed.folder / CONFIRM / "confirmation.md").read_text().replace("\\", "")
     for part in (
         "four times in five",
-        "may be equally good: take the smallest, or confirm again with more seeds: num_seeds=10",
+        "may be equally good: take any of them, as their sizes are equal, or confirm again",
+        "with more seeds: num_seeds=10",
         "Cannot be told apart from the best (Welch's t test over seeds, 5% level)",
         "promised too much by",
         "compressed into the chosen one's 2 epochs",

@@ -152,6 +152,20 @@ def test_the_test_set_compares_the_chosen_one_with_the_baseline() -> None:
     assert alone.baseline is None and alone.comparison is None
 
 
+def test_the_advice_names_the_smallest_only_where_sizes_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def about(values: dict[str, list[float | None]]) -> str:
+        return "\n".join(report.about_choice(_findings(choose=values)))
+
+    equal: dict[str, list[float | None]] = {"trial 3": [0.91, 0.92], "trial 5": [0.92, 0.91]}
+    assert "take the smallest" in about(equal)
+    monkeypatch.setitem(SIZES, 5, SIZES[3])
+    assert "take the smallest" not in about(equal)
+    clear: dict[str, list[float | None]] = {"trial 3": [0.91, 0.911], "trial 5": [0.52, 0.521]}
+    assert "equally good" not in about(clear)
+
+
 @pytest.mark.slow
 def test_the_report_tells_every_failure_and_every_n(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

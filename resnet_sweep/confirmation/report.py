@@ -36,7 +36,7 @@ def report_confirmation(folder: Path, findings: Findings, command: str, again: s
     runs = [{"stage": stage, **asdict(run)} for stage, own in findings.runs.items() for run in own]
     sections = [
         Section("Selected", None, _about_selection(findings.plan)),
-        Section("Chosen", _choice_table(findings.choice), _about_choice(findings)),
+        Section("Chosen", _choice_table(findings.choice), about_choice(findings)),
         Section("Over-promise", _over_promise_table(findings), about_over_promise(findings)),
         Section("Test", _test_table(findings.test), about_test(findings)),
         Section("Runs", None, about_failures(findings)),
@@ -73,7 +73,7 @@ def _choice_table(choice: Choice) -> Table:
     return Table(columns, rows, len(columns) - 2)
 
 
-def _about_choice(findings: Findings) -> list[str]:
+def about_choice(findings: Findings) -> list[str]:
     choice, plan = findings.choice, findings.plan
     interval, num_means = choice.chosen.seeds.interval, len(choice.rivals)
     said = (
