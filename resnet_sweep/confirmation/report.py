@@ -86,16 +86,9 @@ def about_choice(findings: Findings) -> list[str]:
         return [said]
     tied = [r.candidate.label for r in choice.tied if r is not choice.chosen]
     names = ", ".join(tied) or "none of the others"
-    small = choice.smallest
-    behind = ""  # seeds that scatter widely tie with anything
-    if small.comparison is not None:
-        behind = f", behind by {_difference(small.comparison)}"
     return [
         f"{said} As the highest of {num_means} means it may promise a little too much itself.",
         f"Cannot be told apart from the best ({_test(choice)}): {names}.",
-        f"The smallest net among them: {small.candidate.label}, {small.candidate.num_params:,} "
-        f"parameters, mean {number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}"
-        f"{behind}.",
         *_what_to_do(choice),
         _power(
             "two configurations", choice.noise, interval.n, interval.n, max(2, choice.num_compared)
@@ -119,12 +112,22 @@ def _what_to_do(choice: Choice) -> list[str]:
     """Return what a reader can do where the seeds do not tell the best from another."""
     if len(choice.tied) == 1:
         return []
-    n = next((n for n in (10, 20) if n > choice.chosen.seeds.interval.n), None)
     which = "All of them" if len(choice.tied) == len(choice.rivals) else "These"
+    n = next((n for n in (10, 20) if n > choice.chosen.seeds.interval.n), None)
     more = "more seeds" if n is None else f"more seeds: num_seeds={n} name=confirm_{n}"
-    sizes = {rival.candidate.num_params for rival in choice.tied}
-    take = "take the smallest" if len(sizes) > 1 else "take any of them, as their sizes are equal"
-    return [f"{which} may be equally good: {take}, or confirm again with {more}."]
+    equal, again = f"{which} may be equally good", f"or confirm again with {more}"
+    if len({rival.candidate.num_params for rival in choice.tied}) == 1:
+        return [f"{equal}: take any of them, as their sizes are equal, {again}."]
+    small = choice.smallest
+    behind = ""  # seeds that scatter widely tie with anything
+    if small.comparison is not None:
+        behind = f", behind by {_difference(small.comparison)}"
+    return [
+        f"The smallest net among them: {small.candidate.label}, {small.candidate.num_params:,} "
+        f"parameters, mean {number(small.seeds.interval.mean)}, n = {small.seeds.interval.n}"
+        f"{behind}.",
+        f"{equal}: take the smallest, {again}.",
+    ]
 
 
 def _power(what: str, noise: Noise, n_first: int, n_second: int, num_groups: int = 2) -> str:
