@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
-from resnet_sweep.config.errors import one_line
+from resnet_sweep.config.errors import UserError, one_line
 from resnet_sweep.system.atomic import write_text
+from resnet_sweep.system.cli import one_line_errors
 from resnet_sweep.system.environment import device_name, git_commit, versions
 
 Row = dict[str, Any]
@@ -51,6 +52,9 @@ class Measurements:
         path: of the JSON; None: nothing is kept.
         minutes: after which no measurement is begun.
         form: what was asked for ("small", "full"); one file holds one.
+
+    Raises:
+        UserError: the file holds something else, or was measured on another device.
     """
 
     def __init__(self, path: Path | None, minutes: float, form: str) -> None:
@@ -68,7 +72,8 @@ class Measurements:
         now = self.content
         same = [(content["machine"]["device"], content["form"]) for content in (earlier, now)]
         if same[0] != same[1]:
-            raise SystemExit(f"{self._path}: was measured as {same[0]}, this is {same[1]}")
+            problem = f"was measured as {same[0]}, this is {same[1]}"
+            raise UserError(f"--output={self._path}: {problem}")
         now.update({k: value for k, value in earlier.items() if k not in now})
         now["rows"] = {k: row for k, row in earlier["rows"].items() if "error" not in row}
         now["machine"] = earlier["machine"]
@@ -137,7 +142,11 @@ class Measurements:
 
 
 def _read(path: Path) -> Row:
-    """Return what a file of measurements holds; one that is none ends the program."""
+    """Return what a file of measurements holds.
+
+    Raises:
+        UserError: it is none.
+    """
     try:
         content = json.loads(path.read_text())
         machine, rows, _ = content["machine"]["device"], content["rows"], content["form"]
@@ -146,8 +155,7 @@ def _read(path: Path) -> Row:
         problem = "it has no rows"
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = one_line(error)
-    print(f"error: --output={path}: must be a file of measurements: {problem}", file=sys.stderr)
-    raise SystemExit(2)
+    raise UserError(f"--output={path}: must be a file of measurements: {problem}")
 
 
 def add_options(parser: argparse.ArgumentParser, minutes: float = 8) -> None:
@@ -159,4 +167,5 @@ def add_options(parser: argparse.ArgumentParser, minutes: float = 8) -> None:
 
 def open_measurements(options: argparse.Namespace) -> Measurements:
     form = "small" if options.small else "full"
-    return Measurements(options.output, options.minutes, form)
+    with one_line_errors():
+        return Measurements(options.output, options.minutes, form)

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import measurements
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from equivalence import MARGIN, compare_means
-from measurements import Measurements
+from measurements import Measurements, open_measurements
 
 pytestmark = pytest.mark.engines  # a benchmark, whole
 
@@ -148,7 +149,7 @@ def test_a_damaged_file_of_measurements_is_told(
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(SystemExit) as ended:
-        Measurements(path, 1, "small")
+        open_measurements(Namespace(output=path, minutes=1, small=True))
     lines = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2 and len(lines) == 1 and str(path) in lines[0]
     assert path.read_text() == text

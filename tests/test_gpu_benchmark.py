@@ -16,6 +16,7 @@ from measurements import MORE, Measurements
 from roofline import Chip, Operation, count_operations, limits
 
 from resnet_sweep.config import Config
+from resnet_sweep.config.errors import UserError
 from resnet_sweep.config.model import ResNetConfig
 from resnet_sweep.model.budget import check_budget
 
@@ -129,5 +130,5 @@ def test_time_that_is_over_and_failures_are_left_to_the_next_call(tmp_path: Path
     again = Measurements(path, minutes=1, form="small")
     assert again.take("broken", lambda: {"value": 2}) is not None
     assert again.finish({}) == 0
-    with pytest.raises(SystemExit, match="was measured as"):
+    with pytest.raises(UserError, match="was measured as"):
         Measurements(path, minutes=1, form="full")
